@@ -1,0 +1,1 @@
+"""Fieldmouse's host tools: `python -m tools --help`."""
