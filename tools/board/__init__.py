@@ -1,0 +1,1 @@
+"""What goes onto a board, and how it gets there."""

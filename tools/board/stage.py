@@ -1,0 +1,229 @@
+"""Makes the device file system: `boot.py main.py config.json certs/ firmware/`, ready to be flashed.
+
+Everything is checked first and written beside ``out``; only a whole tree is moved in. What a stage
+wrote is listed in its `firmware/version.py`, so that the next one removes exactly that.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from firmware.core import config as schema
+from tools.board import certs
+from tools.errors import ToolError
+
+ROOT = Path(__file__).resolve().parents[2]
+BOARDS = ("esp32", "esp8266")
+VERSION_FILE = "firmware/version.py"
+EPOCH_2000 = 946_684_800  # Unix seconds at 2000-01-01: the zero of every *_s2000
+_LISTED = "# files: "
+_SECRET = {"config.json"}  # holds the Wi-Fi password; besides the key
+_VERSION = re.compile(r"^VERSION = \"([^\"]+)\"$", re.M)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What was written: paths relative to ``out`` and the checked configuration with its defaults."""
+
+    out: Path
+    files: tuple[str, ...]
+    config: dict[str, Any]
+    version: str
+    build_s2000: int
+    certificates: certs.Certificates
+
+
+def stage(
+    config_file: Path,
+    certs_dir: Path,
+    out: Path,
+    board: str = "esp32",
+    source: Path = ROOT,
+    now: dt.datetime | None = None,
+) -> Staged:
+    """Check everything, then write the file system of ``board`` to ``out``.
+
+    Raises ToolError with every problem of the configuration and the certificates at once; ``out``
+    is then as it was. Files in ``out`` that no stage wrote, and `data/`, are never touched.
+    """
+    if board not in BOARDS:
+        raise ToolError(f"no such board: {board}", f"use one of {', '.join(BOARDS)}")
+    now = now or dt.datetime.now(dt.timezone.utc)
+    raw, config, problems = read_config(config_file)
+    pair, wrong = certs.load(certs_dir, board, now)
+    problems += wrong
+    if problems or config is None or pair is None:
+        raise ToolError("\n  ".join(["nothing was staged:", *problems]))
+    former = _former_files(out)
+    files = _sources(source)
+    version, build = version_of(source), build_s2000(source, now)
+    files["config.json"] = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode()
+    files |= pair.files()
+    files[VERSION_FILE] = _version_file(version, build, files)
+    _write(out, files, former)
+    return Staged(out, tuple(sorted(files)), config, version, build, pair)
+
+
+def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None, list[str]]:
+    """Read and check a config.json: (as given, with defaults or None, problems)."""
+    doubles: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        doubles.extend(k for i, (k, _) in enumerate(pairs) if k in dict(pairs[:i]))
+        return dict(pairs)
+
+    def refuse(_name: str) -> None:
+        raise ValueError("NaN and Infinity are not JSON")
+
+    try:
+        text = path.read_text("utf-8-sig")
+        raw = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    except OSError as e:
+        return {}, None, [f"{path}: {e.strerror}"]
+    except json.JSONDecodeError as e:
+        return {}, None, [f"{path}: not JSON: {e.msg}, line {e.lineno} column {e.colno}"]
+    except (ValueError, RecursionError) as e:
+        why = "not UTF-8 text" if isinstance(e, UnicodeDecodeError) else "not JSON"
+        return {}, None, [f"{path}: {why}"]
+    config, problems = schema.check(raw)
+    listed = [*problems, *(f"{key}: is given twice" for key in doubles)]
+    return raw, (None if listed else config), [f"{path.name}: {p}" for p in listed]
+
+
+def _sources(source: Path) -> dict[str, bytes]:
+    """The firmware's own files, path on the board -> content."""
+    found = [source / "boot.py", source / "main.py"]
+    found += (p for p in sorted((source / "firmware").rglob("*.py")) if "__pycache__" not in p.parts)
+    try:
+        return {p.relative_to(source).as_posix(): p.read_bytes() for p in found}
+    except OSError as e:
+        hint = "get it back with: git checkout -- boot.py main.py firmware"
+        raise ToolError(f"the firmware is incomplete: {e.filename}: {e.strerror}", hint) from e
+
+
+def version_of(source: Path) -> str:
+    """The firmware's version, from its one place."""
+    try:
+        found = _VERSION.search((source / VERSION_FILE).read_text("utf-8"))
+    except OSError:
+        found = None
+    if found is None:
+        raise ToolError(f"no VERSION in {source / VERSION_FILE}", f"git checkout -- {VERSION_FILE}")
+    return found.group(1)
+
+
+def build_s2000(source: Path, now: dt.datetime) -> int:
+    """When this firmware was made, in seconds since 2000: the board believes no earlier clock.
+
+    `SOURCE_DATE_EPOCH` if set; else the commit that last touched a clean tree; else the newest file.
+    """
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    unix_s = int(given) if given.isdecimal() else _commit_s(source)
+    if unix_s is None:
+        unix_s = int(max((source / p).stat().st_mtime for p in _sources(source)))
+    return min(unix_s, int(now.timestamp())) - EPOCH_2000
+
+
+def _commit_s(source: Path) -> int | None:
+    parts = ["--", "boot.py", "main.py", "firmware"]
+    try:
+        if _git(source, "status", "--porcelain", *parts):
+            return None
+        return int(_git(source, "log", "-1", "--format=%ct", *parts))
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None  # no git, or not a checkout: a downloaded archive
+
+
+def _git(source: Path, *args: str) -> str:
+    command = ["git", "-C", str(source), *args]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+
+
+def _version_file(version: str, build: int, files: dict[str, bytes]) -> bytes:
+    listed = " ".join(sorted(files | {VERSION_FILE: b""}))
+    lines = ["# Written by `python -m tools stage`.", f'VERSION = "{version}"']
+    return "\n".join([*lines, f"BUILD_S2000 = {build}", _LISTED + listed, ""]).encode()
+
+
+def _former_files(out: Path) -> set[str]:
+    """What an earlier stage wrote to ``out``; a ToolError if something else lives there."""
+    if not out.exists():
+        return set()
+    if not out.is_dir():
+        raise ToolError(f"{out} is not a folder", "give --out a folder that stage may fill")
+    if not any(out.iterdir()):
+        return set()
+    try:
+        lines = (out / VERSION_FILE).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    listed = [line for line in lines if line.startswith(_LISTED)]
+    if not listed:
+        hint = "give --out a new or empty folder, or one that stage has written"
+        raise ToolError(f"{out} is not empty, and no stage wrote it", hint)
+    return {name for name in listed[0][len(_LISTED) :].split() if _is_ours(name)}
+
+
+def _is_ours(name: str) -> bool:
+    # The list is a file on disk: it must never lead us out of the folder or into data/.
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and path.parts[0] != "data"
+
+
+def _write(out: Path, files: dict[str, bytes], former: set[str]) -> None:
+    fresh = not out.exists()
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+            new, old = Path(scratch, "new"), Path(scratch, "old")
+            for name, data in files.items():
+                _put(new / name, data, 0o600 if _is_secret(name) else 0o644)
+            (new / "certs").chmod(0o700)
+            new.chmod(0o700)
+            if fresh:
+                new.rename(out)
+            else:
+                _move_in(new, out, old, sorted(set(files) | former))
+    except OSError as e:
+        raise ToolError(f"cannot write {out}: {e.strerror}: {e.filename}", "free space? rights?") from e
+
+
+def _is_secret(name: str) -> bool:
+    return name in _SECRET or name.startswith("certs/key.")
+
+
+def _put(path: Path, data: bytes, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+
+
+def _move_in(new: Path, out: Path, old: Path, names: list[str]) -> None:
+    """Replace the files of the former stage by the new ones, or leave everything as it was."""
+    with ExitStack() as undo:
+        for name in names:
+            target, kept, made = out / name, old / name, new / name
+            if target.is_file() or target.is_symlink():
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                target.rename(kept)
+                undo.callback(kept.rename, target)
+            if made.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                made.rename(target)
+                undo.callback(target.unlink)
+        (out / "certs").chmod(0o700)
+        undo.pop_all()
+    for folder in sorted({(out / n).parent for n in names} - {out}, reverse=True):
+        if folder.is_dir() and not any(folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)
