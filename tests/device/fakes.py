@@ -1,0 +1,92 @@
+# Stand-ins shared by the device tests: each records what it was told and plays what it was given.
+
+PERIOD = 1 << 30  # ticks wrap here on every board; on the 64-bit unix port only after 2^62
+
+
+class Clock:
+    # Milliseconds that pass only when told to. Starts just below the wrap, so that every
+    # test that waits also crosses it.
+    def __init__(self, start_ms=PERIOD - 5):
+        self._ms = start_ms % PERIOD
+
+    def now(self):
+        return self._ms
+
+    def diff(self, a, b):
+        return (a - b + PERIOD // 2) % PERIOD - PERIOD // 2
+
+    def pass_ms(self, ms):
+        self._ms = (self._ms + ms) % PERIOD
+
+
+class Random:
+    # random(limit) -> 0..limit-1, the same row of numbers for the same seed, on every port:
+    # a multiplicative generator that stays within 31 bits (Park and Miller, Schrage's form).
+    def __init__(self, seed=1):
+        self._state = seed % 2147483646 + 1
+
+    def __call__(self, limit):
+        high, low = divmod(self._state, 127773)
+        state = 16807 * low - 2836 * high
+        self._state = state if state > 0 else state + 2147483647
+        return self._state % limit
+
+
+class Fixed:
+    # random(limit) that always gives the same share of the limit; asked holds the limits.
+    def __init__(self, share=0):
+        self._share = share  # 0 lowest, 1 highest
+        self.asked = []
+
+    def __call__(self, limit):
+        self.asked.append(limit)
+        return self._share * (limit - 1)
+
+
+class Log:
+    def __init__(self):
+        self.lines = []
+
+    def __call__(self, text):
+        self.lines.append(text)
+
+
+class I2C:
+    # A bus with one answer for every read. Set `error` to make the next transfers fail.
+    def __init__(self, answer=b"", addresses=()):
+        self.answer = answer
+        self.addresses = list(addresses)
+        self.written = []  # (address, bytes) and (address, register, bytes)
+        self.error = None
+
+    def scan(self):
+        return self.addresses
+
+    def writeto(self, addr, data, stop=True):
+        self._fail()
+        self.written.append((addr, bytes(data)))
+        return len(data)
+
+    def writeto_mem(self, addr, register, data, addrsize=8):
+        self._fail()
+        self.written.append((addr, register, bytes(data)))
+
+    def readfrom_into(self, addr, buf, stop=True):
+        self._fail()
+        self._play(buf)
+
+    def readfrom_mem_into(self, addr, register, buf, addrsize=8):
+        # A dict as answer gives each register its own bytes.
+        self._fail()
+        self._play(buf, register)
+
+    def _fail(self):
+        if self.error is not None:
+            raise self.error
+
+    def _play(self, buf, register=None):
+        answer = self.answer
+        if isinstance(answer, dict):
+            answer = answer[register]
+        for i in range(len(buf)):
+            buf[i] = answer[i]

@@ -1,0 +1,77 @@
+# Runs the test_* functions of one file under MicroPython and says how many passed.
+#
+# Use: `import harness` first (it finds the tree), tests as plain functions with assert,
+# and `harness.run(globals())` last. The last line is always "N passed, M failed"; the exit
+# code is 1 when something failed or when there was nothing to run.
+# FIELDMOUSE_SEED and FIELDMOUSE_FUZZ (a count) steer the tests that make up their own input.
+
+import gc
+import sys
+
+import micropython
+
+try:
+    from os import getenv
+except ImportError:  # a real board has no environment
+
+    def getenv(_name, default=None):
+        return default
+
+
+def run(names):
+    passed = failed = 0
+    for name in sorted(n for n in names if n.startswith("test_")):
+        gc.collect()
+        try:
+            names[name]()
+        except Exception as e:
+            failed += 1
+            print("FAIL", name)
+            sys.print_exception(e)
+        else:
+            passed += 1
+            print("ok  ", name)
+    print("{} passed, {} failed".format(passed, failed))
+    sys.exit(1 if failed or not passed else 0)
+
+
+def raises(error, call, *args, **kwargs):
+    # Gives the exception back, so that the test can look at its words.
+    try:
+        call(*args, **kwargs)
+    except error as e:
+        return e
+    raise AssertionError("{} was not raised".format(error.__name__))
+
+
+def equal(got, wanted):
+    if got != wanted:
+        raise AssertionError("got {!r}, wanted {!r}".format(got, wanted))
+
+
+def no_heap(call, *args):
+    # MemoryError when the call allocates even once. Call it once before: caches may warm up.
+    micropython.heap_lock()
+    try:
+        return call(*args)
+    finally:
+        micropython.heap_unlock()
+
+
+def settled_heap():
+    # Bytes in use once everything that can be freed is.
+    gc.collect()
+    gc.collect()
+    return gc.mem_alloc()
+
+
+def count(default):
+    # How many made-up inputs to try: short by default, long in `make soak`.
+    return int(getenv("FIELDMOUSE_FUZZ") or default)
+
+
+def seed():
+    # The start of every pseudo-random run; printed, so that a failure can be repeated.
+    value = int(getenv("FIELDMOUSE_SEED") or 20261121)
+    print("seed", value)
+    return value
