@@ -1,0 +1,268 @@
+"""A virtual board: a staged folder booted in MicroPython's unix port, with simulated hardware.
+
+One process is one life between two resets. `VirtualBoard` starts the next one as the chip would:
+after `machine.reset()`, a watchdog, a deep sleep or a crash, with the right reset cause.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from tools.sim import launch
+
+# What shims/_sim.py exits with -> (cause as shims/machine.py knows it, as the log says it).
+_CAUSES = {
+    71: ("hard", "machine.reset"),
+    72: ("soft", "soft reset"),
+    73: ("deepsleep", "deep sleep"),
+    -signal.SIGALRM: ("watchdog", "watchdog"),
+}
+_MAIN_ENDED = 74
+_REBOOT_S = 0.3  # an ESP32 takes about that long from reset to boot.py
+_KEPT_LINES = 20_000
+
+
+class VirtualBoard:
+    """One board. ``settings`` are those of shims/*.py: sensor, temperature, wifi, ntp, epoch, …
+
+    ``on_line`` is called with every line of the log, from the board's own thread. Raises ToolError
+    for a folder that is not staged, a missing interpreter or a setting that cannot be.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        heap: str = "esp32",
+        bits: int = 64,
+        umqtt: Path | None = None,
+        micropython: Path | None = None,
+        on_line: Callable[[str], None] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.folder = launch.staged(folder)
+        self._settings: dict[str, Any] = {
+            "sensor": launch.DEFAULT_SENSOR,
+            "temperature": launch.DEFAULT_TEMPERATURE,
+            "unique_id": f"02f1e1{zlib.crc32(str(self.folder).encode()) & 0xFFFFFF:06x}",
+        }
+        self._settings |= launch.settings(settings)
+        chips = str(self._settings["sensor"])
+        self._launch = launch.prepare(micropython, bits, umqtt, heap, chips)
+        self._on_line = on_line
+        self._scratch = Path(tempfile.mkdtemp(prefix="fieldmouse-board-"))
+        self._control = self._scratch / "sim.json"
+        self._lines: list[str] = []
+        self._dropped = 0  # lines that were let go
+        self._news = threading.Condition()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread: threading.Thread | None = None
+        self._off = threading.Event()
+        self._writes = 0
+        self.boots = 0  # processes started since power-on
+        self.cause = "power_on"  # why the current one was started
+
+    def __enter__(self) -> VirtualBoard:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The process of the current life; None between two lives."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    @property
+    def running(self) -> bool:
+        """True from start() to stop(), resets included."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def log(self) -> list[str]:
+        """Every line so far (the oldest go after 20,000)."""
+        with self._news:
+            return list(self._lines)
+
+    def set(self, **settings: Any) -> None:
+        """Change settings of the board's world while it runs; None takes one back."""
+        checked = launch.settings({k: v for k, v in settings.items() if v is not None})
+        self._settings |= checked
+        for name in settings.keys() - checked.keys():
+            self._settings.pop(name, None)
+        self._write_settings()
+
+    def start(self) -> None:
+        """Power on. Does nothing if it is on."""
+        if self.running:
+            return
+        self._off.clear()
+        self._forget_power()
+        self.boots, self.cause = 0, "power_on"
+        self._write_settings()
+        # PR_SET_PDEATHSIG counts the thread that starts the process as its parent: so it is
+        # this one, which lives as long as the board.
+        self._thread = threading.Thread(target=self._live, name="board", daemon=True)
+        self._thread.start()
+
+    def kill(self) -> None:
+        """Cut the power (SIGKILL, at any instruction) and return once the board is dark."""
+        self._off.set()
+        self._end_process()
+        if self._thread is not None:
+            self._thread.join()
+
+    stop = kill  # a board has no other switch
+
+    def close(self) -> None:
+        """Power off and remove the scratch files; the folder of the device stays."""
+        self.kill()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def lines(self, timeout: float | None = None) -> Iterator[str]:
+        """Every line from the first on, waiting for more until power-off or ``timeout`` seconds."""
+        end = None if timeout is None else time.monotonic() + timeout
+        at = 0
+        while True:
+            with self._news:
+                while at >= self._dropped + len(self._lines):
+                    left = None if end is None else end - time.monotonic()
+                    if not self.running or (left is not None and left <= 0):
+                        return
+                    self._news.wait(0.2 if left is None else min(left, 0.2))
+                fresh = self._lines[max(at - self._dropped, 0) :]
+                at = self._dropped + len(self._lines)
+            yield from fresh
+
+    def wait_for(self, pattern: str, timeout: float = 10.0, after: int = 0) -> re.Match[str]:
+        """Wait for a line that matches ``pattern``, from line number ``after`` on.
+
+        Raises TimeoutError with the end of the log.
+        """
+        for number, line in enumerate(self.lines(timeout)):
+            found = re.search(pattern, line)
+            if found and number >= after:
+                return found
+        tail = "\n".join(self.log[-25:])
+        raise TimeoutError(f"no line matches {pattern!r} in {timeout} s; the log ends:\n{tail}")
+
+    def _live(self) -> None:
+        try:
+            while not self._off.is_set():
+                code = self._one_life()
+                if not self._off.is_set():
+                    self._between_lives(code)
+        finally:
+            self._end_process()
+            with self._news:
+                self._news.notify_all()
+
+    def _between_lives(self, code: int) -> None:
+        if code == _MAIN_ENDED:
+            self._say("board: main.py has ended; a real board is at its REPL now (Ctrl-C ends this)")
+            self._off.wait()
+            return
+        crash = f"crash, signal {-code}" if code < 0 else f"crash, exit code {code}"
+        self.cause, said = _CAUSES.get(code, ("hard", crash))
+        self._say(f"board: reset ({said})")
+        self._off.wait(self._sleep_s() if self.cause == "deepsleep" else _REBOOT_S)
+
+    def _one_life(self) -> int:
+        self._write_settings()
+        env = self._launch.env | {"FIELDMOUSE_SIM": str(self._control)}
+        command = [*self._launch.argv, str(launch.SHIMS / "_start.py")]
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as e:
+            self._say(f"board: cannot start {command[0]}: {e}")
+            self._off.set()
+            return 1
+        self._process = process
+        self.boots += 1
+        if self._off.is_set():  # the power went while it was being started
+            self._end_process()
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._say(line.decode("utf-8", "replace").rstrip("\r\n"))
+        process.stdout.close()
+        return process.wait()
+
+    def _end_process(self) -> None:
+        process = self._process
+        if process is not None and process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def _say(self, line: str) -> None:
+        with self._news:
+            self._lines.append(line)
+            if len(self._lines) > _KEPT_LINES:
+                self._dropped += _KEPT_LINES // 2
+                del self._lines[: _KEPT_LINES // 2]
+            self._news.notify_all()
+        if self._on_line is not None:
+            self._on_line(line)
+
+    def _write_settings(self) -> None:
+        # Padded to a new length each time: the board notices a change by inode, size and mtime.
+        self._writes += 1
+        now = self._settings | {"reset_cause": self._settings.get("reset_cause", self.cause)}
+        fresh = self._control.with_suffix(".new")
+        fresh.write_text(json.dumps(now) + " " * (self._writes % 64))
+        fresh.replace(self._control)
+
+    def _state_file(self) -> Path:
+        return self._control.with_name(self._control.name + ".state")
+
+    def _forget_power(self) -> None:
+        self._state_file().unlink(missing_ok=True)
+
+    def _sleep_s(self) -> float | None:
+        """Seconds of the deep sleep just begun; None is for ever, as `deepsleep()` means it."""
+        sleep_ms = float(json.loads(self._state_file().read_text()).get("sleep_ms", 0))
+        return sleep_ms / 1000 if sleep_ms > 0 else None
+
+
+def run(make: Callable[[Callable[[str], None]], VirtualBoard], out: TextIO) -> None:
+    """Run a board, its log going to ``out``, until Ctrl-C, SIGTERM or the end of ``out``'s reader.
+
+    ``make`` is given the callable that takes each line of the log.
+    """
+    end = threading.Event()
+
+    def echo(line: str) -> None:
+        try:
+            print(line, file=out, flush=True)
+        except OSError:  # the reader of the pipe has gone
+            end.set()
+
+    former = {n: signal.signal(n, lambda *_: end.set()) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with make(echo):
+            end.wait()
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

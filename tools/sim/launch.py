@@ -1,0 +1,153 @@
+"""What it takes to start one virtual board: the interpreter, its path, its heap, its environment."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.errors import ToolError
+from tools.sim import expression
+
+SHIMS = Path(__file__).resolve().parent / "shims"
+DEFAULT_SENSOR = "bme280@0x76"
+DEFAULT_TEMPERATURE = "21 + 2*sin(t/60)"
+CHIPS = ("bme280", "bmp280", "sht3x", "mcp9808")
+# Bytes on a 32-bit chip. ESP8266: fixed (ports/esp8266/main.c). ESP32: what a WROOM without PSRAM
+# leaves Python once Wi-Fi and one TLS session have taken theirs; it grows to that from 64 KB.
+HEAPS = {"esp32": 128 * 1024, "esp8266": 38 * 1024}
+_LEAST_HEAP = 8 * 1024
+_CHIP = re.compile(r"([a-z0-9]+)(?:@(0x[0-9a-f]{2}|\d{1,3}))?$")
+_MEASURE_HEAP = "8m"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start the interpreter: ``argv`` (heap included) and its whole environment."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+
+
+def staged(folder: Path) -> Path:
+    """Return ``folder``, absolute; ToolError if it is not a device file system."""
+    hint = f"python -m tools stage --config config.json --certs CERTS --out {folder}"
+    if not folder.is_dir():
+        raise ToolError(f"{folder}: no such folder", hint)
+    missing = [n for n in ("main.py", "config.json", "firmware") if not (folder / n).exists()]
+    if missing:
+        raise ToolError(f"{folder} is not a staged device: it has no {', '.join(missing)}", hint)
+    return folder.resolve()
+
+
+def sensor(text: str) -> str:
+    """Check ``CHIP[@ADDR]``, several joined by commas, or ``none``; ToolError if it is not one."""
+    if text == "none":
+        return text
+    for part in text.split(","):
+        found = _CHIP.match(part.strip().lower())
+        address = int(found[2], 0) if found and found[2] else 0x76
+        if found is None or found[1] not in CHIPS or not 0x08 <= address <= 0x77:
+            known = ", ".join(CHIPS)
+            raise ToolError(
+                f"sensor: {part.strip()!r} is no chip this board has",
+                f"one of {known}, with @0x76 or another address of 0x08 to 0x77, or none",
+            )
+    return text.replace(" ", "").lower()
+
+
+def settings(values: dict[str, Any]) -> dict[str, Any]:
+    """Check what may be checked of the settings of a virtual board (keys: shims/*.py)."""
+    checked = dict(values)
+    if "sensor" in checked:
+        checked["sensor"] = sensor(checked["sensor"])
+    limits = {"temperature": (-60, 160), "humidity": (0, 100), "pressure": (100, 1200)}
+    for name, (low, high) in limits.items():
+        if isinstance(checked.get(name), str):
+            checked[name] = expression.check(checked[name], name, low, high)
+    return checked
+
+
+def heap_bytes(text: str, bits: int) -> int:
+    """Bytes of heap for ``esp32``, ``esp8266`` (scaled to the word of this build) or a number."""
+    if text in HEAPS:
+        return HEAPS[text] * bits // 32
+    try:
+        size = int(text, 0)
+    except ValueError:
+        size = 0
+    if size < _LEAST_HEAP:
+        raise ToolError(
+            f"heap: {text!r} is not esp32, esp8266 or a number of bytes from {_LEAST_HEAP}",
+            "--heap esp8266",
+        )
+    return size
+
+
+def prepare(
+    micropython: Path | None, bits: int, umqtt: Path | None, heap: str, chips: str
+) -> Launch:
+    """Find the interpreter and the libraries and work out the heap.
+
+    ``heap`` is what the firmware gets: what the simulated hardware takes of the interpreter's heap
+    is measured and added, as a real board has that outside its heap.
+    """
+    argv = _interpreter(micropython, bits)
+    # The interpreter itself puts the folder of the script it runs, the shims, in front.
+    path = ["", str(_umqtt(umqtt)), ".frozen", "lib"]
+    env = {"MICROPYPATH": ":".join(path), "TZ": "UTC", "HOME": "/nonexistent"}
+    size = heap_bytes(heap, bits)
+    return Launch((*argv, "-X", f"heapsize={size + _hardware_bytes(argv, chips)}"), env)
+
+
+def _interpreter(micropython: Path | None, bits: int) -> tuple[str, ...]:
+    if bits not in (32, 64):
+        raise ToolError(f"bits: {bits} is not 32 or 64", "--bits 64")
+    if micropython is None:
+        from tools import toolchain
+
+        return tuple(toolchain.micropython(bits))
+    if not os.access(micropython, os.X_OK) or micropython.is_dir():
+        raise ToolError(f"{micropython} is not a program", "give --micropython the unix port")
+    return (str(micropython.resolve()),)
+
+
+def _umqtt(given: Path | None) -> Path:
+    if given is None:
+        from tools import toolchain
+
+        given = toolchain.umqtt_dir()
+    folder = given
+    for root in (folder, folder.parent):
+        if any((root / "umqtt" / f"simple.{kind}").is_file() for kind in ("py", "mpy")):
+            return root.resolve()
+    raise ToolError(f"{folder} holds no umqtt/simple.py", "give --umqtt the folder above umqtt/")
+
+
+@functools.lru_cache
+def _hardware_bytes(argv: tuple[str, ...], chips: str) -> int:
+    """Heap taken by shims and chips once loaded; it differs with the word size and the version."""
+    with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
+        control = Path(scratch, "sim.json")
+        control.write_text(json.dumps({"sensor": chips}))
+        command = [*argv, "-X", f"heapsize={_MEASURE_HEAP}", str(SHIMS / "_start.py"), "measure"]
+        env = {"MICROPYPATH": ".frozen", "FIELDMOUSE_SIM": str(control), "TZ": "UTC"}
+        try:
+            ran = subprocess.run(
+                command, env=env, cwd=scratch, capture_output=True, text=True, timeout=20
+            )
+        except (OSError, subprocess.TimeoutExpired) as e:
+            raise ToolError(f"{argv[0]} does not run: {e}", "make setup") from e
+    if ran.returncode or not ran.stdout.strip().isdecimal():
+        said = (ran.stderr + ran.stdout).strip().splitlines() or ["nothing"]
+        raise ToolError(
+            f"{argv[0]} cannot run the virtual board; it said: {said[-1]}",
+            "make setup, or give --micropython a unix port of 1.26 or newer",
+        )
+    return int(ran.stdout)

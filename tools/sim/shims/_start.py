@@ -1,0 +1,47 @@
+# What the chip's boot ROM and MicroPython's start-up code do on a board: boot.py, then main.py.
+
+import gc
+import sys
+
+import _sim
+
+
+def _run(name):
+    # As ports/esp32/main.c: SystemExit means soft reset; any other exception ends in the REPL,
+    # and main.py is not run after a boot.py that failed.
+    try:
+        execfile(name, {"__name__": "__main__"})
+    except SystemExit:
+        _sim.die(_sim.EXIT_SOFT_RESET)
+    except BaseException as e:
+        sys.print_exception(e)
+        return False
+    return True
+
+
+def _load():
+    # The simulated hardware is loaded before the firmware, so that its memory is a constant which
+    # tools/sim/board.py measures ("measure" below) and adds to the heap. `chips` is found through
+    # its parent folder, which then leaves the path: a board has no such modules.
+    here = sys.path[0]
+    sys.path.append(here + "/..")
+    import chips
+
+    chips.make(_sim.get("sensor", "none"))
+    sys.path.pop()
+    import esp32
+    import machine
+    import network
+    import ntptime
+    import time
+
+
+_sim.die_with_parent()
+_load()
+gc.collect()
+if sys.argv[1:] == ["measure"]:
+    print(gc.mem_alloc())
+else:
+    if _run("boot.py"):
+        _run("main.py")
+    _sim.die(_sim.EXIT_MAIN_ENDED)
