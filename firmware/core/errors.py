@@ -42,7 +42,7 @@ class LinkError(FieldmouseError):
     def __init__(self, reason, detail=None):
         super().__init__(reason if detail is None else "{} {}".format(reason, detail))
         self.reason = reason
-        self.detail = detail  # errno, CONNACK code or a short text; None when there is nothing more
+        self.detail = detail  # errno, CONNACK code or a short text; None: nothing more known
 
 
 class StoreError(FieldmouseError):

@@ -20,8 +20,8 @@ class Clock:
 
 
 class Random:
-    # random(limit) -> 0..limit-1, the same row of numbers for the same seed, on every port:
-    # a multiplicative generator that stays within 31 bits (Park and Miller, Schrage's form).
+    # random(limit) -> 0..limit-1, the same row of numbers for the same seed on every port
+    # (Park and Miller's minimal standard generator, in Schrage's form).
     def __init__(self, seed=1):
         self._state = seed % 2147483646 + 1
 

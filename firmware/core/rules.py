@@ -1,0 +1,192 @@
+# Checks of single values. Each takes any JSON value and gives None, or what is wrong with it:
+# a sentence that completes "<key>: ..." and never shows the value, because some are secret.
+
+from firmware.core.topics import RESULT_SUFFIX, fill
+
+SENSORS = ("bme280", "bmp280", "sht3x", "mcp9808")
+BASIC_INGEST = "$aws/rules/"  # the one $ prefix a device may publish to by choice
+
+_TOPIC_BYTES = 256  # AWS quotas: UTF-8 bytes, and 7 slashes (aws-facts 1.5)
+_TOPIC_SLASHES = 7
+_NEAR_CHARS = 32  # longer words are not compared: the work must stay small
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_DIGITS = "0123456789"
+_HEX = _DIGITS + "abcdefABCDEF"
+_NAME = _LETTERS + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + _DIGITS + "_-"
+
+
+def utf8_len(text):
+    # Half of a surrogate pair comes through JSON escapes and has no UTF-8 form.
+    try:
+        return len(text.encode())
+    except UnicodeError:
+        return None
+
+
+def made_of(text, alphabet):
+    for char in text:
+        if char not in alphabet:
+            return False
+    return True
+
+
+def whole(low, high):
+    def check(value):
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            return "must be a whole number from {} to {}".format(low, high)
+        return None
+
+    return check
+
+
+def zero_or(low, high):
+    within = whole(low, high)
+
+    def check(value):
+        if within(value) and whole(0, 0)(value):
+            return "must be 0 or a whole number from {} to {}".format(low, high)
+        return None
+
+    return check
+
+
+def thing_name(value):
+    # The alphabet of AWS IoT thing names. It is also the MQTT client id.
+    if not isinstance(value, str) or not 1 <= len(value) <= 128 or not made_of(value, _NAME + ":"):
+        return "must be 1 to 128 characters: letters, digits and : _ -"
+    return None
+
+
+def host(value):
+    if not isinstance(value, str) or not 1 <= len(value) <= 253:
+        return "must be text of 1 to 253 characters"
+    if value.count(":") > 1:
+        good = made_of(value, _HEX + ":.")
+    elif made_of(value, _DIGITS + "."):
+        good = _ipv4(value.split("."))
+    else:
+        good = _labels(value.split("."))
+    return None if good else "must be a host name or an address, nothing before or after it"
+
+
+def _labels(labels):
+    for label in labels:
+        if not 1 <= len(label) <= 63 or not made_of(label, _NAME) or "-" in label[0] + label[-1]:
+            return False
+    return True
+
+
+def _ipv4(parts):
+    for part in parts:
+        if not 1 <= len(part) <= 3 or int(part) > 255:
+            return False
+    return len(parts) == 4
+
+
+def ssid(value):
+    if not isinstance(value, str) or not 1 <= (utf8_len(value) or 0) <= 32:
+        return "must be text of 1 to 32 bytes"
+    return None
+
+
+def password(value):
+    # WPA: a passphrase of 8 to 63 bytes or the 256-bit key itself in hex. Empty: open network.
+    size = utf8_len(value) if isinstance(value, str) else None
+    if size == 0 or (size is not None and 8 <= size <= 63):
+        return None
+    if size == 64 and made_of(value, _HEX):
+        return None
+    return "must be 8 to 63 characters, or 64 hex digits, or empty for an open network"
+
+
+def sensor(value):
+    if isinstance(value, str) and len(value) <= _NEAR_CHARS:
+        name, address = split_sensor(value)
+        if name == "auto" and address is None:
+            return None
+        if name in SENSORS and address != -1:
+            return None
+    return 'must be "auto" or one of {}, with "@0x76" after it for an address'.format(
+        " ".join(SENSORS)
+    )
+
+
+def split_sensor(text):
+    # "bme280@0x76" -> ("bme280", 0x76); no address -> None; an impossible one -> -1.
+    if "@" not in text:
+        return text, None
+    name, address = text.split("@", 1)
+    if len(address) == 4 and address.startswith("0x") and made_of(address[2:], _HEX):
+        number = int(address[2:], 16)
+        if 0x08 <= number <= 0x77:  # the rest is reserved by the I2C bus
+            return name, number
+    return name, -1
+
+
+def telemetry_topic(value, thing):
+    wrong = _topic(value, thing, BASIC_INGEST)
+    if wrong is None and value.startswith("$"):
+        # $aws/rules/<rule>: the prefix is not a topic of its own.
+        rule = value[len(BASIC_INGEST) :].split("/")[0]
+        if not rule or not made_of(rule, _NAME):
+            return "must name a rule after {}".format(BASIC_INGEST)
+    return wrong
+
+
+def command_topic(value, thing):
+    # Checked with the suffix of the results, the longer of the two topics made from it.
+    if not isinstance(value, str) or not value:
+        return _topic(value, thing)
+    return _topic(value + RESULT_SUFFIX, thing)
+
+
+def _topic(value, thing, prefix=None):
+    if not isinstance(value, str) or not value:
+        return "must be text"
+    if len(value) > 4 * _TOPIC_BYTES:
+        return "is too long"
+    topic = fill(value, thing)
+    if "{" in topic or "}" in topic:
+        return "may contain {thing} but no other braces"
+    for char in topic:
+        if char in "+#" or ord(char) < 32 or ord(char) == 127:
+            return "must not contain wildcards or control characters"
+    if topic.startswith("$") and not (prefix and topic.startswith(prefix)):
+        return "must not start with $" + (", except {}".format(prefix) if prefix else "")
+    return _topic_size(topic)
+
+
+def _topic_size(topic):
+    # AWS counts neither limit against the three levels of a Basic Ingest prefix (aws-facts 1.5).
+    if topic.startswith(BASIC_INGEST):
+        topic = "/".join(topic.split("/")[3:])
+    if topic.count("/") > _TOPIC_SLASHES:
+        return "has too many levels: at most {} slashes".format(_TOPIC_SLASHES)
+    size = utf8_len(topic)
+    if size is None or size > _TOPIC_BYTES:
+        return "is too long: at most {} bytes of UTF-8".format(_TOPIC_BYTES)
+    return None
+
+
+def did_you_mean(word, known):
+    # ', did you mean "x"?' for the closest known word within two edits, else nothing.
+    best, best_edits = None, 3
+    for candidate in sorted(known):
+        edits = _edits(word, candidate, best_edits)
+        if edits < best_edits:
+            best, best_edits = candidate, edits
+    return ', did you mean "{}"?'.format(best) if best else ""
+
+
+def _edits(a, b, limit):
+    # Levenshtein distance by rows; limit when it is that or more.
+    if len(a) > _NEAR_CHARS or abs(len(a) - len(b)) >= limit:
+        return limit
+    row = list(range(len(b) + 1))
+    for i in range(len(a)):
+        diagonal, row[0] = row[0], i + 1
+        for j in range(len(b)):
+            cost = diagonal if a[i] == b[j] else diagonal + 1
+            diagonal = row[j + 1]
+            row[j + 1] = min(cost, diagonal + 1, row[j] + 1)
+    return min(limit, row[-1])
