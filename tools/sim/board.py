@@ -60,8 +60,8 @@ class VirtualBoard:
             "unique_id": f"02f1e1{zlib.crc32(str(self.folder).encode()) & 0xFFFFFF:06x}",
         }
         self._settings |= launch.settings(settings)
-        chips = str(self._settings["sensor"])
-        self._launch = launch.prepare(micropython, bits, umqtt, heap, chips)
+        sensor = str(self._settings["sensor"])
+        self._launch = launch.prepare(micropython, bits, umqtt, heap, sensor)
         self._on_line = on_line
         self._scratch = Path(tempfile.mkdtemp(prefix="fieldmouse-board-"))
         self._control = self._scratch / "sim.json"
@@ -102,6 +102,8 @@ class VirtualBoard:
     def set(self, **settings: Any) -> None:
         """Change settings of the board's world while it runs; None takes one back."""
         checked = launch.settings({k: v for k, v in settings.items() if v is not None})
+        if "sensor" in checked:
+            launch.hardware_bytes(self._launch.program, str(checked["sensor"]))
         self._settings |= checked
         for name in settings.keys() - checked.keys():
             self._settings.pop(name, None)

@@ -95,6 +95,8 @@ def _evaluate(node: ast.expr, t: float) -> Any:
             return _BINARY[type(op)](_evaluate(left, t), _evaluate(right, t))
         case ast.Call(func=ast.Name(id=called), args=args, keywords=[]) if called in _FUNCTIONS:
             return _FUNCTIONS[called](*(_evaluate(arg, t) for arg in args))
+        case ast.Name(id=called) if called in _FUNCTIONS:
+            raise ToolError(f"{called} needs its argument: {called}(...)")
         case ast.Name(id=unknown) | ast.Call(func=ast.Name(id=unknown)):
             raise ToolError(f"{unknown} is not known; there are t, pi, {', '.join(_FUNCTIONS)}")
     raise ToolError("only numbers, t, arithmetic and functions of math are allowed")

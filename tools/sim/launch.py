@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -18,19 +17,18 @@ from tools.sim import expression
 SHIMS = Path(__file__).resolve().parent / "shims"
 DEFAULT_SENSOR = "bme280@0x76"
 DEFAULT_TEMPERATURE = "21 + 2*sin(t/60)"
-CHIPS = ("bme280", "bmp280", "sht3x", "mcp9808")
 # Bytes on a 32-bit chip. ESP8266: fixed (ports/esp8266/main.c). ESP32: what a WROOM without PSRAM
 # leaves Python once Wi-Fi and one TLS session have taken theirs; it grows to that from 64 KB.
 HEAPS = {"esp32": 128 * 1024, "esp8266": 38 * 1024}
 _LEAST_HEAP = 8 * 1024
-_CHIP = re.compile(r"([a-z0-9]+)(?:@(0x[0-9a-f]{2}|\d{1,3}))?$")
 _MEASURE_HEAP = "8m"
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start the interpreter: ``argv`` (heap included) and its whole environment."""
+    """How to start the interpreter: ``argv`` is ``program`` with the heap, ``env`` all there is."""
 
+    program: tuple[str, ...]
     argv: tuple[str, ...]
     env: dict[str, str]
 
@@ -46,27 +44,9 @@ def staged(folder: Path) -> Path:
     return folder.resolve()
 
 
-def sensor(text: str) -> str:
-    """Check ``CHIP[@ADDR]``, several joined by commas, or ``none``; ToolError if it is not one."""
-    if text == "none":
-        return text
-    for part in text.split(","):
-        found = _CHIP.match(part.strip().lower())
-        address = int(found[2], 0) if found and found[2] else 0x76
-        if found is None or found[1] not in CHIPS or not 0x08 <= address <= 0x77:
-            known = ", ".join(CHIPS)
-            raise ToolError(
-                f"sensor: {part.strip()!r} is no chip this board has",
-                f"one of {known}, with @0x76 or another address of 0x08 to 0x77, or none",
-            )
-    return text.replace(" ", "").lower()
-
-
 def settings(values: dict[str, Any]) -> dict[str, Any]:
-    """Check what may be checked of the settings of a virtual board (keys: shims/*.py)."""
+    """Check the expressions among the settings of a virtual board (all keys: shims/*.py)."""
     checked = dict(values)
-    if "sensor" in checked:
-        checked["sensor"] = sensor(checked["sensor"])
     limits = {"temperature": (-60, 160), "humidity": (0, 100), "pressure": (100, 1200)}
     for name, (low, high) in limits.items():
         if isinstance(checked.get(name), str):
@@ -91,19 +71,19 @@ def heap_bytes(text: str, bits: int) -> int:
 
 
 def prepare(
-    micropython: Path | None, bits: int, umqtt: Path | None, heap: str, chips: str
+    micropython: Path | None, bits: int, umqtt: Path | None, heap: str, sensor: str
 ) -> Launch:
     """Find the interpreter and the libraries and work out the heap.
 
     ``heap`` is what the firmware gets: what the simulated hardware takes of the interpreter's heap
     is measured and added, as a real board has that outside its heap.
     """
-    argv = _interpreter(micropython, bits)
+    program = _interpreter(micropython, bits)
     # The interpreter itself puts the folder of the script it runs, the shims, in front.
     path = ["", str(_umqtt(umqtt)), ".frozen", "lib"]
     env = {"MICROPYPATH": ":".join(path), "TZ": "UTC", "HOME": "/nonexistent"}
-    size = heap_bytes(heap, bits)
-    return Launch((*argv, "-X", f"heapsize={size + _hardware_bytes(argv, chips)}"), env)
+    size = heap_bytes(heap, bits) + hardware_bytes(program, sensor)
+    return Launch(program, (*program, "-X", f"heapsize={size}"), env)
 
 
 def _interpreter(micropython: Path | None, bits: int) -> tuple[str, ...]:
@@ -131,23 +111,30 @@ def _umqtt(given: Path | None) -> Path:
 
 
 @functools.lru_cache
-def _hardware_bytes(argv: tuple[str, ...], chips: str) -> int:
-    """Heap taken by shims and chips once loaded; it differs with the word size and the version."""
+def hardware_bytes(program: tuple[str, ...], sensor: str) -> int:
+    """Heap taken by shims and chips once loaded; it differs with the word size and the version.
+
+    Raises ToolError when the interpreter does not run, or ``sensor`` is not
+    ``CHIP[@ADDR]``, several of them joined by commas, or ``none`` (chips/__init__.py decides).
+    """
     with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
         control = Path(scratch, "sim.json")
-        control.write_text(json.dumps({"sensor": chips}))
-        command = [*argv, "-X", f"heapsize={_MEASURE_HEAP}", str(SHIMS / "_start.py"), "measure"]
+        control.write_text(json.dumps({"sensor": sensor}))
+        command = [*program, "-X", f"heapsize={_MEASURE_HEAP}", str(SHIMS / "_start.py"), "measure"]
         env = {"MICROPYPATH": ".frozen", "FIELDMOUSE_SIM": str(control), "TZ": "UTC"}
         try:
             ran = subprocess.run(
                 command, env=env, cwd=scratch, capture_output=True, text=True, timeout=20
             )
         except (OSError, subprocess.TimeoutExpired) as e:
-            raise ToolError(f"{argv[0]} does not run: {e}", "make setup") from e
-    if ran.returncode or not ran.stdout.strip().isdecimal():
-        said = (ran.stderr + ran.stdout).strip().splitlines() or ["nothing"]
-        raise ToolError(
-            f"{argv[0]} cannot run the virtual board; it said: {said[-1]}",
-            "make setup, or give --micropython a unix port of 1.26 or newer",
-        )
-    return int(ran.stdout)
+            raise ToolError(f"{program[0]} does not run: {e}", "make setup") from e
+    if ran.returncode == 0 and ran.stdout.strip().isdecimal():
+        return int(ran.stdout)
+    said = ((ran.stderr + ran.stdout).strip().splitlines() or ["nothing"])[-1]
+    if said.startswith("ValueError: "):
+        why = said.removeprefix("ValueError: ")
+        raise ToolError(f"sensor {sensor!r}: {why}", "--sensor bme280@0x76, or --sensor none")
+    raise ToolError(
+        f"{program[0]} cannot run the virtual board; it said: {said}",
+        "make setup, or give --micropython a unix port of 1.26 or newer",
+    )

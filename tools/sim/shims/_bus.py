@@ -1,7 +1,7 @@
 # Pins and the I2C bus of the virtual board. The chips on it are tools/sim/chips.
 # Settings: "sensor" (which chips), "i2c_stuck" (a slave holds SDA low until it has seen nine
-# clocks), "i2c_error" (a probability that a read fails, or "crc": reads come back damaged),
-# "pins" ({"0": 0}: the level of an input).
+# clocks), "i2c_error" (a probability that a read times out, or a fault of chips/__init__.py: "crc",
+# "nack", "stuck"), "pins" ({"0": 0}: the level of an input).
 
 import errno
 import random
@@ -103,14 +103,16 @@ def _clocked(pin):
         _stuck_clocks -= 1
 
 
-def _on_bus():
+def on_bus():
     global _chips, _spec
     spec = _sim.get("sensor", "none")
     if spec != _spec:
         _spec = spec
         _chips = dict(chips.make(spec))
-        for chip in _chips.values():
-            chip.environment = _environment
+    fault = _sim.get("i2c_error", None)
+    for chip in _chips.values():
+        chip.environment = _environment
+        chip.fault = fault if isinstance(fault, str) else None
     return _chips
 
 
@@ -144,14 +146,21 @@ class SoftI2C:
         if _stuck() or "lost" in _wired:
             raise OSError(errno.ETIMEDOUT)
         try:
-            return _on_bus()[addr]
+            return on_bus()[addr]
         except KeyError:
             raise OSError(errno.ENODEV)
 
     def scan(self):
         if _stuck() or "lost" in _wired:
             return []
-        return sorted(a for a in _on_bus() if 0x08 <= a <= 0x77)
+        found = []
+        for addr, chip in on_bus().items():
+            try:
+                chip.write(b"")
+                found.append(addr)
+            except OSError:
+                pass
+        return sorted(found)
 
     def readfrom(self, addr, nbytes, stop=True):
         buf = bytearray(nbytes)
@@ -160,17 +169,13 @@ class SoftI2C:
 
     def readfrom_into(self, addr, buf, stop=True):
         chip = self._chip(addr)
-        fault = _sim.get("i2c_error", 0)
-        if fault and fault != "crc" and random.random() < fault:
+        chance = _sim.get("i2c_error", 0)
+        if not isinstance(chance, str) and random.random() < chance:
             raise OSError(errno.ETIMEDOUT)
         chip.read_into(buf)
-        if fault == "crc" and len(buf) > 2:
-            buf[len(buf) - 1] ^= 0x55
 
     def writeto(self, addr, buf, stop=True):
-        chip = self._chip(addr)
-        if len(buf):
-            chip.write(bytes(buf))
+        self._chip(addr).write(bytes(buf))
         return len(buf)
 
     def writevto(self, addr, vector, stop=True):

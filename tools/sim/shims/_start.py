@@ -4,6 +4,9 @@ import gc
 import sys
 
 import _sim
+import utime
+
+_BOOT_MS = 10  # an ESP32 takes 300; the sensors need 2 until they answer
 
 
 def _run(name):
@@ -25,9 +28,9 @@ def _load():
     # its parent folder, which then leaves the path: a board has no such modules.
     here = sys.path[0]
     sys.path.append(here + "/..")
-    import chips
+    import _bus
 
-    chips.make(_sim.get("sensor", "none"))
+    _bus.on_bus()  # the chips get their power when the processor does
     sys.path.pop()
     import esp32
     import machine
@@ -42,6 +45,7 @@ gc.collect()
 if sys.argv[1:] == ["measure"]:
     print(gc.mem_alloc())
 else:
+    utime.sleep_ms(_BOOT_MS)
     if _run("boot.py"):
         _run("main.py")
     _sim.die(_sim.EXIT_MAIN_ENDED)
