@@ -53,7 +53,9 @@ NAMES = {
 }
 _AMAZON = "amazonrootca?.pem"  # AWS hands out two of them (CA 1 and CA 3); a board may need either
 _MAX_BYTES = 64 * 1024  # a certificate with its chain has 2 to 6 KB
-_KEY_BLOCK = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.S)
+_KEY_BLOCK = re.compile(
+    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.S
+)
 
 
 @dataclass(frozen=True)

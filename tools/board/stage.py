@@ -103,7 +103,9 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None, list
 def _sources(source: Path) -> dict[str, bytes]:
     """The firmware's own files, path on the board -> content."""
     found = [source / "boot.py", source / "main.py"]
-    found += (p for p in sorted((source / "firmware").rglob("*.py")) if "__pycache__" not in p.parts)
+    found += (
+        p for p in sorted((source / "firmware").rglob("*.py")) if "__pycache__" not in p.parts
+    )
     try:
         return {p.relative_to(source).as_posix(): p.read_bytes() for p in found}
     except OSError as e:
@@ -118,7 +120,9 @@ def version_of(source: Path) -> str:
     except OSError:
         found = None
     if found is None:
-        raise ToolError(f"no VERSION in {source / VERSION_FILE}", f"git checkout -- {VERSION_FILE}")
+        raise ToolError(
+            f"no VERSION in {source / VERSION_FILE}", f"git checkout -- {VERSION_FILE}"
+        )
     return found.group(1)
 
 
@@ -195,7 +199,9 @@ def _write(out: Path, files: dict[str, bytes], former: set[str]) -> None:
             else:
                 _move_in(new, out, old, sorted(set(files) | former))
     except OSError as e:
-        raise ToolError(f"cannot write {out}: {e.strerror}: {e.filename}", "free space? rights?") from e
+        raise ToolError(
+            f"cannot write {out}: {e.strerror}: {e.filename}", "free space? rights?"
+        ) from e
 
 
 def _is_secret(name: str) -> bool:
