@@ -139,7 +139,7 @@ def _strangers(path, given, known, problems):
         return _add(problems, path or "top level", "has far too many keys")
     for key in sorted(str(key) for key in given if key not in known):
         guess = rules.did_you_mean(key, known)
-        _add(problems, _join(path, _printable(key)), "unknown key" + guess)
+        _add(problems, _join(path, rules.printable(key, _KEY_CHARS)), "unknown key" + guess)
 
 
 def _topics(config, problems):
@@ -176,9 +176,3 @@ def _add(problems, path, wrong):
 
 def _join(path, key):
     return "{}.{}".format(path, key) if path else key
-
-
-def _printable(key):
-    # A key is outside data too: it goes to a log line and to a terminal.
-    clean = "".join(c if 32 < ord(c) < 127 else "?" for c in key[:_KEY_CHARS])
-    return clean or "(empty key)"

@@ -16,11 +16,22 @@ _NAME = _LETTERS + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + _DIGITS + "_-"
 
 
 def utf8_len(text):
-    # Half of a surrogate pair comes through JSON escapes and has no UTF-8 form.
+    # None for half of a surrogate pair, which JSON escapes can make and UTF-8 has no form for.
+    # MicroPython encodes it all the same, as bytes that start with 0xED.
     try:
-        return len(text.encode())
+        raw = text.encode()
     except UnicodeError:
         return None
+    if b"\xed" in raw:
+        for char in text:
+            if 0xD800 <= ord(char) <= 0xDFFF:
+                return None
+    return len(raw)
+
+
+def printable(text, limit):
+    # A key from outside goes to a log line, to a terminal and into JSON.
+    return "".join(c if 32 < ord(c) < 127 else "?" for c in text[:limit]) or "(empty)"
 
 
 def made_of(text, alphabet):

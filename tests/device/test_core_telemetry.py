@@ -1,0 +1,100 @@
+# The numbers are checked against Python's own arithmetic and its JSON reader; the 32-bit build
+# of the same test is the one that finds a forgotten big integer.
+
+import json
+
+import harness
+from fakes import Random
+
+from firmware.core import telemetry
+
+UNIX_2000 = 946684800
+THING = b"greenhouse-1"
+
+
+def written(s2000, cdeg, cpct=None, pa=None, seq=4711, thing=THING):
+    record = bytearray(telemetry.RECORD_BYTES)
+    buf = bytearray(telemetry.text_bytes(thing))
+    assert telemetry.pack(record, s2000, cdeg, cpct, pa) == telemetry.RECORD_BYTES
+    return bytes(buf[: telemetry.write_json(buf, record, seq, thing)])
+
+
+def test_the_example_of_the_design():
+    harness.equal(
+        written(1795248682 - UNIX_2000, 2137, 4512, 101325),
+        b'{"device_id": "greenhouse-1", "timestamp": 1795248682, "temperature": 21.37, '
+        b'"seq": 4711, "humidity": 45.12, "pressure": 1013.25}',
+    )
+
+
+def test_a_chip_without_humidity_and_pressure():
+    harness.equal(
+        written(0, 0, seq=1),
+        b'{"device_id": "greenhouse-1", "timestamp": 946684800, "temperature": 0.00, "seq": 1}',
+    )
+
+
+def test_numbers_around_zero_keep_sign_and_digits():
+    for cdeg, text in (
+        (-5, b"-0.05"),
+        (-1, b"-0.01"),
+        (9, b"0.09"),
+        (-100, b"-1.00"),
+        (-4000, b"-40.00"),
+        (-27315, b"-273.15"),
+        (137200, b"1372.00"),
+        (8388607, b"83886.07"),
+        (-8388608, b"-83886.08"),
+    ):
+        assert b'"temperature": ' + text + b", " in written(1, cdeg), text
+
+
+def test_zero_humidity_and_pressure_are_values_not_absence():
+    assert written(1, 1, 0, 0).endswith(b'"humidity": 0.00, "pressure": 0.00}')
+    assert written(1, 1, None, 16777214).endswith(b'"seq": 4711, "pressure": 167772.14}')
+    assert written(1, 1, 65534).endswith(b'"humidity": 655.34}')
+
+
+def test_timestamps_up_to_the_end_of_32_bits():
+    for s2000 in (1, 5199, 5200, 65535, 65536, 848534400, (1 << 30) - 1, 1 << 30, (1 << 32) - 1):
+        text = b'"timestamp": ' + str(s2000 + UNIX_2000).encode() + b","
+        assert text in written(s2000, 0), s2000
+
+
+def test_seq_up_to_the_end_of_32_bits():
+    for seq in (0, 9, 10, 9999, 10000, 65535, 65536, (1 << 30) + 1, 1 << 31, (1 << 32) - 1):
+        assert b'"seq": ' + str(seq).encode() + b"}" in written(1, 0, seq=seq), seq
+
+
+def test_any_reading_comes_back_from_json():
+    random = Random(harness.seed())
+    for _ in range(harness.count(300)):
+        s2000, cdeg = random(1 << 30) * 4 + random(4), random(1 << 24) - (1 << 23)
+        cpct, pa = random(65535), random(16777215)
+        seq = random(1 << 30) * 4 + random(4)
+        got = json.loads(written(s2000, cdeg, cpct, pa, seq))
+        assert got["timestamp"] == s2000 + UNIX_2000 and got["seq"] == seq, (s2000, seq)
+        assert round(got["temperature"] * 100) == cdeg, cdeg
+        assert round(got["humidity"] * 100) == cpct, cpct
+        assert round(got["pressure"] * 100) == pa, pa
+
+
+def test_the_longest_text_fits_its_buffer():
+    thing = b"t" * 128
+    size = len(written((1 << 32) - 1, -8388608, 65534, 16777214, (1 << 32) - 1, thing))
+    assert size <= telemetry.text_bytes(thing), size
+
+
+def test_a_name_given_as_text_reads_the_same():
+    harness.equal(written(1, 2, thing="greenhouse-1"), written(1, 2))
+
+
+def test_packing_and_writing_do_not_allocate():
+    record = bytearray(telemetry.RECORD_BYTES)
+    buf = bytearray(telemetry.text_bytes(THING))
+    # A small int on the 32-bit build too; its Unix time is not.
+    harness.no_heap(lambda: telemetry.pack(record, 900000000, -2137, 4512, 101325))
+    harness.no_heap(lambda: telemetry.write_json(buf, record, 1073741823, THING))
+
+
+harness.run(globals())
