@@ -1,0 +1,170 @@
+# Bosch BME280 and BMP280 over I2C: forced mode, each quantity sampled once, no filter.
+# "DS" = BME280 datasheet BST-BME280-DS002 rev. 1.6. The BMP280 (BST-BMP280-DS001) has the same
+# registers and formulas without humidity; only the id tells them apart (DS 5.2).
+
+from micropython import const
+
+from firmware.core.errors import SensorError
+
+_REG_CALIB = const(0x88)  # 26 bytes: dig_T1 to dig_P9, one unused, dig_H1 (DS table 16)
+_REG_ID = const(0xD0)
+_REG_CALIB_HUM = const(0xE1)  # 7 bytes: dig_H2 to dig_H6
+_REG_CTRL_HUM = const(0xF2)
+_REG_STATUS = const(0xF3)  # then ctrl_meas, config, one reserved, and the data from 0xF7 on
+_REG_CTRL_MEAS = const(0xF4)
+_REG_CONFIG = const(0xF5)
+
+_BME280_ID = const(0x60)
+_BMP280_IDS = (0x56, 0x57, 0x58)  # samples, then mass production
+
+_ONE_SAMPLE = b"\x01"  # osrs_h x1
+_FORCE = b"\x25"  # osrs_t x1, osrs_p x1, mode forced
+_ZERO = b"\x00"  # ctrl_meas: sleep; config: filter off
+_DONE = const(0x24)  # ctrl_meas after the measurement: the chip itself went back to sleep
+_BUSY = const(0x09)  # status: measuring or im_update (DS 5.4.4)
+_SKIPPED = const(0x80000)  # also what the data registers hold after power-on (DS 5.3)
+_SKIPPED_HUM = const(0x8000)
+
+
+def probe(bus, addr):
+    chip_id = bytearray(1)
+    bus.readfrom_mem_into(addr, _REG_ID, chip_id)
+    if chip_id[0] == _BME280_ID:
+        return BME280(bus, addr, True)
+    if chip_id[0] in _BMP280_IDS:
+        return BME280(bus, addr, False)
+    return None
+
+
+class BME280:
+    # start(); at least MEASURE_MS later finish(); then read the fields. Neither allocates.
+    MEASURE_MS = 11  # DS 9.1: 9.3 ms at most, and a millisecond clock may be one short
+
+    def __init__(self, bus, addr, humid):
+        self.name = "bme280" if humid else "bmp280"
+        self._bus = bus
+        self._addr = addr
+        self._buf = bytearray(12 if humid else 10)  # from _REG_STATUS to the last data byte
+        self.temperature_cdeg = None
+        self.humidity_cpct = None
+        self.pressure_pa = None
+        bus.readfrom_mem_into(addr, _REG_STATUS, self._buf)
+        if self._buf[0] & 0x01:
+            raise SensorError(self.name + ": still starting")  # calibration not copied yet
+        bus.writeto_mem(addr, _REG_CTRL_MEAS, _ZERO)
+        bus.writeto_mem(addr, _REG_CONFIG, _ZERO)
+        cal = self._read_twice(_REG_CALIB, 26)
+        self._t = _u16(cal, 0), _s16(cal, 2), _s16(cal, 4)
+        self._p = (_u16(cal, 6),) + tuple(_s16(cal, at) for at in range(8, 24, 2))
+        if not self._t[0] or not self._p[0]:
+            raise SensorError(self.name + ": bad calibration")
+        self._h = self._humidity_calibration(cal[25]) if humid else None
+
+    def _humidity_calibration(self, h1):
+        cal = self._read_twice(_REG_CALIB_HUM, 7)
+        h4 = _signed(cal[3] << 4 | cal[4] & 0x0F, 12)
+        h5 = _signed(cal[5] << 4 | cal[4] >> 4, 12)
+        return h1, _s16(cal, 0), cal[2], h4, h5, _signed(cal[6], 8)
+
+    def _read_twice(self, reg, size):
+        # A bit lost here would falsify every reading until the next start, and there is no CRC.
+        first, again = bytearray(size), bytearray(size)
+        self._bus.readfrom_mem_into(self._addr, reg, first)
+        self._bus.readfrom_mem_into(self._addr, reg, again)
+        if first != again or min(first) == max(first):  # all 0x00 or all 0xFF: nobody is talking
+            raise SensorError(self.name + ": bad calibration")
+        return first
+
+    def start(self):
+        # ctrl_hum takes effect with the next write to ctrl_meas (DS 5.4.3), so it comes first;
+        # each time, as the chip may have lost power since.
+        if self._h:
+            self._bus.writeto_mem(self._addr, _REG_CTRL_HUM, _ONE_SAMPLE)
+        self._bus.writeto_mem(self._addr, _REG_CTRL_MEAS, _FORCE)
+
+    def finish(self):
+        buf = self._buf
+        self._bus.readfrom_mem_into(self._addr, _REG_STATUS, buf)
+        if buf[0] & _BUSY:
+            raise SensorError(self.name + ": still measuring")
+        if buf[1] != _DONE:
+            raise SensorError(self.name + ": reset during measurement")
+        if (buf[6] | buf[9]) & 0x0F:  # xlsb<3:0> are always 0 (DS 5.4.7): the line was floating
+            raise SensorError(self.name + ": damaged data")
+        self._convert(buf, buf[4] << 12 | buf[5] << 4 | buf[6] >> 4)
+
+    def _convert(self, buf, adc_p):
+        adc_t = buf[7] << 12 | buf[8] << 4 | buf[9] >> 4
+        if adc_t == _SKIPPED or adc_p == _SKIPPED:
+            raise SensorError(self.name + ": measurement skipped")
+        t_fine = _t_fine(adc_t, self._t)
+        cdeg = t_fine * 5 + 128 >> 8
+        if not -4000 <= cdeg <= 8500:  # DS 1.1
+            raise SensorError(self.name + ": temperature out of range")
+        pa = _pascal(adc_p, t_fine, self._p)
+        if not 30000 <= pa <= 110000:  # DS 1.3
+            raise SensorError(self.name + ": pressure out of range")
+        cpct = self._humidity(buf[10] << 8 | buf[11], t_fine) if self._h else None
+        self.temperature_cdeg, self.pressure_pa, self.humidity_cpct = cdeg, pa, cpct
+
+    def _humidity(self, adc, t_fine):
+        if adc == _SKIPPED_HUM or adc == 0xFFFF:
+            raise SensorError(self.name + ": humidity skipped")
+        return _cpct(adc, t_fine, self._h)
+
+
+# The formulas of DS 4.2.3, with other scales: the datasheet's need 32 bits (1 Pa, 1 sigma) or
+# 64 bits, and here an integer from 2^30 on is a heap object. A product too large is split into
+# high and low part, so what is lost stays below 1 Pa and 0.01 %RH; tests compare with the
+# floating-point form. Inside the chip's working range nothing below reaches 2^30.
+
+
+def _t_fine(adc, cal):
+    # Temperature in 1/5120 degree.
+    t1, t2, t3 = cal
+    d = (adc >> 4) - t1
+    return (((adc >> 3) - (t1 << 1)) * t2 >> 11) + ((d * d >> 12) * t3 >> 14)
+
+
+def _pascal(adc, t_fine, cal):
+    p1, p2, p3, p4, p5, p6, p7, p8, p9 = cal
+    v = (t_fine >> 1) - 64000
+    w = v >> 3
+    square = w * w >> 14  # v * v / 2^20
+    n = 1048576 - adc - (p4 << 4) - (w * p5 >> 10) - (square * p6 >> 9)
+    slope = (1 << 24) + (square * p3 >> 9) + (w * p2 >> 7) + ((v & 7) * p2 >> 10)  # 24 bits
+    slope = (p1 * (slope >> 11) >> 5) + (p1 * (slope & 2047) >> 16)  # times p1, 8 bits
+    if n <= 0 or slope <= 0:
+        return 0
+    # 16 * 6250 * n / slope by long division: 2^9, 25 * 25 * 5 = 3125 and 16 are the factors.
+    rest = n << 9
+    q = rest // slope
+    for factor in (25, 25, 5, 16):
+        rest = rest % slope * factor
+        q = q * factor + rest // slope
+    p = q >> 4
+    h = p >> 2
+    q += ((h * h >> 15) * p9 >> 12) + ((p >> 3) * p8 >> 12) + ((p & 7) * p8 >> 15) + p7
+    return q + 8 >> 4
+
+
+def _cpct(adc, t_fine, cal):
+    h1, h2, h3, h4, h5, h6 = cal
+    v = t_fine - 76800
+    a = (adc << 3) - (h4 << 9) - (h5 * v >> 11)  # 3 bits of fraction
+    gain = h2 * (32768 + ((h6 * v >> 12) * (32768 + (h3 * v >> 11)) >> 14))  # 15 bits
+    rh = a * (gain >> 12) + (a * (gain & 4095) >> 12) >> 12  # 10 bits
+    rh -= ((rh >> 3) * (rh >> 3) >> 8) * h1 >> 15
+    return min(max(rh * 100 + 512 >> 10, 0), 10000)  # the datasheet clamps as well
+
+
+def _u16(buf, at):
+    return buf[at] | buf[at + 1] << 8
+
+
+def _s16(buf, at):
+    return _signed(_u16(buf, at), 16)
+
+
+def _signed(value, bits):
+    return value - (1 << bits) if value >> bits - 1 else value

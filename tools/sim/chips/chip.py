@@ -1,0 +1,87 @@
+# What every chip model has: faults, a clock, surroundings.
+
+import errno
+
+import utime
+
+
+class Fixed:
+    # Surroundings that change only when told to.
+    def __init__(self, temperature_mdeg=21000, humidity_mpct=45000, pressure_pa=101325) -> None:
+        self.t, self.h, self.p = temperature_mdeg, humidity_mpct, pressure_pa
+
+    def temperature_mdeg(self) -> int:
+        return self.t
+
+    def humidity_mpct(self) -> int:
+        return self.h
+
+    def pressure_pa(self) -> int:
+        return self.p
+
+
+class _Ticks:
+    def now(self) -> int:
+        return utime.ticks_ms()
+
+    def diff(self, a: int, b: int) -> int:
+        return utime.ticks_diff(a, b)
+
+
+class Chip:
+    # clock has now() and diff(a, b) in milliseconds that may wrap; the firmware's shim of `time`
+    # is not used, so that its settings cannot change how fast a chip measures.
+    def __init__(self, clock=None) -> None:
+        self.environment = Fixed()
+        self.fault = None
+        self._clock = clock or _Ticks()
+        self._mark = self._clock.now()
+        self._age_ms = 0
+        self.power_on()
+
+    def now_ms(self) -> int:
+        # Milliseconds since the chip was made; these do not wrap.
+        ticks = self._clock.now()
+        self._age_ms += self._clock.diff(ticks, self._mark)
+        self._mark = ticks
+        return self._age_ms
+
+    def power_on(self) -> None:
+        # Every register as after power came back.
+        raise NotImplementedError
+
+    def write(self, data: bytes) -> None:
+        if self.fault == "nack":
+            self.nack()
+        self._write(data)
+
+    def read_into(self, buf: bytearray) -> None:
+        if self.fault == "nack":
+            self.nack()
+        self._read(buf)
+        if self.fault == "crc":
+            self._damage(buf)
+
+    def _damage(self, buf: bytearray) -> None:
+        buf[-1] ^= 0x10
+
+    def nack(self) -> None:
+        raise OSError(errno.ENODEV)
+
+    def since_ms(self, mark: int) -> int:
+        return self.now_ms() - mark
+
+
+def search(function, wanted, low, high):
+    # The whole number from low to high for which a monotonic function comes closest to wanted.
+    rising = function(high) > function(low)
+    first, last = low, high
+    while low < high:
+        middle = (low + high) // 2
+        if (function(middle) < wanted) == rising:
+            low = middle + 1
+        else:
+            high = middle
+    if low > first and abs(function(low - 1) - wanted) < abs(function(low) - wanted):
+        low -= 1
+    return min(low, last)
