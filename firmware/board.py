@@ -1,0 +1,186 @@
+# The hardware, and the only file that imports it. ESP32, ESP8266 and the virtual board
+# (tools/sim/shims) differ in here and nowhere else.
+
+import gc
+import os
+import sys
+import time
+
+import machine
+import network
+import ntptime
+from micropython import const
+
+from firmware.core.errors import SensorError
+
+WDT_MS = const(90_000)  # must exceed net.mqtt.CONNECT_MAX_MS, the longest a step may block
+_CHECK_MS = const(10_000)  # ESP8266: how often the timer looks whether the loop still feeds
+_LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards
+_BIT_US = const(5)  # half a clock at 100 kHz
+_CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
+
+
+class Ticks:
+    # Milliseconds that wrap at 2^30 on every 32-bit port: compare with diff() only.
+    def now(self):
+        return time.ticks_ms()
+
+    def diff(self, a, b):
+        return time.ticks_diff(a, b)
+
+
+class Bus:
+    # The I2C bus as the drivers see it: an OSError becomes a SensorError here, once for all.
+    def __init__(self, i2c_id, sda, scl, freq_hz):
+        self._id, self._sda, self._scl, self._freq_hz = i2c_id, sda, scl, freq_hz
+        self._open()
+
+    def _open(self):
+        sda, scl = machine.Pin(self._sda), machine.Pin(self._scl)
+        if self._id < 0 or sys.platform == "esp8266":  # no I2C block in that chip
+            self._i2c = machine.SoftI2C(scl=scl, sda=sda, freq=self._freq_hz)
+        else:
+            self._i2c = machine.I2C(self._id, scl=scl, sda=sda, freq=self._freq_hz)
+
+    def scan(self):
+        try:
+            return self._i2c.scan()
+        except OSError as e:
+            raise SensorError(_bus(e))
+
+    def writeto(self, addr, buf):
+        try:
+            self._i2c.writeto(addr, buf)
+        except OSError as e:
+            raise SensorError(_bus(e))
+
+    def readfrom_into(self, addr, buf):
+        try:
+            self._i2c.readfrom_into(addr, buf)
+        except OSError as e:
+            raise SensorError(_bus(e))
+
+    def writeto_mem(self, addr, reg, buf):
+        try:
+            self._i2c.writeto_mem(addr, reg, buf)
+        except OSError as e:
+            raise SensorError(_bus(e))
+
+    def readfrom_mem_into(self, addr, reg, buf):
+        try:
+            self._i2c.readfrom_mem_into(addr, reg, buf)
+        except OSError as e:
+            raise SensorError(_bus(e))
+
+    def recover(self):
+        # A chip cut off in mid-byte holds SDA low for ever. Up to nine clocks let it finish,
+        # then a STOP frees the bus (NXP UM10204 rev. 7, 3.1.16). Says whether SDA came free.
+        sda = machine.Pin(self._sda, machine.Pin.OPEN_DRAIN, value=1)
+        scl = machine.Pin(self._scl, machine.Pin.OPEN_DRAIN, value=1)
+        for _ in range(9):
+            if sda.value():
+                break
+            scl.value(0)
+            time.sleep_us(_BIT_US)
+            scl.value(1)
+            time.sleep_us(_BIT_US)
+        sda.value(0)
+        time.sleep_us(_BIT_US)
+        sda.value(1)
+        free = bool(sda.value())
+        self._open()
+        return free
+
+
+def _bus(error):
+    return "bus: errno {}".format(error.args[0])
+
+
+class SoftWatchdog:
+    # ESP8266: machine.WDT there has a fixed period of seconds, shorter than one axTLS
+    # handshake. A hardware timer counts instead, fed by the same progress.
+    def __init__(self):
+        self._left = WDT_MS // _CHECK_MS
+        self._timer = machine.Timer(-1)
+        self._timer.init(period=_CHECK_MS, mode=machine.Timer.PERIODIC, callback=self._check)
+
+    def feed(self):
+        self._left = WDT_MS // _CHECK_MS
+
+    def _check(self, _):
+        self._left -= 1
+        if self._left <= 0:
+            machine.reset()
+
+
+def watchdog():
+    return SoftWatchdog() if sys.platform == "esp8266" else machine.WDT(timeout=WDT_MS)
+
+
+def wlan():
+    return network.WLAN(network.STA_IF)
+
+
+def reset_cause():
+    cause = machine.reset_cause()
+    for name in _CAUSES:
+        if getattr(machine, name, None) == cause:
+            return name[:-6].lower()
+    return "unknown {}".format(cause)
+
+
+def reset():
+    machine.reset()
+
+
+def led(on):
+    # The ESP8266's LED lies between the pin and 3.3 V.
+    machine.Pin(_LED_PIN, machine.Pin.OUT).value(on != (sys.platform == "esp8266"))
+
+
+def random(limit):
+    # 0 to limit - 1. os.urandom is the hardware source on ESP; 3 bytes keep it a small int.
+    a, b, c = os.urandom(3)
+    return (a << 16 | b << 8 | c) % limit
+
+
+def unique_id():
+    return "".join("{:02x}".format(b) for b in machine.unique_id())
+
+
+def micropython_version():
+    return "{}.{}.{}".format(*sys.implementation[1][:3])
+
+
+def free_heap_bytes():
+    gc.collect()
+    return gc.mem_free()
+
+
+def ntp_s2000(host):
+    # Asks one NTP server; blocks for at most its timeout. OSError when nobody answers.
+    ntptime.host = host
+    ntptime.timeout = 2
+    return ntptime.time() - (946684800 if epoch_year() == 1970 else 0)
+
+
+def epoch_year():
+    return time.gmtime(0)[0]
+
+
+def rtc_s2000():
+    return int(time.time()) - (946684800 if epoch_year() == 1970 else 0)
+
+
+def set_rtc(s2000):
+    t = time.gmtime(s2000 + (946684800 if epoch_year() == 1970 else 0))
+    machine.RTC().datetime((t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0))
+
+
+def sleep_ms(ms):
+    time.sleep_ms(ms)
+
+
+def log(text):
+    ms = time.ticks_ms()
+    print("[{:6d}.{:03d}] {}".format(ms // 1000, ms % 1000, text))

@@ -1,0 +1,98 @@
+# Does what the cloud commands, one at a time: receive() runs inside the MQTT callback and only
+# parses; step() acts, waits for the outcome, and publishes it.
+
+from micropython import const
+
+from firmware.core import commands as core
+
+_WAITING = const(4)  # further commands are answered with "busy", and beyond twice that dropped
+_OUTCOME_MS = const(10_000)
+_GOODBYE_MS = const(5_000)  # how long a restart waits for the PUBACK of its result
+
+TAG = -2  # of our publishes; those of readings are their seq
+
+
+class Commander:
+    # acts: action -> act(command), which returns None when done, a text when it cannot be done,
+    # or a callable that answers the same later, and False until then.
+    def __init__(self, commands, session, topic, clock, persist, acts, restart):
+        self._commands = commands
+        self._session = session
+        self._topic = topic
+        self._clock = clock
+        self._persist = persist  # persist(ids done)
+        self._acts = acts
+        self._restart = restart
+        self._queue = []
+        self._current = None  # the command in hand, and since when
+        self._outcome = None  # callable that knows how it went
+        self._since = 0
+        self._leaving = False
+        self._log = None
+        self.dropped = 0
+
+    def receive(self, payload):
+        if len(self._queue) >= 2 * _WAITING:
+            self.dropped += 1
+            return
+        command = self._commands.receive(payload)
+        if command is None:
+            return
+        if len(self._queue) >= _WAITING and not command.problem:
+            command.problem = "busy: {} commands are waiting".format(_WAITING)
+        self._queue.append(command)
+
+    def step(self):
+        if self._leaving:
+            if self._age_ms() > _GOODBYE_MS:
+                self._restart()
+        elif self._outcome:
+            self._finish(self._outcome())
+        elif self._queue and self._session.can_send():
+            self._begin(self._queue.pop(0))
+
+    def acknowledged(self):
+        # The result of a reboot has arrived; the command's own PUBACK went out before it.
+        if self._leaving:
+            self._restart()
+
+    def log(self, text):
+        # What get_log answers with.
+        self._log = text
+
+    def busy(self):
+        return bool(self._queue or self._outcome or self._leaving)
+
+    def _begin(self, command):
+        self._current = command
+        self._since = self._clock.now()
+        self._log = None
+        if command.problem:
+            self._finish(None)
+            return
+        if self._commands.remember(command):
+            self._persist(self._commands.seen)
+        if command.action == core.REBOOT:
+            self._finish(None)
+            self._leaving = True
+            return
+        outcome = self._acts[command.action](command)
+        if callable(outcome):
+            self._outcome = outcome
+        else:
+            self._finish(outcome)
+
+    def _finish(self, problem):
+        if problem is False:
+            if self._age_ms() < _OUTCOME_MS:
+                return
+            problem = "nothing happened within {} s".format(_OUTCOME_MS // 1000)
+        if self._session.can_send():
+            document = core.result(self._current, problem, self._log)
+            self._session.publish1(self._topic, document, TAG)
+            self._outcome = self._log = None
+        else:
+            self._outcome = lambda: problem  # again in the next step
+
+    def _age_ms(self):
+        return self._clock.diff(self._clock.now(), self._since)
