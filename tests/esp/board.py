@@ -1,0 +1,254 @@
+"""The virtual board: reset and boot pins, power, the loader, and MicroPython running from the flash.
+
+DTR and RTS drive EN and IO0 through the two transistors of every devkit: EN is low while RTS is
+asserted and DTR is not, IO0 is low while DTR is asserted and RTS is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import shutil
+import signal
+import struct
+import subprocess
+import termios
+import time
+import tty
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.esp import chips
+from tests.esp.flash_array import FlashArray
+from tests.esp.loader import Loader
+from tools.board import boards, esp_image
+from tools.errors import ToolError
+
+START = Path(__file__).with_name("device") / "start.py"
+APP_BAUD = 115200
+_EXITS = {71: "reset", 72: "friendly", 172: "raw", 73: "sleep"}  # of start.py and the shims
+_STRAP_S = 0.02  # how long after EN the boot pin is read
+_BOTH_S = 0.2  # the capacitor on EN, stretched: over RFC 2217 each line takes 50 ms
+_CAUSE = {"power": 1, "wdt": 3, "sleep": 4}
+_BANNER = b"ets Jul 29 2019 12:21:46\r\n\r\n"
+_DOWNLOAD = _BANNER + b"rst:0x1 (POWERON_RESET),boot:0x3 (DOWNLOAD_BOOT)\r\nwaiting for download\r\n"
+_RUN = _BANNER + b"rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
+
+
+@dataclass
+class Faults:
+    """What goes wrong; each can be set while the board runs."""
+
+    silent: bool = False  # never answers
+    max_baud: int = 10_000_000  # above it the line carries noise
+    vanish_after: int | None = None  # bytes from the host until the port is pulled out
+    power_cut_after: int | None = None  # bytes programmed until the power goes
+
+
+@dataclass
+class Board:
+    """One board. ``frozen`` is the folder of simulated hardware and libraries (see start.py)."""
+
+    folder: Path
+    micropython: list[str]
+    chip_name: str = "esp32"
+    mac: bytes = bytes.fromhex("24:6f:28:aa:bb:cc".replace(":", ""))
+    flash_bytes: int = 4 << 20
+    frozen: Path | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.flash = FlashArray(self.folder / "flash.bin", self.flash_bytes)
+        self.chip = chips.make(self.chip_name, self.mac)
+        self.loader: Loader | None = None
+        self.boots = 0
+        self._app: subprocess.Popen[bytes] | None = None
+        self._master = self._slave = -1
+        self._out = bytearray()
+        self._dtr = self._rts = False
+        self._strap_at: float | None = None
+        self._both_until = 0.0
+        self._host = self.folder / "host"
+        self._host.mkdir(exist_ok=True)
+        if self.frozen:
+            shutil.copytree(self.frozen, self._host, dirs_exist_ok=True)
+
+    # -- pins
+
+    def lines(self, dtr: bool, rts: bool) -> None:
+        """The host has set DTR and RTS."""
+        was_low = self._rts and not self._dtr
+        self._dtr, self._rts = dtr, rts
+        now = time.monotonic()
+        if rts and not dtr:
+            self.stop()
+            self._strap_at = None
+        elif was_low:
+            self._strap_at = now + _STRAP_S
+            self._both_until = now + _BOTH_S
+        elif self._strap_at is not None:
+            self._strap_at = now + _STRAP_S
+
+    def power_on(self) -> None:
+        """Boot as if plugged in."""
+        self.stop()
+        self._strap_at = time.monotonic() + _STRAP_S
+
+    def tick(self) -> None:
+        """Let time pass: called often by the server."""
+        now = time.monotonic()
+        cut = self.faults.power_cut_after
+        if cut is not None and self.flash.programmed >= cut:
+            self.faults.power_cut_after = None
+            self.faults.silent = True
+            self.stop()
+        if self._strap_at is not None and now >= self._strap_at:
+            if self._dtr and self._rts and now < self._both_until:
+                return
+            self._strap_at = None
+            self._boot(download=self._dtr and not self._rts)
+        if self._app is not None and self._app.poll() is not None:
+            self._ended(self._app.returncode)
+
+    # -- the wire
+
+    @property
+    def baud(self) -> int | None:
+        """What the chip's UART is set to; None: it takes any rate."""
+        return self.loader.baud if self.loader else APP_BAUD
+
+    def receive(self, data: bytes, baud: int) -> None:
+        """Bytes from the host, sent at ``baud``."""
+        if self.faults.silent:
+            return
+        if (self.baud is not None and baud != self.baud) or baud > self.faults.max_baud:
+            self._out += b"\x80\xfe"[: len(data)]  # framing errors
+        elif self.loader:
+            self.loader.baud = baud
+            self._out += self.loader.feed(data)
+            if self.loader.next_baud:
+                self.loader.baud, self.loader.next_baud = self.loader.next_baud, None
+            if self.loader.run:
+                self.power_on()
+        elif self._app is not None:
+            self._type(data)
+
+    def take(self) -> bytes:
+        """What the board has sent since the last call."""
+        if self._master >= 0:
+            with contextlib.suppress(OSError):
+                while chunk := os.read(self._master, 65536):
+                    self._out += chunk
+        sent, self._out = bytes(self._out), bytearray()
+        return b"" if self.faults.silent else sent
+
+    def fileno(self) -> int:
+        """To select() on, or -1."""
+        return self._master
+
+    # -- what runs
+
+    def stop(self) -> None:
+        """EN low or power off: whatever runs ends, nothing is flushed."""
+        self.loader = None
+        if self._app is not None:
+            self._app.kill()
+            self._app.wait()
+            self._app = None
+        for fd in (self._master, self._slave):
+            if fd >= 0:
+                os.close(fd)
+        self._master = self._slave = -1
+
+    def _boot(self, download: bool) -> None:
+        if download:
+            self.loader = Loader(self.chip, self.flash)
+            self._out += _DOWNLOAD
+            return
+        self.boots += 1
+        self._out += _RUN
+        if problem := self._bad_firmware():
+            self._out += problem.encode() + b"\r\n"
+        else:
+            self._start("friendly", "power")
+
+    def _bad_firmware(self) -> str:
+        """What the boot loader would complain about, or ""."""
+        row = boards.get(self.chip_name)
+        start, size = self.filesystem()
+        data = self.flash.read(row.flash_offset, max(0, start - row.flash_offset))
+        if not size or data[:1] != b"\xe9":
+            return "invalid header: 0xffffffff"
+        try:
+            esp_image.check(data, row, "flash")
+        except ToolError as e:
+            return f"E (85) esp_image: {e}"
+        return ""
+
+    def filesystem(self) -> tuple[int, int]:
+        """Start and size of the file system according to the flash itself; size 0: none."""
+        if self.chip_name == "esp8266":
+            return 0x100000, self.flash_bytes - 0x105000
+        for at in range(0x8000, 0x8C00, 32):
+            row = self.flash.read(at, 32)
+            if row[:2] == b"\xaa\x50" and row[12:28].rstrip(b"\0") == b"vfs":
+                start, size = struct.unpack_from("<II", row, 4)
+                return start, size
+        return 0, 0
+
+    def _start(self, mode: str, cause: str) -> None:
+        self.stop()
+        self._master, self._slave = pty.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        sim = self._host / "sim.json"
+        settings = {"unique_id": self.mac.hex(), "reset_cause": _CAUSE.get(cause, 5)}
+        sim.write_text(json.dumps(settings | self.settings))
+        if cause == "power":
+            Path(f"{sim}.state").unlink(missing_ok=True)
+        start, size = self.filesystem()
+        self._app = subprocess.Popen(
+            [*self.micropython, str(START), str(self.flash.path), str(start), str(size)]
+            + [str(self._host), mode],
+            stdin=self._slave,
+            stdout=self._slave,
+            stderr=self._slave,
+            env={"FIELDMOUSE_SIM": "/frozen/sim.json"},
+            start_new_session=True,
+        )
+
+    def _type(self, data: bytes) -> None:
+        """Keys to MicroPython: Ctrl-C is a signal while a program runs (see repl.py)."""
+        assert self._app is not None
+        for part in data.replace(b"\x03", b"\0\x03\0").split(b"\0") if b"\x03" in data else [data]:
+            if part == b"\x03" and termios.tcgetattr(self._slave)[3] & termios.ISIG:
+                with contextlib.suppress(ProcessLookupError):
+                    self._app.send_signal(signal.SIGINT)
+            elif part:
+                self._push(part)
+
+    def _push(self, part: bytes) -> None:
+        # A terminal takes 4 KB; the rest has to wait until MicroPython has read it.
+        end = time.monotonic() + 5
+        while part and time.monotonic() < end:
+            try:
+                part = part[os.write(self._master, part) :]
+            except BlockingIOError:
+                self._out += self.take()
+                time.sleep(0.001)
+
+    def _ended(self, code: int) -> None:
+        self._out += self.take()
+        self._app = None
+        what = _EXITS.get(code, "wdt" if code == -signal.SIGALRM else "crash")
+        if what in ("friendly", "raw"):
+            self._start(what, "soft")
+        else:
+            self._out += _RUN
+            self.boots += 1
+            self._start("friendly", what)

@@ -1,0 +1,163 @@
+# MicroPython's REPL over standard input and output, which the unix port has no raw mode of:
+# friendly and raw mode, raw paste with flow control, Ctrl-A/B/C/D as on a board.
+# Protocol: docs/reference/repl.rst of MicroPython, "Raw mode and raw-paste mode".
+
+import sys
+import termios
+
+import micropython
+
+NAMES = {"__name__": "__main__"}
+_WINDOW = 128  # bytes in flight in raw-paste mode, as on the boards
+_ISIG = 1
+_LFLAG = 3
+_RAW = "raw REPL; CTRL-B to exit\r\n"
+
+
+class _Micropython:
+    # The real module with a kbd_intr() that our parent understands.
+    pass
+
+
+def prepare():
+    module = _Micropython()
+    for name in dir(micropython):
+        setattr(module, name, getattr(micropython, name))
+    module.kbd_intr = lambda char: interrupts(char >= 0)
+    sys.modules["micropython"] = module
+
+
+def interrupts(on):
+    # The parent looks at this flag of the terminal: set, a Ctrl-C is a signal; clear, a byte.
+    state = termios.tcgetattr(0)
+    state[_LFLAG] = state[_LFLAG] | _ISIG if on else state[_LFLAG] & ~_ISIG
+    termios.tcsetattr(0, termios.TCSANOW, state)
+
+
+def leave(code):
+    import ffi
+
+    ffi.open(None).func("v", "_exit", "i")(code)
+
+
+def out(text):
+    sys.stdout.buffer.write(text if isinstance(text, bytes) else text.encode())
+
+
+def get():
+    data = sys.stdin.buffer.read(1)
+    if not data:
+        leave(0)
+    return data[0]
+
+
+def serve(mode):
+    # Until a soft reset; returns the mode it was asked for in.
+    while True:
+        wish = _raw() if mode == "raw" else _friendly()
+        if wish == "reset":
+            return mode
+        mode = wish
+
+
+def _execute(code):
+    # Says whether it was SystemExit. Output first, then the traceback, each ended by \x04.
+    error = None
+    interrupts(True)
+    try:
+        exec(code, NAMES)
+    except BaseException as e:
+        error = e
+    interrupts(False)
+    out(b"\x04")
+    if error is not None and not isinstance(error, SystemExit):
+        sys.print_exception(error)
+    out(b"\x04")
+    return isinstance(error, SystemExit)
+
+
+def _raw():
+    out(_RAW)
+    while True:
+        out(">")
+        line = bytearray()
+        while True:
+            char = get()
+            if char == 1:
+                break
+            if char == 2:
+                out("\r\n")
+                return "friendly"
+            if char == 3:
+                line = bytearray()
+            elif char == 4:
+                break
+            else:
+                line.append(char)
+        if char == 1:
+            if line == b"\x05A":
+                out(b"R\x01")
+                if _execute(_paste()):
+                    return "reset"
+            else:
+                out(_RAW)
+            continue
+        out("OK")
+        if not line:
+            out("\r\n")
+            return "reset"
+        if _execute(str(line, "utf8")):
+            return "reset"
+
+
+def _paste():
+    # Each \x01 we send allows one more window; \x04 ends the code and is answered with \x04.
+    code = bytearray()
+    out(bytes((_WINDOW, 0)))
+    out(b"\x01")
+    while True:
+        char = get()
+        if char == 4:
+            out(b"\x04")
+            return str(code, "utf8")
+        code.append(char)
+        if len(code) % _WINDOW == 0:
+            out(b"\x01")
+
+
+def _friendly():
+    out("MicroPython {} on virtual ESP32\r\n".format(sys.version.split("; ")[-1]))
+    out('Type "help()" for more information.\r\n')
+    while True:
+        out(">>> ")
+        line = ""
+        while True:
+            char = get()
+            if char == 1:
+                return "raw"
+            if char == 2 or char == 3:
+                line = ""
+                out("\r\n>>> ")
+            elif char == 4 and not line:
+                out("\r\n")
+                return "reset"
+            elif char == 13:
+                break
+            elif char >= 32:
+                line += chr(char)
+                out(chr(char))
+        out("\r\n")
+        if _statement(line):
+            return "reset"
+
+
+def _statement(line):
+    interrupts(True)
+    try:
+        exec(compile(line, "<stdin>", "single"), NAMES)
+    except SystemExit:
+        return True
+    except BaseException as e:
+        sys.print_exception(e)
+    finally:
+        interrupts(False)

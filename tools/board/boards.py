@@ -1,0 +1,103 @@
+"""The table of boards, boards.json: which MicroPython build, where it goes, which pins and key.
+
+`chip` is esptool's name, `chip_id` the number in the header of its images (ESP-IDF,
+esp_app_format.h); `sha256` holds only checksums of files that were in our hands.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tools.errors import ToolError
+
+TABLE = Path(__file__).with_name("boards.json")
+
+
+@dataclass(frozen=True)
+class Romfs:
+    """Where a build keeps code that runs in place, in bytes of flash; ``build`` marks that build."""
+
+    build: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Board:
+    """One row of the table. ``flash_bytes`` is the least flash the build can do with."""
+
+    name: str
+    chip: str
+    chip_id: int | None
+    build: str
+    flash_offset: int
+    flash_bytes: int
+    i2c: dict[str, int]
+    key: str
+    certs: str
+    sha256: dict[str, str]
+    romfs: Romfs | None
+
+    @property
+    def stage_board(self) -> str:
+        """What `stage --board` calls it: the ESP32 family is one there."""
+        return "esp8266" if self.chip == "esp8266" else "esp32"
+
+
+@cache
+def table() -> dict[str, Any]:
+    """The file as it is."""
+    loaded: dict[str, Any] = json.loads(TABLE.read_text("utf-8"))
+    return loaded
+
+
+def names() -> list[str]:
+    """Every board we know, in the order of the table."""
+    return list(table()["boards"])
+
+
+def get(name: str) -> Board:
+    """Return the row of ``name``; ToolError with the nearest name where there is none."""
+    rows = table()["boards"]
+    if name not in rows:
+        near = difflib.get_close_matches(name.lower().replace("-", ""), rows, 1)
+        hint = f"BOARD={near[0]}" if near else f"one of {', '.join(rows)}"
+        raise ToolError(f"no such board: {name}", hint)
+    row = dict(rows[name])
+    rom = row.pop("romfs", None)
+    sums = row.pop("sha256", {})
+    romfs = Romfs(rom["build"], rom["offset"], rom["bytes"]) if rom else None
+    return Board(name=name, sha256=sums, romfs=romfs, **row)
+
+
+def of_chip(chip: str) -> str | None:
+    """The board for esptool's name of a chip ("ESP32-S3"), or None."""
+    plain = chip.lower().replace("-", "")
+    return next((n for n, row in table()["boards"].items() if row["chip"] == plain), None)
+
+
+def version() -> str:
+    """The MicroPython version that `make flash` installs unless told otherwise."""
+    pinned: str = table()["micropython"]
+    return pinned
+
+
+def file_name(board: Board, wanted: str) -> str:
+    """The file of a release on the download site; ToolError for a release not in the table."""
+    files: dict[str, str] = table()["files"]
+    if wanted not in files:
+        known = ", ".join(files)
+        hint = f"FIRMWARE=file.bin with a file you downloaded, or VERSION={known}"
+        raise ToolError(f"MicroPython {wanted} is not in tools/board/boards.json", hint)
+    return files[wanted].format(build=board.build)
+
+
+def url(file: str) -> str:
+    """Where the official site has that file."""
+    address: str = table()["url"]
+    return address.format(file=file)
