@@ -1,0 +1,113 @@
+"""What `make setup` does, in order: look at every part, make those that are not whole."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools import errors, toolchain
+from tools.errors import ToolError
+from tools.setup import builds, python
+from tools.setup.parts import Part, fault, make
+
+_SCRATCH = toolchain.CACHE / "scratch"
+
+
+def main(argv: list[str]) -> int:
+    """Install what is missing; return the exit code. ``--quiet``: say nothing when all is there."""
+    try:
+        made = setup()
+    except ToolError as e:
+        print(errors.lines(e), file=sys.stderr)
+        return 2
+    except OSError as e:
+        told = ToolError(f"{e.filename or toolchain.ROOT}: {e.strerror}", "mend it, then make setup")
+        print(errors.lines(told), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; make setup goes on from here", file=sys.stderr)
+        return 130
+    if made or "--quiet" not in argv:
+        print("setup: everything is installed", file=sys.stderr)
+    return 0
+
+
+def setup() -> bool:
+    """Make every part that is not whole; return whether there was any. Raises ToolError."""
+    needed, extra = _needed(), builds.part(32)
+    if not any(fault(part) for part in needed) and not _wanted(extra):
+        return False
+    with _locked():
+        for part in needed:
+            _ensure(part)
+        if _wanted(extra):
+            _try(extra)
+    return True
+
+
+def _needed() -> list[Part]:
+    needed = [
+        python.environment("the tools' libraries", toolchain.VENV, "requirements.txt"),
+        python.umqtt(),
+        python.environment(
+            "MiniStack", toolchain.CACHE / "ministack", "requirements-ministack.txt"
+        ),
+    ]
+    given = os.environ.get("MICROPYTHON")
+    if given:
+        wrong = toolchain.micropython_fault(toolchain.named_micropython(given))
+        if wrong:
+            raise ToolError(f"MICROPYTHON={given} {wrong}", "unset MICROPYTHON")
+    elif not toolchain.path_micropython():
+        needed.append(builds.part(64))
+    return needed
+
+
+def _ensure(part: Part) -> None:
+    # Asked again under the lock: another make setup may have made it meanwhile.
+    why = fault(part)
+    if why:
+        print(f"setup: {part.name}: {why}", file=sys.stderr)
+        make(part, _SCRATCH)
+        why = fault(part)
+        if why:
+            raise ToolError(f"{part.name}: {why}", f"rm -rf {part.folder}, then make setup")
+
+
+def _wanted(extra: Part) -> bool:
+    return bool(fault(extra)) and not _refusal(extra).exists()
+
+
+def _try(extra: Part) -> None:
+    # The 32-bit build measures heaps as the chips have them; everything else works without it.
+    # That it cannot be had here is remembered, so that the next setup needs no network.
+    try:
+        _ensure(extra)
+    except ToolError as e:
+        note = _refusal(extra)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(f"{e}\n")
+        print(f"setup: note: no 32-bit MicroPython here, 64-bit only ({e})", file=sys.stderr)
+        print(f"  try: rm {note.relative_to(toolchain.ROOT)}, then make setup", file=sys.stderr)
+
+
+def _refusal(extra: Part) -> Path:
+    return extra.folder.with_name(extra.folder.name + "-not-here")
+
+
+@contextlib.contextmanager
+def _locked() -> Iterator[None]:
+    toolchain.CACHE.mkdir(exist_ok=True)
+    with open(toolchain.CACHE / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("setup: another make setup is running, waiting for it", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(_SCRATCH, ignore_errors=True)  # of a setup that was killed
+        yield
