@@ -118,13 +118,13 @@ def on_bus():
 
 class _Environment:
     def temperature_mdeg(self):
-        return int(_sim.number("temperature", 21.0) * 1000)
+        return int(min(max(_sim.number("temperature", 21.0), -60), 160) * 1000)
 
     def humidity_mpct(self):
-        return int(_sim.number("humidity", 45.0) * 1000)
+        return int(min(max(_sim.number("humidity", 45.0), 0), 100) * 1000)
 
     def pressure_pa(self):
-        return int(_sim.number("pressure", 1013.25) * 100)
+        return int(min(max(_sim.number("pressure", 1013.25), 100), 1200) * 100)
 
 
 _environment = _Environment()
@@ -153,14 +153,7 @@ class SoftI2C:
     def scan(self):
         if _stuck() or "lost" in _wired:
             return []
-        found = []
-        for addr, chip in on_bus().items():
-            try:
-                chip.write(b"")
-                found.append(addr)
-            except OSError:
-                pass
-        return sorted(found)
+        return sorted(addr for addr, chip in on_bus().items() if chip.fault != "nack")
 
     def readfrom(self, addr, nbytes, stop=True):
         buf = bytearray(nbytes)
@@ -175,7 +168,11 @@ class SoftI2C:
         chip.read_into(buf)
 
     def writeto(self, addr, buf, stop=True):
-        self._chip(addr).write(bytes(buf))
+        chip = self._chip(addr)
+        if len(buf):
+            chip.write(bytes(buf))
+        elif chip.fault == "nack":  # an address alone is acknowledged by whatever chip is there
+            raise OSError(errno.ENODEV)
         return len(buf)
 
     def writevto(self, addr, vector, stop=True):

@@ -1,0 +1,265 @@
+"""`make sim`: a local AWS, things provisioned on it, virtual boards, and a live view of it all.
+
+Everything is started inside one ExitStack, so that whatever ends it (Ctrl-C, SIGTERM, an error)
+stops what was started, in reverse, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import tempfile
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from tools.aws import local
+from tools.board import stage
+from tools.errors import ToolError
+from tools.sim import devices, feed, launch
+from tools.sim.board import VirtualBoard
+from tools.sim.cloud import LocalCloud
+from tools.sim.view import Fleet
+
+_REFRESH_S = 0.25
+_SVG_WIDTH = 112
+_MOST_THINGS = 200
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for."""
+
+    thing: str = "demo-1"
+    things: int = 1
+    interval_s: int = 5
+    sensor: str = launch.DEFAULT_SENSOR
+    temperature: str = launch.DEFAULT_TEMPERATURE
+    duration_s: float | None = None
+    svg: Path | None = None
+    keep: bool = False
+
+
+class Simulation:
+    """One run. `start()` brings everything up, `close()` takes everything down again."""
+
+    def __init__(self, options: Options, console: Console) -> None:
+        self.options = options
+        self.console = console
+        self.fleet = Fleet(devices.names(options.thing, options.things))
+        self.live = console.is_terminal
+        self.boards: list[VirtualBoard] = []
+        self.cloud = LocalCloud()
+        self.folder = Path()
+        self._stack = contextlib.ExitStack()
+
+    def start(self) -> None:
+        """Bring up the cloud, the viewer and the boards; ToolError says what cannot be."""
+        launch.settings({"temperature": self.options.temperature})
+        launch.prepare(None, 64, None, "esp32", self.options.sensor)
+        self.folder = self._make_folder()
+        with self._step("starting the local AWS (MiniStack)") as say:
+            self._stack.callback(self.cloud.stop)
+            self.cloud.start(lambda waited: say(f"{waited:.0f} s") if waited > 1 else None)
+            self._stack.enter_context(announced(self.cloud.info))
+        with self._step("opening the view"):
+            iot = self.cloud.client("iot")
+            certificate, key = feed.enrol(iot, self.cloud.info, self.folder)
+            view = feed.Feed(self.cloud.info, certificate, key, self._message, self._link)
+            self._stack.callback(view.close)
+            view.open()
+        with self._step("provisioning, staging and booting") as say:
+            for name in self.fleet.things:
+                say(name)
+                self._boot(name, iot)
+
+    def close(self) -> None:
+        """Stop boards, view and cloud, in that order."""
+        self._stack.close()
+
+    def run(self, end: threading.Event) -> None:
+        """Show what happens until ``end`` is set or the duration is over."""
+        until = None if self.options.duration_s is None else time.monotonic() + self.options.duration_s
+        if not self.live:
+            self.console.print(self._footer(), highlight=False, soft_wrap=True)
+        with Live(console=self.console, auto_refresh=False) if self.live else _nothing() as live:
+            while not end.is_set() and (until is None or time.monotonic() < until):
+                if live is not None:
+                    live.update(self.fleet.render(self._title(), self._footer()), refresh=True)
+                self._check_cloud()
+                end.wait(_REFRESH_S)
+        if self.options.svg is not None:
+            self._export(self.options.svg)
+
+    def summary(self) -> str:
+        """One line for the end."""
+        seen = self.fleet.readings
+        plural = "" if len(self.fleet.things) == 1 else "s"
+        return f"{seen} readings of {len(self.fleet.things)} thing{plural}; everything is stopped"
+
+    def _boot(self, name: str, iot: Any) -> None:
+        device = devices.make(
+            iot, self.cloud.info, name, self.folder / name, interval_s=self.options.interval_s
+        )
+        log = self._stack.enter_context((self.folder / f"{name}.log").open("w", buffering=1))
+
+        def on_line(line: str) -> None:
+            log.write(line + "\n")
+            self.fleet.log(name, line)
+            if not self.live:
+                self._print(f"{name}: {line}")
+
+        number = len(self.boards)
+        board = VirtualBoard(
+            device,
+            sensor=self.options.sensor,
+            temperature=_shifted(self.options.temperature, number),
+            on_line=on_line,
+        )
+        self.boards.append(board)
+        self._stack.callback(board.close)
+        board.start()
+
+    def _message(self, topic: str, document: dict[str, Any]) -> None:
+        line = self.fleet.message(topic, document)
+        if line and not self.live:
+            self._print(line)
+
+    def _link(self, up: bool) -> None:
+        self.fleet.up = up
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _check_cloud(self) -> None:
+        if self.cloud.pid is None:
+            raise ToolError(
+                f"MiniStack has ended; it said:\n{self.cloud.log_tail}", "run it again"
+            )
+
+    def _make_folder(self) -> Path:
+        base = local.ROOT / ".sim"
+        base.mkdir(exist_ok=True)
+        (base / ".gitignore").write_text("*\n")
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=base))
+        if not self.options.keep:
+            self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    @contextlib.contextmanager
+    def _step(self, text: str) -> Iterator[Any]:
+        """Show a long step: a spinner in a terminal, else one line when it is done."""
+        began = time.monotonic()
+        if self.live:
+            with self.console.status(text) as status:
+                yield lambda more: status.update(f"{text}: {more}")
+        else:
+            yield lambda more: None
+        self.console.print(f"{text}: {time.monotonic() - began:.1f} s", highlight=False)
+
+    def _title(self) -> str:
+        count = len(self.fleet.things)
+        boards = "1 virtual board" if count == 1 else f"{count} virtual boards"
+        return f"{boards} on a local AWS: {self.fleet.readings} readings over MQTT and mutual TLS"
+
+    def _footer(self) -> str:
+        first = next(iter(self.fleet.things))
+        where = commands_prefix(self.cloud.info)
+        port = urllib.parse.urlsplit(self.cloud.info.gateway_url).port
+        lines = [
+            "Change the interval from another terminal, by shadow or by command:",
+            f"  {where}.venv/bin/python -m tools shadow set {first} interval_s=2 --local",
+            f"  {where}.venv/bin/python -m tools command {first} set_reporting_interval"
+            " interval_seconds=10 --local",
+            f"AWS APIs on 127.0.0.1:{port}, MQTT on port {self.cloud.info.mqtt_port} (open to the"
+            f" local network); files in {self.folder.relative_to(local.ROOT)}. Ctrl-C stops it all.",
+        ]
+        return "\n".join(lines)
+
+    def _export(self, path: Path) -> None:
+        picture = Console(record=True, width=_SVG_WIDTH, file=open("/dev/null", "w"))
+        picture.print(self.fleet.render(self._title(), self._footer()))
+        path.write_text(picture.export_svg(title="make sim"), "utf-8")
+
+
+def commands_prefix(cloud: local.Cloud) -> str:
+    """What a command needs in front to reach ``cloud``; nothing when it is the one announced."""
+    with contextlib.suppress(ToolError):
+        if local.read() == cloud:
+            return ""
+    return f"FIELDMOUSE_CLOUD={_own_file(cloud).relative_to(local.ROOT)} "
+
+
+@contextlib.contextmanager
+def announced(cloud: local.Cloud) -> Iterator[None]:
+    """Let `--local` find ``cloud``: under the usual name, unless another one is alive there."""
+    file = _own_file(cloud) if _other_is_alive() else local.path()
+    local.write(cloud, file)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ToolError):
+            if local.read(file) == cloud:
+                local.forget(file)
+
+
+def _own_file(cloud: local.Cloud) -> Path:
+    return local.ROOT / ".sim" / f"cloud-{cloud.mqtt_port}.json"
+
+
+def _other_is_alive() -> bool:
+    import socket
+
+    try:
+        port = urllib.parse.urlsplit(local.read().gateway_url).port or 0
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except (ToolError, OSError, ValueError):
+        return False
+    return True
+
+
+def _shifted(temperature: str, number: int) -> str:
+    """The same curve a little later for each further board, so that they can be told apart."""
+    return temperature.replace("t/60", f"(t+{17 * number})/60") if number else temperature
+
+
+@contextlib.contextmanager
+def _nothing() -> Iterator[None]:
+    yield None
+
+
+def run(options: Options, console: Console) -> None:
+    """Run until Ctrl-C, SIGTERM or the end of the duration; ToolError when something fails."""
+    if not 1 <= options.things <= _MOST_THINGS:
+        raise ToolError(f"things: {options.things} is not 1 to {_MOST_THINGS}", "--things 20")
+    if not 1 <= options.interval_s <= 86_400:
+        raise ToolError(f"interval: {options.interval_s} is not 1 to 86400 seconds", "--interval 5")
+    end = threading.Event()
+    simulation = Simulation(options, console)
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    former = {number: signal.signal(number, _interrupt) for number in signals}
+    try:
+        simulation.start()
+        for number in signals:
+            signal.signal(number, lambda *_: end.set())
+        simulation.run(end)
+    finally:
+        for number in signals:  # nothing may interrupt the stopping; it takes seconds at most
+            signal.signal(number, signal.SIG_IGN)
+        simulation.close()
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    console.print(simulation.summary(), highlight=False)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
