@@ -1,0 +1,65 @@
+# Small files that survive a power cut: the whole of the old content or the whole of the new.
+
+import os
+
+from micropython import const
+
+_EEXIST = const(17)
+
+
+def replace(path, data):
+    # LittleFS and POSIX rename over an existing file in one step. FAT does not: there the old
+    # file goes first, and read() finds the new one under its first name.
+    make_folder(path)
+    new = path + ".new"
+    with open(new, "wb") as f:
+        f.write(data)
+    move(new, path)
+
+
+def move(path, to):
+    try:
+        os.rename(path, to)
+    except OSError as e:
+        if e.args[0] != _EEXIST:
+            raise
+        os.remove(to)
+        os.rename(path, to)
+
+
+def read(path, limit_bytes):
+    # The content, or None when there is none or it is longer than anything we would write.
+    for name in (path, path + ".new"):
+        try:
+            with open(name, "rb") as f:
+                data = f.read(limit_bytes + 1)
+            return data if len(data) <= limit_bytes else None
+        except OSError:
+            pass
+    return None
+
+
+def make_folder(path):
+    at = path.find("/")
+    while at > 0:
+        try:
+            os.mkdir(path[:at])
+        except OSError:
+            pass  # there already; if not, open() says so
+        at = path.find("/", at + 1)
+
+
+class Number:
+    # One whole number in a file of its own.
+    def __init__(self, path):
+        self._path = path
+
+    def load(self):
+        # None when nothing, or nothing sensible, was saved.
+        try:
+            return int(read(self._path, 20) or b"")
+        except ValueError:
+            return None
+
+    def save(self, number):
+        replace(self._path, str(number).encode())

@@ -1,0 +1,106 @@
+# What the shadow and commands have changed, on flash: the whole file is written anew and put in
+# the place of the old one in one step. A file whose CRC does not fit counts as none.
+#
+#   {"crc": "29b1", "data": {"values": {…}, "state": {…}, "ids": […]}}
+#
+# The CRC-16 is that of the text of `data`, so the file stays JSON that a person can read. To
+# mend a board by hand, delete the file: then config.json alone counts.
+
+import json
+
+from micropython import const
+
+from firmware import files
+from firmware.core import frame
+from firmware.core.errors import StoreError
+
+_HEAD = '{{"crc": "{:04x}", "data": '
+_HEAD_BYTES = const(24)
+_MAX_BYTES = const(4096)  # larger is not ours
+_IDS = const(16)  # commands whose second delivery is noticed
+
+
+class Settings:
+    def __init__(self, path, log):
+        self._path = path
+        self._log = log
+        self.damaged = False  # a file was there, but could not be used
+        self.values = {}  # setting -> value that counts instead of the one in config.json
+        self.state = {}  # small things to remember, not settings
+        self._ids = []
+        self._load()
+
+    def update(self, values):
+        # Several settings in one write; None takes a setting back. StoreError, and nothing
+        # changed, when it could not be written; no write when nothing is new.
+        self._change("values", values)
+
+    def set(self, key, value):
+        self._change("values", {key: value})
+
+    def note(self, key, value):
+        # The same for `state`.
+        self._change("state", {key: value})
+
+    def knows(self, command_id):
+        return command_id in self._ids
+
+    def remember(self, command_id):
+        if command_id in self._ids:
+            return
+        old = self._ids
+        self._ids = (old + [command_id])[-_IDS:]
+        try:
+            self._save()
+        except StoreError:
+            self._ids = old
+            raise
+
+    def _change(self, part, changes):
+        old = getattr(self, part)
+        new = dict(old)
+        for key in changes:
+            new.pop(key, None)
+            if changes[key] is not None:
+                new[key] = changes[key]
+        # 1 == True, but not on the wire.
+        if json.dumps(_sorted(new)) == json.dumps(_sorted(old)):
+            return
+        setattr(self, part, new)
+        try:
+            self._save()
+        except StoreError:
+            setattr(self, part, old)
+            raise
+
+    def _save(self):
+        data = json.dumps({"values": self.values, "state": self.state, "ids": self._ids}).encode()
+        if _HEAD_BYTES + len(data) + 1 > _MAX_BYTES:
+            raise StoreError("settings: too large")
+        head = _HEAD.format(frame.crc16(data, 0, len(data))).encode()
+        try:
+            files.replace(self._path, head + data + b"}")
+        except OSError as e:
+            raise StoreError("settings: errno {}".format(e.args[0]))
+
+    def _load(self):
+        raw = files.read(self._path, _MAX_BYTES)
+        if raw is None:
+            return
+        try:
+            self._take(raw)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.damaged = True
+            self._log("settings: file damaged, config.json alone counts")
+
+    def _take(self, raw):
+        crc = frame.crc16(raw, _HEAD_BYTES, len(raw) - 1)
+        if raw[:_HEAD_BYTES] != _HEAD.format(crc).encode():
+            raise ValueError
+        data = json.loads(raw)["data"]
+        values, state, ids = dict(data["values"]), dict(data["state"]), list(data["ids"])
+        self.values, self.state, self._ids = values, state, ids[-_IDS:]
+
+
+def _sorted(values):
+    return sorted((key, json.dumps(value)) for key, value in values.items())
