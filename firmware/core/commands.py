@@ -11,7 +11,7 @@
 
 import json
 
-from firmware.core import documents, rules
+from firmware.core import documents, words
 
 SET_INTERVAL = "set_reporting_interval"
 READ_NOW = "read_now"
@@ -97,7 +97,7 @@ def result(command, problem=None, log=None):
 
 def is_id(value):
     if isinstance(value, str):
-        return 1 <= len(value) <= _ID_CHARS and rules.utf8_len(value) is not None
+        return 1 <= len(value) <= _ID_CHARS and words.utf8_len(value) is not None
     if isinstance(value, bool) or not isinstance(value, int):
         return False
     return -_ID_LIMIT <= value <= _ID_LIMIT
@@ -111,7 +111,7 @@ def recall(saved):
 
 
 def _shown(action):
-    return rules.printable(action, _ACTION_CHARS) if isinstance(action, str) else None
+    return words.printable(action, _ACTION_CHARS) if isinstance(action, str) else None
 
 
 def _action_problem(document, action):
@@ -120,5 +120,5 @@ def _action_problem(document, action):
     if not isinstance(action, str):
         return "action: must be text"
     if action not in ACTIONS:
-        return "unknown action" + rules.did_you_mean(action, ACTIONS)
+        return "unknown action" + words.did_you_mean(action, ACTIONS)
     return None

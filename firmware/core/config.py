@@ -5,7 +5,7 @@
 #
 # Every problem is reported at once, by key and never by value: some values are secret.
 
-from firmware.core import rules
+from firmware.core import rules, words
 from firmware.core.topics import RESULT_SUFFIX, fill, status
 
 # What the cloud may change; the rest decides whether the cloud can be reached at all.
@@ -111,7 +111,7 @@ def check_setting(key, value, config):
         for known, _, _ in _CONFIG:
             if key == known:
                 return value, "cannot be changed from the cloud"
-        return value, "unknown setting" + rules.did_you_mean(key, SETTABLE)
+        return value, "unknown setting" + words.did_you_mean(key, SETTABLE)
     if key == "i2c" and isinstance(value, dict):
         value = _merged(config.get("i2c", {}), value)
     problems = []
@@ -138,8 +138,8 @@ def _strangers(path, given, known, problems):
     if len(given) > _MAX_PROBLEMS + len(known):
         return _add(problems, path or "top level", "has far too many keys")
     for key in sorted(str(key) for key in given if key not in known):
-        guess = rules.did_you_mean(key, known)
-        _add(problems, _join(path, rules.printable(key, _KEY_CHARS)), "unknown key" + guess)
+        guess = words.did_you_mean(key, known)
+        _add(problems, _join(path, words.printable(key, _KEY_CHARS)), "unknown key" + guess)
 
 
 def _topics(config, problems):

@@ -2,43 +2,18 @@
 # a sentence that completes "<key>: ..." and never shows the value, because some are secret.
 
 from firmware.core.topics import RESULT_SUFFIX, fill
+from firmware.core.words import made_of, utf8_len
 
 SENSORS = ("bme280", "bmp280", "sht3x", "mcp9808")
 BASIC_INGEST = "$aws/rules/"  # the one $ prefix a device may publish to by choice
 
+_SENSOR_CHARS = 32
 _TOPIC_BYTES = 256  # AWS quotas: UTF-8 bytes, and 7 slashes (aws-facts 1.5)
 _TOPIC_SLASHES = 7
-_NEAR_CHARS = 32  # longer words are not compared: the work must stay small
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _DIGITS = "0123456789"
 _HEX = _DIGITS + "abcdefABCDEF"
 _NAME = _LETTERS + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + _DIGITS + "_-"
-
-
-def utf8_len(text):
-    # None for half of a surrogate pair, which JSON escapes can make and UTF-8 has no form for.
-    # MicroPython encodes it all the same, as bytes that start with 0xED.
-    try:
-        raw = text.encode()
-    except UnicodeError:
-        return None
-    if b"\xed" in raw:
-        for char in text:
-            if 0xD800 <= ord(char) <= 0xDFFF:
-                return None
-    return len(raw)
-
-
-def printable(text, limit):
-    # A key from outside goes to a log line, to a terminal and into JSON.
-    return "".join(c if 32 < ord(c) < 127 else "?" for c in text[:limit]) or "(empty)"
-
-
-def made_of(text, alphabet):
-    for char in text:
-        if char not in alphabet:
-            return False
-    return True
 
 
 def whole(low, high):
@@ -111,7 +86,7 @@ def password(value):
 
 
 def sensor(value):
-    if isinstance(value, str) and len(value) <= _NEAR_CHARS:
+    if isinstance(value, str) and len(value) <= _SENSOR_CHARS:
         name, address = split_sensor(value)
         if name == "auto" and address is None:
             return None
@@ -177,27 +152,3 @@ def _topic_size(topic):
     if size is None or size > _TOPIC_BYTES:
         return "is too long: at most {} bytes of UTF-8".format(_TOPIC_BYTES)
     return None
-
-
-def did_you_mean(word, known):
-    # ', did you mean "x"?' for the closest known word within two edits, else nothing.
-    best, best_edits = None, 3
-    for candidate in sorted(known):
-        edits = _edits(word, candidate, best_edits)
-        if edits < best_edits:
-            best, best_edits = candidate, edits
-    return ', did you mean "{}"?'.format(best) if best else ""
-
-
-def _edits(a, b, limit):
-    # Levenshtein distance by rows; limit when it is that or more.
-    if len(a) > _NEAR_CHARS or abs(len(a) - len(b)) >= limit:
-        return limit
-    row = list(range(len(b) + 1))
-    for i in range(len(a)):
-        diagonal, row[0] = row[0], i + 1
-        for j in range(len(b)):
-            cost = diagonal if a[i] == b[j] else diagonal + 1
-            diagonal = row[j + 1]
-            row[j + 1] = min(cost, diagonal + 1, row[j] + 1)
-    return min(limit, row[-1])
