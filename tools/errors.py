@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ToolError(Exception):
-    """Something the user can mend: ``message`` says what is wrong, ``hint`` what to do about it."""
+    """Something the user can mend: ``message`` says what is wrong, ``hint`` what to do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

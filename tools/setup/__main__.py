@@ -12,7 +12,7 @@ OLDEST = (3, 10)
 NAMES = ["python3.%d" % minor for minor in (13, 12, 14, 11, 10)]  # best known first
 
 
-def works(python):
+def works(python: str) -> bool:
     """Return whether `python` starts and is new enough: a pyenv shim exists without its Python."""
     code = "import sys; sys.exit(sys.version_info < %r)" % (OLDEST,)
     try:
@@ -21,7 +21,7 @@ def works(python):
         return False
 
 
-def newer(names):
+def newer(names: "list[str]") -> "str | None":
     """Return the first of `names` on PATH that is new enough, or None."""
     for name in names:
         python = shutil.which(name)
@@ -30,7 +30,7 @@ def newer(names):
     return None
 
 
-def main():
+def main() -> int:
     """Hand over to a Python that is new enough, or say that there is none."""
     if sys.version_info >= OLDEST:
         from tools.setup import steps
@@ -38,7 +38,7 @@ def main():
         return steps.main(sys.argv[1:])
     python = newer(NAMES)
     if python:
-        os.execv(python, [python, "-m", "tools.setup"] + sys.argv[1:])
+        os.execv(python, [python, "-m", "tools.setup", *sys.argv[1:]])
     have = "%d.%d.%d" % sys.version_info[:3]
     want = "%d.%d" % OLDEST
     sys.stderr.write("error: Python %s or newer is needed, this one is %s\n" % (want, have))

@@ -18,7 +18,8 @@ from tools.errors import ToolError
 from tools.setup.process import Progress, run
 
 # Suites by which an entry is known for Debian's own archive (not security, not a vendor's).
-_SUITES = set("oldstable stable testing unstable sid bullseye bookworm trixie forky duke".split())
+_SUITES = {"oldstable", "stable", "testing", "unstable", "sid"}
+_SUITES |= {"bullseye", "bookworm", "trixie", "forky", "duke"}
 _KEYRINGS = ("debian-archive-keyring.pgp", "debian-archive-keyring.gpg")
 _KEYRING_DIR = Path("/usr/share/keyrings")
 _MIRROR = "DEBIAN_MIRROR"  # names the mirror where apt's configuration has none (Ubuntu)

@@ -19,15 +19,15 @@ _SCRATCH = toolchain.CACHE / "scratch"
 
 
 def main(argv: list[str]) -> int:
-    """Install what is missing; return the exit code. ``--quiet``: say nothing when all is there."""
+    """Install what is missing; return the exit code. ``--quiet``: silent when all is there."""
     try:
         made = setup()
     except ToolError as e:
         print(errors.lines(e), file=sys.stderr)
         return 2
     except OSError as e:
-        told = ToolError(f"{e.filename or toolchain.ROOT}: {e.strerror}", "mend it, then make setup")
-        print(errors.lines(told), file=sys.stderr)
+        wrong = ToolError(f"{e.filename or toolchain.ROOT}: {e.strerror}", "then make setup again")
+        print(errors.lines(wrong), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; make setup goes on from here", file=sys.stderr)

@@ -1,0 +1,28 @@
+"""What all tests share: which folders are not pytest's, and the options of a run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+collect_ignore = ["device", "hil"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--umqtt",
+        metavar="DIR",
+        default=os.environ.get("UMQTT"),
+        help="folder with the umqtt/simple.py that the boards get",
+    )
+
+
+@pytest.fixture(scope="session")
+def umqtt_dir(pytestconfig: pytest.Config) -> Path:
+    """The folder to put on MICROPYPATH for umqtt.simple."""
+    from tools import toolchain
+
+    given = pytestconfig.getoption("umqtt")
+    return Path(given).resolve() if given else toolchain.umqtt_dir()

@@ -1,0 +1,50 @@
+"""Runs each tests/device/test_*.py inside the unix MicroPython, on both word sizes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import toolchain
+from tools.errors import ToolError
+
+ROOT = toolchain.ROOT
+DEVICE_TESTS = ROOT / "tests" / "device"
+FILES = sorted(DEVICE_TESTS.glob("test_*.py"))
+HEAP = "36wk"  # an ESP8266's heap; "w" scales it to this machine's word size
+
+
+def _interpreter(bits: int) -> list[str]:
+    try:
+        return toolchain.micropython(bits)
+    except ToolError as e:
+        # Setup says so when a machine cannot run 32-bit programs; 64 bits are never optional.
+        refused = toolchain.micropython_folder(32).with_name("32-not-here").exists()
+        if bits == 32 and refused and not os.environ.get("CI"):
+            pytest.skip(f"{e}")
+        pytest.fail(f"{e}; try: {e.hint}")
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_device(path: Path, bits: int, umqtt_dir: Path) -> None:
+    ran = subprocess.run(
+        [*_interpreter(bits), "-X", f"heapsize={HEAP}", str(path)],
+        env={"MICROPYPATH": f"{ROOT}:{DEVICE_TESTS}:{umqtt_dir}"},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=60,
+    )
+    report = ran.stdout + ran.stderr
+    # The exit code alone is not enough: a file that forgets harness.run() exits with 0.
+    assert re.search(r"^[1-9]\d* passed, 0 failed$", ran.stdout, re.M), report
+    assert ran.returncode == 0, report
+
+
+def test_there_are_device_tests() -> None:
+    assert len(FILES) > 10

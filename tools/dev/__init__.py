@@ -1,0 +1,1 @@
+"""The developer's own commands: checks and tests."""

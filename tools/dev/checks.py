@@ -1,0 +1,97 @@
+"""Runs the linter, the type checker and the tests as programs and counts what passed.
+
+The tests run in pytest: device tests (inside MicroPython), host tests and end-to-end tests.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.toolchain import ROOT
+
+_WORKERS = 2  # an end-to-end test keeps a MiniStack and boards busy: more would time out
+
+Echo = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check came to. A linter counts as one test."""
+
+    name: str
+    passed: int
+    failed: int
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether something was checked and nothing failed."""
+        return self.passed > 0 and not self.failed
+
+
+def lint(echo: Echo) -> list[Outcome]:
+    """Run ruff (rules and layout) and mypy over the whole tree; ``echo`` gets what they say."""
+    programs = {
+        "rules": ["ruff", "check"],
+        "layout": ["ruff", "format", "--check"],
+        "types": ["mypy"],
+    }
+    return [_program(name, argv, echo) for name, argv in programs.items()]
+
+
+def tests(echo: Echo, chosen: Sequence[str], umqtt: Path | None) -> Outcome:
+    """Run pytest with the arguments ``chosen``; ``umqtt`` is the folder the boards take it from."""
+    env = dict(os.environ)
+    if umqtt:
+        env["UMQTT"] = str(umqtt.resolve())
+    argv = ["pytest", "-q", "-n", str(_WORKERS), "--dist", "loadfile", *chosen]
+    began = time.monotonic()
+    code, said = _run(argv, echo, env)
+    passed, failed = counted(said[-1] if said else "")
+    if code and not failed:
+        failed = 1  # a worker that died, an option pytest does not know
+    return Outcome("tests", passed, failed, time.monotonic() - began)
+
+
+def counted(closing: str) -> tuple[int, int]:
+    """Return (passed, failed) of pytest's closing line; an error in a fixture is a failure."""
+    found = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|errors?)", closing)}
+    return found.pop("passed", 0), sum(found.values())
+
+
+def _program(name: str, argv: list[str], echo: Echo) -> Outcome:
+    said: list[str] = []
+    began = time.monotonic()
+    code, _ = _run(argv, said.append, os.environ)
+    if code:
+        for line in said:
+            echo(line)
+    return Outcome(name, int(not code), int(bool(code)), time.monotonic() - began)
+
+
+def _run(
+    argv: list[str], echo: Echo, env: os._Environ[str] | dict[str, str]
+) -> tuple[int, list[str]]:
+    said = []
+    with subprocess.Popen(
+        [sys.executable, "-m", *argv],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as ran:
+        assert ran.stdout is not None
+        for line in ran.stdout:
+            said.append(line.rstrip("\n"))
+            echo(said[-1])
+    return ran.returncode, [line for line in said if line.strip()]

@@ -1,0 +1,57 @@
+"""The commands `test` and `lint`: parse, call one function, print its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tools.dev.checks import Outcome
+
+_Umqtt = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="folder with another umqtt/simple.py", exists=True),
+]
+_Match = Annotated[
+    str, typer.Option("-k", metavar="EXPR", help="only tests whose name fits; no lint then")
+]
+_Paths = Annotated[
+    list[str] | None, typer.Argument(metavar="PATH", help="only these files; no lint then")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this package to ``app``."""
+    app.command("test")(test)
+    app.command("lint")(lint)
+
+
+def test(paths: _Paths = None, match: _Match = "", umqtt: _Umqtt = None) -> None:
+    """Run every check: lint, types, device tests, host tests, end-to-end tests."""
+    from tools.dev import checks
+
+    chosen = [*(["-k", match] if match else []), *(paths or [])]
+    outcomes = [] if chosen else checks.lint(typer.echo)
+    outcomes.append(checks.tests(typer.echo, chosen, umqtt))
+    _finish(outcomes)
+
+
+def lint() -> None:
+    """Run ruff and mypy --strict over the whole tree."""
+    from tools.dev import checks
+
+    _finish(checks.lint(typer.echo))
+
+
+def _finish(outcomes: Sequence[Outcome]) -> None:
+    typer.echo()
+    for outcome in outcomes:
+        word = "ok" if outcome.ok else "FAILED"
+        typer.echo(f"{outcome.name:<8}{word:<8}{outcome.seconds:6.1f} s")
+    passed, failed = (sum(getattr(o, n) for o in outcomes) for n in ("passed", "failed"))
+    typer.echo(f"{passed} passed, {failed} failed")
+    if not all(outcome.ok for outcome in outcomes):
+        raise typer.Exit(1)
