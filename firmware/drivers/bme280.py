@@ -5,6 +5,7 @@
 from micropython import const
 
 from firmware.core.errors import SensorError
+from firmware.drivers import bosch
 
 _REG_CALIB = const(0x88)  # 26 bytes: dig_T1 to dig_P9, one unused, dig_H1 (DS table 16)
 _REG_ID = const(0xD0)
@@ -97,11 +98,11 @@ class BME280:
         adc_t = buf[7] << 12 | buf[8] << 4 | buf[9] >> 4
         if adc_t == _SKIPPED or adc_p == _SKIPPED:
             raise SensorError(self.name + ": measurement skipped")
-        t_fine = _t_fine(adc_t, self._t)
+        t_fine = bosch.t_fine(adc_t, self._t)
         cdeg = t_fine * 5 + 128 >> 8
         if not -4000 <= cdeg <= 8500:  # DS 1.1
             raise SensorError(self.name + ": temperature out of range")
-        pa = _pascal(adc_p, t_fine, self._p)
+        pa = bosch.pascal(adc_p, t_fine, self._p)
         if not 30000 <= pa <= 110000:  # DS 1.3
             raise SensorError(self.name + ": pressure out of range")
         cpct = self._humidity(buf[10] << 8 | buf[11], t_fine) if self._h else None
@@ -110,52 +111,7 @@ class BME280:
     def _humidity(self, adc, t_fine):
         if adc == _SKIPPED_HUM or adc == 0xFFFF:
             raise SensorError(self.name + ": humidity skipped")
-        return _cpct(adc, t_fine, self._h)
-
-
-# The formulas of DS 4.2.3, with other scales: the datasheet's need 32 bits (1 Pa, 1 sigma) or
-# 64 bits, and here an integer from 2^30 on is a heap object. A product too large is split into
-# high and low part, so what is lost stays below 1 Pa and 0.01 %RH; tests compare with the
-# floating-point form. Inside the chip's working range nothing below reaches 2^30.
-
-
-def _t_fine(adc, cal):
-    # Temperature in 1/5120 degree.
-    t1, t2, t3 = cal
-    d = (adc >> 4) - t1
-    return (((adc >> 3) - (t1 << 1)) * t2 >> 11) + ((d * d >> 12) * t3 >> 14)
-
-
-def _pascal(adc, t_fine, cal):
-    p1, p2, p3, p4, p5, p6, p7, p8, p9 = cal
-    v = (t_fine >> 1) - 64000
-    w = v >> 3
-    square = w * w >> 14  # v * v / 2^20
-    n = 1048576 - adc - (p4 << 4) - (w * p5 >> 10) - (square * p6 >> 9)
-    slope = (1 << 24) + (square * p3 >> 9) + (w * p2 >> 7) + ((v & 7) * p2 >> 10)  # 24 bits
-    slope = (p1 * (slope >> 11) >> 5) + (p1 * (slope & 2047) >> 16)  # times p1, 8 bits
-    if n <= 0 or slope <= 0:
-        return 0
-    # 16 * 6250 * n / slope by long division: 2^9, 25 * 25 * 5 = 3125 and 16 are the factors.
-    rest = n << 9
-    q = rest // slope
-    for factor in (25, 25, 5, 16):
-        rest = rest % slope * factor
-        q = q * factor + rest // slope
-    p = q >> 4
-    h = p >> 2
-    q += ((h * h >> 15) * p9 >> 12) + ((p >> 3) * p8 >> 12) + ((p & 7) * p8 >> 15) + p7
-    return q + 8 >> 4
-
-
-def _cpct(adc, t_fine, cal):
-    h1, h2, h3, h4, h5, h6 = cal
-    v = t_fine - 76800
-    a = (adc << 3) - (h4 << 9) - (h5 * v >> 11)  # 3 bits of fraction
-    gain = h2 * (32768 + ((h6 * v >> 12) * (32768 + (h3 * v >> 11)) >> 14))  # 15 bits
-    rh = a * (gain >> 12) + (a * (gain & 4095) >> 12) >> 12  # 10 bits
-    rh -= ((rh >> 3) * (rh >> 3) >> 8) * h1 >> 15
-    return min(max(rh * 100 + 512 >> 10, 0), 10000)  # the datasheet clamps as well
+        return bosch.cpct(adc, t_fine, self._h)
 
 
 def _u16(buf, at):

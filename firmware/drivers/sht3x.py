@@ -17,7 +17,7 @@ _HEATER = const(0x2000)  # status bit 13
 
 def probe(bus, addr):
     # There is no id register. An SHT3x answers this command with a good CRC and zeros in the
-    # reserved bits; what else lives at these addresses fails that, or (SHT4x) does not acknowledge.
+    # reserved bits; another chip at its address fails that, or (SHT4x) does not acknowledge.
     buf = bytearray(3)
     bus.writeto(addr, _READ_STATUS)
     bus.readfrom_into(addr, buf)

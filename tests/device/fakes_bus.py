@@ -1,5 +1,5 @@
-# I2C buses for the driver tests, with the face of firmware/board.py's Bus: every bus error is a
-# SensorError. ChipBus carries the chip models of tools/sim/chips; Registers only remembers.
+# The I2C bus of firmware/board.py with the chip models of tools/sim/chips on it: every bus error
+# is a SensorError.
 
 from firmware.core.errors import SensorError
 
@@ -48,28 +48,3 @@ class ChipBus:
             call(self.chips[addr])
         except OSError as e:
             raise SensorError("bus: errno {}".format(e.args[0]))
-
-
-class Registers:
-    # One chip of 256 registers that never changes by itself and never allocates.
-    def __init__(self, image=b"", base=0):
-        self.regs = bytearray(256)
-        self.regs[base : base + len(image)] = image
-        self.plain = b""  # what a read without register address gives
-
-    def scan(self):
-        return [0x76]
-
-    def writeto(self, addr, buf):
-        pass
-
-    def readfrom_into(self, addr, buf):
-        for i in range(len(buf)):
-            buf[i] = self.plain[i]
-
-    def writeto_mem(self, addr, reg, buf):
-        self.regs[reg] = buf[0]
-
-    def readfrom_mem_into(self, addr, reg, buf):
-        for i in range(len(buf)):
-            buf[i] = self.regs[reg + i]

@@ -35,13 +35,21 @@ class Trim:
         h = (adc - (h4 * 64 + h5 / 16384 * a)) * gain
         return h * (1 - h1 * h / 524288)
 
+    def adc_t(self, celsius: float) -> int:
+        return search(self.t_fine, celsius * 5120, 0, 0xFFFFF)
+
+    def adc_p(self, pa: float, t_fine: float) -> int:
+        return search(lambda adc: self.pascal(adc, t_fine), pa, 0, 0xFFFFF)
+
+    def adc_h(self, percent: float, t_fine: float) -> int:
+        return search(lambda adc: self.percent(adc, t_fine), percent, 0, 0xFFFF)
+
     def raw(self, environment) -> "tuple[int, int, int]":
         # Pressure and temperature in 20 bits, humidity in 16.
-        t = search(self.t_fine, environment.temperature_mdeg() * 5.12, 0, 0xFFFFF)
+        t = self.adc_t(environment.temperature_mdeg() / 1000)
         fine = self.t_fine(t)
-        p = search(lambda adc: self.pascal(adc, fine), environment.pressure_pa(), 0, 0xFFFFF)
-        rh = environment.humidity_mpct() / 1000
-        return p, t, search(lambda adc: self.percent(adc, fine), rh, 0, 0xFFFF)
+        h = self.adc_h(environment.humidity_mpct() / 1000, fine)
+        return self.adc_p(environment.pressure_pa(), fine), t, h
 
     def copy_to(self, regs: bytearray, humid: bool) -> None:
         # BME280 table 16; all but the packed humidity words low byte first.

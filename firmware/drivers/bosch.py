@@ -1,0 +1,47 @@
+# The compensation formulas of the BME280 and BMP280: from raw values and trimming words to
+# temperature, pressure and humidity.
+#
+# They are those of the BME280 datasheet (4.2.3) with other scales. Its own need 64 bits, or 32
+# bits at an accuracy of 1 Pa (1 sigma), and on a board an integer from 2^30 on is a heap object.
+# Here a product that would be too large is split into a high and a low part; what is lost stays
+# below 1 Pa and 0.01 %RH against the datasheet's floating-point form, and inside the chip's
+# working range nothing reaches 2^30. tests/device/test_driver_bosch.py holds both.
+
+
+def t_fine(adc, cal):
+    # Temperature in 1/5120 degree.
+    t1, t2, t3 = cal
+    d = (adc >> 4) - t1
+    return (((adc >> 3) - (t1 << 1)) * t2 >> 11) + ((d * d >> 12) * t3 >> 14)
+
+
+def pascal(adc, t_fine, cal):
+    p1, p2, p3, p4, p5, p6, p7, p8, p9 = cal
+    v = (t_fine >> 1) - 64000
+    w = v >> 3
+    square = w * w >> 14  # v * v / 2^20
+    n = 1048576 - adc - (p4 << 4) - (w * p5 >> 10) - (square * p6 >> 9)
+    slope = (1 << 24) + (square * p3 >> 9) + (w * p2 >> 7) + ((v & 7) * p2 >> 10)  # 24 bits
+    slope = (p1 * (slope >> 11) >> 5) + (p1 * (slope & 2047) >> 16)  # times p1, 8 bits
+    if n <= 0 or slope <= 0:
+        return 0
+    # 16 * 6250 * n / slope by long division: 2^9, 25 * 25 * 5 = 3125 and 16 are the factors.
+    rest = n << 9
+    q = rest // slope
+    for factor in (25, 25, 5, 16):
+        rest = rest % slope * factor
+        q = q * factor + rest // slope
+    p = q >> 4
+    h = p >> 2
+    q += ((h * h >> 15) * p9 >> 12) + ((p >> 3) * p8 >> 12) + ((p & 7) * p8 >> 15) + p7
+    return q + 8 >> 4
+
+
+def cpct(adc, t_fine, cal):
+    h1, h2, h3, h4, h5, h6 = cal
+    v = t_fine - 76800
+    a = (adc << 3) - (h4 << 9) - (h5 * v >> 11)  # 3 bits of fraction
+    gain = h2 * (32768 + ((h6 * v >> 12) * (32768 + (h3 * v >> 11)) >> 14))  # 15 bits
+    rh = a * (gain >> 12) + (a * (gain & 4095) >> 12) >> 12  # 10 bits
+    rh -= ((rh >> 3) * (rh >> 3) >> 8) * h1 >> 15
+    return min(max(rh * 100 + 512 >> 10, 0), 10000)  # the datasheet clamps as well

@@ -1,0 +1,188 @@
+# Reads the sensor when it is time and hands each reading on, stamped with the moment it was taken.
+#
+#   state   leaves on                                 to
+#   SEEK    wait over, a known sensor answers         IDLE
+#   SEEK    wait over, none does                      SEEK, wait doubled
+#   IDLE    a reading is due, start() succeeds        BUSY
+#   BUSY    MEASURE_MS over, finish() succeeds        IDLE, reading handed on
+#   IDLE    SensorError, not yet _TRIES in a row      IDLE, after _RETRY_MIN_MS
+#   BUSY    the same                                  IDLE, after _RETRY_MIN_MS
+#   both    SensorError number _TRIES in a row        SEEK
+#
+# So a sensor may be unplugged, swapped and plugged in at any time. A reading that was due stays
+# due until it has been taken; those missed meanwhile are not made up for. The bus is clocked
+# free before every SEEK but the first.
+
+from micropython import const
+
+from firmware.core.errors import SensorError, StoreError
+from firmware.core.schedule import Schedule
+from firmware.drivers import find
+
+SEEK = const(0)
+IDLE = const(1)
+BUSY = const(2)
+
+_TRIES = const(3)
+_RETRY_MIN_MS = const(1_000)
+_RETRY_MAX_MS = const(60_000)
+_SETTLE_MS = const(5)  # a chip just plugged in, or told to stop, needs 1 to 2 ms
+_HELD_MAX = const(32)  # readings in RAM while the time is unknown or the file system is full
+_STORE_RETRY_S = const(10)
+_BURST = const(4)  # readings handed on in one step(): each is a write to flash
+
+
+class Sampler:
+    def __init__(self, bus, wanted, interval_s, clock, wall, put, log):
+        self._bus = bus  # firmware.board.Bus
+        self._wanted = wanted  # "auto", "bme280" or "bme280@0x76"
+        self._schedule = Schedule(clock, interval_s)
+        self._clock = clock  # now(), diff(a, b): milliseconds, safe across the wrap
+        self._wall = wall  # now_s(): seconds since 2000 UTC, None while unknown
+        self._put = put  # put(s2000, temperature_cdeg, humidity_cpct, pressure_pa)
+        self._log = log
+        self.sensor = None  # "bme280@0x76", None in SEEK
+        self.readings = 0  # good ones since boot
+        self.errors = 0  # failed searches and failed measurements since boot
+        self.last_error = None
+        self.dropped = 0  # readings lost because _held was full
+        self._due = False  # a reading is owed
+        self._held = []  # (uptime_s, s2000 or None, cdeg, cpct, pa), oldest first
+        self._put_at_s = 0  # uptime before which put() is not tried again
+        self._up_s = self._up_ms = 0  # uptime; ticks alone would wrap after 12 days
+        self._mark = clock.now()  # when the uptime was last brought up to date
+        self._restart()
+
+    def step(self):
+        # At most one transfer's worth of work; never sleeps.
+        self._count_time()
+        if self._schedule.due():
+            self._due = True
+        if self._held:
+            self._hand_on()
+        if self._left_ms():
+            return
+        try:
+            if self.state == SEEK:
+                self._seek()
+            elif self.state == BUSY:
+                self._finish()
+            elif self._due:
+                self._driver.start()
+                self.state = BUSY
+                self._wait(self._driver.MEASURE_MS)
+        except SensorError as e:
+            self._failed(str(e))
+
+    def next_due_ms(self):
+        # How long the loop may sleep on our account.
+        if self._held and self._up_s >= self._put_at_s and self._wall.now_s() is not None:
+            return 0
+        left_ms = self._left_ms()
+        if left_ms or self._due or self.state != IDLE:
+            return left_ms
+        return self._schedule.left_ms()
+
+    def read_now(self):
+        # One extra reading; the schedule stays as it is.
+        self._due = True
+
+    def set_interval(self, interval_s):
+        self._schedule.change(interval_s)
+
+    def set_sensor(self, wanted):
+        self._wanted = wanted
+        self._restart()
+
+    def rebuild(self, bus):
+        # The bus has other pins or another speed now.
+        self._bus = bus
+        self._restart()
+
+    def _restart(self):
+        self._forget()
+        self._in_a_row = 0  # errors since the last good reading
+        self._retry_ms = _RETRY_MIN_MS  # how long the next failed search waits
+        self._wait(0)
+
+    def _forget(self):
+        self.state = SEEK
+        self.sensor = self._driver = None
+
+    def _seek(self):
+        if self._in_a_row and not self._bus.recover():
+            raise SensorError("bus: SDA held low")
+        self._driver, self.sensor = find(self._bus, self._wanted)
+        self.state = IDLE
+        self._wait(_SETTLE_MS)
+        self._log("sensor: " + self.sensor)
+
+    def _finish(self):
+        driver = self._driver
+        driver.finish()
+        self.state = IDLE
+        self._due = False
+        self.readings += 1
+        if self._in_a_row:
+            self._log("sensor: reads again after {} errors".format(self._in_a_row))
+        self._in_a_row = 0
+        self._retry_ms = _RETRY_MIN_MS
+        values = driver.temperature_cdeg, driver.humidity_cpct, driver.pressure_pa
+        if len(self._held) >= _HELD_MAX:
+            self._held.pop(0)
+            self.dropped += 1
+        self._held.append((self._up_s, self._wall.now_s()) + values)
+        self._hand_on()
+
+    def _failed(self, text):
+        self.errors += 1
+        self._in_a_row += 1
+        if text != self.last_error or self._in_a_row == 1:  # not the same line every minute
+            self._log("sensor: " + text)
+        self.last_error = text
+        if self.state != SEEK and self._in_a_row < _TRIES:
+            self.state = IDLE
+            self._wait(_RETRY_MIN_MS)
+            return
+        self._forget()
+        self._wait(self._retry_ms)
+        self._retry_ms = min(self._retry_ms * 2, _RETRY_MAX_MS)
+
+    def _hand_on(self):
+        for _ in range(_BURST):
+            if not self._held or self._up_s < self._put_at_s:
+                return
+            taken_s, s2000, cdeg, cpct, pa = self._held[0]
+            if s2000 is None:
+                s2000 = self._wall.now_s()
+                if s2000 is None:
+                    return
+                s2000 -= self._up_s - taken_s
+            try:
+                self._put(s2000, cdeg, cpct, pa)
+            except StoreError as e:
+                self._put_at_s = self._up_s + _STORE_RETRY_S
+                self._log("sensor: reading kept in RAM: {}".format(e))
+                return
+            self._held.pop(0)
+
+    def _count_time(self):
+        now = self._clock.now()
+        self._up_ms += self._clock.diff(now, self._mark)
+        self._mark = now
+        if self._up_ms >= 1000:
+            self._up_s += self._up_ms // 1000
+            self._up_ms %= 1000
+
+    def _wait(self, ms):
+        self._wait_ms = ms
+        self._since = self._clock.now()
+
+    def _left_ms(self):
+        # 0 once the wait is over, and for ever after: the mark would wrap.
+        if self._wait_ms:
+            left_ms = self._wait_ms - self._clock.diff(self._clock.now(), self._since)
+            if left_ms > 0:
+                return left_ms
+            self._wait_ms = 0
+        return 0

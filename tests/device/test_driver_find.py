@@ -1,0 +1,123 @@
+# Which driver fits: by id, not by address alone.
+
+import harness
+from fakes_registers import Registers
+
+from firmware.core.errors import SensorError
+from firmware.drivers import DRIVERS, find
+
+
+class Bus:
+    # One set of registers an address; an address with None does not answer.
+    def __init__(self, **chips):
+        self.chips = {int(at[1:], 16): chip for at, chip in chips.items()}
+
+    def scan(self):
+        return sorted(self.chips)
+
+    def at(self, addr):
+        if self.chips.get(addr) is None:
+            raise SensorError("bus: errno 19")
+        return self.chips[addr]
+
+    def writeto(self, addr, buf):
+        self.at(addr).writeto(addr, buf)
+
+    def readfrom_into(self, addr, buf):
+        self.at(addr).readfrom_into(addr, buf)
+
+    def writeto_mem(self, addr, reg, buf):
+        self.at(addr).writeto_mem(addr, reg, buf)
+
+    def readfrom_mem_into(self, addr, reg, buf):
+        self.at(addr).readfrom_mem_into(addr, reg, buf)
+
+
+def bosch(chip_id):
+    chip = Registers(bytes(range(1, 27)), 0x88)
+    chip.regs[0xD0] = chip_id
+    chip.regs[0xE1] = 1
+    return chip
+
+
+def sht3x():
+    chip = Registers()
+    chip.plain = b"\x00\x00\x81"
+    return chip
+
+
+def mcp9808():
+    # Both ids lie in the byte-wide registers so that each two-byte read finds its own.
+    chip = Registers(b"\x00\x54", 0x06)
+    plain = chip.readfrom_mem_into
+
+    def read(addr, reg, buf):
+        plain(addr, reg, buf)
+        if reg == 0x07:
+            buf[0] = 0x04
+
+    chip.readfrom_mem_into = read
+    return chip
+
+
+MAKE = {
+    "bme280": lambda: bosch(0x60),
+    "bmp280": lambda: bosch(0x58),
+    "sht3x": sht3x,
+    "mcp9808": mcp9808,
+}
+
+
+def label(bus, wanted):
+    driver, text = find(bus, wanted)
+    assert driver.MEASURE_MS > 0
+    harness.equal(driver.temperature_cdeg, None)
+    return text
+
+
+def refused(bus, wanted):
+    return str(harness.raises(SensorError, find, bus, wanted))
+
+
+def test_auto_knows_every_chip_at_every_address():
+    for name, (_, addresses) in DRIVERS.items():
+        for at in addresses:
+            bus = Bus(**{"x{:02x}".format(at): MAKE[name]()})
+            harness.equal(label(bus, "auto"), "{}@0x{:02x}".format(name, at))
+
+
+def test_exact_wish_is_followed():
+    both = Bus(x76=bosch(0x60), x77=bosch(0x58), x44=sht3x())
+    harness.equal(label(both, "bmp280"), "bmp280@0x77")
+    harness.equal(label(both, "bme280@0x76"), "bme280@0x76")
+    harness.equal(label(both, "sht3x"), "sht3x@0x44")
+
+
+def test_error_names_what_was_found_instead():
+    text = refused(Bus(x76=bosch(0x58), x44=sht3x()), "bme280")
+    harness.equal(text, "no bme280 found; on the bus: 0x44, bmp280@0x76")
+    text = refused(Bus(x77=bosch(0x60)), "bme280@0x76")
+    harness.equal(text, "no bme280@0x76 found; on the bus: 0x77")
+    harness.equal(refused(Bus(), "auto"), "no known sensor found; on the bus: nothing")
+
+
+def test_wrong_id_at_the_right_address_is_not_taken():
+    bus = Bus(x18=Registers(), x3c=Registers(), x44=Registers(b"\xff" * 256), x76=bosch(0x61))
+    bus.chips[0x44].plain = b"\xff\xff\xff"
+    text = refused(bus, "auto")
+    harness.equal(text, "no known sensor found; on the bus: 0x18, 0x3c, 0x44, 0x76")
+
+
+def test_a_chip_that_does_not_answer_does_not_hide_the_next():
+    bus = Bus(x44=None, x76=bosch(0x60))
+    harness.equal(label(bus, "auto"), "bme280@0x76")
+    text = refused(bus, "sht3x")
+    harness.equal(text, "no sht3x found; on the bus: 0x44 (bus: errno 19), 0x76")
+
+
+def test_unknown_names_list_the_known_ones():
+    text = refused(Bus(), "dht22")
+    assert "bme280, bmp280, mcp9808, sht3x" in text, text
+
+
+harness.run(globals())

@@ -1,0 +1,83 @@
+# How the sampler gets over sensors that fail, vanish, come back or hold the bus.
+
+import harness
+from fakes_bus import ChipBus
+from fakes_sampler import Bench, sampler
+
+from tools.sim.chips.chip import Fixed
+
+
+def test_single_error_is_counted_and_tried_again():
+    b = Bench(60)
+    b.chip.fault = "crc"  # the search fails, too: its answers have a CRC
+    b.run(100)
+    harness.equal(b.sampler.errors, 1)
+    b.chip.fault = None
+    b.run(2000)
+    b.chip.fault = "crc"
+    b.sampler.read_now()
+    b.run(100)
+    harness.equal(b.sampler.last_error, "sht3x: crc")
+    harness.equal((b.sampler.errors, b.sampler.sensor), (2, "sht3x@0x44"))
+    b.chip.fault = None
+    b.chip.environment = Fixed(30000)
+    b.run(1000)
+    harness.equal([r[1] for r in b.out], [2100, 3000])
+    harness.equal(b.bus.recovered, 1)  # only after the failed search
+
+
+def test_unplugged_in_mid_measurement_and_plugged_in_again():
+    b = Bench(60)
+    b.run(60_003)
+    harness.equal(b.sampler.state, sampler.BUSY)
+    b.bus.plugged = False
+    b.run(5000, 10)
+    harness.equal((b.sampler.state, b.sampler.sensor), (sampler.SEEK, None))
+    assert b.sampler.errors >= 4 and b.bus.recovered >= 1
+    b.chip.power_on()
+    b.bus.plugged = True
+    b.run(10_000, 10)
+    harness.equal(b.sampler.sensor, "sht3x@0x44")
+    harness.equal(len(b.out), 2)
+    assert 65 <= b.times()[1] <= 75, b.out
+
+
+def test_searches_less_and_less_often_and_logs_once():
+    b = Bench(60)
+    b.bus.plugged = False
+    b.run(600_000, 500)
+    # 1 + 2 + 4 + 8 + 16 + 32 s, then every 60 s
+    assert 14 <= b.sampler.errors <= 16, b.sampler.errors
+    harness.equal(b.log.lines, ["sensor: no known sensor found; on the bus: nothing"])
+    b.bus.plugged = True
+    b.run(61_000, 500)
+    assert b.out
+    harness.equal(b.log.lines[-1][:27], "sensor: reads again after 1")
+
+
+def test_stuck_bus_is_clocked_free():
+    b = Bench(60)
+    b.run(1000)
+    b.bus.stuck = 2  # needs two rounds of nine clocks
+    b.sampler.read_now()
+    b.run(12_000, 10)
+    harness.equal((b.bus.recovered, len(b.out)), (2, 2))
+    assert "sensor: bus: SDA held low" in b.log.lines, b.log.lines
+
+
+def test_other_sensor_is_looked_for_at_once():
+    b = Bench(60)
+    b.run(1000)
+    b.sampler.set_sensor("bme280")
+    b.run(100)
+    harness.equal(b.sampler.sensor, None)
+    harness.equal(b.sampler.last_error, "no bme280 found; on the bus: 0x44")
+    b.sampler.set_sensor("sht3x@0x44")
+    b.run(100)
+    harness.equal(b.sampler.sensor, "sht3x@0x44")
+    b.sampler.rebuild(ChipBus())
+    b.run(100)
+    harness.equal(b.sampler.sensor, None)
+
+
+harness.run(globals())
