@@ -47,7 +47,7 @@ def lint(echo: Echo) -> list[Outcome]:
 
 
 def tests(echo: Echo, chosen: Sequence[str], umqtt: Path | None) -> Outcome:
-    """Run pytest with the arguments ``chosen``; ``umqtt`` is the folder the boards take it from."""
+    """Run pytest with the arguments ``chosen``; ``umqtt`` is what the boards get."""
     env = dict(os.environ)
     if umqtt:
         env["UMQTT"] = str(umqtt.resolve())

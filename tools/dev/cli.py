@@ -25,11 +25,11 @@ _Paths = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``app``."""
-    app.command("test")(test)
+    app.command("test")(run_tests)
     app.command("lint")(lint)
 
 
-def test(paths: _Paths = None, match: _Match = "", umqtt: _Umqtt = None) -> None:
+def run_tests(paths: _Paths = None, match: _Match = "", umqtt: _Umqtt = None) -> None:
     """Run every check: lint, types, device tests, host tests, end-to-end tests."""
     from tools.dev import checks
 

@@ -22,6 +22,10 @@ _SUITES = {"oldstable", "stable", "testing", "unstable", "sid"}
 _SUITES |= {"bullseye", "bookworm", "trixie", "forky", "duke"}
 _KEYRINGS = ("debian-archive-keyring.pgp", "debian-archive-keyring.gpg")
 _KEYRING_DIR = Path("/usr/share/keyrings")
+_CLEARED = (
+    *("APT::Update", "APT::Architectures"),
+    *("DPkg::Pre-Install-Pkgs", "DPkg::Pre-Invoke", "DPkg::Post-Invoke"),
+)
 _MIRROR = "DEBIAN_MIRROR"  # names the mirror where apt's configuration has none (Ubuntu)
 _TRY_MIRROR = f"make setup {_MIRROR}=URL of a Debian mirror; or install MicroPython >= 1.26"
 _TRY_NETWORK = "check the network and apt's proxy settings, then make setup"
@@ -146,9 +150,7 @@ def unpack(package: str, suite: str, arch: str, source: Source, work: Path, into
 
 
 def _private(suite: str, arch: str, source: Source, work: Path) -> Path:
-    # -c is read after the machine's files, so its proxies stay and its hooks can be cleared:
-    # docker-clean's would empty the system's own package cache when we are root.
-    for name in ("lists/partial", "cache/archives/partial", "etc/preferences.d"):
+    for name in ("lists/partial", "cache/archives/partial"):
         (work / name).mkdir(parents=True)
     (work / "status").touch()
     key = "".join(f"\n {line}" for line in keys(source).splitlines())
@@ -156,7 +158,17 @@ def _private(suite: str, arch: str, source: Source, work: Path) -> Path:
         f"Types: deb\nURIs: {source.uri}\nSuites: {suite}\nComponents: main\n"
         f"Targets: Packages\nSigned-By:{key}\n"
     )
-    settings = {
+    # -c is read after the machine's files, so its proxies stay and its hooks can be cleared:
+    # docker-clean's would empty the system's own package cache when we are root.
+    lines = [f"#clear {name};" for name in _CLEARED]
+    lines += [f'{name} "{value}";' for name, value in _settings(arch, work).items()]
+    config = work / "apt.conf"
+    config.write_text("\n".join(lines) + "\n")
+    return config
+
+
+def _settings(arch: str, work: Path) -> dict[str, str | Path]:
+    return {
         "Dir::Etc::SourceList": work / "debian.sources",
         "Dir::Etc::SourceParts": "-",
         "Dir::Etc::Preferences": "-",
@@ -180,9 +192,3 @@ def _private(suite: str, arch: str, source: Source, work: Path) -> Path:
         "Acquire::Retries": "2",
         "Debug::NoLocking": "true",
     }
-    hooks = ["APT::Update", "DPkg::Pre-Install-Pkgs", "DPkg::Pre-Invoke", "DPkg::Post-Invoke"]
-    lines = [f"#clear {name};" for name in [*hooks, "APT::Architectures"]]
-    lines += [f'{name} "{value}";' for name, value in settings.items()]
-    config = work / "apt.conf"
-    config.write_text("\n".join(lines) + "\n")
-    return config
