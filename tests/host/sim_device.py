@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tools.sim.board import VirtualBoard
 
@@ -18,6 +15,13 @@ class Workbench:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._boards: list[VirtualBoard] = []
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for board in self._boards:
+            board.close()
 
     def device(self, main: str, boot: str = "") -> Path:
         """A staged folder whose main.py is ``main``."""
@@ -36,20 +40,8 @@ class Workbench:
         board.start()
         return board
 
-    def close(self) -> None:
-        for board in self._boards:
-            board.close()
-
     def _umqtt(self) -> Path:
         folder = self._folder / "umqtt-for-tests"
         (folder / "umqtt").mkdir(parents=True, exist_ok=True)
         (folder / "umqtt" / "simple.py").write_text("class MQTTClient:\n    pass\n")
         return folder
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Workbench]:
-    """A workbench in a fresh folder."""
-    made = Workbench(tmp_path)
-    yield made
-    made.close()

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tests.host.sim_device import Workbench, bench  # noqa: F401
 
-WIDTHS = (64, 32)
+from tests.host.sim_device import Workbench
+
+WIDTHS = [64, 32]
 
 
-@pytest.mark.parametrize("epoch", (1970, 2000))
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Workbench]:
+    with Workbench(tmp_path) as made:
+        yield made
+
+
+@pytest.mark.parametrize("epoch", [1970, 2000])
 def test_clock_boots_in_2000_until_it_is_set(bench: Workbench, epoch: int) -> None:
     board = bench.board(
         """
@@ -45,7 +54,7 @@ def test_ticks_wrap_at_2_to_the_30(bench: Workbench, bits: int) -> None:
         print("wrapped", a > 1 << 29, b < 1000, 0 < time.ticks_diff(b, a) < 2000)
         top = (1 << 30) - 1
         print("add", time.ticks_add(top, 2), time.ticks_add(1, -3) == top - 1)
-        print("diff", time.ticks_diff(1, top), time.ticks_diff(top, 1), time.ticks_diff(0, 1 << 29))
+        print("diff", *[time.ticks_diff(*p) for p in ((1, top), (top, 1), (0, 1 << 29))])
         """,
         bits=bits,
         ticks_start=(1 << 30) - 200,
@@ -123,7 +132,9 @@ def test_watchdog_ends_a_hang_inside_c(bench: Workbench) -> None:
 
 
 def test_wdt_scale_shortens_the_watchdog(bench: Workbench) -> None:
-    board = bench.board("import machine\nmachine.WDT(timeout=60000)\nwhile 1: pass", wdt_scale=0.001)
+    board = bench.board(
+        "import machine\nmachine.WDT(timeout=60000)\nwhile 1: pass", wdt_scale=0.001
+    )
     board.wait_for(r"board: reset \(watchdog\)", timeout=5)
 
 
@@ -161,13 +172,15 @@ def test_i2c_speaks_to_the_chips(bench: Workbench) -> None:
         """
         import time
         from machine import I2C, Pin, SoftI2C
-        for bus in (I2C(0, scl=Pin(22), sda=Pin(21), freq=100000), SoftI2C(scl=Pin(5), sda=Pin(4))):
+        hard = I2C(0, scl=Pin(22), sda=Pin(21), freq=100000)
+        for bus in (hard, SoftI2C(scl=Pin(5), sda=Pin(4))):
             print("scan", bus.scan(), bus.readfrom_mem(0x76, 0xD0, 1))
             buf = bytearray(1)
             bus.readfrom_mem_into(0x76, 0xD0, buf)
             print("into", buf, bus.writeto(0x76, b"\\xd0"), bus.readfrom(0x76, 1))
             bus.writeto_mem(0x76, 0xF4, b"\\x25")
-            print("mem", bus.readfrom_mem(0x76, 0xF4, 1)[0] & 0xFC, bus.writevto(0x76, (b"\\xd0", b"")))
+            reg = bus.readfrom_mem(0x76, 0xF4, 1)[0] & 0xFC
+            print("mem", reg, bus.writevto(0x76, (b"\\xd0", b"")))
             try:
                 bus.readfrom(0x44, 2)
             except OSError as e:
@@ -321,10 +334,11 @@ def test_the_rest_of_the_chip(bench: Workbench) -> None:
         import esp32, machine, network
         print("id", machine.unique_id(), machine.freq(), network.WLAN(0).config("mac"))
         machine.freq(240000000)
-        print("heap", machine.freq(), all(len(r) == 4 for r in esp32.idf_heap_info(esp32.HEAP_DATA)))
-        for bad in (lambda: machine.freq(1), lambda: machine.WDT(timeout=0), lambda: machine.Pin(99)):
+        regions = esp32.idf_heap_info(esp32.HEAP_DATA)
+        print("heap", machine.freq(), all(len(r) == 4 for r in regions))
+        for call, bad in ((machine.freq, 1), (machine.I2C, 7), (machine.Pin, 99)):
             try:
-                bad()
+                call(bad)
             except ValueError as e:
                 print("refused", e)
         """,

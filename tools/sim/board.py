@@ -15,13 +15,13 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from tools.sim import launch
+from tools.sim.boardlog import Log
 
 # What shims/_sim.py exits with -> (cause as shims/machine.py knows it, as the log says it).
 _CAUSES = {
@@ -32,7 +32,6 @@ _CAUSES = {
 }
 _MAIN_ENDED = 74
 _REBOOT_S = 0.3  # an ESP32 takes about that long from reset to boot.py
-_KEPT_LINES = 20_000
 
 
 class VirtualBoard:
@@ -62,12 +61,9 @@ class VirtualBoard:
         self._settings |= launch.settings(settings)
         sensor = str(self._settings["sensor"])
         self._launch = launch.prepare(micropython, bits, umqtt, heap, sensor)
-        self._on_line = on_line
         self._scratch = Path(tempfile.mkdtemp(prefix="fieldmouse-board-"))
         self._control = self._scratch / "sim.json"
-        self._lines: list[str] = []
-        self._dropped = 0  # lines that were let go
-        self._news = threading.Condition()
+        self._log = Log(lambda: self.running, on_line)
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self._off = threading.Event()
@@ -96,8 +92,7 @@ class VirtualBoard:
     @property
     def log(self) -> list[str]:
         """Every line so far (the oldest go after 20,000)."""
-        with self._news:
-            return list(self._lines)
+        return self._log.kept()
 
     def set(self, **settings: Any) -> None:
         """Change settings of the board's world while it runs; None takes one back."""
@@ -137,31 +132,15 @@ class VirtualBoard:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def lines(self, timeout: float | None = None) -> Iterator[str]:
-        """Every line from the first on, waiting for more until power-off or ``timeout`` seconds."""
-        end = None if timeout is None else time.monotonic() + timeout
-        at = 0
-        while True:
-            with self._news:
-                while at >= self._dropped + len(self._lines):
-                    left = None if end is None else end - time.monotonic()
-                    if not self.running or (left is not None and left <= 0):
-                        return
-                    self._news.wait(0.2 if left is None else min(left, 0.2))
-                fresh = self._lines[max(at - self._dropped, 0) :]
-                at = self._dropped + len(self._lines)
-            yield from fresh
+        """Every line from the first on; waits for more until power-off or ``timeout`` seconds."""
+        return self._log.follow(timeout)
 
     def wait_for(self, pattern: str, timeout: float = 10.0, after: int = 0) -> re.Match[str]:
         """Wait for a line that matches ``pattern``, from line number ``after`` on.
 
         Raises TimeoutError with the end of the log.
         """
-        for number, line in enumerate(self.lines(timeout)):
-            found = re.search(pattern, line)
-            if found and number >= after:
-                return found
-        tail = "\n".join(self.log[-25:])
-        raise TimeoutError(f"no line matches {pattern!r} in {timeout} s; the log ends:\n{tail}")
+        return self._log.wait_for(pattern, timeout, after)
 
     def _live(self) -> None:
         try:
@@ -171,17 +150,17 @@ class VirtualBoard:
                     self._between_lives(code)
         finally:
             self._end_process()
-            with self._news:
-                self._news.notify_all()
 
     def _between_lives(self, code: int) -> None:
         if code == _MAIN_ENDED:
-            self._say("board: main.py has ended; a real board is at its REPL now (Ctrl-C ends this)")
+            self._log.add(
+                "board: main.py has ended; a real board is at its REPL now (Ctrl-C ends this)"
+            )
             self._off.wait()
             return
         crash = f"crash, signal {-code}" if code < 0 else f"crash, exit code {code}"
         self.cause, said = _CAUSES.get(code, ("hard", crash))
-        self._say(f"board: reset ({said})")
+        self._log.add(f"board: reset ({said})")
         self._off.wait(self._sleep_s() if self.cause == "deepsleep" else _REBOOT_S)
 
     def _one_life(self) -> int:
@@ -199,7 +178,7 @@ class VirtualBoard:
                 start_new_session=True,
             )
         except OSError as e:
-            self._say(f"board: cannot start {command[0]}: {e}")
+            self._log.add(f"board: cannot start {command[0]}: {e}")
             self._off.set()
             return 1
         self._process = process
@@ -208,7 +187,7 @@ class VirtualBoard:
             self._end_process()
         assert process.stdout is not None
         for line in process.stdout:
-            self._say(line.decode("utf-8", "replace").rstrip("\r\n"))
+            self._log.add(line.decode("utf-8", "replace").rstrip("\r\n"))
         process.stdout.close()
         return process.wait()
 
@@ -217,16 +196,6 @@ class VirtualBoard:
         if process is not None and process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-
-    def _say(self, line: str) -> None:
-        with self._news:
-            self._lines.append(line)
-            if len(self._lines) > _KEPT_LINES:
-                self._dropped += _KEPT_LINES // 2
-                del self._lines[: _KEPT_LINES // 2]
-            self._news.notify_all()
-        if self._on_line is not None:
-            self._on_line(line)
 
     def _write_settings(self) -> None:
         # Padded to a new length each time: the board notices a change by inode, size and mtime.

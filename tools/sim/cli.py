@@ -14,11 +14,48 @@ _TEMPERATURE = "degrees Celsius, a number or an expression in t (seconds), as '2
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``app``."""
+    app.command("sim")(sim)
     app.command("board")(board)
 
 
+def sim(
+    thing: Annotated[str, typer.Option(help="name of the (first) thing")] = "demo-1",
+    things: Annotated[int, typer.Option("--things", "-n", help="how many boards")] = 1,
+    interval: Annotated[int, typer.Option(help="seconds between two readings")] = 5,
+    sensor: Annotated[str, typer.Option(help=_SENSOR)] = "bme280@0x76",
+    temperature: Annotated[str, typer.Option(help=_TEMPERATURE)] = "21 + 2*sin(t/60)",
+    duration: Annotated[
+        float | None, typer.Option(metavar="S", help="stop after so many seconds")
+    ] = None,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write the last picture as SVG")
+    ] = None,
+    keep: Annotated[bool, typer.Option(help="keep the boards' files and logs in .sim/")] = False,
+) -> None:
+    """Run the whole of it here: a local AWS, virtual boards, and a live view, until Ctrl-C."""
+    from rich.console import Console
+
+    from tools.sim import run
+
+    run.run(
+        run.Options(
+            thing=thing,
+            things=things,
+            interval_s=interval,
+            sensor=sensor,
+            temperature=temperature,
+            duration_s=duration,
+            svg=svg,
+            keep=keep,
+        ),
+        Console(),
+    )
+
+
 def board(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a folder that `stage` has written")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="a folder that `stage` has written")
+    ],
     heap: Annotated[
         str, typer.Option(metavar="BYTES|esp32|esp8266", help="heap of the firmware")
     ] = "esp32",

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.aws import local
+from tools.aws.clients import Clients
 from tools.errors import ToolError
 
 _MAIN = Path(__file__).with_name("ministack_main.py")
@@ -33,14 +34,12 @@ _READY_S = 60.0
 _STOP_S = 3.0  # one that has just served clients may not end on SIGTERM at all (peers.md 1.11a)
 _TRIES = 4  # a free port can be taken between the look and the bind
 _TAIL_LINES = 6
-# Credentials that MiniStack takes for its root; given to boto3 by argument, never by environment.
-_KEY_ID, _SECRET_KEY = "test", "test"
 
 
 class LocalCloud:
     """One MiniStack. Ports of None are chosen free; ``python`` is the interpreter that has it.
 
-    After start(): ``info`` says where it listens, ``client("iot")`` talks to it.
+    After start(): ``info`` says where it listens, ``clients`` talk to it.
     """
 
     def __init__(
@@ -92,7 +91,8 @@ class LocalCloud:
         for number, name in zip(self._wanted, ("HTTP", "MQTT"), strict=True):
             if number is not None and not _is_free(number):
                 raise ToolError(
-                    f"port {number} for {name} is in use", "leave the port out: a free one is taken"
+                    f"port {number} for {name} is in use",
+                    "leave the port out: a free one is taken",
                 )
         for attempt in range(_TRIES):
             gateway, mqtt = (p or _free_port() for p in self._wanted)
@@ -130,21 +130,10 @@ class LocalCloud:
             self._process.kill()
         self.stop()
 
-    def client(self, service: str) -> Any:
-        """A boto3 client for ``service`` ("iot", "iot-data") of this cloud."""
-        import boto3
-        from botocore.config import Config
-
-        return boto3.session.Session().client(
-            service,
-            endpoint_url=self.info.gateway_url,
-            region_name=self.info.region,
-            aws_access_key_id=_KEY_ID,
-            aws_secret_access_key=_SECRET_KEY,
-            config=Config(
-                proxies={}, retries={"max_attempts": 1}, connect_timeout=5, read_timeout=15
-            ),
-        )
+    @property
+    def clients(self) -> Clients:
+        """boto3 clients of this cloud, by explicit credentials: the user's own are never asked."""
+        return Clients(self.info)
 
     def _launch(self, gateway: int, mqtt: int) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="fieldmouse-cloud-"))
@@ -193,7 +182,7 @@ class LocalCloud:
                 raise _PortTaken
             if state == "disabled":
                 raise ToolError(
-                    "MiniStack runs without its MQTT listener: `cryptography` is missing beside it",
+                    "MiniStack runs without MQTT: `cryptography` is missing beside it",
                     "make setup",
                 )
             time.sleep(0.05)

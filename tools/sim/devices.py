@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from tools.aws import local
-from tools.board import stage
+from tools.aws.clients import Clients
+from tools.aws.provision import provision
+from tools.board.stage import stage
 
 WIFI = [{"ssid": "fieldmouse", "password": "in-the-barn"}]
 
@@ -20,9 +20,11 @@ def names(first: str, count: int) -> list[str]:
     return [first, *(f"{first}-{i + 2}" for i in range(count - 1))]
 
 
-def make(iot: Any, cloud: local.Cloud, thing: str, folder: Path, **config: Any) -> Path:
-    """Provision ``thing`` on ``cloud`` with the code of real AWS and stage its board.
+def make(clients: Clients, thing: str, folder: Path, **settings: Any) -> Path:
+    """Provision ``thing`` with the code of real AWS and stage its board; returns what to boot.
 
-    ``config`` is merged into its config.json. Returns the device folder, below ``folder``.
+    ``folder`` gets `thing/` (config.json and certificates) and `board/` (the device file system).
+    ``settings`` go into config.json. Raises ToolError when either step does.
     """
-    raise NotImplementedError
+    made = provision(clients, thing, folder / "thing", wifi=WIFI, settings=settings)
+    return stage(made.folder.config, made.folder.certs, folder / "board").out

@@ -82,25 +82,28 @@ def _evaluate(node: ast.expr, t: float) -> Any:
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return value
-        case ast.Name(id="t"):
-            return t
-        case ast.Name(id="pi"):
-            return math.pi
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_evaluate(operand, t)
-        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-            return _evaluate(operand, t)
+        case ast.Name(id=name):
+            return _named(name, t)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+            value = _evaluate(operand, t)
+            return -value if isinstance(sign, ast.USub) else value
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             if isinstance(op, ast.Pow) and not _is_small(right):
                 raise ToolError(f"a power must be a number up to {_MAX_POWER}")
             return _BINARY[type(op)](_evaluate(left, t), _evaluate(right, t))
-        case ast.Call(func=ast.Name(id=called), args=args, keywords=[]) if called in _FUNCTIONS:
+        case ast.Call(func=ast.Name(id=called), args=args, keywords=[]):
+            if called not in _FUNCTIONS:
+                return _named(called, t)
             return _FUNCTIONS[called](*(_evaluate(arg, t) for arg in args))
-        case ast.Name(id=called) if called in _FUNCTIONS:
-            raise ToolError(f"{called} needs its argument: {called}(...)")
-        case ast.Name(id=unknown) | ast.Call(func=ast.Name(id=unknown)):
-            raise ToolError(f"{unknown} is not known; there are t, pi, {', '.join(_FUNCTIONS)}")
     raise ToolError("only numbers, t, arithmetic and functions of math are allowed")
+
+
+def _named(name: str, t: float) -> float:
+    if name in _FUNCTIONS:
+        raise ToolError(f"{name} needs its argument: {name}(...)")
+    if name not in ("t", "pi"):
+        raise ToolError(f"{name} is not known; there are t, pi, {', '.join(_FUNCTIONS)}")
+    return t if name == "t" else math.pi
 
 
 def _is_small(node: ast.expr) -> bool:

@@ -1,4 +1,4 @@
-"""What the local AWS delivers: a subscriber of its own, over mutual TLS, as any application has one.
+"""What the local AWS delivers, to a subscriber over mutual TLS as any application has one.
 
 It has its own certificate and a policy that lets it listen and nothing else.
 """

@@ -1,4 +1,4 @@
-"""What it takes to start one virtual board: the interpreter, its path, its heap, its environment."""
+"""What it takes to start a virtual board: the interpreter, its path, heap and environment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MEASURE_HEAP = "8m"
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start the interpreter: ``argv`` is ``program`` with the heap, ``env`` all there is."""
+    """How to start it: ``argv`` is ``program`` with its heap, ``env`` the whole environment."""
 
     program: tuple[str, ...]
     argv: tuple[str, ...]
@@ -79,8 +79,8 @@ def prepare(
     is measured and added, as a real board has that outside its heap.
     """
     program = _interpreter(micropython, bits)
-    # The interpreter itself puts the folder of the script it runs, the shims, in front.
-    path = ["", str(_umqtt(umqtt)), ".frozen", "lib"]
+    # In front of these come the shims (the folder of the script) and the device (_start.py).
+    path = [str(_umqtt(umqtt)), ".frozen", "lib"]
     env = {"MICROPYPATH": ":".join(path), "TZ": "UTC", "HOME": "/nonexistent"}
     size = heap_bytes(heap, bits) + hardware_bytes(program, sensor)
     return Launch(program, (*program, "-X", f"heapsize={size}"), env)
@@ -120,7 +120,13 @@ def hardware_bytes(program: tuple[str, ...], sensor: str) -> int:
     with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
         control = Path(scratch, "sim.json")
         control.write_text(json.dumps({"sensor": sensor}))
-        command = [*program, "-X", f"heapsize={_MEASURE_HEAP}", str(SHIMS / "_start.py"), "measure"]
+        command = [
+            *program,
+            "-X",
+            f"heapsize={_MEASURE_HEAP}",
+            str(SHIMS / "_start.py"),
+            "measure",
+        ]
         env = {"MICROPYPATH": ".frozen", "FIELDMOUSE_SIM": str(control), "TZ": "UTC"}
         try:
             ran = subprocess.run(

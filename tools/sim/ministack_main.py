@@ -1,6 +1,6 @@
 """Runs MiniStack in its own environment, and ends with the process that started it.
 
-A script for MiniStack's interpreter (it has none of our libraries): ``ministack_main.py PARENT_PID``.
+A script for MiniStack's interpreter, which has none of our libraries; argument: the parent's pid.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ stops what was started, in reverse, and nothing else.
 from __future__ import annotations
 
 import contextlib
-import json
+import io
 import shutil
 import signal
 import tempfile
@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.live import Live
 
 from tools.aws import local
-from tools.board import stage
+from tools.aws.clients import Clients
 from tools.errors import ToolError
-from tools.sim import devices, feed, launch
+from tools.sim import announce, devices, feed, launch
 from tools.sim.board import VirtualBoard
 from tools.sim.cloud import LocalCloud
 from tools.sim.view import Fleet
@@ -70,17 +70,17 @@ class Simulation:
         with self._step("starting the local AWS (MiniStack)") as say:
             self._stack.callback(self.cloud.stop)
             self.cloud.start(lambda waited: say(f"{waited:.0f} s") if waited > 1 else None)
-            self._stack.enter_context(announced(self.cloud.info))
+            self._stack.enter_context(announce.announced(self.cloud.info))
         with self._step("opening the view"):
-            iot = self.cloud.client("iot")
-            certificate, key = feed.enrol(iot, self.cloud.info, self.folder)
+            clients = self.cloud.clients
+            certificate, key = feed.enrol(clients.iot, self.cloud.info, self.folder)
             view = feed.Feed(self.cloud.info, certificate, key, self._message, self._link)
             self._stack.callback(view.close)
             view.open()
         with self._step("provisioning, staging and booting") as say:
             for name in self.fleet.things:
                 say(name)
-                self._boot(name, iot)
+                self._boot(name, clients)
 
     def close(self) -> None:
         """Stop boards, view and cloud, in that order."""
@@ -88,7 +88,9 @@ class Simulation:
 
     def run(self, end: threading.Event) -> None:
         """Show what happens until ``end`` is set or the duration is over."""
-        until = None if self.options.duration_s is None else time.monotonic() + self.options.duration_s
+        until = (
+            None if self.options.duration_s is None else time.monotonic() + self.options.duration_s
+        )
         if not self.live:
             self.console.print(self._footer(), highlight=False, soft_wrap=True)
         with Live(console=self.console, auto_refresh=False) if self.live else _nothing() as live:
@@ -106,10 +108,9 @@ class Simulation:
         plural = "" if len(self.fleet.things) == 1 else "s"
         return f"{seen} readings of {len(self.fleet.things)} thing{plural}; everything is stopped"
 
-    def _boot(self, name: str, iot: Any) -> None:
-        device = devices.make(
-            iot, self.cloud.info, name, self.folder / name, interval_s=self.options.interval_s
-        )
+    def _boot(self, name: str, clients: Clients) -> None:
+        interval_s = self.options.interval_s
+        device = devices.make(clients, name, self.folder / name, interval_s=interval_s)
         log = self._stack.enter_context((self.folder / f"{name}.log").open("w", buffering=1))
 
         def on_line(line: str) -> None:
@@ -173,58 +174,23 @@ class Simulation:
 
     def _footer(self) -> str:
         first = next(iter(self.fleet.things))
-        where = commands_prefix(self.cloud.info)
+        where = announce.prefix(self.cloud.info)
         port = urllib.parse.urlsplit(self.cloud.info.gateway_url).port
         lines = [
             "Change the interval from another terminal, by shadow or by command:",
             f"  {where}.venv/bin/python -m tools shadow set {first} interval_s=2 --local",
             f"  {where}.venv/bin/python -m tools command {first} set_reporting_interval"
             " interval_seconds=10 --local",
-            f"AWS APIs on 127.0.0.1:{port}, MQTT on port {self.cloud.info.mqtt_port} (open to the"
-            f" local network); files in {self.folder.relative_to(local.ROOT)}. Ctrl-C stops it all.",
+            f"The AWS APIs are on 127.0.0.1:{port}; MQTT is on port {self.cloud.info.mqtt_port},"
+            " which the local network can reach.",
+            f"Logs and devices: {self.folder.relative_to(local.ROOT)}. Ctrl-C stops everything.",
         ]
         return "\n".join(lines)
 
     def _export(self, path: Path) -> None:
-        picture = Console(record=True, width=_SVG_WIDTH, file=open("/dev/null", "w"))
+        picture = Console(record=True, width=_SVG_WIDTH, file=io.StringIO())
         picture.print(self.fleet.render(self._title(), self._footer()))
         path.write_text(picture.export_svg(title="make sim"), "utf-8")
-
-
-def commands_prefix(cloud: local.Cloud) -> str:
-    """What a command needs in front to reach ``cloud``; nothing when it is the one announced."""
-    with contextlib.suppress(ToolError):
-        if local.read() == cloud:
-            return ""
-    return f"FIELDMOUSE_CLOUD={_own_file(cloud).relative_to(local.ROOT)} "
-
-
-@contextlib.contextmanager
-def announced(cloud: local.Cloud) -> Iterator[None]:
-    """Let `--local` find ``cloud``: under the usual name, unless another one is alive there."""
-    file = _own_file(cloud) if _other_is_alive() else local.path()
-    local.write(cloud, file)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ToolError):
-            if local.read(file) == cloud:
-                local.forget(file)
-
-
-def _own_file(cloud: local.Cloud) -> Path:
-    return local.ROOT / ".sim" / f"cloud-{cloud.mqtt_port}.json"
-
-
-def _other_is_alive() -> bool:
-    import socket
-
-    try:
-        port = urllib.parse.urlsplit(local.read().gateway_url).port or 0
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except (ToolError, OSError, ValueError):
-        return False
-    return True
 
 
 def _shifted(temperature: str, number: int) -> str:
@@ -242,7 +208,9 @@ def run(options: Options, console: Console) -> None:
     if not 1 <= options.things <= _MOST_THINGS:
         raise ToolError(f"things: {options.things} is not 1 to {_MOST_THINGS}", "--things 20")
     if not 1 <= options.interval_s <= 86_400:
-        raise ToolError(f"interval: {options.interval_s} is not 1 to 86400 seconds", "--interval 5")
+        raise ToolError(
+            f"interval: {options.interval_s} is not 1 to 86400 seconds", "--interval 5"
+        )
     end = threading.Event()
     simulation = Simulation(options, console)
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

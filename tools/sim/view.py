@@ -94,7 +94,11 @@ class Fleet:
             if wish != before["desired"].get(key) and wish is not None and wish != real:
                 thing.wished[key] = self._clock()
                 said.append(f"{key} = {wish} wished")
-            if real is not None and real != before["reported"].get(key) and document.get("previous"):
+            if (
+                real is not None
+                and real != before["reported"].get(key)
+                and document.get("previous")
+            ):
                 said.append(f"{key} = {real}{self._took(thing, key)}")
         if not said:
             return None

@@ -1,7 +1,7 @@
 # Pins and the I2C bus of the virtual board. The chips on it are tools/sim/chips.
 # Settings: "sensor" (which chips), "i2c_stuck" (a slave holds SDA low until it has seen nine
-# clocks), "i2c_error" (a probability that a read times out, or a fault of chips/__init__.py: "crc",
-# "nack", "stuck"), "pins" ({"0": 0}: the level of an input).
+# clocks), "i2c_error" (a probability that a read times out, or a fault of chips/__init__.py, such
+# as "crc"), "pins" ({"0": 0}: the level of an input).
 
 import errno
 import random
@@ -52,6 +52,7 @@ class Pin:
         if level and not net[1] and net[0] != Pin.IN:
             _clocked(self._id)
         net[1] = level
+        return None
 
     def _level(self, net):
         if net[0] == Pin.OUT or (net[0] == Pin.OPEN_DRAIN and not net[1]):
@@ -191,7 +192,7 @@ class SoftI2C:
 
 
 class I2C(SoftI2C):
-    # The hardware bus has no start(), stop(), write() or readinto(); the default pins are the ESP32's.
+    # With the ESP32's default pins.
     def __init__(self, id, *, scl=None, sda=None, freq=400000, timeout=50000):
         if id not in (0, 1):
             raise ValueError("I2C({}) doesn't exist".format(id))

@@ -1,7 +1,8 @@
 # What the virtual board's outside world says: one JSON file, named by the environment variable
 # FIELDMOUSE_SIM, re-read whenever it changes. Beside it lies <file>.state: what a chip keeps
-# through a reset but loses with its power (the RTC's time and memory). The parent, tools/sim/board.py,
-# writes the first, deletes the second on a power cut, and reads it for the length of a deep sleep.
+# through a reset but loses with its power (the RTC's time and memory). The parent, which is
+# tools/sim/board.py, writes the first, deletes the second on a power cut, and reads in it how
+# long a deep sleep shall be.
 
 import json
 import math
@@ -65,7 +66,7 @@ def number(name, default):
         names = {"t": uptime_ms() / 1000, "abs": abs, "min": min, "max": max}
         for key in ("sin", "cos", "tan", "sqrt", "exp", "log", "floor", "ceil", "pi"):
             names[key] = getattr(math, key)
-        return eval(_expressions[value], names)
+        return eval(_expressions[value], names)  # noqa: S307
     except Exception as e:
         print("sim: {} = {!r}: {}".format(name, value, e))
         return default if not isinstance(default, str) else 0

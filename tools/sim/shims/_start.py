@@ -13,7 +13,7 @@ def _run(name):
     # As ports/esp32/main.c: SystemExit means soft reset; any other exception ends in the REPL,
     # and main.py is not run after a boot.py that failed.
     try:
-        execfile(name, {"__name__": "__main__"})
+        execfile(name, {"__name__": "__main__"})  # noqa: F821
     except SystemExit:
         _sim.die(_sim.EXIT_SOFT_RESET)
     except BaseException as e:
@@ -32,14 +32,12 @@ def _load():
 
     _bus.on_bus()  # the chips get their power when the processor does
     sys.path.pop()
-    import esp32
-    import machine
-    import network
-    import ntptime
-    import time
+    for name in ("time", "machine", "network", "ntptime", "esp32"):
+        __import__(name)
 
 
 _sim.die_with_parent()
+sys.path.insert(1, "")  # the device's own files, before libraries: as on a board
 _load()
 gc.collect()
 if sys.argv[1:] == ["measure"]:

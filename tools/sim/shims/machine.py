@@ -3,7 +3,7 @@
 
 import _sim
 import utime
-from _bus import I2C, Pin, SoftI2C
+from _bus import I2C, Pin, SoftI2C  # noqa: F401
 
 PWRON_RESET = 1
 HARD_RESET = 2
@@ -68,6 +68,7 @@ def freq(hz=None):
     if hz not in (20000000, 40000000, 80000000, 160000000, 240000000):
         raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
     _freq_hz = hz
+    return None
 
 
 def disable_irq():
@@ -97,6 +98,7 @@ class RTC:
             return (y, mo, d, wd, h, mi, s, ms % 1000 * 1000)
         y, mo, d, _, h, mi, s, us = when
         _sim.set_unix_ms(int(utime.mktime((y, mo, d, h, mi, s, 0, 0))) * 1000 + us // 1000)
+        return None
 
     def init(self, when):
         y, mo, d, h, mi, s, us = (tuple(when) + (0, 0, 0, 0, 0))[:7]
@@ -110,3 +112,4 @@ class RTC:
             raise ValueError("buffer too long")
         _sim.state()["memory"] = "".join("{:02x}".format(b) for b in bytes(data))
         _sim.save()
+        return None

@@ -34,6 +34,7 @@ def hostname(name=None):
     if name is None:
         return _hostname
     _hostname = name
+    return None
 
 
 def country(code=None):
@@ -41,6 +42,7 @@ def country(code=None):
     if code is None:
         return _country
     _country = code
+    return None
 
 
 def _wifi():
@@ -72,6 +74,7 @@ class WLAN:
         self._if.active = bool(is_active)
         if not is_active:
             self._if.leave()
+        return None
 
     def connect(self, ssid=None, key=None, *, bssid=None):
         if not self._if.active:
@@ -112,6 +115,7 @@ class WLAN:
     def ifconfig(self, config=None):
         if config is None:
             return _ADDRESS if self.isconnected() else ("0.0.0.0",) * 4
+        return None
 
     def ipconfig(self, param=None, **settings):
         if param is None:
@@ -190,4 +194,9 @@ class _Station:
             return wifi
         for ap in wifi["networks"]:
             if ap["ssid"] == self.ssid:
-                return {"ssid": self.ssid, "password": ap.get("password", ""), "rssi": ap.get("rssi", -58)}
+                return {
+                    "ssid": self.ssid,
+                    "password": ap.get("password", ""),
+                    "rssi": ap.get("rssi", -58),
+                }
+        return None

@@ -1,5 +1,5 @@
-# `ntptime` with MicroPython's names. The answer is the host's clock, plus "offset_s" of the setting
-# "ntp"; {"ntp": {"up": false}} makes every server silent, "hosts" lists the only ones that answer.
+# `ntptime` with MicroPython's names. The answer is the host's clock. Setting "ntp": "up": false
+# makes every server silent, "hosts" lists the only ones that answer, "offset_s" is their error.
 
 import errno
 
@@ -14,7 +14,11 @@ _ANSWER_MS = 20
 def time():
     ntp = _sim.get("ntp") or {}
     wifi = _sim.get("wifi") or {}
-    if not ntp.get("up", True) or not wifi.get("up", True) or host not in ntp.get("hosts", (host,)):
+    if (
+        not ntp.get("up", True)
+        or not wifi.get("up", True)
+        or host not in ntp.get("hosts", (host,))
+    ):
         utime.sleep_ms(int(timeout * 1000))
         raise OSError(errno.ETIMEDOUT)
     utime.sleep_ms(_ANSWER_MS)
@@ -23,8 +27,9 @@ def time():
 
 
 def settime():
-    import machine
     import time as board_time
+
+    import machine
 
     now = time()
     tm = board_time.gmtime(now)

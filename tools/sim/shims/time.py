@@ -5,7 +5,7 @@
 
 import _sim
 import utime
-from utime import sleep, sleep_ms, sleep_us
+from utime import sleep, sleep_ms, sleep_us  # noqa: F401
 
 _MASK = (1 << 30) - 1
 _HALF = 1 << 29

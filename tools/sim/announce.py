@@ -1,0 +1,46 @@
+"""Tells `--local` where the local AWS of this checkout is; two can run at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.aws import local
+from tools.errors import ToolError
+
+
+def prefix(cloud: local.Cloud) -> str:
+    """What a command needs in front to reach ``cloud``; nothing when it is the one announced."""
+    with contextlib.suppress(ToolError):
+        if local.read() == cloud:
+            return ""
+    return f"FIELDMOUSE_CLOUD={_own_file(cloud).relative_to(local.ROOT)} "
+
+
+@contextlib.contextmanager
+def announced(cloud: local.Cloud) -> Iterator[None]:
+    """Let `--local` find ``cloud``: under the usual name, unless another one is alive there."""
+    file = _own_file(cloud) if _other_is_alive() else local.path()
+    local.write(cloud, file)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ToolError):
+            if local.read(file) == cloud:
+                local.forget(file)
+
+
+def _own_file(cloud: local.Cloud) -> Path:
+    return local.ROOT / ".sim" / f"cloud-{cloud.mqtt_port}.json"
+
+
+def _other_is_alive() -> bool:
+    try:
+        port = urllib.parse.urlsplit(local.read().gateway_url).port or 0
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except (ToolError, OSError, ValueError):
+        return False
+    return True
