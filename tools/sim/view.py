@@ -136,7 +136,7 @@ class Fleet:
     def _cells(self, thing: Thing) -> tuple[str | Text, ...]:
         if thing.at is None:
             waiting = "offline" if thing.online is False else "waiting"
-            return (thing.name, Text(waiting, style="dim"), "", "", "", "", "", thing.change)
+            return (thing.name, Text(waiting, style="dim"), "", "", "", "", "", Text(thing.change))
         age = self._clock() - thing.at
         late = thing.interval_s is not None and age > _LATE * max(thing.interval_s, 1.0)
         name = Text(thing.name, style="green" if thing.online is not False else "red")
@@ -150,7 +150,7 @@ class Fleet:
             pressure.removesuffix(" hPa"),
             str(thing.reading.get("seq", "")),
             every,
-            thing.change,
+            Text(thing.change),
         )
 
 

@@ -66,7 +66,7 @@ def number(name, default):
         names = {"t": uptime_ms() / 1000, "abs": abs, "min": min, "max": max}
         for key in ("sin", "cos", "tan", "sqrt", "exp", "log", "floor", "ceil", "pi"):
             names[key] = getattr(math, key)
-        return eval(_expressions[value], names)  # noqa: S307
+        return eval(_expressions[value], names)
     except Exception as e:
         print("sim: {} = {!r}: {}".format(name, value, e))
         return default if not isinstance(default, str) else 0

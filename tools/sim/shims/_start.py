@@ -13,7 +13,7 @@ def _run(name):
     # As ports/esp32/main.c: SystemExit means soft reset; any other exception ends in the REPL,
     # and main.py is not run after a boot.py that failed.
     try:
-        execfile(name, {"__name__": "__main__"})  # noqa: F821
+        execfile(name, {"__name__": "__main__"})
     except SystemExit:
         _sim.die(_sim.EXIT_SOFT_RESET)
     except BaseException as e:

@@ -1,0 +1,196 @@
+"""The virtual board as a program and as a library: what it refuses, starts, and leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.host.sim_device import Workbench
+from tools.errors import ToolError
+from tools.sim import launch
+from tools.sim.board import VirtualBoard
+
+ROOT = Path(__file__).resolve().parents[2]
+SLEEP = "import time\nprint('up')\ntime.sleep(600)"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Workbench]:
+    with Workbench(tmp_path) as made:
+        yield made
+
+
+def command(folder: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "tools", "board", str(folder), *more]
+
+
+def is_there(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def gone(pid: int, within_s: float = 3.0) -> bool:
+    end = time.monotonic() + within_s
+    while is_there(pid) and time.monotonic() < end:
+        time.sleep(0.02)
+    return not is_there(pid)
+
+
+PRINT_PID = """
+import ffi, time
+print("pid", ffi.open(None).func("i", "getpid", "")())
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_way_of_ending_the_tool_leaves_the_board_running(
+    bench: Workbench, number: signal.Signals
+) -> None:
+    device = bench.device(PRINT_PID)
+    tool = subprocess.Popen(
+        command(device), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with tool:
+        assert tool.stdout is not None
+        assert tool.stderr is not None
+        pid = int(tool.stdout.readline().split()[1])
+        assert is_there(pid)
+        tool.send_signal(number)
+        assert tool.wait(10) == (-number if number == signal.SIGKILL else 0)
+        assert gone(pid)
+        assert tool.stderr.read() == ""
+
+
+def test_the_tool_ends_when_the_reader_of_its_log_does(bench: Workbench) -> None:
+    device = bench.device("import time\nwhile True:\n    print('x')\n    time.sleep_ms(20)")
+    with subprocess.Popen(command(device), cwd=ROOT, stdout=subprocess.PIPE) as tool:
+        assert tool.stdout is not None
+        assert tool.stdout.readline() == b"x\n"
+        tool.stdout.close()
+        assert tool.wait(10) == 0
+
+
+def test_a_board_killed_from_outside_comes_back(bench: Workbench) -> None:
+    board = bench.board(SLEEP)
+    board.wait_for("up")
+    assert board.pid is not None
+    os.kill(board.pid, signal.SIGKILL)
+    board.wait_for(r"board: reset \(crash, signal 9\)")
+    board.wait_for("up", after=2)
+    assert board.boots == 2
+
+
+def test_power_off_ends_the_process_and_the_log(bench: Workbench) -> None:
+    board = bench.board(SLEEP)
+    board.wait_for("up")
+    pid = board.pid
+    assert pid is not None
+    board.stop()
+    assert not is_there(pid)
+    assert list(board.lines()) == ["up"]
+    with pytest.raises(TimeoutError, match="no line matches 'down'"):
+        board.wait_for("down")
+
+
+def test_files_of_the_device_survive_a_power_cut(bench: Workbench) -> None:
+    board = bench.board(
+        """
+        import os, time
+        try:
+            print("found", open("data/x").read())
+        except OSError:
+            os.mkdir("data")
+            with open("data/x", "w") as f:
+                f.write("kept")
+            print("written")
+        time.sleep(600)
+        """
+    )
+    board.wait_for("written")
+    board.kill()
+    board.start()
+    board.wait_for("found kept")
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_heap_is_what_the_firmware_gets(bench: Workbench, bits: int) -> None:
+    # The simulated hardware must not be paid for by the firmware, nor give it anything.
+    for heap in ("esp8266", "esp32", "200000"):
+        main = "import gc\ngc.collect()\nprint('heap', gc.mem_free())\n" + SLEEP
+        board = bench.board(main, heap=heap, bits=bits)
+        free = int(board.wait_for(r"heap (\d+)")[1])
+        wanted = launch.heap_bytes(heap, bits)
+        assert 0.93 * wanted < free <= wanted
+        board.close()
+    assert launch.heap_bytes("esp8266", 64) == 2 * launch.heap_bytes("esp8266", 32) == 77824
+
+
+def test_memory_error_is_the_boards_own(bench: Workbench) -> None:
+    board = bench.board("x = []\nwhile True:\n    x.append(bytearray(1000))", heap="esp8266")
+    board.wait_for("MemoryError")
+    board.wait_for("main.py has ended")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sensor": "foo"}, "no chip 'foo'"),
+        ({"sensor": "bme280@0x20"}, "addresses 0x76 to 0x77"),
+        ({"temperature": "1/0"}, "division by zero"),
+        ({"heap": "12"}, "heap: '12'"),
+        ({"heap": "large"}, "heap: 'large'"),
+        ({"bits": 16}, "bits: 16"),
+        ({"micropython": Path("/nonexistent/micropython")}, "is not a program"),
+        ({"micropython": Path("/bin/true")}, "cannot run the virtual board"),
+        ({"umqtt": Path("/")}, "holds no umqtt/simple.py"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_runs(
+    bench: Workbench, options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ToolError) as caught:
+        bench.board(SLEEP, **options)
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+def test_what_is_not_staged_is_refused(tmp_path: Path) -> None:
+    for folder, said in ((tmp_path / "none", "no such folder"), (tmp_path, "is not a staged")):
+        with pytest.raises(ToolError, match=said) as caught:
+            VirtualBoard(folder)
+        assert "tools stage" in caught.value.hint
+
+
+def test_a_bad_setting_while_it_runs_changes_nothing(bench: Workbench) -> None:
+    board = bench.board(SLEEP)
+    for bad in ({"sensor": "foo"}, {"temperature": "import os"}):
+        with pytest.raises(ToolError):
+            board.set(**bad)
+    board.wait_for("up")
+    assert board.running
+
+
+def test_errors_of_the_command_are_one_line_and_a_hint(tmp_path: Path) -> None:
+    ran = subprocess.run(command(tmp_path), cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert ran.stderr.startswith(f"error: {tmp_path} is not a staged device: it has no main.py")
+    assert "\n  try: python -m tools stage" in ran.stderr
+
+
+def test_umqtt_may_be_named_by_its_package_or_by_the_folder_above(bench: Workbench) -> None:
+    board = bench.board("from umqtt.simple import MQTTClient\nprint('have', MQTTClient)\n" + SLEEP)
+    board.wait_for("have <class 'MQTTClient'>")
+    root = launch._umqtt(None)
+    assert launch._umqtt(root / "umqtt") == root
