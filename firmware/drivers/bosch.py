@@ -4,7 +4,7 @@
 # They are those of the BME280 datasheet (4.2.3) with other scales. Its own need 64 bits, or 32
 # bits at an accuracy of 1 Pa (1 sigma), and on a board an integer from 2^30 on is a heap object.
 # Here a product that would be too large is split into a high and a low part; what is lost stays
-# below 1 Pa and 0.01 %RH against the datasheet's floating-point form, and inside the chip's
+# near 1 Pa and 0.01 %RH against the datasheet's floating-point form, and inside the chip's
 # working range nothing reaches 2^30. tests/device/test_driver_bosch.py holds both.
 
 
