@@ -21,6 +21,7 @@ class Wishes:
     def weigh(self, desired):
         # desired: every wish that is open; what was open and is not in it has gone away.
         self.good, self.bad = {}, {}
+        self._failed = {key: self._failed[key] for key in self._failed if key in desired}
         for key in self._in_order(desired):
             if len(self.bad) == _MAX_NAMED and key not in self._true:
                 self.bad[_MORE] = "and more"
@@ -29,9 +30,8 @@ class Wishes:
                 self._weigh_one(key, desired[key])
 
     def weigh_anew(self, desired, reported):
-        # After a get: the whole document. What could not be met before gets another chance, and
-        # a strange key that stands in reported as well is no open wish.
-        self._failed = {}
+        # After a get: the whole document. A strange key that stands in reported as well is no
+        # open wish; the AWS console makes new shadows with one.
         self.weigh({k: v for k, v in desired.items() if k in self._true or reported.get(k) != v})
 
     def first(self):

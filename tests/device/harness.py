@@ -1,8 +1,8 @@
 # Runs the test_* functions of one file under MicroPython and says how many passed.
 #
 # Tests are plain functions that assert; `harness.run(globals())` ends the file. MICROPYPATH
-# holds the root of the tree and this folder. The last line is always "N passed, M failed"; the exit
-# code is 1 when something failed or when there was nothing to run.
+# holds the root of the tree and this folder. The last line is always "N passed, M failed"; the
+# exit code is 1 when something failed or when there was nothing to run.
 # FIELDMOUSE_SEED and FIELDMOUSE_FUZZ (a count) steer the tests that make up their own input.
 
 import gc

@@ -5,7 +5,6 @@ import json
 
 import harness
 from fakes import Random
-
 from firmware.core import telemetry
 
 UNIX_2000 = 946684800
