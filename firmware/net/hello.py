@@ -8,7 +8,7 @@ from firmware.net.packet import CONNACK
 
 CLEAN_SESSION = const(0x02)  # MQTT 3.1.2.3
 
-HANDSHAKE_MS = const(20_000)  # an ESP32 needs 1 to 4 s, mostly arithmetic
+HANDSHAKE_MS = const(15_000)  # an ESP32 needs 1 to 4 s, mostly arithmetic
 CONNACK_MS = const(10_000)
 
 _WILL = const(0x04)

@@ -7,7 +7,7 @@ from firmware.core import errors
 from firmware.core.errors import LinkError
 from firmware.net.packet import Reader
 
-STALL_MS = const(15_000)  # from the first byte of a packet to its last, in or out
+STALL_MS = const(20_000)  # from the first byte of a packet to its last, in or out
 
 _CHUNK_BYTES = const(256)
 
