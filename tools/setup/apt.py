@@ -7,7 +7,6 @@ Signatures are always verified, with the keys of the entry the mirror came from.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,8 @@ from pathlib import Path
 
 from tools.errors import ToolError
 from tools.setup.process import Progress, run
+
+ETC = Path("/etc/apt")
 
 # Suites by which an entry is known for Debian's own archive (not security, not a vendor's).
 _SUITES = {"oldstable", "stable", "testing", "unstable", "sid"}
@@ -135,7 +136,7 @@ def unpack(package: str, suite: str, arch: str, source: Source, work: Path, into
     config = _private(suite, arch, source, work)
     what = f"{package} for {arch} from Debian {suite}"
     progress = Progress(what)
-    env = {"LC_ALL": "C", "APT_CONFIG": os.devnull}
+    env = {"LC_ALL": "C"}
     apt = ["apt-get", "-c", str(config), "-y"]
     run([*apt, "update", "--error-on=any"], f"{what}: apt update", _TRY_NETWORK, extra_env=env)
     progress.note("fetching")

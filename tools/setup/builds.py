@@ -15,7 +15,6 @@ from tools.setup.parts import Part
 from tools.setup.process import run
 
 _SUITES = ("forky", "sid")  # trixie's 1.25 fails TLS 1.2 handshakes with its mbedTLS
-_APT = Path("/etc/apt")
 _BY_HAND = "brew install micropython, or apt install micropython (1.26 or newer), or MICROPYTHON="
 # Debian's name of the 32-bit twin whose programs the 64-bit kernel can usually run.
 _TWIN = {"amd64": "i386", "arm64": "armhf"}
@@ -46,7 +45,7 @@ def _fault(folder: Path, bits: int) -> str:
 
 def _build(bits: int, folder: Path) -> None:
     arch = _arch(bits)
-    source = apt.mirror(apt.configured(_APT), os.environ)
+    source = apt.mirror(apt.configured(apt.ETC), os.environ)
     faults = []
     for suite in _SUITES:
         work, root = folder / "apt", folder / "root"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,7 +17,8 @@ _TAIL = 6  # lines of a failed program's output that are shown
 # What would make pip or venv install somewhere else than they are told to.
 _STRANGERS = ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER")
 # pip repeats these for every package where a configured folder of wheels is not there.
-_NOISE = ("is ignored: it is neither", "[notice]")
+_NOISE = ("is ignored: it is neither", "[notice]", "Ignoring ", "Looking in ", "Retrying (")
+_WIDEST = 200  # characters of one such line
 
 
 def run(
@@ -47,10 +49,22 @@ def run(
     with ran:
         out = _read(ran, on_line)
     if ran.returncode:
-        shown = [line for line in out if line.strip() and not any(n in line for n in _NOISE)]
-        tail = "\n  ".join(shown[-_TAIL:] or [f"exit code {ran.returncode}, no output"])
-        raise ToolError(f"{what} failed:\n  {tail}", hint)
+        tail = told(out) or [f"exit code {ran.returncode}, no output"]
+        raise ToolError("\n  ".join([f"{what} failed:", *tail]), hint)
     return "\n".join(out)
+
+
+def told(out: Sequence[str]) -> list[str]:
+    """Return the few lines of a failed program's output that say what went wrong."""
+    lines = [line.strip() for line in out if line.strip()]
+    shown = [line[:_WIDEST] for line in lines if not any(n in line for n in _NOISE)][-_TAIL:]
+    # pip says "no matching version" when it means "no network"; the reason is in the noise.
+    broken = re.search(
+        r"(?:Failed to establish|Name or service|timed out)[^'\")]*", "\n".join(lines)
+    )
+    if broken and not any(broken[0] in line for line in shown):
+        shown.append(broken[0])
+    return shown
 
 
 def _read(ran: subprocess.Popen[str], on_line: OnLine | None) -> list[str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -11,6 +14,7 @@ from pathlib import Path
 
 from tools import toolchain
 from tools.errors import ToolError
+from tools.setup import apt
 from tools.setup.parts import Part
 from tools.setup.process import Progress, run
 
@@ -66,7 +70,7 @@ def _python_fault(folder: Path) -> str:
 def _install(folder: Path, pins: Path) -> None:
     where = folder.relative_to(toolchain.ROOT)
     progress = Progress(f"{where} from {pins.name}")
-    run([sys.executable, "-m", "venv", str(folder)], f"making {where}", _TRY_VENV)
+    _make_environment(folder, f"making {where}")
     total = len(re.findall(r"^[\w-]+==", pins.read_text(), re.M))
     seen: set[str] = set()
 
@@ -86,6 +90,30 @@ def _install(folder: Path, pins: Path) -> None:
         on_line,
     )
     progress.done()
+
+
+def _make_environment(folder: Path, what: str) -> None:
+    make = [sys.executable, "-m", "venv", str(folder)]
+    pip = importlib.util.find_spec("ensurepip")
+    if pip and pip.origin:
+        run(make, what, _TRY_VENV)
+        return
+    # Debian keeps pip in a package of its own (python3-venv); unpacked, it serves as well.
+    run([*make, "--without-pip"], what, _TRY_VENV)
+    source = apt.mirror(apt.configured(apt.ETC), os.environ)
+    arch = run(["dpkg", "--print-architecture"], "dpkg", _TRY_VENV).strip()
+    root = folder / "debian"
+    suite = source.suites[0] if source.suites else "stable"
+    apt.unpack("python3-pip-whl", suite, arch, source, folder / "apt", root)
+    wheels = root / "usr/share/python-wheels"
+    run(
+        [str(folder / "bin/python"), str(next(wheels.glob("pip-*.whl")) / "pip"), "install"]
+        + ["--no-index", "--find-links", str(wheels), "pip"],
+        f"{what}: pip",
+        _TRY_VENV,
+    )
+    shutil.rmtree(root)
+    shutil.rmtree(folder / "apt")
 
 
 def _download_umqtt(folder: Path) -> None:

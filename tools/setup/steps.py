@@ -16,6 +16,7 @@ from tools.setup import builds, python
 from tools.setup.parts import Part, fault, make
 
 _SCRATCH = toolchain.CACHE / "scratch"
+_TRY_DISK = "is the checkout writable, the disk not full? then make setup"
 
 
 def main(argv: list[str]) -> int:
@@ -26,7 +27,7 @@ def main(argv: list[str]) -> int:
         print(errors.lines(e), file=sys.stderr)
         return 2
     except OSError as e:
-        wrong = ToolError(f"{e.filename or toolchain.ROOT}: {e.strerror}", "then make setup again")
+        wrong = ToolError(f"{e.filename or toolchain.ROOT}: {e.strerror}", _TRY_DISK)
         print(errors.lines(wrong), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
