@@ -13,6 +13,7 @@ from micropython import const
 
 from firmware.core.errors import SensorError
 
+MESSAGE_BYTES = 4096 if sys.platform == "esp8266" else 8192  # the longest one we take in
 WDT_MS = const(90_000)  # must exceed net.mqtt.CONNECT_MAX_MS, the longest a step may block
 _CHECK_MS = const(10_000)  # ESP8266: how often the timer looks whether the loop still feeds
 _LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards
@@ -33,16 +34,21 @@ class Bus:
     # The I2C bus as the drivers see it: an OSError becomes a SensorError here, once for all.
     def __init__(self, i2c_id, sda, scl, freq_hz):
         self._id, self._sda, self._scl, self._freq_hz = i2c_id, sda, scl, freq_hz
-        self._open()
+        self._i2c = None
 
     def _open(self):
-        sda, scl = machine.Pin(self._sda), machine.Pin(self._scl)
-        if self._id < 0 or sys.platform == "esp8266":  # no I2C block in that chip
-            self._i2c = machine.SoftI2C(scl=scl, sda=sda, freq=self._freq_hz)
-        else:
-            self._i2c = machine.I2C(self._id, scl=scl, sda=sda, freq=self._freq_hz)
+        # Not before it is needed: a pin the chip does not have must not keep the board from AWS.
+        try:
+            sda, scl = machine.Pin(self._sda), machine.Pin(self._scl)
+            if self._id < 0 or sys.platform == "esp8266":  # no I2C block in that chip
+                return machine.SoftI2C(scl=scl, sda=sda, freq=self._freq_hz)
+            return machine.I2C(self._id, scl=scl, sda=sda, freq=self._freq_hz)
+        except (ValueError, OSError) as e:
+            raise SensorError("bus: i2c settings do not fit this chip: {}".format(e))
 
     def scan(self):
+        if self._i2c is None:
+            self._i2c = self._open()
         try:
             return self._i2c.scan()
         except OSError as e:
@@ -75,8 +81,11 @@ class Bus:
     def recover(self):
         # A chip cut off in mid-byte holds SDA low for ever. Up to nine clocks let it finish,
         # then a STOP frees the bus (NXP UM10204 rev. 7, 3.1.16). Says whether SDA came free.
-        sda = machine.Pin(self._sda, machine.Pin.OPEN_DRAIN, value=1)
-        scl = machine.Pin(self._scl, machine.Pin.OPEN_DRAIN, value=1)
+        try:
+            sda = machine.Pin(self._sda, machine.Pin.OPEN_DRAIN, value=1)
+            scl = machine.Pin(self._scl, machine.Pin.OPEN_DRAIN, value=1)
+        except ValueError as e:
+            raise SensorError("bus: {}".format(e))
         for _ in range(9):
             if sda.value():
                 break
@@ -88,7 +97,7 @@ class Bus:
         time.sleep_us(_BIT_US)
         sda.value(1)
         free = bool(sda.value())
-        self._open()
+        self._i2c = None  # opened anew by the scan() that follows
         return free
 
 
@@ -175,6 +184,15 @@ def rtc_s2000():
 def set_rtc(s2000):
     t = time.gmtime(s2000 + (946684800 if epoch_year() == 1970 else 0))
     machine.RTC().datetime((t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0))
+
+
+def chip():
+    return sys.platform
+
+
+def read_file(path):
+    with open(path, "rb") as f:
+        return f.read()
 
 
 def sleep_ms(ms):

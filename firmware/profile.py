@@ -3,6 +3,7 @@
 # default and says so. Without thing name, endpoint or Wi-Fi there is nothing to run.
 
 import json
+import os
 
 from firmware.core import config as schema
 
@@ -30,6 +31,14 @@ def load(path=PATH):
     if config is None and isinstance(raw, dict):
         config = _salvage(raw, problems)
     return config, problems
+
+
+def stamp():
+    # Changes when somebody writes a new file.
+    try:
+        return os.stat(PATH)[6:9]
+    except OSError:
+        return None
 
 
 def _salvage(raw, problems):
