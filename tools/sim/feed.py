@@ -17,6 +17,7 @@ NAME = "fieldmouse-view"  # thing, policy and MQTT client id
 FILTERS = (
     "devices/+/data",
     "devices/+/status",
+    "devices/+/commands/result",
     "$aws/things/+/shadow/update/documents",
 )
 _CONNECT_S = 20.0

@@ -67,6 +67,10 @@ class Fleet:
                 return f"{name}: {'online' if thing.online else 'offline'}"
             if parts[-1] == "documents":
                 return self._shadow(thing, document)
+            if parts[-1] == "result":
+                ending = "" if document.get("ok") is True else f": {document.get('reason')}"
+                done = "done" if document.get("ok") is True else "not done"
+                return f"{name}: command {document.get('action')} {done}{ending}"
         return None
 
     def log(self, name: str, line: str) -> None:

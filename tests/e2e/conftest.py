@@ -1,0 +1,142 @@
+"""Fixtures of the end-to-end tests: a MiniStack per session, things on it, their virtual boards.
+
+def test_readings_arrive(new_device, boot, listener):
+    device = new_device(interval_s=1)          # provisioned and staged, under a name of its own
+    board = boot(device, sensor="sht3x")       # a running VirtualBoard; its log is shown on failure
+    reading = listener.wait(f"devices/{device.thing}/data", lambda m: m["seq"] > 3)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.aws.clients import Clients
+from tools.sim import devices, feed
+from tools.sim.board import VirtualBoard
+from tools.sim.cloud import LocalCloud
+
+_WAIT_S = 15.0
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A thing and its staged device file system, ``folder``; ``things`` has its certificates."""
+
+    thing: str
+    folder: Path
+    things: Path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """config.json on the board."""
+        found: dict[str, Any] = json.loads((self.folder / "config.json").read_text("utf-8"))
+        return found
+
+
+class Listener:
+    """Everything that the cloud delivers to an application, in order of arrival."""
+
+    def __init__(self) -> None:
+        self._messages: list[tuple[str, dict[str, Any]]] = []
+        self._news = threading.Condition()
+
+    def take(self, topic: str, document: dict[str, Any]) -> None:
+        """The feed's callback."""
+        with self._news:
+            self._messages.append((topic, document))
+            self._news.notify_all()
+
+    def on(self, topic: str) -> list[dict[str, Any]]:
+        """Every message on ``topic`` so far."""
+        with self._news:
+            return [document for name, document in self._messages if name == topic]
+
+    def wait(
+        self,
+        topic: str,
+        good: Callable[[dict[str, Any]], bool] = lambda document: True,
+        timeout: float = _WAIT_S,
+    ) -> dict[str, Any]:
+        """The first message on ``topic``, old or new, that is ``good``; else an AssertionError."""
+        end = time.monotonic() + timeout
+        with self._news:
+            while True:
+                for name, document in self._messages:
+                    if name == topic and good(document):
+                        return document
+                left = end - time.monotonic()
+                if left <= 0:
+                    seen = [d for n, d in self._messages if n == topic]
+                    raise AssertionError(f"not on {topic} within {timeout} s; seen: {seen[-5:]}")
+                self._news.wait(left)
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[LocalCloud]:
+    """A MiniStack with policies enforced; `cloud.info` says where, `cloud.clients` talk to it."""
+    with LocalCloud() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def clients(cloud: LocalCloud) -> Clients:
+    """boto3 clients of the cloud: `clients.iot`, `clients.data`."""
+    return cloud.clients
+
+
+@pytest.fixture(scope="session")
+def listener(
+    cloud: LocalCloud, clients: Clients, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Listener]:
+    """What arrives on devices/+/data, devices/+/status, devices/+/commands/result and shadows."""
+    files = feed.enrol(clients.iot, cloud.info, tmp_path_factory.mktemp("listener"))
+    made = Listener()
+    connection = feed.Feed(cloud.info, *files, made.take)
+    connection.open()
+    yield made
+    connection.close()
+
+
+@pytest.fixture
+def new_device(clients: Clients, tmp_path: Path) -> Callable[..., Device]:
+    """new_device(**settings of config.json) -> Device, with a thing name never used before."""
+
+    def make(**settings: Any) -> Device:
+        thing = f"e2e-{next(_numbers)}"
+        folder = tmp_path / thing
+        return Device(thing, devices.make(clients, thing, folder, **settings), folder / "thing")
+
+    return make
+
+
+@pytest.fixture
+def device(new_device: Callable[..., Device]) -> Device:
+    """A device that reads once a second."""
+    return new_device(interval_s=1)
+
+
+@pytest.fixture
+def boot(umqtt_dir: Path) -> Iterator[Callable[..., VirtualBoard]]:
+    """boot(device, **options of VirtualBoard) -> a running board, which the test's end stops."""
+    with contextlib.ExitStack() as stack:
+
+        def make(device: Device | Path, **options: Any) -> VirtualBoard:
+            folder = device.folder if isinstance(device, Device) else device
+            board = VirtualBoard(folder, **({"umqtt": umqtt_dir} | options))
+            stack.callback(lambda: print(f"--- log of {folder}", *board.log, sep="\n"))
+            stack.callback(board.close)
+            board.start()
+            return board
+
+        yield make
