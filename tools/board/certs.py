@@ -1,7 +1,7 @@
 """The device's certificates: found by name, checked against each other, brought into board form.
 
-Facts: AWS takes EC P-256 and RSA >= 2048 device keys (aws-facts.md 2.3). mbedTLS (ESP32, unix port)
-reads PEM; axTLS (ESP8266) reads DER, RSA only, the key as PKCS#1, and cannot verify a server at all.
+Facts: AWS takes EC P-256 and RSA >= 2048 device keys (aws-facts.md 2.3). mbedTLS (ESP32, unix)
+reads PEM; axTLS (ESP8266) reads DER, RSA only, the key as PKCS#1, and cannot verify a server.
 """
 
 from __future__ import annotations

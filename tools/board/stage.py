@@ -1,4 +1,4 @@
-"""Makes the device file system: `boot.py main.py config.json certs/ firmware/`, ready to be flashed.
+"""Makes the device file system: `boot.py main.py config.json certs/ firmware/`.
 
 Everything is checked first and written beside ``out``; only a whole tree is moved in. What a stage
 wrote is listed in its `firmware/version.py`, so that the next one removes exactly that.
@@ -33,7 +33,7 @@ _VERSION = re.compile(r"^VERSION = \"([^\"]+)\"$", re.M)
 
 @dataclass(frozen=True)
 class Staged:
-    """What was written: paths relative to ``out`` and the checked configuration with its defaults."""
+    """What was written; ``files`` are relative to ``out``, ``config`` has its defaults."""
 
     out: Path
     files: tuple[str, ...]
@@ -129,7 +129,7 @@ def version_of(source: Path) -> str:
 def build_s2000(source: Path, now: dt.datetime) -> int:
     """When this firmware was made, in seconds since 2000: the board believes no earlier clock.
 
-    `SOURCE_DATE_EPOCH` if set; else the commit that last touched a clean tree; else the newest file.
+    `SOURCE_DATE_EPOCH` if set; else the last commit of a clean tree; else the newest file.
     """
     given = os.environ.get("SOURCE_DATE_EPOCH", "")
     unix_s = int(given) if given.isdecimal() else _commit_s(source)

@@ -1,0 +1,82 @@
+"""boto3 clients, made once: for AWS as the environment says, or for the cloud of `make sim`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from tools.aws import local
+from tools.aws.errors import explained
+
+# Credentials that MiniStack takes for the owner of its account; they open nothing else.
+_LOCAL_KEY, _LOCAL_SECRET = "test", "test"
+
+
+class Clients:
+    """Clients of one account and region; safe to share between threads.
+
+    Credentials, region, profile and `AWS_ENDPOINT_URL*` come from the places boto3 knows; with
+    ``cloud`` all of them are the local cloud's and the environment is not asked.
+    """
+
+    def __init__(self, cloud: local.Cloud | None = None) -> None:
+        self.cloud = cloud
+        self._made: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        """The boto3 client of a service, such as "iot" or "iot-data"."""
+        if service not in self._made:
+            with explained():
+                self._made[service] = self._make(service)
+        return self._made[service]
+
+    @property
+    def iot(self) -> Any:
+        """The control plane."""
+        return self.client("iot")
+
+    @property
+    def data(self) -> Any:
+        """The data plane: publish, shadows."""
+        return self.client("iot-data")
+
+    @cached_property
+    def region(self) -> str:
+        """The region the calls go to."""
+        return str(self.iot.meta.region_name)
+
+    @cached_property
+    def _session(self) -> Any:
+        import boto3
+
+        return boto3.session.Session()
+
+    def _make(self, service: str) -> Any:
+        from botocore.config import Config
+
+        if self.cloud is not None:
+            return self._session.client(
+                service,
+                endpoint_url=self.cloud.gateway_url,
+                region_name=self.cloud.region,
+                aws_access_key_id=_LOCAL_KEY,
+                aws_secret_access_key=_LOCAL_SECRET,
+                config=Config(proxies={}, retries={"total_max_attempts": 3}, **_limits()),
+            )
+        # Adaptive: the client itself slows down when AWS throttles it.
+        retries = {"mode": "adaptive", "total_max_attempts": 8}
+        return self._session.client(service, config=Config(retries=retries, **_limits()))
+
+
+def _limits() -> dict[str, Any]:
+    return {
+        "connect_timeout": 10,
+        "read_timeout": 30,
+        "max_pool_connections": 32,
+        "user_agent_extra": "fieldmouse",
+    }
+
+
+def of(use_local: bool) -> Clients:
+    """The clients a command works with; ``use_local`` is its `--local`."""
+    return Clients(local.read() if use_local else None)
