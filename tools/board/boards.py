@@ -20,7 +20,7 @@ TABLE = Path(__file__).with_name("boards.json")
 
 @dataclass(frozen=True)
 class Romfs:
-    """Where a build keeps code that runs in place, in bytes of flash; ``build`` marks that build."""
+    """Where a build keeps code that runs in place, in bytes of flash; ``build`` names it."""
 
     build: str
     offset: int

@@ -1,9 +1,9 @@
-"""Is this file a firmware for this chip, and whole? Decided before anything on a board is erased.
+"""Is this file a firmware for this chip, and whole? Decided before a board is erased.
 
-ESP32 family (ESP-IDF "App Image Format"): header of 24 bytes (magic E9, number of segments, chip id
-at 12, hash flag at 23), segments, padding, XOR checksum, SHA-256. A MicroPython file holds two such
-images, the bootloader and the application, with the partition table between them. ESP8266: the boot
-image, then code; MicroPython's makeimg.py puts the length at 0x8ffc and an MD5 at the end.
+ESP32 family (ESP-IDF "App Image Format"): header of 24 bytes (magic E9, number of segments, chip
+id at 12, hash flag at 23), segments, padding, XOR checksum, SHA-256. A MicroPython file holds two
+such images, the bootloader and the application, with the partition table between them. ESP8266:
+the boot image, then code; MicroPython's makeimg.py puts the length at 0x8ffc, an MD5 at the end.
 """
 
 from __future__ import annotations

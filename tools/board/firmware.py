@@ -1,4 +1,4 @@
-"""The MicroPython build for a board: a local file, the cache, or the official site; always checked.
+"""The MicroPython build for a board: a local file, the cache, or the official site; checked.
 
 A checksum is pinned in boards.json where we have had the file in hands; else the one of the first
 download is recorded beside the cache and every later file must have the same. What a checksum
@@ -102,7 +102,9 @@ def _download(url: str, path: Path, pinned: str, progress: Progress) -> None:
         with os.fdopen(handle, "wb") as out:
             digest = _fetch(url, out.write, progress)
         if pinned and digest != pinned:
-            raise ToolError(f"the download of {path.name} is damaged: SHA-256 differs", "try again")
+            raise ToolError(
+                f"the download of {path.name} is damaged: SHA-256 differs", "try again"
+            )
         os.replace(scratch, path)
     except (OSError, urllib.error.URLError) as e:
         reason = getattr(e, "reason", None) or e

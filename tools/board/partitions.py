@@ -1,9 +1,9 @@
 """Where the file system lies: read out of the firmware image itself, never assumed.
 
 ESP32 family: the partition table at flash 0x8000 (ESP-IDF "Partition Tables"): rows of 32 bytes,
-magic AA 50, an MD5 row EB EB, then FF. MicroPython to 1.25 names the partition there; from 1.26 its
-table has no "vfs" and the board makes one from the end of the last partition to the end of the chip
-(ports/esp32/main.c). ESP8266: from 1 MB to 20 KB before the end (ports/esp8266 flashbdev.py).
+magic AA 50, an MD5 row EB EB, then FF. MicroPython to 1.25 names the partition there; from 1.26
+its table has no "vfs" and the board makes one from the end of the last partition to the end of the
+chip (ports/esp32/main.c). ESP8266: from 1 MB to 20 KB before the end (its flashbdev.py).
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def parse(table: bytes) -> list[Partition]:
             break
         rows.append(Partition(name.split(b"\0")[0].decode(), kind, subtype, offset, size))
     if not rows:
-        raise ToolError("no partition table at 0x8000", "is this a MicroPython build for an ESP32?")
+        raise ToolError(
+            "no partition table at 0x8000", "is this a MicroPython build for an ESP32?"
+        )
     return rows
 
 

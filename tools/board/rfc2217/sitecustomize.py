@@ -18,4 +18,5 @@ def _set_timeout(self: Any, timeout: float | None) -> None:
     self._timeout = timeout
 
 
-rfc2217.Serial.timeout = property(serialutil.SerialBase.timeout.fget, _set_timeout)
+_base: Any = serialutil.SerialBase
+setattr(rfc2217.Serial, "timeout", property(_base.timeout.fget, _set_timeout))  # noqa: B010

@@ -1,0 +1,66 @@
+"""The quick loop on a flashed board: send what changed, restart, and read what it left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.board import mpremote, romfs
+from tools.board.boards import Board
+from tools.board.mpremote import Note
+
+OWNED = ["firmware", "certs"]  # folders in which what is not ours is removed
+CRASH_LOG = "data/crash.log"
+# Prints the SHA-256 of the first n bytes of the ROMFS partition, or nothing where there is none.
+_ROMFS = """
+import vfs,hashlib,binascii
+try:
+ m=vfs.rom_ioctl(2,0)
+ print('romfs',binascii.hexlify(hashlib.sha256(memoryview(m)[:{size}]).digest()).decode())
+except (AttributeError,OSError,TypeError):
+ print('romfs none')
+"""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Paths that were sent and removed; ``romfs`` is true if the code in place was renewed."""
+
+    sent: list[str]
+    removed: list[str]
+    romfs: bool
+
+
+def deploy(port: str, board: Board, tree: Mapping[str, bytes], note: Note) -> Deployed:
+    """Make the board's files equal to the staged ``tree`` and restart it; data/ is left alone."""
+    files, renewed = dict(tree), False
+    if board.romfs:
+        stays, code = romfs.split(files)
+        made = romfs.build(code, board.romfs.size)
+        found = mpremote.run(port, ["exec", _ROMFS.format(size=len(made))], note=note)
+        if "romfs none" not in found:
+            files = stays
+            renewed = hashlib.sha256(made).hexdigest() not in found
+            if renewed:
+                _send_romfs(port, made)
+    sent, removed = mpremote.sync(port, files, OWNED, note)
+    return Deployed(sent, removed, renewed)
+
+
+def _send_romfs(port: str, made: bytes) -> None:
+    with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
+        file = Path(scratch, "code.romfs")
+        file.write_bytes(made)
+        mpremote.run(port, ["romfs", "deploy", str(file)], 600)
+
+
+def crash_log(port: str, note: Note = lambda text: None) -> str:
+    """Return what the board wrote about its crashes, oldest first; "" when there were none."""
+    listed, _ = mpremote.listing(port, ["data"], note)
+    names = [name for name in (f"{CRASH_LOG}.old", CRASH_LOG) if name in listed]
+    files = mpremote.fetch(port, names)
+    mpremote.run(port, ["reset"])
+    return "".join(files[name].decode("utf-8", "replace") for name in names)

@@ -1,0 +1,128 @@
+"""The commands for a board that is already flashed: parse, call one function, print its result."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from tools.errors import ToolError
+
+_Port = Annotated[
+    str,
+    typer.Option(
+        "--port", "-p", metavar="PORT", help="device or rfc2217://host:port; default: the only one"
+    ),
+]
+_Thing = Annotated[str, typer.Argument(metavar="THING", help="folder below things/")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``app``."""
+    app.command("deploy")(deploy)
+    app.command("logs")(logs)
+    app.command("repl")(repl)
+    app.command("crashlog")(crashlog)
+    app.command("config")(config)
+
+
+def deploy(
+    thing: _Thing,
+    port: _Port = "",
+    board: Annotated[str, typer.Option("--board", "-b", help="default: as provisioned")] = "",
+) -> None:
+    """Send the files that changed to a flashed board and restart it."""
+    from tools.aws import folder as things
+    from tools.board import deploy as deploying
+    from tools.board import ports, prepare
+
+    where = ports.choose(port)
+    folder = things.things_dir() / things.check_name(thing)
+    kind = prepare.board_of(folder, board)
+    tree = prepare.tree(folder, kind)
+    done = deploying.deploy(where, kind, tree, typer.echo)
+    for path in done.sent:
+        typer.echo(f"sent     {path}")
+    for path in done.removed:
+        typer.echo(f"removed  {path}")
+    rom = ", ROMFS renewed" if done.romfs else ""
+    same = len(tree) - len(done.sent)
+    typer.echo(f"{len(done.sent)} sent, {same} unchanged{rom}; the board restarts")
+
+
+def logs(
+    port: _Port = "",
+    reset: Annotated[bool, typer.Option(help="restart the board first")] = False,
+    seconds: Annotated[float, typer.Option(metavar="S", help="stop after; 0: never")] = 0.0,
+) -> None:
+    """Follow the log of a board, through its resets, until Ctrl-C."""
+    import time
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from tools.board import ports, serial_log
+
+    console = Console(highlight=False, soft_wrap=True)
+    end = time.monotonic() + seconds if seconds else None
+    with serial_log.SerialLog(ports.choose(port), patience_s=3600) as log:
+        if reset:
+            log.reset()
+        for line in log.lines(end):
+            console.print(Text(line, serial_log.style(line)))
+
+
+def repl(port: _Port = "") -> None:
+    """Open the Python prompt of a board (Ctrl-] leaves it)."""
+    from tools.board import ports, program
+
+    where = ports.choose(port)
+    argv = [sys.executable, "-m", "mpremote", "connect", where, "repl"]
+    raise typer.Exit(subprocess.call(argv, env=program.environment(where)))
+
+
+def crashlog(port: _Port = "") -> None:
+    """Show what a board has written about its last crashes, and restart it."""
+    from tools.board import deploy as deploying
+    from tools.board import ports
+
+    text = deploying.crash_log(ports.choose(port), typer.echo)
+    typer.echo(text.rstrip() or "no crash is recorded")
+
+
+def config(
+    thing: _Thing,
+    changes: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY=VALUE…", help="interval_s=30, i2c.sda=4, key=- asks"),
+    ],
+    port: _Port = "",
+    send: Annotated[bool, typer.Option(help="to the board; else only in things/")] = True,
+) -> None:
+    """Change a thing's config.json, checked as a whole, and send it to the board."""
+    from tools.aws import folder as things
+    from tools.board import edit_config, mpremote, ports
+
+    folder = things.Folder(things.things_dir() / things.check_name(thing))
+    raw = folder.read_config()
+    if raw is None:
+        raise ToolError(f"{folder.config} is not there", f"make provision THING={thing}")
+    new = edit_config.change(raw, changes, _ask)
+    where = ports.choose(port) if send else ""
+    folder.write(
+        folder.config, json.dumps(new, indent=2, ensure_ascii=False).encode() + b"\n", 0o600
+    )
+    if not send:
+        typer.echo(f"{folder.config} is changed; make deploy THING={thing} sends it")
+        return
+    compact = json.dumps(new, ensure_ascii=False, separators=(",", ":")).encode()
+    sent, _ = mpremote.sync(where, {"config.json": compact}, [], typer.echo)
+    typer.echo("sent; the board restarts" if sent else "the board has it already; it restarts")
+
+
+def _ask(key: str) -> str:
+    value: str = typer.prompt(key, hide_input=True)
+    return value

@@ -1,0 +1,188 @@
+"""`make flash`: from a bare board to one that reports to AWS, in one pass.
+
+Everything that can be refused is refused before anything is erased. Firmware and file system go in
+one esptool call: erase, write, verify by hash.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from tools.board import boards, boot_check, esptool, image, partitions, rescue, romfs
+from tools.board.boards import Board
+from tools.board.boot_check import Outcome
+from tools.board.esptool import Chip
+from tools.board.firmware import Firmware
+from tools.board.partitions import Partition
+from tools.board.serial_log import SerialLog
+from tools.errors import ToolError
+
+RECORD = "board.json"  # in things/THING/
+
+
+class View(Protocol):
+    """What a run shows of itself."""
+
+    def step(self, name: str, text: str) -> None:
+        """A step is done, or says something on its way."""
+
+    def progress(self, name: str, part: float) -> None:
+        """How far a long step is, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One board to flash: ``tree`` is the staged file system, ``folder`` is things/THING/."""
+
+    thing: str
+    folder: Path
+    board: Board
+    port: str
+    tree: Mapping[str, bytes]
+    firmware: Firmware
+    baud: int = esptool.FAST_BAUD
+    keep: bool = True
+    wait_s: float = boot_check.TIMEOUT_S  # 0: do not watch the board boot
+
+
+@dataclass
+class Result:
+    """What came of it; ``outcome`` is None when nobody watched."""
+
+    chip: Chip
+    baud: int
+    sent_bytes: int
+    kept: dict[str, bytes] = field(default_factory=dict)
+    outcome: Outcome | None = None
+
+
+def flash(job: Job, view: View) -> Result:
+    """Do the whole job. Raises ToolError; a board that was not yet erased is then as it was."""
+    chip = identify(job.port, job.board)
+    view.step("chip", f"{chip.name}, {chip.flash_bytes >> 20} MB flash, {chip.mac}")
+    where = partitions.vfs(job.firmware.data, job.board, chip.flash_bytes)
+    _room_for_firmware(job, where)
+    image.build(job.tree, where.size)  # too large is said before the board is touched
+    kept = _rescued(job, chip, view)
+    segments = _segments(job, where, kept)
+    sent = sum(len(data) for _, data in segments)
+    view.step("image", f"{len(job.tree) + len(kept)} files, {where.size >> 10} KB LittleFS")
+
+    def write(baud: int) -> None:
+        esptool.write(
+            job.port, job.board.chip, segments, baud, lambda part: view.progress("write", part)
+        )
+
+    baud = esptool.with_fallback(job.baud, lambda text: view.step("write", text), write)
+    view.step("write", f"{sent:,} bytes written and verified at {baud} baud")
+    rescue.forget(job.folder, chip.mac)
+    record(job, chip)
+    return Result(chip, baud, sent, kept, boot(job, view))
+
+
+def identify(port: str, board: Board) -> Chip:
+    """Return the chip behind ``port``; ToolError if it is not the one of ``board``."""
+    chip = esptool.identify(port)
+    found = boards.of_chip(chip.name)
+    if found != board.name:
+        hint = f"BOARD={found}" if found else f"boards: {', '.join(boards.names())}"
+        raise ToolError(f"the board on {port} has an {chip.name}, not an {board.name}", hint)
+    if chip.flash_bytes < board.flash_bytes:
+        raise ToolError(
+            f"{chip.flash_bytes >> 20} MB of flash; {board.build} needs {board.flash_bytes >> 20}",
+            "FIRMWARE=file.bin with a build for smaller flash, or another board",
+        )
+    return chip
+
+
+def _room_for_firmware(job: Job, where: Partition) -> None:
+    end = job.board.flash_offset + len(job.firmware.data)
+    if end > where.offset:
+        over = end - where.offset
+        hint = "is it the right build? FIRMWARE= names another"
+        raise ToolError(f"the firmware reaches {over:,} bytes into the file system", hint)
+
+
+def _rescued(job: Job, chip: Chip, view: View) -> dict[str, bytes]:
+    """The readings on the board, unless they are another thing's or not wanted."""
+    if not job.keep:
+        rescue.forget(job.folder, chip.mac)
+        return {}
+
+    def note(text: str) -> None:
+        view.step("readings", text)
+
+    found = rescue.read(
+        job.port, chip, job.board, job.baud, note, lambda part: view.progress("readings", part)
+    )
+    if found.thing and found.thing != job.thing and found.files:
+        folder = job.folder.parent / found.thing
+        rescue.save(folder, chip.mac, found.files)
+        note(f"the board was {found.thing}; its {found.size:,} bytes are kept in {folder}/rescued")
+        return {}
+    if found.files:
+        rescue.save(job.folder, chip.mac, found.files)
+        note(f"{found.size:,} bytes in {len(found.files)} files kept ({found.how})")
+        return found.files
+    files = rescue.pending(job.folder, chip.mac)
+    if files:
+        note(f"{len(files)} files of an interrupted run go back onto the board")
+    return files
+
+
+def _segments(job: Job, where: Partition, kept: dict[str, bytes]) -> list[tuple[int, bytes]]:
+    """Everything to be written, as (offset in flash, bytes)."""
+    tree, extra = dict(job.tree), []
+    if job.firmware.has_romfs(job.board) and job.board.romfs:
+        tree, code = romfs.split(tree)
+        extra = [(job.board.romfs.offset, romfs.build(code, job.board.romfs.size))]
+    files = image.build(tree | kept, where.size)
+    parts = [(where.offset + at, data) for at, data in image.segments(files)]
+    return [(job.board.flash_offset, job.firmware.data), *extra, *parts]
+
+
+def record(job: Job, chip: Chip) -> None:
+    """Write things/THING/board.json: which board this thing lives on, and what is on it."""
+    made = {
+        "thing": job.thing,
+        "board": job.board.name,
+        "chip": chip.name,
+        "mac": chip.mac,
+        "flash_bytes": chip.flash_bytes,
+        "micropython": {"version": job.firmware.version, "sha256": job.firmware.sha256},
+        "firmware": version(job.tree),
+        "flashed": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+    }
+    job.folder.mkdir(parents=True, exist_ok=True)
+    scratch = job.folder / f"{RECORD}.new"
+    scratch.write_text(json.dumps(made, indent=2) + "\n", "utf-8")
+    os.replace(scratch, job.folder / RECORD)
+
+
+def version(tree: Mapping[str, bytes]) -> str:
+    """The firmware's VERSION in a staged tree, "" where it does not say."""
+    for line in tree.get("firmware/version.py", b"").decode().splitlines():
+        name, _, value = line.partition(" = ")
+        if name == "VERSION":
+            return value.strip("\"'")
+    return ""
+
+
+def boot(job: Job, view: View) -> Outcome | None:
+    """Reset the board, and follow its log to AWS unless told not to."""
+    with SerialLog(job.port, patience_s=10) as log:
+        log.reset()
+        if not job.wait_s:
+            return None
+        view.step("boot", "reset")
+
+        def on_step(name: str, text: str, passed: bool) -> None:
+            view.step(name, f"{text} {'✓' if passed else '…'}")
+
+        return boot_check.watch(log, on_step, job.wait_s)

@@ -1,0 +1,66 @@
+"""Serial ports: which boards are plugged in, and whether the port asked for can be used."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.errors import ToolError
+
+
+@dataclass(frozen=True)
+class Port:
+    """A USB serial port; ``serial`` is the adapter's own number, "" where it has none."""
+
+    device: str
+    name: str
+    serial: str
+
+    def __str__(self) -> str:
+        return f"{self.device}  {self.name}"
+
+
+def found() -> list[Port]:
+    """Every USB serial port of this machine, by device name."""
+    from serial.tools import list_ports
+
+    ports = [p for p in list_ports.comports() if p.vid is not None]
+    return sorted(
+        (Port(p.device, p.product or p.description or "", p.serial_number or "") for p in ports),
+        key=lambda port: port.device,
+    )
+
+
+def choose(given: str) -> str:
+    """Return the port to use: ``given``, or the only one that is plugged in.
+
+    ``given`` may be anything pyserial opens (a device, `rfc2217://host:port`, `socket://…`).
+    ToolError when there is none, more than one, or no right to open it.
+    """
+    if given:
+        return given if "://" in given else _usable(given)
+    ports = found()
+    if len(ports) == 1:
+        return _usable(ports[0].device)
+    if not ports:
+        raise ToolError(
+            "no board found: no USB serial port is plugged in",
+            "another cable (many only charge), the driver of the USB chip (docs/boards.md), "
+            "or PORT=rfc2217://host:port",
+        )
+    listed = "\n  ".join(["several boards are plugged in:", *map(str, ports)])
+    raise ToolError(listed, f"PORT={ports[0].device}")
+
+
+def _usable(device: str) -> str:
+    if os.name == "nt":  # COM ports are no files
+        return device
+    if not Path(device).exists():
+        listed = ", ".join(p.device for p in found()) or "none"
+        raise ToolError(f"there is no port {device}", f"plugged in: {listed}")
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise ToolError(
+            f"no right to use {device}", "sudo usermod -aG dialout $USER, log in again"
+        )
+    return device

@@ -1,0 +1,80 @@
+"""Runs esptool and mpremote as programs, with the output as it comes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_RFC2217 = Path(__file__).with_name("rfc2217")  # its sitecustomize.py says why
+_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a program did: exit code (None: it took too long) and everything it said."""
+
+    code: int | None
+    text: str
+
+    @property
+    def ok(self) -> bool:
+        """It ended in time and with 0."""
+        return self.code == 0
+
+
+def environment(port: str) -> dict[str, str]:
+    """The environment for a program that opens ``port``: plain text out, no colour."""
+    env = os.environ | {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120", "PYTHONUTF8": "1"}
+    if port.startswith("rfc2217://"):
+        former = [env["PYTHONPATH"]] if env.get("PYTHONPATH") else []
+        env["PYTHONPATH"] = os.pathsep.join([str(_RFC2217), *former])
+    return env
+
+
+def run(
+    module: str,
+    args: list[str],
+    port: str,
+    timeout_s: float,
+    on_text: Callable[[str], None] = lambda text: None,
+) -> Ran:
+    """Run `python -m module args` to its end; ``on_text`` gets each piece of output at once.
+
+    Whatever happens, Ctrl-C included, no process is left behind.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *args],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(port),
+    )
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        process.kill()
+
+    clock = threading.Timer(timeout_s, stop)
+    clock.start()
+    said: list[str] = []
+    try:
+        assert process.stdout is not None
+        while chunk := os.read(process.stdout.fileno(), _CHUNK):
+            said.append(chunk.decode("utf-8", "replace"))
+            on_text(said[-1])
+        code = process.wait()
+    finally:
+        clock.cancel()
+        with contextlib.suppress(OSError):
+            process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+    return Ran(None if late.is_set() else code, "".join(said))

@@ -1,0 +1,118 @@
+"""Readings that wait on a board are read out before it is erased, and go back with the new image.
+
+First asked is MicroPython itself (data/ only, seconds); a board that does not answer any more has
+its whole file system partition read by esptool. What was found is kept on the host until the new
+image is verified, so that a power cut in between loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.board import esptool, image, mpremote, partitions
+from tools.board.boards import Board
+from tools.board.esptool import Chip
+from tools.board.partitions import Partition
+from tools.errors import ToolError
+
+DATA = "data"
+_CONFIG = "config.json"
+_PENDING = "rescued"  # things/THING/rescued/<mac>/data/…
+_START_BYTES = 2 * image.BLOCK
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Rescued:
+    """Files under data/, the thing they belong to ("" when the board does not say), and how."""
+
+    files: dict[str, bytes]
+    thing: str
+    how: str
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(map(len, self.files.values()))
+
+
+def read(
+    port: str, chip: Chip, board: Board, baud: int, note: Note, progress: esptool.Progress
+) -> Rescued:
+    """Return what is on the board; empty when it holds no file system.
+
+    Raises ToolError when there is one that neither way can read: KEEP=no goes on without.
+    """
+    where = _partition(chip, board)
+    if where is None:
+        return Rescued({}, "", "no file system on the board")
+    try:
+        return _through_repl(port)
+    except ToolError as e:
+        note(f"{e.message}; reading the flash instead")
+    start = esptool.read(port, where.offset, _START_BYTES, baud, lambda part: None)
+    if not image.has_filesystem(start):
+        return Rescued({}, "", "no file system on the board")
+    try:
+        files = image.read(esptool.read(port, where.offset, where.size, baud, progress))
+    except ToolError as e:
+        raise ToolError(
+            f"the stored readings cannot be read: {e}", "KEEP=no flashes anyway"
+        ) from e
+    kept = {path: data for path, data in files.items() if path.startswith(f"{DATA}/")}
+    return Rescued(kept, _thing(files.get(_CONFIG, b"")), "read from the flash")
+
+
+def _partition(chip: Chip, board: Board) -> Partition | None:
+    """Where the board's present file system is, by the table in its own flash."""
+    try:
+        if board.chip == "esp8266":
+            return partitions.vfs(b"", board, chip.flash_bytes)
+        return partitions.vfs_of(partitions.parse(chip.table), chip.flash_bytes)
+    except ToolError:
+        return None
+
+
+def _through_repl(port: str) -> Rescued:
+    listed, _ = mpremote.listing(port, [DATA, _CONFIG])
+    files = mpremote.fetch(port, sorted(listed))
+    config = files.pop(_CONFIG, b"")
+    return Rescued(files, _thing(config), "read through the REPL")
+
+
+def _thing(config: bytes) -> str:
+    try:
+        return str(json.loads(config)["thing_name"])
+    except (ValueError, TypeError, KeyError):
+        return ""
+
+
+def save(folder: Path, mac: str, files: dict[str, bytes]) -> None:
+    """Keep ``files`` below the thing's folder until forget(); an older rescue is replaced."""
+    target = _pending(folder, mac)
+    shutil.rmtree(target, ignore_errors=True)
+    for path, data in files.items():
+        place = target / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+
+
+def pending(folder: Path, mac: str) -> dict[str, bytes]:
+    """What an interrupted flash of this very board had saved."""
+    root = _pending(folder, mac)
+    found = (p for p in sorted(root.rglob("*")) if p.is_file())
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in found}
+
+
+def forget(folder: Path, mac: str) -> None:
+    """The board has its files back."""
+    shutil.rmtree(_pending(folder, mac), ignore_errors=True)
+
+
+def _pending(folder: Path, mac: str) -> Path:
+    return folder / _PENDING / mac.replace(":", "")

@@ -1,0 +1,43 @@
+"""ROMFS: code that runs in place from flash and costs no heap (MicroPython 1.25, ESP8266 build).
+
+The image is made by mpremote (as a program), which compiles each .py with mpy-cross on its way.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools.board import program
+from tools.errors import ToolError
+
+_CODE = "firmware/"
+_LIMIT_S = 120
+
+
+def split(tree: Mapping[str, bytes]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Split a staged tree: (what stays on LittleFS, what goes into ROMFS).
+
+    main.py and boot.py stay: the board looks for them on its own file system first.
+    """
+    code = {path: data for path, data in tree.items() if path.startswith(_CODE)}
+    return {path: data for path, data in tree.items() if path not in code}, code
+
+
+def build(code: Mapping[str, bytes], size: int) -> bytes:
+    """Return the image; ToolError when it is larger than the partition's ``size`` bytes."""
+    with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
+        root, out = Path(scratch, "rom"), Path(scratch, "rom.img")
+        for path, data in code.items():
+            place = root / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+        ran = program.run("mpremote", ["romfs", "-o", str(out), "build", str(root)], "", _LIMIT_S)
+        if not ran.ok or not out.is_file():
+            last = (ran.text.strip().splitlines() or ["nothing"])[-1]
+            raise ToolError(f"the ROMFS image could not be made: {last}", "make setup")
+        image = out.read_bytes()
+    if len(image) > size:
+        raise ToolError(f"the code takes {len(image):,} bytes, ROMFS has {size:,}", "less code")
+    return image

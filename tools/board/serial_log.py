@@ -1,0 +1,129 @@
+"""The board's log over the serial port: line by line, through resets and pulled plugs."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import serial
+
+from tools.errors import ToolError
+
+BAUD = 115200  # MicroPython's REPL
+_POLL_S = 0.05
+_RESET_S = 0.1  # how long EN is held low
+_REOPEN_S = 0.5
+_MAX_LINE = 4096
+_UPTIME = re.compile(r"^\[ *(\d+\.\d{3})\] (\w+): (.*)$")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # noise at the wrong baud rate, escape codes
+_COLOURS = {
+    "config": "cyan",
+    "sensor": "green",
+    "wifi": "blue",
+    "clock": "magenta",
+    "link": "yellow",
+}
+_BAD = ("Traceback", "corrupt", "invalid header", "esp_image:", "Brownout", "Guru Meditation")
+
+
+def parse(line: str) -> tuple[float, str, str] | None:
+    """Split `[uptime] module: text`; None for any other line."""
+    found = _UPTIME.match(line)
+    return (float(found[1]), found[2], found[3]) if found else None
+
+
+def style(line: str) -> str:
+    """The rich style for a line of the log."""
+    if any(word in line for word in _BAD) or line.endswith("Error"):
+        return "bold red"
+    said = parse(line)
+    return _COLOURS.get(said[1], "") if said else "dim"
+
+
+class SerialLog:
+    """An open port. ``patience_s``: how long a port that went away is waited for (0: not at all).
+
+    Raises ToolError when the port cannot be opened or does not come back.
+    """
+
+    def __init__(self, port: str, patience_s: float = 0.0) -> None:
+        self.port = port
+        self._patience_s = patience_s
+        self._held = b""
+        self._serial: Any = None
+        self._open()
+
+    def __enter__(self) -> SerialLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the port; the board runs on."""
+        if self._serial is not None:
+            # In this order the auto-reset circuit sees neither reset nor boot pressed.
+            with contextlib.suppress(serial.SerialException, OSError):
+                self._serial.rts = False
+                self._serial.dtr = False
+            with contextlib.suppress(serial.SerialException, OSError):
+                self._serial.close()
+            self._serial = None
+
+    def reset(self) -> None:
+        """Press and let go the reset button, through RTS, with the boot pin high."""
+        try:
+            self._serial.dtr = False
+            self._serial.rts = True
+            time.sleep(_RESET_S)
+            self._serial.rts = False
+        except (serial.SerialException, OSError) as e:
+            # A port without these lines (socket://): the user presses the button.
+            raise ToolError(f"{self.port} cannot reset the board: {e}", "press EN/RESET") from e
+
+    def lines(self, until: float | None = None) -> Iterator[str]:
+        """Yield whole lines until ``until`` (time.monotonic()), or for ever."""
+        while until is None or time.monotonic() < until:
+            try:
+                data = self._serial.read(max(1, self._serial.in_waiting))
+            except (serial.SerialException, OSError) as e:
+                yield from self._lost(e)
+                continue
+            *whole, self._held = (self._held + data).split(b"\n")
+            if len(self._held) > _MAX_LINE:
+                whole, self._held = [*whole, self._held], b""
+            for line in whole:
+                yield _CONTROL.sub("", line.decode("utf-8", "replace"))
+
+    def _lost(self, error: Exception) -> Iterator[str]:
+        """The port went away: a native USB board does at every reset, a cable when pulled."""
+        self.close()
+        self._held = b""
+        end = time.monotonic() + self._patience_s
+        if self._patience_s > 2:
+            yield f"-- {self.port} is gone, waiting for it --"
+        while True:
+            try:
+                self._open()
+            except ToolError as e:
+                if time.monotonic() >= end:
+                    raise ToolError(f"{self.port} went away: {error}", "check the cable") from e
+                time.sleep(_REOPEN_S)
+            else:
+                return
+
+    def _open(self) -> None:
+        try:
+            self._serial = serial.serial_for_url(self.port, BAUD, timeout=_POLL_S)
+        except (serial.SerialException, OSError, ValueError) as e:
+            hint = "close other programs on it, and look with: python -m tools ports"
+            raise ToolError(f"{self.port} cannot be opened: {e}", hint) from e
