@@ -25,7 +25,7 @@ BUSY = const(2)
 
 _TRIES = const(3)
 _RETRY_MIN_MS = const(1_000)
-_RETRY_MAX_MS = const(60_000)
+_RETRY_MAX_MS = const(30_000)
 _SETTLE_MS = const(5)  # a chip just plugged in, or told to stop, needs 1 to 2 ms
 _HELD_MAX = const(32)  # readings in RAM while the time is unknown or the file system is full
 _STORE_RETRY_S = const(10)
@@ -84,8 +84,11 @@ class Sampler:
         return self._schedule.left_ms()
 
     def read_now(self):
-        # One extra reading; the schedule stays as it is.
+        # One extra reading; the schedule stays as it is. Whoever asks may just have plugged the
+        # sensor in: it is looked for at once.
         self._due = True
+        if self.state == SEEK:
+            self._wait(0)
 
     def set_interval(self, interval_s):
         self._schedule.change(interval_s)
@@ -124,7 +127,7 @@ class Sampler:
         self._due = False
         self.readings += 1
         if self._in_a_row:
-            self._log("sensor: reads again after {} errors".format(self._in_a_row))
+            self._log("sensor: reads again; errors in a row: {}".format(self._in_a_row))
         self._in_a_row = 0
         self._retry_ms = _RETRY_MIN_MS
         values = driver.temperature_cdeg, driver.humidity_cpct, driver.pressure_pa

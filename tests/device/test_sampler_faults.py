@@ -3,7 +3,6 @@
 import harness
 from fakes_bus import ChipBus
 from fakes_sampler import Bench, sampler
-
 from tools.sim.chips.chip import Fixed
 
 
@@ -46,13 +45,23 @@ def test_searches_less_and_less_often_and_logs_once():
     b = Bench(60)
     b.bus.plugged = False
     b.run(600_000, 500)
-    # 1 + 2 + 4 + 8 + 16 + 32 s, then every 60 s
-    assert 14 <= b.sampler.errors <= 16, b.sampler.errors
+    # 1 + 2 + 4 + 8 + 16 s, then every 30 s
+    assert 24 <= b.sampler.errors <= 25, b.sampler.errors
     harness.equal(b.log.lines, ["sensor: no known sensor found; on the bus: nothing"])
     b.bus.plugged = True
-    b.run(61_000, 500)
+    b.run(31_000, 500)
     assert b.out
-    harness.equal(b.log.lines[-1][:27], "sensor: reads again after 1")
+    assert "reads again; errors in a row: 2" in b.log.lines[-1], b.log.lines
+
+
+def test_read_now_looks_for_the_sensor_at_once():
+    b = Bench(60)
+    b.bus.plugged = False
+    b.run(300_000, 500)
+    b.bus.plugged = True
+    b.sampler.read_now()
+    b.run(50)
+    harness.equal((b.sampler.sensor, len(b.out)), ("sht3x@0x44", 1))
 
 
 def test_stuck_bus_is_clocked_free():

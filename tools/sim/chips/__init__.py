@@ -17,11 +17,13 @@ CHIPS = {
     "mcp9808": ("mcp9808", "MCP9808", 0x18, 0x1F),
 }
 
+_PLUGGED_MS = 10  # past every start-up time, before the MCP9808's first conversion
+
 
 def make(spec: str) -> "list[tuple[int, object]]":
-    # "bme280", "sht3x@0x45", several with commas between, or "none": the chips, freshly powered.
-    # ValueError says what is wrong with the text. The first call loads every model, so that
-    # plugging in another chip later takes no memory for code.
+    # "bme280", "sht3x@0x45", several with commas between, or "none": the chips, plugged in a
+    # moment ago. ValueError says what is wrong with the text. The first call loads every model,
+    # so that plugging in another chip later takes no memory for code.
     from . import bosch, mcp9808, sht3x
 
     modules = {"bosch": bosch, "mcp9808": mcp9808, "sht3x": sht3x}
@@ -39,4 +41,5 @@ def make(spec: str) -> "list[tuple[int, object]]":
         if addr in made:
             raise ValueError("two chips at 0x{:02x}".format(addr))
         made[addr] = getattr(modules[module], kind)()
+        made[addr].skip_ms(_PLUGGED_MS)
     return sorted(made.items())

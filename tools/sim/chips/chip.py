@@ -68,6 +68,9 @@ class Chip:
     def nack(self) -> None:
         raise OSError(errno.ENODEV)
 
+    def skip_ms(self, ms: int) -> None:
+        self._age_ms += ms
+
     def since_ms(self, mark: int) -> int:
         return self.now_ms() - mark
 
