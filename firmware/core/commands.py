@@ -28,7 +28,7 @@ _ID_CHARS = 64
 _ID_LIMIT = 9007199254740991  # 2^53 - 1: further up, readers of JSON disagree
 _ACTION_CHARS = 40
 _REASON_CHARS = 120
-_LOG_CHARS = 3000
+_LOG_CHARS = 1200  # a traceback; the document is copied thrice on its way out
 
 
 class Command:

@@ -10,12 +10,16 @@ class Schedule:
     def __init__(self, clock, interval_s):
         self._clock = clock  # now(), diff(a, b): milliseconds, safe across the wrap
         self._interval_ms = interval_s * 1000
-        self._mark = 0
-        self.hasten()
+        self._mark = clock.now()  # when the last turn should have been
+        self._at_once = True  # the next turn does not wait for the interval
 
     def due(self):
         # True once a turn.
         now = self._clock.now()
+        if self._at_once:
+            self._at_once = False
+            self._mark = now
+            return True
         age_ms = self._clock.diff(now, self._mark)
         if age_ms < self._interval_ms:
             return False
@@ -25,14 +29,17 @@ class Schedule:
 
     def left_ms(self):
         # How long the loop may sleep on our account.
+        if self._at_once:
+            return 0
         return max(0, self._interval_ms - self._clock.diff(self._clock.now(), self._mark))
 
     def hasten(self):
         # The next due() is true, and the turns count from then.
-        self._mark = self._clock.now() - self._interval_ms
+        self._at_once = True
 
     def change(self, interval_s):
-        # At once, counted from the last turn; one that is overdue by that is due now.
+        # At once, counted from the last turn. One that is overdue, by the old interval or the
+        # new, is due now.
+        self._at_once = not self.left_ms()
         self._interval_ms = interval_s * 1000
-        if not self.left_ms():
-            self.hasten()
+        self._at_once = not self.left_ms()

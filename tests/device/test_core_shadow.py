@@ -3,7 +3,7 @@
 import json
 
 import harness
-from shadow_service import (
+from shadow_setup import (
     BAD,
     SETTINGS,
     ShadowService,

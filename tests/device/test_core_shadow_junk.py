@@ -4,7 +4,7 @@ import json
 
 import harness
 from firmware.core.shadow import Shadow
-from shadow_service import BAD, SETTINGS, in_step, message, settle, shadow_of
+from shadow_setup import BAD, SETTINGS, in_step, message, settle, shadow_of
 
 
 def test_empty_null_and_wrong_types_change_nothing():

@@ -3,7 +3,7 @@
 import json
 
 import harness
-from shadow_service import SETTINGS, in_step, message, settle, shadow_of
+from shadow_setup import SETTINGS, in_step, message, settle, shadow_of
 
 
 def test_409_asks_again_and_then_tells_what_still_differs():

@@ -1,7 +1,8 @@
 # Bad wishes, nested wishes, and changes made at the device.
 
 import harness
-from shadow_service import BAD, SETTINGS, ShadowService, in_step, settle, shadow_of
+from shadow_service import ShadowService
+from shadow_setup import BAD, SETTINGS, in_step, settle, shadow_of
 
 
 def test_a_bad_wish_is_named_once_with_the_reason():
