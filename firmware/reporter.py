@@ -91,13 +91,13 @@ class Reporter:
             key, value = wish
             why = self._apply(key, value)
             if why:
-                self._shadow.refuse(key, why)
+                self._shadow.refuse(key, value, why)
             else:
                 self._log("shadow: {} is now {}".format(key, json.dumps(value)))
                 self._shadow.applied(key, value)
             wish = self._shadow.next_wish()
-        if self._shadow.rejected != self._named:
-            self._named = dict(self._shadow.rejected)
+        if self._shadow.wishes.bad != self._named:
+            self._named = dict(self._shadow.wishes.bad)
             for key in self._named:
                 self._log("shadow: {} rejected: {}".format(key, self._named[key]))
 
