@@ -43,7 +43,7 @@ def shadow(desired: Any, reported: Any, before: Any = None) -> dict[str, Any]:
 
 def picture(of: Fleet, width: int = 110) -> str:
     console = Console(file=io.StringIO(), width=width, record=True)
-    console.print(of.render("title", "footer"))
+    console.print(of.render("title"))
     return console.export_text()
 
 

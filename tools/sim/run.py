@@ -91,12 +91,11 @@ class Simulation:
         until = (
             None if self.options.duration_s is None else time.monotonic() + self.options.duration_s
         )
-        if not self.live:
-            self.console.print(self._footer(), highlight=False, soft_wrap=True)
+        self._print(self._intro())
         with Live(console=self.console, auto_refresh=False) if self.live else _nothing() as live:
             while not end.is_set() and (until is None or time.monotonic() < until):
                 if live is not None:
-                    live.update(self.fleet.render(self._title(), self._footer()), refresh=True)
+                    live.update(self.fleet.render(self._title()), refresh=True)
                 self._check_cloud()
                 end.wait(_REFRESH_S)
         if self.options.svg is not None:
@@ -172,15 +171,15 @@ class Simulation:
         boards = "1 virtual board" if count == 1 else f"{count} virtual boards"
         return f"{boards} on a local AWS: {self.fleet.readings} readings over MQTT and mutual TLS"
 
-    def _footer(self) -> str:
+    def _intro(self) -> str:
+        """What one can do; printed once, unwrapped, so that the commands can be copied."""
         first = next(iter(self.fleet.things))
-        where = announce.prefix(self.cloud.info)
+        tools = f"{announce.prefix(self.cloud.info)}.venv/bin/python -m tools"
         port = urllib.parse.urlsplit(self.cloud.info.gateway_url).port
         lines = [
             "Change the interval from another terminal, by shadow or by command:",
-            f"  {where}.venv/bin/python -m tools shadow set {first} interval_s=2 --local",
-            f"  {where}.venv/bin/python -m tools command {first} set_reporting_interval"
-            " interval_seconds=10 --local",
+            f"  {tools} shadow set {first} interval_s=2 --local",
+            f"  {tools} command {first} set_reporting_interval interval_seconds=10 --local",
             f"The AWS APIs are on 127.0.0.1:{port}; MQTT is on port {self.cloud.info.mqtt_port},"
             " which the local network can reach.",
             f"Logs and devices: {self.folder.relative_to(local.ROOT)}. Ctrl-C stops everything.",
@@ -189,7 +188,8 @@ class Simulation:
 
     def _export(self, path: Path) -> None:
         picture = Console(record=True, width=_SVG_WIDTH, file=io.StringIO())
-        picture.print(self.fleet.render(self._title(), self._footer()))
+        picture.print(self._intro(), highlight=False, markup=False)
+        picture.print(self.fleet.render(self._title()))
         path.write_text(picture.export_svg(title="make sim"), "utf-8")
 
 

@@ -116,8 +116,8 @@ class Fleet:
         thing.applied_s = self._clock() - since
         return f" after {thing.applied_s:.2f} s"
 
-    def render(self, title: str, footer: str) -> Group:
-        """The live picture: a table, the boards' own log, and what one can do."""
+    def render(self, title: str) -> Group:
+        """The live picture: a table, and the boards' own log."""
         table = Table(title=title, title_justify="left", title_style="bold", expand=True)
         for heading in ("thing", "read at (UTC)", "°C", "%RH", "hPa", "seq", "every"):
             left = heading in ("thing", "read at (UTC)")
@@ -134,7 +134,6 @@ class Fleet:
             parts.append(Panel(body, title=name, title_align="left", border_style="dim"))
         if not self.up:
             parts.append(Text("the local AWS does not answer", style="bold red"))
-        parts.append(Text(footer))
         return Group(*parts)
 
     def _cells(self, thing: Thing) -> tuple[str | Text, ...]:
