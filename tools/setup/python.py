@@ -106,12 +106,9 @@ def _make_environment(folder: Path, what: str) -> None:
     suite = source.suites[0] if source.suites else "stable"
     apt.unpack("python3-pip-whl", suite, arch, source, folder / "apt", root)
     wheels = root / "usr/share/python-wheels"
-    run(
-        [str(folder / "bin/python"), str(next(wheels.glob("pip-*.whl")) / "pip"), "install"]
-        + ["--no-index", "--find-links", str(wheels), "pip"],
-        f"{what}: pip",
-        _TRY_VENV,
-    )
+    zipped = str(next(wheels.glob("pip-*.whl")) / "pip")  # Python runs a package inside a wheel
+    offline = ["install", "--no-index", "--find-links", str(wheels), "pip"]
+    run([str(folder / "bin/python"), zipped, *offline], f"{what}: pip", _TRY_VENV)
     shutil.rmtree(root)
     shutil.rmtree(folder / "apt")
 
