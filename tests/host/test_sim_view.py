@@ -63,6 +63,18 @@ def test_a_reading_becomes_a_row_and_a_line() -> None:
     assert seen.readings == 2
 
 
+def test_the_first_reading_is_timed_from_the_boot() -> None:
+    seen, clock = fleet("barn", "shed")
+    assert seen.slowest_first_s() is None
+    for name, took in (("barn", 2.0), ("shed", 1.0)):
+        seen.booted(name)
+        clock.now += took
+        seen.message(f"devices/{name}/data", READING)
+        clock.now += 60
+        seen.message(f"devices/{name}/data", READING)
+    assert seen.slowest_first_s() == 2.0
+
+
 def test_a_sensor_without_humidity_has_empty_cells() -> None:
     seen, _ = fleet()
     line = seen.message("devices/barn/data", {"timestamp": 0, "temperature": -0.5, "seq": 1})

@@ -56,6 +56,8 @@ class VirtualBoard:
         self._settings: dict[str, Any] = {
             "sensor": launch.DEFAULT_SENSOR,
             "temperature": launch.DEFAULT_TEMPERATURE,
+            "humidity": "45 + 4*sin(t/90)",
+            "pressure": "1013.25 + sin(t/300)",
             "unique_id": f"02f1e1{zlib.crc32(str(self.folder).encode()) & 0xFFFFFF:06x}",
         }
         self._settings |= launch.settings(settings)

@@ -61,6 +61,7 @@ class Simulation:
         self.cloud = LocalCloud()
         self.folder = Path()
         self._stack = contextlib.ExitStack()
+        self._quiet = False
 
     def start(self) -> None:
         """Bring up the cloud, the viewer and the boards; ToolError says what cannot be."""
@@ -83,7 +84,8 @@ class Simulation:
                 self._boot(name, clients)
 
     def close(self) -> None:
-        """Stop boards, view and cloud, in that order."""
+        """Stop boards, view and cloud, in that order, and say no more."""
+        self._quiet = True
         self._stack.close()
 
     def run(self, end: threading.Event) -> None:
@@ -103,9 +105,11 @@ class Simulation:
 
     def summary(self) -> str:
         """One line for the end."""
-        seen = self.fleet.readings
+        first_s = self.fleet.slowest_first_s()
+        first = "" if first_s is None else f", the first one {first_s:.1f} s after the boot"
         plural = "" if len(self.fleet.things) == 1 else "s"
-        return f"{seen} readings of {len(self.fleet.things)} thing{plural}; everything is stopped"
+        things = f"{len(self.fleet.things)} thing{plural}"
+        return f"{self.fleet.readings} readings of {things}{first}; everything is stopped"
 
     def _boot(self, name: str, clients: Clients) -> None:
         interval_s = self.options.interval_s
@@ -127,6 +131,7 @@ class Simulation:
         )
         self.boards.append(board)
         self._stack.callback(board.close)
+        self.fleet.booted(name)
         board.start()
 
     def _message(self, topic: str, document: dict[str, Any]) -> None:
@@ -138,7 +143,8 @@ class Simulation:
         self.fleet.up = up
 
     def _print(self, line: str) -> None:
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        if not self._quiet:
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _check_cloud(self) -> None:
         if self.cloud.pid is None:
@@ -226,7 +232,7 @@ def run(options: Options, console: Console) -> None:
         simulation.close()
         for number, handler in former.items():
             signal.signal(number, handler)
-    console.print(simulation.summary(), highlight=False)
+    console.print(simulation.summary(), highlight=False, soft_wrap=True)
 
 
 def _interrupt(*_: object) -> None:

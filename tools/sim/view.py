@@ -29,6 +29,8 @@ class Thing:
     name: str
     reading: Mapping[str, Any] = field(default_factory=dict)
     readings: int = 0
+    booted: float | None = None
+    first_s: float | None = None  # from the boot to the first reading delivered
     at: float | None = None
     interval_s: float | None = None  # between the last two readings
     online: bool | None = None
@@ -51,6 +53,16 @@ class Fleet:
     def readings(self) -> int:
         """Readings delivered so far, of all things."""
         return sum(thing.readings for thing in self.things.values())
+
+    def booted(self, name: str) -> None:
+        """The board of ``name`` gets its power now."""
+        self.things[name].booted = self._clock()
+
+    def slowest_first_s(self) -> float | None:
+        """The longest that a thing took from its power-on to its first reading delivered here."""
+        return max(
+            (t.first_s for t in self.things.values() if t.first_s is not None), default=None
+        )
 
     def message(self, topic: str, document: dict[str, Any]) -> str | None:
         """Take a delivered message; returns a line about it for those who want plain text."""
@@ -83,6 +95,8 @@ class Fleet:
         now = self._clock()
         if thing.at is not None:
             thing.interval_s = now - thing.at
+        elif thing.booted is not None:
+            thing.first_s = now - thing.booted
         thing.at = now
         thing.readings += 1
         thing.reading = document
