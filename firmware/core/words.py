@@ -33,8 +33,9 @@ def did_you_mean(word, known):
     # ', did you mean "x"?' for the closest known word within two edits, else nothing.
     best, best_edits = None, 3
     for candidate in sorted(known):
-        edits = _edits(word, candidate, best_edits)
-        if edits < best_edits:
+        limit = min(best_edits, len(candidate))  # not every letter: that makes x of anything
+        edits = _edits(word, candidate, limit)
+        if edits < limit:
             best, best_edits = candidate, edits
     return ', did you mean "{}"?'.format(best) if best else ""
 
