@@ -6,6 +6,7 @@ Everything lies in the checkout: .venv for the tools, .tools/ for the rest.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -81,9 +82,12 @@ def micropython_fault(program: str | Path, bits: int | None = None) -> str:
     except (OSError, subprocess.TimeoutExpired) as e:
         return f"does not start ({e.__class__.__name__})"
     if ran.returncode:
-        said = (ran.stderr or ran.stdout).strip().splitlines()
-        return f"does not work ({said[-1] if said else ran.returncode})"
-    major, minor, width = (int(word) for word in ran.stdout.split())
+        lines = (ran.stderr or ran.stdout).strip().splitlines()
+        return f"does not work ({lines[-1] if lines else ran.returncode})"
+    said = re.fullmatch(r"(\d+) (\d+) (32|64)\s*", ran.stdout)
+    if not said:
+        return "is no MicroPython"
+    major, minor, width = (int(word) for word in said.groups())
     if (major, minor) < OLDEST_MICROPYTHON:
         return f"is {major}.{minor}, older than {OLDEST_MICROPYTHON[0]}.{OLDEST_MICROPYTHON[1]}"
     if bits and width != bits:

@@ -151,7 +151,7 @@ def unpack(package: str, suite: str, arch: str, source: Source, work: Path, into
 
 
 def _private(suite: str, arch: str, source: Source, work: Path) -> Path:
-    for name in ("lists/partial", "cache/archives/partial"):
+    for name in ("lists/partial", "cache/archives/partial", "none"):
         (work / name).mkdir(parents=True)
     (work / "status").touch()
     key = "".join(f"\n {line}" for line in keys(source).splitlines())
@@ -171,9 +171,9 @@ def _private(suite: str, arch: str, source: Source, work: Path) -> Path:
 def _settings(arch: str, work: Path) -> dict[str, str | Path]:
     return {
         "Dir::Etc::SourceList": work / "debian.sources",
-        "Dir::Etc::SourceParts": "-",
-        "Dir::Etc::Preferences": "-",
-        "Dir::Etc::PreferencesParts": "-",
+        "Dir::Etc::SourceParts": work / "none",
+        "Dir::Etc::Preferences": work / "no-preferences",
+        "Dir::Etc::PreferencesParts": work / "none",
         "Dir::State::Lists": work / "lists",
         "Dir::State::Status": work / "status",
         "Dir::State::Extended_States": work / "extended_states",
