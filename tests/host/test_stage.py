@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import stat
 import subprocess
 from pathlib import Path
@@ -108,8 +109,7 @@ def test_secrets_are_for_the_owner_only(setting: Setting) -> None:
 
 def test_version_py_carries_version_and_build_time(setting: Setting) -> None:
     made = setting.stage()
-    names: dict[str, object] = {}
-    exec((setting.out / "firmware" / "version.py").read_text(), names)
+    names = runpy.run_path(str(setting.out / "firmware" / "version.py"))
     assert (names["VERSION"], names["BUILD_S2000"]) == ("1.2.3", 800_000_000)
     assert (made.version, made.build_s2000) == ("1.2.3", 800_000_000)
 

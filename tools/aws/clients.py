@@ -64,8 +64,8 @@ class Clients:
                 config=Config(proxies={}, retries={"total_max_attempts": 3}, **_limits()),
             )
         # Adaptive: the client itself slows down when AWS throttles it.
-        retries = {"mode": "adaptive", "total_max_attempts": 8}
-        return self._session.client(service, config=Config(retries=retries, **_limits()))
+        config = Config(retries={"mode": "adaptive", "total_max_attempts": 8}, **_limits())
+        return self._session.client(service, config=config)
 
 
 def _limits() -> dict[str, Any]:

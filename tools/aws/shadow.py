@@ -1,0 +1,182 @@
+"""A thing's shadow from the host: read it, wish for settings, wait for what the device says."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from firmware.core import config as schema
+from firmware.core import words
+from tools.aws.errors import explained, is_missing
+from tools.errors import ToolError
+
+_POLL_S = 0.5
+_MAX_BYTES = 8192  # of the state in a shadow (AWS quota)
+_ANY = {"thing_name": "x", "endpoint": "x.example", "wifi": [{"ssid": "x"}]}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``met``: keys the device has reported; ``refused``: key -> why; ``open``: no answer yet."""
+
+    met: tuple[str, ...]
+    refused: dict[str, str]
+    open: tuple[str, ...]
+
+
+def parse(assignments: Iterable[str]) -> dict[str, Any]:
+    """["interval_s=5", "sensor=sht3x", "i2c.sda=21"] as a document; values are JSON, or else text.
+
+    ToolError for what is no assignment, and for a key given twice.
+    """
+    found: dict[str, Any] = {}
+    for text in assignments:
+        path, equals, value = text.partition("=")
+        keys = path.split(".")
+        if not equals or not all(keys):
+            raise ToolError(f"{text!r} is not KEY=VALUE", "for example: interval_s=30")
+        level = found
+        for key in keys[:-1]:
+            level = level.setdefault(key, {})
+            if not isinstance(level, dict):
+                raise ToolError(f"{key} is given as a value and as a group")
+        if keys[-1] in level:
+            raise ToolError(f"{path} is given twice")
+        level[keys[-1]] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=lambda name: name)
+    except (ValueError, RecursionError):
+        return text
+
+
+def check(wishes: Mapping[str, Any], reported: Mapping[str, Any]) -> None:
+    """ToolError with every wish that the firmware would refuse; None (null) takes a wish back."""
+    current, _ = schema.check(_ANY)
+    known = {k: v for k, v in reported.items() if k in schema.SETTABLE}
+    problems = []
+    for key, value in wishes.items():
+        if value is None:
+            continue
+        _, problem = schema.check_setting(key, value, {**current, **known})
+        if problem:
+            problems.append(f"{key}: {problem}")
+    if len(json.dumps(dict(wishes))) > _MAX_BYTES:
+        problems.append("the shadow holds at most 8 KB")
+    if problems:
+        hint = "what can be set: " + ", ".join(schema.SETTABLE)
+        raise ToolError("\n  ".join(["the device would refuse this:", *problems]), hint)
+
+
+def get(data: Any, thing: str, name: str = "") -> dict[str, Any] | None:
+    """The shadow document (state, metadata, version), None when there is no shadow.
+
+    ``data`` is a boto3 "iot-data" client, ``name`` that of a named shadow.
+    """
+    with explained():
+        try:
+            answer = data.get_thing_shadow(thingName=thing, **_named(name))
+        except Exception as e:
+            if is_missing(e):
+                return None
+            raise
+        document: dict[str, Any] = json.loads(answer["payload"].read())
+        return document
+
+
+def wish(data: Any, thing: str, wishes: Mapping[str, Any], name: str = "") -> int:
+    """Write ``wishes`` to `desired`; the shadow's version after it."""
+    payload = json.dumps({"state": {"desired": wishes}}).encode()
+    with explained():
+        answer = data.update_thing_shadow(thingName=thing, payload=payload, **_named(name))
+        return int(json.loads(answer["payload"].read())["version"])
+
+
+def delete(data: Any, thing: str, name: str = "") -> bool:
+    """Delete the shadow; False when there was none."""
+    with explained():
+        try:
+            data.delete_thing_shadow(thingName=thing, **_named(name))
+        except Exception as e:
+            if is_missing(e):
+                return False
+            raise
+    return True
+
+
+def _named(name: str) -> dict[str, str]:
+    return {"shadowName": name} if name else {}
+
+
+def answer(document: Mapping[str, Any] | None, wishes: Mapping[str, Any]) -> Answer:
+    """What the device has said to ``wishes`` in this shadow."""
+    state = (document or {}).get("state", {})
+    reported = state.get("reported") or {}
+    rejected = reported.get("rejected")
+    rejected = rejected if isinstance(rejected, dict) else {}
+    met, refused = [], {}
+    for key, value in wishes.items():
+        if value is None or _contains(reported.get(key), value):
+            met.append(key)
+        elif key in rejected and _is_about(document or {}, key):
+            refused[key] = str(rejected[key])
+    rest = [key for key in wishes if key not in met and key not in refused]
+    return Answer(tuple(met), refused, tuple(rest))
+
+
+def _contains(reported: Any, wished: Any) -> bool:
+    if isinstance(wished, dict) and isinstance(reported, dict):
+        return all(_contains(reported.get(k), v) for k, v in wished.items())
+    return bool(reported == wished) and isinstance(reported, bool) == isinstance(wished, bool)
+
+
+def _is_about(document: Mapping[str, Any], key: str) -> bool:
+    """True unless the refusal is older than the wish, as one of an earlier value would be."""
+    metadata = document.get("metadata", {})
+    refused = metadata.get("reported", {}).get("rejected", {}).get(key, {})
+    return _newest(refused) >= _newest(metadata.get("desired", {}).get(key, {}))
+
+
+def _newest(metadata: Any) -> int:
+    if isinstance(metadata, dict):
+        stamp = metadata.get("timestamp")
+        if isinstance(stamp, (int, float)):
+            return int(stamp)
+        return max((_newest(v) for v in metadata.values()), default=0)
+    if isinstance(metadata, list):
+        return max((_newest(v) for v in metadata), default=0)
+    return 0
+
+
+def follow(
+    read: Callable[[], Mapping[str, Any] | None],
+    wishes: Mapping[str, Any],
+    timeout_s: float,
+    pause: Callable[[float], object] = time.sleep,
+) -> Answer:
+    """Read the shadow until the device has answered every wish, at most ``timeout_s`` seconds."""
+    end = time.monotonic() + timeout_s
+    while True:
+        said = answer(read(), wishes)
+        if not said.open or time.monotonic() >= end:
+            return said
+        pause(_POLL_S)
+
+
+def check_thing(iot: Any, thing: str) -> None:
+    """ToolError when AWS has no such thing, with the nearest name it has."""
+    with explained():
+        try:
+            iot.describe_thing(thingName=thing)
+        except Exception as e:
+            if not is_missing(e):
+                raise
+            known = [t["thingName"] for t in iot.list_things(maxResults=250)["things"]]
+            guess = words.did_you_mean(thing, known) if known else ""
+            raise ToolError(f"there is no thing {thing} in this account{guess}", "things") from e
