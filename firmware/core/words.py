@@ -41,14 +41,16 @@ def did_you_mean(word, known):
 
 
 def _edits(a, b, limit):
-    # Levenshtein distance by rows; limit when it is that or more.
+    # Letters to change, add, leave out or swap with the next; limit when it is that or more.
     if len(a) > _NEAR_CHARS or abs(len(a) - len(b)) >= limit:
         return limit
-    row = list(range(len(b) + 1))
+    before, row = None, list(range(len(b) + 1))
     for i in range(len(a)):
-        diagonal, row[0] = row[0], i + 1
+        after = [i + 1]
         for j in range(len(b)):
-            cost = diagonal if a[i] == b[j] else diagonal + 1
-            diagonal = row[j + 1]
-            row[j + 1] = min(cost, diagonal + 1, row[j] + 1)
+            edits = min(row[j] + (a[i] != b[j]), row[j + 1] + 1, after[j] + 1)
+            if i and j and a[i] == b[j - 1] and a[i - 1] == b[j]:
+                edits = min(edits, before[j - 1] + 1)
+            after.append(edits)
+        before, row = row, after
     return min(limit, row[-1])

@@ -46,7 +46,7 @@ def test_words_two_edits_apart_are_guessed():
     known = ("interval_s", "sensor", "i2c", "ntp")
     for word, guess in (
         ("intervall_s", "interval_s"),
-        ("intreval_s", "interval_s"),
+        ("intreval_", "interval_s"),
         ("ic2", "i2c"),
     ):
         harness.equal(words.did_you_mean(word, known), ', did you mean "{}"?'.format(guess))

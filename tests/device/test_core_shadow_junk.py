@@ -4,7 +4,7 @@ import json
 
 import harness
 from firmware.core.shadow import Shadow
-from shadow_setup import BAD, SETTINGS, in_step, message, settle, shadow_of
+from shadow_setup import SETTINGS, in_step, message, settle, shadow_of
 
 
 def test_empty_null_and_wrong_types_change_nothing():
@@ -63,28 +63,6 @@ def test_too_large_and_too_deep_are_junk():
     shadow.delta(b'{"version":9,"state":{"a":' + b"[" * 500 + b"]" * 500 + b"}}")
     harness.equal((small.junk, small.version), (1, 0))
     harness.equal((shadow.junk, shadow.version), (1, service.version))
-
-
-def test_a_flood_of_strange_keys_is_bounded_and_hides_nothing():
-    shadow, service = in_step()
-    wish = {str(i) + "k" * 50: i for i in range(12)}
-    wish.update({"interval_s": 30, "\x1b[2J\n": 1})
-    service.wish(wish)
-    settle(shadow, service)
-    harness.equal(service.reported["interval_s"], 30)
-    rejected = service.reported["rejected"]
-    assert len(rejected) == 9 and rejected["..."] == "and more", rejected
-    for key in rejected:
-        assert len(key) <= 40 and all(32 < ord(c) < 127 for c in key), key
-
-
-def test_strange_rejections_in_the_cloud_are_swept_out():
-    shadow, service = in_step()
-    service.tamper({"rejected": {"old" + str(i): 1 for i in range(40)}})
-    service.wish({"interval_s": 0})
-    shadow.connected()
-    settle(shadow, service)
-    harness.equal(service.reported["rejected"], {"interval_s": BAD})
 
 
 def test_silence_costs_no_memory():
