@@ -56,11 +56,12 @@ def test_a_reading_becomes_a_row_and_a_line() -> None:
     line = seen.message("devices/barn/data", READING)
     assert line == "08:11:22  barn  21.37 °C  45.1 %RH  1013.2 hPa  seq 4711"
     clock.now += 5
-    seen.message("devices/barn/data", READING | {"seq": 4712})
+    seen.message("devices/barn/data", READING | {"seq": 4712, "timestamp": 1795248687})
+    seen.message("devices/barn/data", READING | {"seq": 4712, "timestamp": 1795248687})
     text = picture(seen)
-    for cell in ("barn", "08:11:22", "21.37", "45.1", "1013.2", "4712", "5.0 s"):
+    for cell in ("barn", "08:11:27", "21.37", "45.1", "1013.2", "4712", "5 s"):
         assert cell in text
-    assert seen.readings == 2
+    assert seen.readings == 3
 
 
 def test_the_first_reading_is_timed_from_the_boot() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shutil
 import signal
 import tempfile
@@ -24,6 +25,7 @@ from rich.live import Live
 
 from tools.aws import local
 from tools.aws.clients import Clients
+from tools.aws.folder import check_name
 from tools.errors import ToolError
 from tools.sim import announce, devices, feed, launch
 from tools.sim.board import VirtualBoard
@@ -33,6 +35,7 @@ from tools.sim.view import Fleet
 _REFRESH_S = 0.25
 _SVG_WIDTH = 112
 _MOST_THINGS = 200
+_OWNER = "owner.pid"  # in the folder of a run that is removed at its end
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Simulation:
 
     def start(self) -> None:
         """Bring up the cloud, the viewer and the boards; ToolError says what cannot be."""
+        for name in self.fleet.things:
+            check_name(name)
         launch.settings({"temperature": self.options.temperature})
         launch.prepare(None, 64, None, "esp32", self.options.sensor)
         self.folder = self._make_folder()
@@ -148,16 +153,16 @@ class Simulation:
 
     def _check_cloud(self) -> None:
         if self.cloud.pid is None:
-            raise ToolError(
-                f"MiniStack has ended; it said:\n{self.cloud.log_tail}", "run it again"
-            )
+            raise ToolError(f"MiniStack has ended; it said:\n{self.cloud.log_tail}", "make sim")
 
     def _make_folder(self) -> Path:
         base = local.ROOT / ".sim"
         base.mkdir(exist_ok=True)
         (base / ".gitignore").write_text("*\n")
+        _sweep(base)
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=base))
         if not self.options.keep:
+            (folder / _OWNER).write_text(str(os.getpid()))
             self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         return folder
 
@@ -197,6 +202,17 @@ class Simulation:
         picture.print(self._intro(), highlight=False, markup=False)
         picture.print(self.fleet.render(self._title()))
         path.write_text(picture.export_svg(title="make sim"), "utf-8")
+
+
+def _sweep(base: Path) -> None:
+    """Remove what runs have left that were killed before they could do it themselves."""
+    for owner in base.glob(f"run-*/{_OWNER}"):
+        try:
+            os.kill(int(owner.read_text()), 0)
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(owner.parent, ignore_errors=True)
+        except OSError:
+            continue  # somebody else's process, so it runs; or the folder has just gone
 
 
 def _shifted(temperature: str, number: int) -> str:

@@ -32,7 +32,7 @@ class Thing:
     booted: float | None = None
     first_s: float | None = None  # from the boot to the first reading delivered
     at: float | None = None
-    interval_s: float | None = None  # between the last two readings
+    interval_s: int | None = None  # between the last two readings, by their own time
     online: bool | None = None
     change: str = ""  # the last change of its shadow
     wished: dict[str, float] = field(default_factory=dict)  # settings asked for, and since when
@@ -93,10 +93,11 @@ class Fleet:
 
     def _reading(self, thing: Thing, document: dict[str, Any]) -> str:
         now = self._clock()
-        if thing.at is not None:
-            thing.interval_s = now - thing.at
-        elif thing.booted is not None:
+        if thing.at is None and thing.booted is not None:
             thing.first_s = now - thing.booted
+        apart_s = _stamp(document) - _stamp(thing.reading)
+        if thing.at is not None and apart_s > 0:  # not when one is delivered twice
+            thing.interval_s = apart_s
         thing.at = now
         thing.readings += 1
         thing.reading = document
@@ -155,10 +156,10 @@ class Fleet:
             waiting = "offline" if thing.online is False else "waiting"
             return (thing.name, Text(waiting, style="dim"), "", "", "", "", "", Text(thing.change))
         age = self._clock() - thing.at
-        late = thing.interval_s is not None and age > _LATE * max(thing.interval_s, 1.0)
+        late = thing.interval_s is not None and age > _LATE * thing.interval_s
         name = Text(thing.name, style="green" if thing.online is not False else "red")
         temperature, humidity, pressure = _values(thing.reading)
-        every = "" if thing.interval_s is None else f"{thing.interval_s:.1f} s"
+        every = "" if thing.interval_s is None else f"{thing.interval_s} s"
         return (
             name,
             Text(_clock_text(thing.reading), style="red" if late else ""),
@@ -181,11 +182,14 @@ def _values(reading: Mapping[str, Any]) -> tuple[str, str, str]:
     return texts[0], texts[1], texts[2]
 
 
-def _clock_text(reading: Mapping[str, Any]) -> str:
+def _stamp(reading: Mapping[str, Any]) -> int:
+    """Unix seconds of a reading; 0 when what it says is none."""
     stamp = reading.get("timestamp")
-    if not isinstance(stamp, int) or not 0 <= stamp < 2**33:
-        return "?"
-    return time.strftime("%H:%M:%S", time.gmtime(stamp))
+    return stamp if isinstance(stamp, int) and 0 <= stamp < 2**33 else 0
+
+
+def _clock_text(reading: Mapping[str, Any]) -> str:
+    return time.strftime("%H:%M:%S", time.gmtime(_stamp(reading)))
 
 
 def _state(version: Any) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,195 @@
+"""`python -m tools sim` as a user runs it: what it shows, how it ends, and what it leaves."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.host.test_sim_board import gone
+from tools.sim import run
+
+ROOT = Path(__file__).resolve().parents[2]
+READING = re.compile(r"^\d\d:\d\d:\d\d  (\S+)  (-?\d+\.\d\d) °C .* seq (\d+)$")
+
+
+class Sim:
+    """A running `python -m tools sim`, without a terminal, and its output line by line."""
+
+    def __init__(self, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tools", "sim", *options],
+            cwd=ROOT,
+            env=os.environ | {"COLUMNS": "200"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[str] = []
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Read on to a line that matches; the end of the output is an error."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            found = re.search(pattern, self.lines[-1])
+            if found:
+                return found
+        raise AssertionError(f"no {pattern!r} in:\n" + "\n".join(self.lines) + self.errors())
+
+    def children(self) -> list[int]:
+        """Processes that it has started."""
+        listed = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(pid) for file in listed for pid in file.read_text().split()]
+
+    def errors(self) -> str:
+        assert self.process.stderr is not None
+        return self.process.stderr.read()
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for it: exit code, what was left of its output, its errors."""
+        out, err = self.process.communicate(timeout=30)
+        return self.process.returncode, out, err
+
+
+@contextmanager
+def sim(*options: str) -> Iterator[Sim]:
+    made = Sim(*options)
+    try:
+        yield made
+    finally:
+        if made.process.poll() is None:
+            made.process.kill()
+        made.process.communicate()
+
+
+def run_folders() -> set[Path]:
+    return set((ROOT / ".sim").glob("run-*"))
+
+
+def test_readings_of_every_thing_are_shown_and_ctrl_c_stops_it_all() -> None:
+    before = run_folders()
+    with sim("--things", "3", "--thing", "barn-7", "--interval", "1") as ran:
+        for name in ("barn-7", "barn-8", "barn-9"):
+            ran.until(rf"  {name}  \d+\.\d\d °C")
+        assert any("tools shadow set barn-7 interval_s=2 --local" in line for line in ran.lines)
+        children = ran.children()
+        assert len(children) == 4
+        ran.process.send_signal(signal.SIGINT)
+        code, out, err = ran.end()
+    assert (code, err) == (0, "")
+    last = out.splitlines()[-1]
+    assert re.fullmatch(r"\d+ readings of 3 things, the first one .* everything is stopped", last)
+    assert all(gone(pid) for pid in children)
+    assert run_folders() == before
+
+
+def test_it_follows_sensor_temperature_interval_and_duration(tmp_path: Path) -> None:
+    svg = tmp_path / "sim.svg"
+    options = ("--sensor", "mcp9808", "--temperature", "-7.5", "--interval", "1")
+    with sim(*options, "--duration", "6", "--svg", str(svg)) as ran:
+        ran.until("everything is stopped")
+        code, _, err = ran.end()
+    assert (code, err) == (0, "")
+    found = [m for m in map(READING.match, ran.lines) if m]
+    assert len(found) >= 3
+    assert {m[2] for m in found} == {"-7.50"}
+    numbers = [int(m[3]) for m in found]
+    assert sorted(set(numbers)) == list(range(1, max(numbers) + 1))
+    text = svg.read_text("utf-8")
+    assert text.startswith("<svg")
+    assert "demo-1" in text
+    assert "-7.50" in text
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
+    before = run_folders()
+    for wait_s in (0.3, 0.8, 1.3):
+        with sim() as ran:
+            time.sleep(wait_s)
+            children = ran.children()
+            ran.process.send_signal(signal.SIGINT)
+            code, _, err = ran.end()
+        assert "Traceback" not in err, err
+        assert code in (0, 130)
+        assert all(gone(pid) for pid in children)
+    assert run_folders() == before
+
+
+def test_killed_outright_it_takes_its_processes_along_and_the_next_run_tidies_up() -> None:
+    with sim() as ran:
+        ran.until("link: up")
+        children = ran.children()
+        left = Path(next(m for x in ran.lines if (m := _folder(x))))
+        ran.process.kill()
+    assert all(gone(pid) for pid in children)
+    assert (ROOT / left).is_dir()
+    run._sweep(ROOT / ".sim")
+    assert not (ROOT / left).exists()
+
+
+def _folder(line: str) -> str:
+    found = re.match(r"Logs and devices: (\S+)\. ", line)
+    return found[1] if found else ""
+
+
+def test_the_end_of_the_cloud_is_an_error_and_the_boards_end_too() -> None:
+    with sim() as ran:
+        ran.until("link: up")
+        children = ran.children()
+        cloud = [
+            pid
+            for pid in children
+            if b"ministack_main.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        assert len(cloud) == 1
+        os.kill(cloud[0], signal.SIGKILL)
+        code, _, err = ran.end()
+    assert code == 2
+    assert err.startswith("error: MiniStack has ended; it said:")
+    assert "Traceback" not in err
+    assert all(gone(pid) for pid in children)
+
+
+def test_two_at_a_time_have_clouds_of_their_own() -> None:
+    with sim("--interval", "1") as first:
+        first.until("link: up")
+        with sim("--interval", "1") as second:
+            second.until("seq 1")
+            prefix = r"  FIELDMOUSE_CLOUD=\.sim/cloud-\d+\.json \.venv/bin/python -m tools shadow"
+            assert any(re.match(prefix, line) for line in second.lines)
+            second.process.send_signal(signal.SIGTERM)
+            assert second.end()[0] == 0
+        first.until("seq ")
+        first.process.send_signal(signal.SIGINT)
+        assert first.end()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--things", "0"), "things: 0 is not 1 to 200"),
+        (("--interval", "0"), "interval: 0 is not 1 to 86400"),
+        (("--sensor", "foo"), "no chip 'foo'"),
+        (("--temperature", "hot"), "hot is not known"),
+        (("--thing", "no good"), "thing name 'no good'"),
+    ],
+)
+def test_bad_options_end_it_before_anything_is_started(
+    options: tuple[str, str], said: str
+) -> None:
+    with sim(*options) as ran:
+        code, out, err = ran.end()
+    assert code == 2
+    assert said in err
+    assert "try:" in err or "thing name" in err
+    assert "MiniStack" not in out
