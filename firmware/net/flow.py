@@ -13,6 +13,7 @@ from firmware.net.window import TRIES, Window
 PING_MS = const(10_000)  # PINGREQ to PINGRESP
 
 _BURST = const(16)  # packets read in one step()
+_SLOW_MS = const(1_000)
 _OWED = const(8)  # PUBACKs waiting for a slow wire; then reading waits too
 _REFUSED = const(0x80)  # MQTT 3.9.3
 
@@ -55,7 +56,7 @@ class Flow(MQTTClient):
     def _keep_alive(self):
         # By the clock alone: traffic in one direction says nothing about the other.
         age_ms = self._clock.diff(self._clock.now(), self._ping_mark)
-        if self._pinged and age_ms > PING_MS:
+        if self._pinged and age_ms > PING_MS and not self._pipe.reader.begun():
             raise LinkError(errors.NO_PINGRESP)
         if self.keepalive and age_ms >= self.keepalive * 500:
             self.ping()
@@ -97,15 +98,17 @@ class Flow(MQTTClient):
         return slot
 
     def _receive(self):
-        # True when there is nothing more to read now.
+        # True when nothing is left to read, not even half a packet.
         reader = self._pipe.reader
         for _ in range(_BURST):
             if self.owed >= _OWED:
                 return False
             if not self._pipe.read():
-                return True
+                return not reader.begun()
+            if self._pinged and self._pipe.packet_ms() > _SLOW_MS:
+                self._ping_mark = self._clock.now()  # PINGRESP had to wait behind it
             self._handle(reader)
-            reader.next_packet()
+            self._pipe.next_packet()
         return False
 
     def _handle(self, reader):

@@ -49,7 +49,10 @@ def exchange(pipe, out, clock, left_ms):
     start = clock.now()
     while not _answered(pipe):
         _wait(pipe, end - clock.diff(clock.now(), start), "connack")
-    return _session_present(pipe.reader)
+    present = _session_present(pipe.reader)
+    out.reset()
+    pipe.next_packet()
+    return present
 
 
 def _wait(pipe, left_ms, what):
@@ -72,8 +75,6 @@ def _answered(pipe):
 def _session_present(reader):
     if reader.op != CONNACK or reader.size != 2:
         raise LinkError(errors.PROTOCOL, "connack")
-    flags, code = reader.body[0], reader.body[1]
-    reader.next_packet()
-    if code:
-        raise LinkError(errors.REFUSED, code)
-    return bool(flags & 1)
+    if reader.body[1]:
+        raise LinkError(errors.REFUSED, reader.body[1])
+    return bool(reader.body[0] & 1)

@@ -26,7 +26,17 @@ class Session(Flow):
     # on_ack(tag): what was given to publish1() is with the broker.
     # Both run inside step(); publishing from them is safe, it only queues.
     def __init__(
-        self, thing, endpoint, port, keepalive_s, tls, clock, window, limit_bytes, on_message, on_ack
+        self,
+        thing,
+        endpoint,
+        port,
+        keepalive_s,
+        tls,
+        clock,
+        window,
+        limit_bytes,
+        on_message,
+        on_ack,
     ):
         super().__init__(as_bytes(thing), endpoint, port, keepalive_s, clock, window, limit_bytes)
         self.set_callback(on_message)
@@ -114,7 +124,9 @@ class Session(Flow):
     def publish(self, topic, msg, retain=False, qos=0):
         if qos > 1:
             raise LinkError(errors.PROTOCOL, "AWS has no QoS 2")
-        return self.publish1(topic, msg, None, retain) if qos else self.publish0(topic, msg, retain)
+        return (
+            self.publish1(topic, msg, None, retain) if qos else self.publish0(topic, msg, retain)
+        )
 
     def subscribe1(self, topics, qos=1):
         # One SUBSCRIBE; `subscribed` turns True with its SUBACK.

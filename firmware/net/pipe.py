@@ -7,9 +7,10 @@ from firmware.core import errors
 from firmware.core.errors import LinkError
 from firmware.net.packet import Reader
 
-STALL_MS = const(20_000)  # from the first byte of a packet to its last, in or out
+STALL_MS = const(20_000)  # from the first byte of a packet to its last, out or in; see _fill()
 
 _CHUNK_BYTES = const(256)
+_PIECES = const(32)  # chunks in one call, so that a flood does not keep the loop
 
 
 class Pipe:
@@ -40,19 +41,33 @@ class Pipe:
         return self._wire is not None
 
     def read(self, exact=False):
-        # True when reader holds a whole packet; call reader.next_packet() before the next read.
+        # True when reader holds a whole packet; call next_packet() before the next read.
         # `exact`: not a byte more than that packet.
         reader = self.reader
-        if self._at == self._end and not reader.ready:
-            begun = reader.begun()
-            size = reader.need() if exact or self._wire.blocks else _CHUNK_BYTES
-            self._at, self._end = 0, self._wire.read(self._chunk, min(size, _CHUNK_BYTES))
-            if begun and self._age_ms(self._in_mark) > STALL_MS:
-                raise LinkError(errors.TIMEOUT, "packet")
-            if not begun:
-                self._in_mark = self._clock.now()
-        self._at = reader.feed(self._chunk, self._at, self._end)
+        for _ in range(_PIECES):
+            if reader.ready or (self._at == self._end and not self._fill(exact)):
+                break
+            self._at = reader.feed(self._chunk, self._at, self._end)
         return reader.ready
+
+    def _fill(self, exact):
+        reader = self.reader
+        begun = reader.begun()
+        size = reader.need() if exact or self._wire.blocks else _CHUNK_BYTES
+        self._at, self._end = 0, self._wire.read(self._chunk, min(size, _CHUNK_BYTES))
+        if not begun:
+            self._in_mark = self._clock.now()
+        elif self.packet_ms() > STALL_MS + reader.size:  # a byte a millisecond is slow enough
+            raise LinkError(errors.TIMEOUT, "packet")
+        return self._end
+
+    def next_packet(self):
+        self.reader.next_packet()
+        self._in_mark = self._clock.now()
+
+    def packet_ms(self):
+        # How long the packet in the reader has taken so far.
+        return self._age_ms(self._in_mark)
 
     def half_duplex(self):
         return self._wire is not None and self._wire.blocks

@@ -20,7 +20,8 @@ _WORDS = {
     -0x2700: "certificate",
     -0x7780: "alert from server",  # what a refused client certificate looks like
     -0x7280: "closed by server",
-    104: "reset by server",  # ECONNRESET; lwIP has the same number
+    104: "reset by server",  # ECONNRESET; lwIP has the same numbers
+    32: "reset by server",  # EPIPE
     -0x6E00: "handshake",
     -0x7200: "bad record",
     -0x7100: "bad record",

@@ -18,6 +18,7 @@ from firmware.net import tls as tls_words
 TCP_MS = const(10_000)  # one address; DNS has no limit of its own on any port
 _NODELAY = const(1)  # TCP_NODELAY of lwIP, Linux and macOS; not every port has the name
 _IPPROTO_TCP = const(6)
+_LIBRARY = const(-256)  # below: an error of mbedTLS, else an errno (extmod/modtls_mbedtls.c)
 _EOF = const(-0x7280)  # MBEDTLS_ERR_SSL_CONN_EOF: TCP ended without a TLS goodbye
 
 
@@ -93,6 +94,7 @@ class Wire:
     def __init__(self, raw, sock):
         self._raw = raw
         self._sock = sock  # raw itself, or TLS over it
+        self._secure = False  # the handshake is over: the server has taken bytes of ours
         self._heard = False
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
@@ -113,9 +115,11 @@ class Wire:
     def write(self, buf, at, size):
         # Bytes taken, 0 for none now. After 0 mbedTLS wants the very same bytes again.
         try:
-            return self._sock.write(buf, at, size) or 0
+            count = self._sock.write(buf, at, size) or 0
         except (OSError, ValueError, MemoryError) as e:
             raise self._broken(e)
+        self._secure = self._secure or count > 0
+        return count
 
     def wait(self, timeout_ms, writing=False):
         # True when it is worth another read, or another write.
@@ -132,8 +136,10 @@ class Wire:
         _close(self._raw)
 
     def _broken(self, error):
-        # TLS 1.3 tells a refused client certificate only with the first read.
+        # Up to the first bytes from the server TLS words matter: TLS 1.3 tells a refused client
+        # certificate only then. A bare reset after the handshake is no matter of TLS.
         code = error.args[0] if error.args else None
-        if code == _EOF or self._heard or self._sock is self._raw:
+        library = not isinstance(code, int) or code < _LIBRARY and code != _EOF
+        if self._sock is self._raw or self._heard or self._secure and not library:
             return LinkError(errors.CLOSED, None if code == _EOF else code)
         return tls_words.link_error(error)
