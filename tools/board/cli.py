@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from tools.board import flash_cli
 
 
 class _Board(str, Enum):
@@ -18,10 +19,7 @@ class _Board(str, Enum):
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``app``."""
     app.command("stage")(stage)
-    if importlib.util.find_spec("tools.board.flash_cli"):
-        from tools.board import flash_cli
-
-        flash_cli.register(app)
+    flash_cli.register(app)
 
 
 def stage(
