@@ -1,27 +1,57 @@
-# Every target is one line of `python -m tools`; `make help` lists them.
+# Every target is one line of `python -m tools`; `make help` lists them with what they take.
 
 PYTHON ?= python3
 TOOLS = .venv/bin/python -m tools
 opt = $(if $(2),--$(1) '$(2)')
+PORT_ = $(call opt,port,$(PORT))
+BOARD_ = $(call opt,board,$(BOARD))
+UMQTT_ = $(call opt,umqtt,$(UMQTT))
+FIRMWARE_ = $(call opt,firmware,$(FIRMWARE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint clean
+.PHONY: help setup ready sim test lint flash erase deploy logs repl crashlog bench-flash ports clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Install what is missing into this checkout: .venv and .tools, nothing outside
 	@$(PYTHON) -m tools.setup
 
 ready:
 	@$(PYTHON) -m tools.setup --quiet
-.PHONY: ready
 
-test: ready ## Lint, types, device tests, host tests, end-to-end tests (UMQTT=DIR)
-	@$(TOOLS) test $(call opt,umqtt,$(UMQTT))
+sim: ready ## Run it all here, without board or account: local AWS, N virtual boards, a live view (THING, N)
+	@$(TOOLS) sim $(call opt,thing,$(THING)) $(call opt,things,$(N))
 
-lint: ready ## ruff and mypy --strict
+test: ready ## Run lint, types, device tests, host tests, end-to-end tests (UMQTT=DIR, MICROPYTHON=PATH)
+	@$(TOOLS) test $(UMQTT_)
+
+lint: ready ## Run ruff and mypy --strict
 	@$(TOOLS) lint
 
-clean: ## Remove everything that setup and the tools made, things/ with its keys excepted
+ports: ready ## List the boards that are plugged in
+	@$(TOOLS) ports
+
+flash: ready ## Put MicroPython, firmware, configuration and certificates onto a board (THING, PORT, BOARD, FIRMWARE)
+	@$(TOOLS) flash $(THING) $(PORT_) $(BOARD_) $(FIRMWARE_)
+
+bench-flash: ready ## Flash a bench full of boards, each the next thing of FLEET (FLEET=FILE.csv, BOARD, FIRMWARE)
+	@$(TOOLS) bench-flash $(call opt,fleet,$(FLEET)) $(BOARD_) $(FIRMWARE_)
+
+deploy: ready ## Send the files that changed to a flashed board and restart it (THING, PORT)
+	@$(TOOLS) deploy $(THING) $(PORT_) $(BOARD_)
+
+logs: ready ## Follow the log of a board through its resets (PORT)
+	@$(TOOLS) logs $(PORT_)
+
+repl: ready ## Open the Python prompt of a board (PORT)
+	@$(TOOLS) repl $(PORT_)
+
+crashlog: ready ## Show what a board has written about its last crashes (PORT)
+	@$(TOOLS) crashlog $(PORT_)
+
+erase: ready ## Erase the whole flash of a board, waiting readings included (PORT)
+	@$(TOOLS) erase $(PORT_)
+
+clean: ## Remove everything that setup and the tools made; things/ with its keys stays
 	@rm -rf .venv .tools .sim build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -14,11 +14,13 @@ from tools.errors import ToolError
 from tools.toolchain import ROOT
 
 _PACKAGES = ("tools.sim.cli", "tools.aws.cli", "tools.board.cli", "tools.dev.cli")
+_NAME = "python -m tools"
 _HELP = """\
 Fieldmouse: a field thermometer on AWS IoT Core, and everything to build, try and test it.
 
-Without a board and without an AWS account: make sim. Each command tells more with --help;
-make help lists the same things as Make targets.
+No board and no AWS account yet? Run: make sim
+
+COMMAND --help tells more; make help lists the Make targets.
 """
 
 
@@ -34,7 +36,7 @@ def version() -> str:
 def build() -> typer.Typer:
     """Return the application with the commands of every package; imports no heavy library."""
     app = typer.Typer(
-        name="python -m tools",
+        name=_NAME,
         help=_HELP,
         no_args_is_help=True,
         add_completion=False,
@@ -79,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     130; anything else is a fault of ours and keeps its traceback.
     """
     try:
-        build()(args=argv)
+        build()(args=argv, prog_name=_NAME)
     except SystemExit as e:
         return e.code if isinstance(e.code, int) else int(e.code is not None)
     except Exception as e:
