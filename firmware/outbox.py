@@ -87,7 +87,7 @@ class Outbox:
     def ack(self, seq):
         # In any order, once or more often. Never raises: a place in the file that could not
         # be saved costs duplicates, not readings.
-        if not self._acks.add(seq):
+        if seq >= self._tail.next or not self._acks.add(seq):
             return
         self._remove_done()
         if self._acks.low - self._tail.low >= _SAVE_ACKS:

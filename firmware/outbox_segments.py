@@ -6,6 +6,7 @@ import os
 
 from micropython import const
 
+from firmware import files
 from firmware.core import frame
 
 SEGMENT_BYTES = const(4096)  # LittleFS copies a file's last block when it appends: one is enough
@@ -29,9 +30,11 @@ class Segments:
         self._next = 0  # where in the page to look on
         self._have = 0  # bytes in the page
 
-        self._make(path)
-        for entry in os.ilistdir(path):
-            self._sort_in(entry[0])
+        try:
+            for entry in os.ilistdir(path):
+                self._sort_in(entry[0])
+        except OSError:
+            pass  # the first start: reserve() makes the folder
         self.firsts.sort()
 
     def load(self):
@@ -73,11 +76,13 @@ class Segments:
         # Before seq is used for the first time.
         if seq < self.mark:
             return
-        old, self.mark = self.mark, seq + _RESERVE
-        if old:
-            os.rename(self._name(old, "m"), self._name(self.mark, "m"))
+        mark = seq + _RESERVE
+        if self.mark:
+            os.rename(self._name(self.mark, "m"), self._name(mark, "m"))
         else:
-            open(self._name(self.mark, "m"), "wb").close()
+            files.make_folder(self._path)
+            open(self._name(mark, "m"), "wb").close()
+        self.mark = mark
 
     def oldest_end(self):
         return self.firsts[1] if len(self.firsts) > 1 else self.end
@@ -169,15 +174,6 @@ class Segments:
             os.remove(self._name(first))
         except OSError:
             pass  # not there, or found again at the next start
-
-    def _make(self, path):
-        at = 0
-        while at >= 0:
-            at = path.find("/", at + 1)
-            try:
-                os.mkdir(path if at < 0 else path[:at])
-            except OSError:
-                pass  # there already; if not, the next open() says so
 
     def _sort_in(self, name):
         try:

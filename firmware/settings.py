@@ -1,7 +1,7 @@
 # What the shadow and commands have changed, on flash: the whole file is written anew and put in
 # the place of the old one in one step. A file whose CRC does not fit counts as none.
 #
-#   {"crc": "29b1", "data": {"values": {…}, "state": {…}, "ids": […]}}
+#   {"crc": "29b1", "data": {"values": {…}, "state": {…}}}
 #
 # The CRC-16 is that of the text of `data`, so the file stays JSON that a person can read. To
 # mend a board by hand, delete the file: then config.json alone counts.
@@ -17,7 +17,6 @@ from firmware.core.errors import StoreError
 _HEAD = '{{"crc": "{:04x}", "data": '
 _HEAD_BYTES = const(24)
 _MAX_BYTES = const(4096)  # larger is not ours
-_IDS = const(16)  # commands whose second delivery is noticed
 
 
 class Settings:
@@ -26,46 +25,28 @@ class Settings:
         self._log = log
         self.damaged = False  # a file was there, but could not be used
         self.values = {}  # setting -> value that counts instead of the one in config.json
-        self.state = {}  # small things to remember, not settings
-        self._ids = []
+        self.state = {}  # small things to remember that are no settings
         self._load()
 
-    def update(self, values):
-        # Several settings in one write; None takes a setting back. StoreError, and nothing
-        # changed, when it could not be written; no write when nothing is new.
-        self._change("values", values)
-
     def set(self, key, value):
-        self._change("values", {key: value})
+        # None takes a setting back. StoreError, and nothing changed, when it could not be
+        # written; no write when nothing is new.
+        self._change("values", key, value)
 
     def note(self, key, value):
         # The same for `state`.
-        self._change("state", {key: value})
+        self._change("state", key, value)
 
-    def knows(self, command_id):
-        return command_id in self._ids
-
-    def remember(self, command_id):
-        if command_id in self._ids:
-            return
-        old = self._ids
-        self._ids = (old + [command_id])[-_IDS:]
-        try:
-            self._save()
-        except StoreError:
-            self._ids = old
-            raise
-
-    def _change(self, part, changes):
+    def _change(self, part, key, value):
         old = getattr(self, part)
-        new = dict(old)
-        for key in changes:
-            new.pop(key, None)
-            if changes[key] is not None:
-                new[key] = changes[key]
-        # 1 == True, but not on the wire.
-        if json.dumps(_sorted(new)) == json.dumps(_sorted(old)):
+        # As text: 1 == True, and a list or object of the caller must not become ours.
+        text = json.dumps(value)
+        if json.dumps(old.get(key)) == text:
             return
+        new = dict(old)
+        new[key] = json.loads(text)
+        if value is None:
+            del new[key]
         setattr(self, part, new)
         try:
             self._save()
@@ -74,7 +55,7 @@ class Settings:
             raise
 
     def _save(self):
-        data = json.dumps({"values": self.values, "state": self.state, "ids": self._ids}).encode()
+        data = json.dumps({"values": self.values, "state": self.state}).encode()
         if _HEAD_BYTES + len(data) + 1 > _MAX_BYTES:
             raise StoreError("settings: too large")
         head = _HEAD.format(frame.crc16(data, 0, len(data))).encode()
@@ -98,9 +79,5 @@ class Settings:
         if raw[:_HEAD_BYTES] != _HEAD.format(crc).encode():
             raise ValueError
         data = json.loads(raw)["data"]
-        values, state, ids = dict(data["values"]), dict(data["state"]), list(data["ids"])
-        self.values, self.state, self._ids = values, state, ids[-_IDS:]
-
-
-def _sorted(values):
-    return sorted((key, json.dumps(value)) for key, value in values.items())
+        values, state = dict(data["values"]), dict(data["state"])
+        self.values, self.state = values, state
