@@ -1,4 +1,4 @@
-# Reads the sensor when it is time and hands each reading on, stamped with the moment it was taken.
+# Reads the sensor when it is time and hands each reading on.
 #
 #   state   leaves on                                 to
 #   SEEK    wait over, a known sensor answers         IDLE
@@ -15,9 +15,10 @@
 
 from micropython import const
 
-from firmware.core.errors import SensorError, StoreError
+from firmware.core.errors import SensorError
 from firmware.core.schedule import Schedule
 from firmware.drivers import find
+from firmware.sampler_held import Held
 
 SEEK = const(0)
 IDLE = const(1)
@@ -27,9 +28,6 @@ _TRIES = const(3)
 _RETRY_MIN_MS = const(1_000)
 _RETRY_MAX_MS = const(30_000)
 _SETTLE_MS = const(5)  # a chip just plugged in, or told to stop, needs 1 to 2 ms
-_HELD_MAX = const(32)  # readings in RAM while the time is unknown or the file system is full
-_STORE_RETRY_S = const(10)
-_BURST = const(4)  # readings handed on in one step(): each is a write to flash
 
 
 class Sampler:
@@ -38,28 +36,25 @@ class Sampler:
         self._wanted = wanted  # "auto", "bme280" or "bme280@0x76"
         self._schedule = Schedule(clock, interval_s)
         self._clock = clock  # now(), diff(a, b): milliseconds, safe across the wrap
-        self._wall = wall  # now_s(): seconds since 2000 UTC, None while unknown
-        self._put = put  # put(s2000, temperature_cdeg, humidity_cpct, pressure_pa)
+        self._held = Held(clock, wall, put, log)
         self._log = log
         self.sensor = None  # "bme280@0x76", None in SEEK
         self.readings = 0  # good ones since boot
         self.errors = 0  # failed searches and failed measurements since boot
         self.last_error = None
-        self.dropped = 0  # readings lost because _held was full
         self._due = False  # a reading is owed
-        self._held = []  # (uptime_s, s2000 or None, cdeg, cpct, pa), oldest first
-        self._put_at_s = 0  # uptime before which put() is not tried again
-        self._up_s = self._up_ms = 0  # uptime; ticks alone would wrap after 12 days
-        self._mark = clock.now()  # when the uptime was last brought up to date
         self._restart()
+
+    @property
+    def dropped(self):
+        # Readings lost while the time was unknown or the file system full.
+        return self._held.dropped
 
     def step(self):
         # At most one transfer's worth of work; never sleeps.
-        self._count_time()
+        self._held.step()
         if self._schedule.due():
             self._due = True
-        if self._held:
-            self._hand_on()
         if self._left_ms():
             return
         try:
@@ -76,7 +71,7 @@ class Sampler:
 
     def next_due_ms(self):
         # How long the loop may sleep on our account.
-        if self._held and self._up_s >= self._put_at_s and self._wall.now_s() is not None:
+        if self._held.ready():
             return 0
         left_ms = self._left_ms()
         if left_ms or self._due or self.state != IDLE:
@@ -130,12 +125,7 @@ class Sampler:
             self._log("sensor: reads again; errors in a row: {}".format(self._in_a_row))
         self._in_a_row = 0
         self._retry_ms = _RETRY_MIN_MS
-        values = driver.temperature_cdeg, driver.humidity_cpct, driver.pressure_pa
-        if len(self._held) >= _HELD_MAX:
-            self._held.pop(0)
-            self.dropped += 1
-        self._held.append((self._up_s, self._wall.now_s()) + values)
-        self._hand_on()
+        self._held.add(driver.temperature_cdeg, driver.humidity_cpct, driver.pressure_pa)
 
     def _failed(self, text):
         self.errors += 1
@@ -150,32 +140,6 @@ class Sampler:
         self._forget()
         self._wait(self._retry_ms)
         self._retry_ms = min(self._retry_ms * 2, _RETRY_MAX_MS)
-
-    def _hand_on(self):
-        for _ in range(_BURST):
-            if not self._held or self._up_s < self._put_at_s:
-                return
-            taken_s, s2000, cdeg, cpct, pa = self._held[0]
-            if s2000 is None:
-                s2000 = self._wall.now_s()
-                if s2000 is None:
-                    return
-                s2000 -= self._up_s - taken_s
-            try:
-                self._put(s2000, cdeg, cpct, pa)
-            except StoreError as e:
-                self._put_at_s = self._up_s + _STORE_RETRY_S
-                self._log("sensor: reading kept in RAM: {}".format(e))
-                return
-            self._held.pop(0)
-
-    def _count_time(self):
-        now = self._clock.now()
-        self._up_ms += self._clock.diff(now, self._mark)
-        self._mark = now
-        if self._up_ms >= 1000:
-            self._up_s += self._up_ms // 1000
-            self._up_ms %= 1000
 
     def _wait(self, ms):
         self._wait_ms = ms

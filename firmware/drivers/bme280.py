@@ -55,17 +55,12 @@ class BME280:
         bus.writeto_mem(addr, _REG_CTRL_MEAS, _ZERO)
         bus.writeto_mem(addr, _REG_CONFIG, _ZERO)
         cal = self._read_twice(_REG_CALIB, 26)
-        self._t = _u16(cal, 0), _s16(cal, 2), _s16(cal, 4)
-        self._p = (_u16(cal, 6),) + tuple(_s16(cal, at) for at in range(8, 24, 2))
+        self._t, self._p = bosch.words(cal)
         if not self._t[0] or not self._p[0]:
             raise SensorError(self.name + ": bad calibration")
-        self._h = self._humidity_calibration(cal[25]) if humid else None
-
-    def _humidity_calibration(self, h1):
-        cal = self._read_twice(_REG_CALIB_HUM, 7)
-        h4 = _signed(cal[3] << 4 | cal[4] & 0x0F, 12)
-        h5 = _signed(cal[5] << 4 | cal[4] >> 4, 12)
-        return h1, _s16(cal, 0), cal[2], h4, h5, _signed(cal[6], 8)
+        self._h = None
+        if humid:
+            self._h = bosch.humidity_words(cal[25], self._read_twice(_REG_CALIB_HUM, 7))
 
     def _read_twice(self, reg, size):
         # A bit lost here would falsify every reading until the next start, and there is no CRC.
@@ -112,15 +107,3 @@ class BME280:
         if adc == _SKIPPED_HUM or adc == 0xFFFF:
             raise SensorError(self.name + ": humidity skipped")
         return bosch.cpct(adc, t_fine, self._h)
-
-
-def _u16(buf, at):
-    return buf[at] | buf[at + 1] << 8
-
-
-def _s16(buf, at):
-    return _signed(_u16(buf, at), 16)
-
-
-def _signed(value, bits):
-    return value - (1 << bits) if value >> bits - 1 else value

@@ -1,11 +1,24 @@
-# The compensation formulas of the BME280 and BMP280: from raw values and trimming words to
-# temperature, pressure and humidity.
+# The trimming words of the BME280 and BMP280, and the compensation formulas that turn raw values
+# into temperature, pressure and humidity with them.
 #
-# They are those of the BME280 datasheet (4.2.3) with other scales. Its own need 64 bits, or 32
-# bits at an accuracy of 1 Pa (1 sigma), and on a board an integer from 2^30 on is a heap object.
-# Here a product that would be too large is split into a high and a low part; what is lost stays
-# near 1 Pa and 0.01 %RH against the datasheet's floating-point form, and inside the chip's
-# working range nothing reaches 2^30. tests/device/test_driver_bosch.py holds both.
+# The formulas are those of the BME280 datasheet (DS 4.2.3) with other scales. Its own need 64
+# bits, or 32 bits at an accuracy of 1 Pa (1 sigma), and on a board an integer from 2^30 on is a
+# heap object. Here a product that would be too large is split into a high and a low part; what is
+# lost stays near 1 Pa and 0.01 %RH against the datasheet's floating-point form, and inside the
+# chip's working range nothing reaches 2^30. tests/device/test_driver_bosch.py holds both.
+
+
+def words(cal):
+    # Registers 0x88 to 0xA1 (DS table 16): dig_T1 to T3 and dig_P1 to P9, low byte first.
+    p = tuple(_s16(cal, at) for at in range(8, 24, 2))
+    return (_u16(cal, 0), _s16(cal, 2), _s16(cal, 4)), (_u16(cal, 6),) + p
+
+
+def humidity_words(h1, cal):
+    # dig_H1, and registers 0xE1 to 0xE7: dig_H4 and dig_H5 share the nibbles of 0xE5.
+    h4 = _signed(cal[3] << 4 | cal[4] & 0x0F, 12)
+    h5 = _signed(cal[5] << 4 | cal[4] >> 4, 12)
+    return h1, _s16(cal, 0), cal[2], h4, h5, _signed(cal[6], 8)
 
 
 def t_fine(adc, cal):
@@ -45,3 +58,15 @@ def cpct(adc, t_fine, cal):
     rh = a * (gain >> 12) + (a * (gain & 4095) >> 12) >> 12  # 10 bits
     rh -= ((rh >> 3) * (rh >> 3) >> 8) * h1 >> 15
     return min(max(rh * 100 + 512 >> 10, 0), 10000)  # the datasheet clamps as well
+
+
+def _u16(buf, at):
+    return buf[at] | buf[at + 1] << 8
+
+
+def _s16(buf, at):
+    return _signed(_u16(buf, at), 16)
+
+
+def _signed(value, bits):
+    return value - (1 << bits) if value >> bits - 1 else value

@@ -1,11 +1,32 @@
-# The I2C bus of firmware/board.py with the chip models of tools/sim/chips on it: every bus error
-# is a SensorError.
+# The I2C bus of firmware/board.py with the chip models of tools/sim/chips on it (every bus error
+# is a SensorError), and their clock. Small: the models leave little of a 36 KB heap.
 
 from firmware.core.errors import SensorError
 
+_MASK = (1 << 30) - 1
+
+
+class Clock:
+    # As in fakes.py, ticks from just below the wrap; in small ints only, because an idle step()
+    # is tested not to allocate.
+    def __init__(self):
+        self.total = 0  # milliseconds passed, without a wrap
+        self._ticks = _MASK - 5
+
+    def now(self):
+        return self._ticks
+
+    def diff(self, a, b):
+        d = (a - b) & _MASK
+        return d if d < 1 << 29 else d - (1 << 29) - (1 << 29)
+
+    def pass_ms(self, ms):
+        self.total += ms
+        self._ticks = (self._ticks + ms) & _MASK
+
 
 class ChipBus:
-    # Set plugged to False and nothing answers; stuck_clocks > 0 holds SDA low for that many
+    # Set plugged to False and nothing answers; stuck > 0 holds SDA low for that many
     # recover() calls; after `die_after` more transfers the chip is pulled out.
     def __init__(self, *chips):
         self.chips = dict(chips)

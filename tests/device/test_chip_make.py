@@ -1,7 +1,6 @@
 # Choosing the chips of the virtual board by text.
 
 import harness
-
 from tools.sim.chips import make
 
 

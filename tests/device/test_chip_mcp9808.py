@@ -2,7 +2,6 @@
 
 import harness
 from fakes import Clock
-
 from tools.sim.chips.chip import Fixed
 from tools.sim.chips.mcp9808 import MCP9808
 

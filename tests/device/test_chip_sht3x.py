@@ -2,7 +2,6 @@
 
 import harness
 from fakes import Clock
-
 from tools.sim.chips.chip import Fixed
 from tools.sim.chips.sht3x import SHT3x, crc8
 

@@ -2,7 +2,6 @@
 
 import harness
 from fakes_registers import Registers
-
 from firmware.core.errors import SensorError
 from firmware.drivers import bme280
 

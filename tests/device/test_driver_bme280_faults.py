@@ -2,13 +2,11 @@
 
 import harness
 
-from tools.sim.chips.bosch import BME280, BMP280  # the largest first: its compiler needs room
-from tools.sim.chips.chip import Fixed
-
+from tools.sim.chips.bosch import BME280, BMP280  # isort: skip  (largest first: needs room)
+from tools.sim.chips.chip import Fixed  # isort: skip
 from firmware.drivers import bme280  # isort: skip
+from fakes_bus import ChipBus, Clock  # isort: skip
 from firmware.core.errors import SensorError  # isort: skip
-from fakes import Clock  # isort: skip
-from fakes_bus import ChipBus  # isort: skip
 
 
 def powered(kind):

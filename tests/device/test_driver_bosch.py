@@ -3,7 +3,6 @@
 
 import harness
 from fakes import Random
-
 from firmware.drivers import bosch
 from tools.sim.chips.trim import Trim
 

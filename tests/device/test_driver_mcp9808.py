@@ -2,9 +2,7 @@
 # the driver refuses.
 
 import harness
-from fakes import Clock
-from fakes_bus import ChipBus
-
+from fakes_bus import ChipBus, Clock
 from firmware.core.errors import SensorError
 from firmware.drivers.mcp9808 import probe
 from tools.sim.chips.chip import Fixed

@@ -73,18 +73,3 @@ class Chip:
 
     def since_ms(self, mark: int) -> int:
         return self.now_ms() - mark
-
-
-def search(function, wanted, low, high):
-    # The whole number from low to high for which a monotonic function comes closest to wanted.
-    rising = function(high) > function(low)
-    first, last = low, high
-    while low < high:
-        middle = (low + high) // 2
-        if (function(middle) < wanted) == rising:
-            low = middle + 1
-        else:
-            high = middle
-    if low > first and abs(function(low - 1) - wanted) < abs(function(low) - wanted):
-        low -= 1
-    return min(low, last)

@@ -1,8 +1,6 @@
 # The analogue side of the Bosch chips: trimming values, and raw values from the surroundings by
 # searching the datasheets' floating-point formulas (BMP280 8.1, BME280 8.1).
 
-from .chip import search
-
 # Temperature and pressure as in the BMP280 datasheet's worked example (3.12). Nothing is
 # published for humidity: values of the usual size.
 T = (27504, 26435, -1000)
@@ -63,3 +61,18 @@ class Trim:
             regs[0xA1] = h1
             tail = (h2, h2 >> 8, h3, h4 >> 4, h5 << 4 & 0xF0 | h4 & 0x0F, h5 >> 4, h6)
             regs[0xE1:0xE8] = bytes(byte & 0xFF for byte in tail)
+
+
+def search(function, wanted, low, high):
+    # The whole number from low to high for which a monotonic function comes closest to wanted.
+    rising = function(high) > function(low)
+    first, last = low, high
+    while low < high:
+        middle = (low + high) // 2
+        if (function(middle) < wanted) == rising:
+            low = middle + 1
+        else:
+            high = middle
+    if low > first and abs(function(low - 1) - wanted) < abs(function(low) - wanted):
+        low -= 1
+    return min(low, last)

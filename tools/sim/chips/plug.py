@@ -1,0 +1,34 @@
+# Which chips a text like "bme280@0x76" stands for.
+
+from .bosch import BME280, BMP280
+from .mcp9808 import MCP9808
+from .sht3x import SHT3x
+
+# name -> (class, first address, last address)
+CHIPS = {
+    "bme280": (BME280, 0x76, 0x77),
+    "bmp280": (BMP280, 0x76, 0x77),
+    "sht3x": (SHT3x, 0x44, 0x45),
+    "mcp9808": (MCP9808, 0x18, 0x1F),
+}
+
+_PLUGGED_MS = 10  # past every start-up time, before the MCP9808's first conversion
+
+
+def make(spec: str) -> "list[tuple[int, object]]":
+    made = {}
+    for word in ("" if spec == "none" else spec).split(","):
+        if not word.strip():
+            continue
+        name, place = (word.strip().split("@") + [""])[:2]
+        if name not in CHIPS:
+            raise ValueError("no chip {!r}; known: {}".format(name, ", ".join(sorted(CHIPS))))
+        kind, first, last = CHIPS[name]
+        addr = int(place, 16) if place else first
+        if not first <= addr <= last:
+            raise ValueError("{} has addresses 0x{:02x} to 0x{:02x}".format(name, first, last))
+        if addr in made:
+            raise ValueError("two chips at 0x{:02x}".format(addr))
+        made[addr] = kind()
+        made[addr].skip_ms(_PLUGGED_MS)
+    return sorted(made.items())
