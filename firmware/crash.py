@@ -1,12 +1,14 @@
 # What went wrong before, on flash: the text of the last crashes, and whether they came so thick
 # that the board should stay in safe mode.
 #
-# There is no clock to trust at that point, so "three crashes within ten minutes" is the time
-# three runs lasted together. A power cut ends a run, but is no crash. path + ".runs" holds, in
-# whole seconds: how far the run under way is known to have come (-1: its end is written down
-# already), then how long each crashed run lasted. The file changes only around crashes.
+# There is no clock to trust at that point. Three crashes came within ten minutes when the two
+# runs between them lasted no longer together. A power cut ends a run, but is no crash.
+# path + ".runs" holds, in whole seconds: how far the run under way is known to have come (-1: its
+# crash is written down already), then how long the last crashed runs lasted. The file changes
+# only around crashes.
 
 import io
+import os
 import sys
 
 from micropython import const
@@ -55,7 +57,7 @@ class CrashLog:
 
     @property
     def safe(self):
-        return len(self._runs) >= _CRASHES and sum(self._runs) <= STABLE_S
+        return len(self._runs) >= _CRASHES and sum(self._runs[1:]) <= STABLE_S
 
     def record(self, error, uptime_s, reset_cause):
         # Before the restart that follows. Never raises: there is nobody left to catch it.
@@ -86,11 +88,21 @@ class CrashLog:
             self._save()
 
     def read(self, limit_bytes):
-        # The newest entries as text.
-        data = b""
-        for name in (self._path + ".old", self._path):
-            data += files.read(name, _LOG_BYTES + _ENTRY_BYTES) or b""
-        return "".join(chr(b) if b < 128 else "?" for b in data[-limit_bytes:])
+        # The newest entries as text, of ASCII only.
+        names = (self._path, self._path + ".old")
+        left = min(limit_bytes, sum(_size(name) for name in names))
+        view = memoryview(bytearray(left))
+        for name in names:
+            size = min(_size(name), left)
+            if size:
+                with open(name, "rb") as f:
+                    f.seek(-size, 2)
+                    f.readinto(view[left - size : left])
+                left -= size
+        for i in range(len(view)):
+            if view[i] > 126:
+                view[i] = 63  # a question mark
+        return str(view, "ascii")
 
     def _add(self, length_s):
         self._runs = (self._runs + [length_s])[-_CRASHES:]
@@ -122,3 +134,10 @@ class CrashLog:
             files.replace(self._path + ".runs", text.encode())
         except OSError as e:
             self._log("crash: count not written, errno {}".format(e.args[0]))
+
+
+def _size(path):
+    try:
+        return os.stat(path)[6]
+    except OSError:
+        return 0

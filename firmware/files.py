@@ -7,13 +7,14 @@ from micropython import const
 _EEXIST = const(17)
 
 
-def replace(path, data):
+def replace(path, *parts):
     # LittleFS and POSIX rename over an existing file in one step. FAT does not: there the old
     # file goes first, and read() finds the new one under its first name.
     make_folder(path)
     new = path + ".new"
     with open(new, "wb") as f:
-        f.write(data)
+        for part in parts:
+            f.write(part)
     move(new, path)
 
 
@@ -28,12 +29,12 @@ def move(path, to):
 
 
 def read(path, limit_bytes):
-    # The content, or None when there is none or it is longer than anything we would write.
+    # The content, at most so much of it; None when there is none.
     for name in (path, path + ".new"):
         try:
+            size = os.stat(name)[6]
             with open(name, "rb") as f:
-                data = f.read(limit_bytes + 1)
-            return data if len(data) <= limit_bytes else None
+                return f.read(min(size, limit_bytes))
         except OSError:
             pass
     return None

@@ -55,17 +55,19 @@ class Settings:
             raise
 
     def _save(self):
-        data = json.dumps({"values": self.values, "state": self.state}).encode()
-        if _HEAD_BYTES + len(data) + 1 > _MAX_BYTES:
-            raise StoreError("settings: too large")
-        head = _HEAD.format(frame.crc16(data, 0, len(data))).encode()
         try:
-            files.replace(self._path, head + data + b"}")
+            data = json.dumps({"values": self.values, "state": self.state}).encode()
+            head = _HEAD.format(frame.crc16(data, 0, len(data))).encode()
+            if len(head) + len(data) + 1 > _MAX_BYTES:
+                raise StoreError("settings: too large")
+            files.replace(self._path, head, data, b"}")
         except OSError as e:
             raise StoreError("settings: errno {}".format(e.args[0]))
+        except MemoryError:
+            raise StoreError("settings: no memory")
 
     def _load(self):
-        raw = files.read(self._path, _MAX_BYTES)
+        raw = files.read(self._path, _MAX_BYTES + 1)
         if raw is None:
             return
         try:
