@@ -82,7 +82,7 @@ def test_writes_the_file_system_of_a_board(setting: Setting) -> None:
         "certs/ca.pem",
         "certs/cert.pem",
         "certs/key.pem",
-        "firmware/core/x.py",
+        "firmware/core/x.mpy",
         "firmware/version.py",
     }
     assert made.files == tuple(sorted(tree(setting.out)))
@@ -369,7 +369,7 @@ def test_a_second_stage_replaces_exactly_what_the_first_wrote(setting: Setting) 
         "certs/ca.der",
         "certs/cert.der",
         "certs/key.der",
-        "firmware/y.py",
+        "firmware/y.mpy",
         "firmware/version.py",
     }
     assert not (setting.out / "firmware" / "core").exists()
@@ -437,11 +437,18 @@ def test_an_unknown_board_and_a_firmware_with_holes(setting: Setting) -> None:
 def test_the_real_firmware_stages(setting: Setting) -> None:
     setting.source = ROOT
     made = setting.stage()
-    assert "firmware/core/config.py" in made.files
-    assert all(name.endswith((".py", ".json", ".pem")) for name in made.files)
+    assert "firmware/core/config.mpy" in made.files
+    assert all(name.endswith((".py", ".mpy", ".json", ".pem")) for name in made.files)
 
 
 def test_find_reports_what_it_looked_for(tmp_path: Path) -> None:
     problems: list[str] = []
     assert certs.find(tmp_path, "key", problems) == []
     assert "*-private.pem.key" in problems[0]
+
+
+def test_py_keeps_the_sources_and_replaces_what_was_compiled(setting: Setting) -> None:
+    setting.stage()
+    stage.stage(setting.config, setting.certs, setting.out, source=setting.source, compiled=False)
+    assert "firmware/core/x.py" in tree(setting.out)
+    assert "firmware/core/x.mpy" not in tree(setting.out)

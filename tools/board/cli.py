@@ -29,6 +29,9 @@ def stage(
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="new, empty, or an earlier output")],
     board: Annotated[_Board, typer.Option(help="what it is for")] = _Board.esp32,
+    py: Annotated[
+        bool, typer.Option("--py", help="firmware as .py to look into; takes twice the heap")
+    ] = False,
 ) -> None:
     """Check a configuration and certificates and write the file system of a board.
 
@@ -40,7 +43,7 @@ def stage(
 
     from tools.board import stage as staging
 
-    made = staging.stage(config, certs, out, board.value)
+    made = staging.stage(config, certs, out, board.value, compiled=not py)
     until = made.certificates.certificate.not_valid_after_utc
     Console(highlight=False, soft_wrap=True).print(
         f"{made.out}: {made.config['thing_name']} for {board.value}, firmware {made.version}, "

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from firmware.core import config as schema
-from tools.board import certs
+from tools.board import bytecode, certs
 from tools.errors import ToolError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,8 +50,11 @@ def stage(
     board: str = "esp32",
     source: Path = ROOT,
     now: dt.datetime | None = None,
+    compiled: bool = True,
 ) -> Staged:
     """Check everything, then write the file system of ``board`` to ``out``.
+
+    ``compiled``: the firmware as .mpy, which is what fits a board; else as .py.
 
     Raises ToolError with every problem of the configuration and the certificates at once; ``out``
     is then as it was. Files in ``out`` that no stage wrote, and `data/`, are never touched.
@@ -66,6 +69,8 @@ def stage(
         raise ToolError("\n  ".join(["nothing was staged:", *problems]))
     former = _former_files(out)
     files = _sources(source)
+    if compiled:
+        files = bytecode.compile_all(files)
     version, build = version_of(source), build_s2000(source, now)
     files["config.json"] = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode()
     files |= pair.files()

