@@ -14,8 +14,11 @@ except ImportError:
     import ssl as _tls
 
 _ENOMEM = const(12)
-# include/mbedtls/ssl.h, x509.h, pk.h; those with a lower and an upper part are sums.
-_ALLOC_FAILED = (-0x7F00, -0x2880, -0x3F80, -0x4290)
+_LIBRARY = const(-256)  # below: an error of mbedTLS, else an errno (extmod/modtls_mbedtls.c)
+# Of mbedtls/ssl.h, x509.h and pk.h.
+_ALLOC_FAILED = (0x7F00, 0x2880, 0x3F80)
+_LOW = const(0x7F)  # mbedtls/error.h: an error is a high part plus a low one
+_LOW_ALLOC_FAILED = (0x10, 0x6A)  # MPI_ALLOC_FAILED, ASN1_ALLOC_FAILED
 _WORDS = {
     -0x2700: "certificate",
     -0x7780: "alert from server",  # what a refused client certificate looks like
@@ -39,7 +42,7 @@ _VERIFY = (
 def link_error(error):
     # A failure of a handshake, or of the first read after it, in words that stay the same.
     code = error.args[0] if error.args else None
-    if isinstance(error, MemoryError) or code == _ENOMEM or code in _ALLOC_FAILED:
+    if isinstance(error, MemoryError) or (isinstance(code, int) and _no_memory(code)):
         return LinkError(errors.MEMORY, "tls")
     if isinstance(error, ValueError):
         for part, word in _VERIFY:
@@ -47,6 +50,12 @@ def link_error(error):
                 return LinkError(errors.TLS, word)
         return LinkError(errors.TLS, "certificate")
     return LinkError(errors.TLS, _WORDS.get(code, code))
+
+
+def _no_memory(code):
+    if code > _LIBRARY:
+        return code == _ENOMEM
+    return -code in _ALLOC_FAILED or -code & _LOW in _LOW_ALLOC_FAILED
 
 
 class Tls:

@@ -139,7 +139,7 @@ class Wire:
         # Up to the first bytes from the server TLS words matter: TLS 1.3 tells a refused client
         # certificate only then. A bare reset after the handshake is no matter of TLS.
         code = error.args[0] if error.args else None
-        library = not isinstance(code, int) or code < _LIBRARY and code != _EOF
-        if self._sock is self._raw or self._heard or self._secure and not library:
+        library = not isinstance(code, int) or (code < _LIBRARY and code != _EOF)
+        if self._sock is self._raw or self._heard or (self._secure and not library):
             return LinkError(errors.CLOSED, None if code == _EOF else code)
         return tls_words.link_error(error)

@@ -1,10 +1,8 @@
 # A network in memory: stands in for the modules `socket` and `select`, of wire.py or of umqtt.
 #
-#   net = Net(clock); net.install(wire)      # or net.install(umqtt.simple)
-#   net.peer = Broker()                      # answers what is written; default: nobody does
-#   net.esp = True                           # setblocking(True) wipes the timeout, as on ESP ports
-#
-# A read that real sockets would never return from raises Hang.
+# Net(clock).install(module) puts one into wire.py or umqtt.simple. Its `peer` answers what is
+# written (a Broker; by default nobody). With `esp` setblocking(True) wipes the timeout, as on the
+# ESP ports. A read from which a real socket would never return raises Hang.
 
 ETIMEDOUT = 110
 POLLIN, POLLOUT = 1, 4
@@ -144,6 +142,11 @@ class Net:
         if hasattr(module, "select"):
             module.select = self
 
+    def forget(self):
+        # For tests that look at the heap.
+        self.socks.clear()
+        self.connected.clear()
+
     def getaddrinfo(self, host, port, *_):
         if self.dns_error:
             raise OSError(self.dns_error)
@@ -162,7 +165,7 @@ class Net:
 
 
 class Broker:
-    # Answers CONNECT, PUBLISH QoS 1, SUBSCRIBE and PINGREQ, at once. Names in `mute` get no answer.
+    # Answers CONNECT, PUBLISH QoS 1, SUBSCRIBE and PINGREQ at once; types in `mute` are not.
     def __init__(self, mute=()):
         self.mute = list(mute)
         self.present = 0

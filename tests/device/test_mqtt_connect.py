@@ -4,7 +4,6 @@
 import harness
 from fakes import Clock
 from fakes_net import ETIMEDOUT, Bench
-
 from firmware.core import errors
 from firmware.core.errors import LinkError
 from firmware.net import mqtt

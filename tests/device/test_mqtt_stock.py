@@ -2,12 +2,12 @@
 # What goes wrong in umqtt.simple as it comes, shown on it, and then that Session does better.
 # This half: sending, acknowledgements, packet ids. The other: test_mqtt_stock_reading.py.
 
-import harness
 import umqtt.simple
-from fakes import Clock
-from fakes_net import Bench, Broker, Hang, Net, publish
 from umqtt.simple import MQTTClient
 
+import harness
+from fakes import Clock
+from fakes_net import Bench, Broker, Hang, Net, publish
 from firmware.core import errors
 from firmware.core.errors import LinkError
 

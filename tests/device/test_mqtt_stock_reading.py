@@ -2,12 +2,12 @@
 # What goes wrong in umqtt.simple as it comes, shown on it, and then that Session does better.
 # This half: connecting and reading.
 
-import harness
 import umqtt.simple
-from fakes import Clock
-from fakes_net import Bench, Hang, Net, publish
 from umqtt.simple import MQTTClient
 
+import harness
+from fakes import Clock
+from fakes_net import Bench, Hang, Net, length, publish
 from firmware.core import errors
 from firmware.core.errors import LinkError
 
@@ -126,11 +126,7 @@ def test_qos_2():
 
 def test_a_large_message():
     size = 100_000
-    head = (
-        b"\x32"
-        + bytes((size & 127 | 128, size >> 7 & 127 | 128, size >> 14))
-        + b"\x00\x01t\x00\x05"
-    )
+    head = b"\x32" + length(size) + b"\x00\x01t\x00\x05"
     client, net = stock(head, timeout_s=5, esp=False)
     harness.raises(OSError, client.check_msg)
     harness.equal(net.biggest, size - 5)  # one object of 100 KB

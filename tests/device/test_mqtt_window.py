@@ -4,7 +4,6 @@
 import harness
 from fakes import Clock
 from fakes_net import Bench
-
 from firmware.core import errors
 from firmware.core.errors import LinkError
 from firmware.net.packet import Packet

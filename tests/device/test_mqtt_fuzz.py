@@ -1,0 +1,107 @@
+# heap: 96wk
+# Whatever the broker sends: a LinkError or nothing, no hang, no growth.
+
+import harness
+from fakes import Clock, Random
+from fakes_net import Bench, Hang, publish
+from firmware.core.errors import LinkError
+
+SAMPLES = (
+    b"\x20\x02\x00\x00",
+    b"\x40\x02\x00\x01",
+    b"\x90\x04\x00\x01\x01\x01",
+    b"\xd0\x00",
+    publish(b"t", b"x", 7),
+    publish(b"$aws/things/t-1/shadow/update/delta", b'{"version": 3, "state": {}}', 9),
+    publish(b"devices/t-1/commands", bytes(200)),
+    publish(b"t", bytes(1500), 3),
+)
+
+
+def mutate(data, random):
+    data = bytearray(data)
+    for _ in range(1 + random(3)):
+        what = random(4)
+        at = random(len(data))
+        if what == 0:
+            data[at] = random(256)
+        elif what == 1:
+            data[at] ^= 1 << random(8)
+        elif what == 2 and len(data) > 1:
+            data = data[:at] + data[at + 1 :]
+        else:
+            data = data[:at] + bytes((random(256),)) + data[at:]
+    return data
+
+
+def feed(bench, data, random):
+    # In pieces, then silence, then the end of the connection: all of it inside two minutes.
+    session = bench.session
+    while data:
+        size = 1 + random(len(data))
+        bench.push(bytes(data[:size]))
+        data = data[size:]
+        session.step()
+    for _ in range(60):
+        bench.clock.pass_ms(1000)
+        session.step()
+    bench.net.sock.eof = True
+    for _ in range(60):
+        session.step()
+    raise Hang("the session outlived its connection")
+
+
+def test_mutated_packets():
+    random = Random(harness.seed())
+    bench = Bench(Clock(), limit_bytes=512)
+    before = None
+    reasons = {}
+    for turn in range(harness.count(1500)):
+        bench.up()
+        bench.session.publish1(b"t", b"x", turn)
+        if turn % 2:
+            bench.session.subscribe1([b"a", b"b"])
+        data = bytearray()
+        for _ in range(1 + random(3)):
+            data += mutate(SAMPLES[random(len(SAMPLES))], random)
+        reason = harness.raises(LinkError, feed, bench, data, random).reason
+        reasons[reason] = reasons.get(reason, 0) + 1
+        harness.equal(all(sock.closed for sock in bench.net.socks), True)
+        bench.net.forget()
+        bench.messages.clear()
+        bench.acked.clear()
+        if turn == 200:
+            before = harness.settled_heap()
+    if before:
+        grown = harness.settled_heap() - before
+        assert grown <= 256, grown  # reasons seen for the first time
+    print(reasons)
+    assert {"protocol", "closed"} <= set(reasons)
+
+
+def test_mutated_connack():
+    random = Random(harness.seed())
+    for _ in range(harness.count(500)):
+        bench = Bench(Clock())
+        data = bytes(mutate(b"\x20\x02\x00\x00", random))
+
+        def peer(sock, _, data=data):
+            sock.inbox += data
+            sock.eof = True
+
+        bench.net.peer = peer
+        try:
+            bench.session.connect()
+        except LinkError:
+            harness.equal(bench.net.sock.closed > 0, True)
+
+
+def test_noise():
+    random = Random(harness.seed() + 1)
+    for _ in range(harness.count(500)):
+        bench = Bench(Clock(), limit_bytes=512).up()
+        noise = bytearray(random(256) for _ in range(1 + random(40)))
+        harness.raises(LinkError, feed, bench, noise, random)
+
+
+harness.run(globals())
