@@ -45,18 +45,8 @@ def build() -> typer.Typer:
     )
     app.callback()(_options)
     for name in _PACKAGES:
-        _register(name, app)
+        importlib.import_module(name).register(app)
     return app
-
-
-def _register(name: str, app: typer.Typer) -> None:
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as e:
-        if e.name not in (name, name.rpartition(".")[0]):
-            raise
-        return
-    module.register(app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -42,13 +42,17 @@ LAYERS = {
     "firmware/settings": f"{_CORE} firmware.files json os struct binascii",
     "firmware/files": f"{_CORE} os",
     "firmware/crash": f"{_CORE} firmware.files json os sys io",
-    "firmware/sampler": f"{_CORE} firmware.drivers.find",
+    "firmware/sampler": f"{_CORE} firmware.drivers.find firmware.sampler",
     "firmware/sender": _CORE,
     "firmware/reporter": f"{_CORE} json",
     "firmware/commander": _CORE,
-    "firmware/profile": f"{_CORE} json",
+    "firmware/profile": f"{_CORE} json os",
     "firmware/version": "",
+    # The top, in four files: app steps, parts makes, control obeys, facts tells.
     "firmware/app": "firmware gc micropython",
+    "firmware/parts": "firmware micropython",
+    "firmware/control": f"{_CORE} firmware.board firmware.parts",
+    "firmware/facts": f"{_CORE} firmware.board firmware.version",
 }
 
 # On the unix port, but switched off in the ESP8266 build (ports/esp8266/mpconfigport.h).
