@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-_Local = Annotated[
-    bool, typer.Option("--local", help="the local AWS of a running `make sim`, not your account")
-]
-_Thing = Annotated[str, typer.Argument(help="thing name, also the MQTT client id")]
+from tools.aws import cli_things
+from tools.aws.cli_things import Local, Thing
+
 _Pairs = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="value as JSON or text")
 ]
@@ -19,6 +18,7 @@ _Name = Annotated[str, typer.Option("--name", help="a named shadow instead of th
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``app``."""
+    cli_things.register(app)
     group = typer.Typer(no_args_is_help=True, help="Read, change or delete a thing's shadow.")
     group.command("get")(shadow_get)
     group.command("set")(shadow_set)
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="shadow")
 
 
-def shadow_get(thing: _Thing, name: _Name = "", local: _Local = False) -> None:
+def shadow_get(thing: Thing, name: _Name = "", local: Local = False) -> None:
     """Print the shadow of THING as JSON."""
     from tools.aws import clients, shadow
     from tools.errors import ToolError
@@ -41,12 +41,12 @@ def shadow_get(thing: _Thing, name: _Name = "", local: _Local = False) -> None:
 
 
 def shadow_set(
-    thing: _Thing,
+    thing: Thing,
     pairs: _Pairs = None,
     name: _Name = "",
     wait: Annotated[bool, typer.Option(help="until the device has answered")] = True,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="how long to wait")] = 60,
-    local: _Local = False,
+    local: Local = False,
 ) -> None:
     """Wish for settings of THING, for example interval_s=5, and wait until it has taken them.
 
@@ -81,7 +81,7 @@ def shadow_set(
         raise ToolError("\n  ".join(problems), f"the wish stays; take it back with {undo}")
 
 
-def shadow_delete(thing: _Thing, name: _Name = "", local: _Local = False) -> None:
+def shadow_delete(thing: Thing, name: _Name = "", local: Local = False) -> None:
     """Delete the shadow of THING; the device makes a new one when it next connects."""
     from tools.aws import clients, shadow
 
@@ -90,11 +90,11 @@ def shadow_delete(thing: _Thing, name: _Name = "", local: _Local = False) -> Non
 
 
 def command(
-    thing: _Thing,
+    thing: Thing,
     action: Annotated[str, typer.Argument(help="set_reporting_interval, read_now, reboot, …")],
     pairs: _Pairs = None,
     ident: Annotated[str, typer.Option("--id", help="done once per id; default: a new one")] = "",
-    local: _Local = False,
+    local: Local = False,
 ) -> None:
     """Send a command to THING: read_now, identify, reboot, get_log, set_reporting_interval.
 

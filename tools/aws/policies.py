@@ -17,10 +17,15 @@ _MAX_VERSIONS = 5  # AWS keeps no more of one policy
 class Policies:
     """Makes sure of the policies once per account and topics; safe to share between threads."""
 
-    def __init__(self, iot: Any, update: bool = False) -> None:
-        """``update``: bring a policy that differs up to date, for every thing that has it."""
+    def __init__(self, iot: Any, update: bool = False, keep: bool = False) -> None:
+        """``update``: bring a policy that differs up to date, for every thing that has it.
+
+        ``keep``: a policy made here stays when the thing it was made for fails; others of the
+        fleet may be about to use it.
+        """
         self._iot = iot
         self._update = update
+        self._keep = keep
         self._sure: dict[tuple[str, str, str], tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
@@ -62,7 +67,8 @@ class Policies:
             if code_of(e) != "ResourceAlreadyExistsException":  # somebody else, just now
                 raise
             return
-        undo.call(f"policy {name}", self._remove_unused, name=name)
+        if not self._keep:
+            undo.call(f"policy {name}", self._remove_unused, name=name)
 
     def _new_version(self, name: str, document: str, current: str) -> None:
         listed = self._iot.list_policy_versions(policyName=name)["policyVersions"]

@@ -80,7 +80,19 @@ def provision(
     the error says what is; ToolError too when what is there differs from what is asked for.
     """
     given = {**(settings or {}), **({"wifi": list(wifi)} if wifi else {})}
-    order = Order(check_name(thing), given, board, thing_type, attributes or {})
+    order = Order(thing, given, board, thing_type, attributes or {})
+    return carry_out(clients, order, out_dir, place, policies)
+
+
+def carry_out(
+    clients: Clients,
+    order: Order,
+    out_dir: Path,
+    place: Place | None = None,
+    policies: Policies | None = None,
+) -> Provisioned:
+    """provision() for an Order."""
+    check_name(order.thing)
     folder, shared = Folder(out_dir), policies or Policies(clients.iot)
     try:
         with explained():
@@ -103,7 +115,7 @@ def place_of(clients: Clients) -> Place:
 def fulfil(
     iot: Any, order: Order, folder: Folder, place: Place, policies: Policies
 ) -> Provisioned:
-    """provision() with everything given; raises botocore's errors as they are."""
+    """carry_out() with everything given; raises botocore's errors as they are."""
     config = _config(order, folder, place)
     before = folder.record()
     with Undo() as undo:

@@ -140,17 +140,18 @@ def _is_about(document: Mapping[str, Any], key: str) -> bool:
     """True unless the refusal is older than the wish, as one of an earlier value would be."""
     metadata = document.get("metadata", {})
     refused = metadata.get("reported", {}).get("rejected", {}).get(key, {})
-    return _newest(refused) >= _newest(metadata.get("desired", {}).get(key, {}))
+    return newest(refused) >= newest(metadata.get("desired", {}).get(key, {}))
 
 
-def _newest(metadata: Any) -> int:
+def newest(metadata: Any) -> int:
+    """The newest time stamp in a part of a shadow's metadata, Unix seconds; 0 without one."""
     if isinstance(metadata, dict):
         stamp = metadata.get("timestamp")
         if isinstance(stamp, (int, float)):
             return int(stamp)
-        return max((_newest(v) for v in metadata.values()), default=0)
+        return max((newest(v) for v in metadata.values()), default=0)
     if isinstance(metadata, list):
-        return max((_newest(v) for v in metadata), default=0)
+        return max((newest(v) for v in metadata), default=0)
     return 0
 
 
