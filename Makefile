@@ -9,7 +9,7 @@ UMQTT_ = $(call opt,umqtt,$(UMQTT))
 FIRMWARE_ = $(call opt,firmware,$(FIRMWARE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready sim test lint flash erase deploy logs repl crashlog bench-flash ports clean
+.PHONY: help setup ready sim test lint provision flash erase deploy logs repl crashlog bench-flash ports clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ lint: ready ## Run ruff and mypy --strict
 
 ports: ready ## List the boards that are plugged in
 	@$(TOOLS) ports
+
+provision: ready ## Make a thing on AWS IoT: registry entry, key, certificate, policy, configuration (THING or FLEET=FILE.csv, BOARD)
+	@$(TOOLS) provision $(THING) $(call opt,from,$(FLEET)) $(BOARD_)
 
 flash: ready ## Put MicroPython, firmware, configuration and certificates onto a board (THING, PORT, BOARD, FIRMWARE)
 	@$(TOOLS) flash $(THING) $(PORT_) $(BOARD_) $(FIRMWARE_)
