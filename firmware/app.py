@@ -32,7 +32,7 @@ class App:
         self.settings = Settings("data/settings.json", board.log)
         self._overlay(problems)
         self._build(config, board.Ticks())
-        self.facts = Facts(self, problems, cause, crash.read(LOG_BYTES))
+        self._reporter.facts = Facts(self, problems, cause, crash.read(LOG_BYTES))
         board.log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
 
     def _overlay(self, problems):
@@ -63,9 +63,7 @@ class App:
             self.sender = parts.sender(config, clock, self.outbox, self.session, topics)
         self.shadow = parts.shadow(config, self._check, self.settings)
         control = self._control = Control(self, config, clock)
-        self._reporter = parts.reporter(
-            self.shadow, self.session, topics, clock, control.apply, self._tell
-        )
+        self._reporter = parts.reporter(self.shadow, self.session, topics, clock, control.apply)
         self._commander = control.commander = parts.commander(
             self._check, self.settings, self.session, topics, clock, control.acts, self.restart
         )
@@ -124,9 +122,6 @@ class App:
             self.sender.acknowledged(tag)
         elif tag == RESULT:
             self._commander.acknowledged()
-
-    def _tell(self):
-        return self.facts()
 
     def _check(self, key, value):
         return check_setting(key, value, self._config)

@@ -30,8 +30,18 @@ class Facts:
         self._cause = cause
         self._problems = [problem[:_TEXT_CHARS] for problem in problems[:_PROBLEMS]] or None
         self._crashed = crashed  # text of the crash log at boot
+        self._sensor = self._failing = None  # as told last
+
+    def news(self):
+        # 2: a sensor came or went; 1: readings begin to fail, or are good again; 0: the rest can
+        # wait for the hour.
+        sampler = self._app.sampler
+        if sampler.sensor != self._sensor:
+            return 2
+        return 1 if sampler.failing() != self._failing else 0
 
     def __call__(self):
+        self._sensor, self._failing = self._app.sampler.sensor, self._app.sampler.failing()
         facts = self._lasting()
         facts.update(self._passing())
         if not self._app.safe:

@@ -96,8 +96,8 @@ def shadow(config, check, settings):
     return Shadow(check, true, token, local, board.MESSAGE_BYTES)
 
 
-def reporter(shadow, session, topics, clock, apply, facts):
-    return Reporter(shadow, session, topics, clock, apply, facts, board.log)
+def reporter(shadow, session, topics, clock, apply):
+    return Reporter(shadow, session, topics, clock, apply, board.log)
 
 
 def commander(check, settings, session, topics, clock, acts, restart):

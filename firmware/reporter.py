@@ -11,24 +11,26 @@ from firmware.core.schedule import Schedule
 FACTS_S = const(3600)
 _ANSWER_MS = const(10_000)  # then do without the answer
 _LATER_MS = const(30_000)  # after "too many requests" or a fault inside AWS
+_NEWS_MS = (0, 60_000, 5_000)  # by how much it matters: how long since we told the facts last
 
 TAG = -1  # of our publishes; those of readings are their seq
 
 
 class Reporter:
     # apply(key, value) -> None, or why it could not be done; persists what it has done.
-    # facts() -> dict, what reported carries besides the settings.
-    def __init__(self, shadow, session, topics, clock, apply, facts, log):
+    # facts() -> dict, what reported carries besides the settings; facts.news() -> how much the
+    # change since then matters, 0 to 2.
+    def __init__(self, shadow, session, topics, clock, apply, log):
         self._shadow = shadow
         self._session = session
         self._topics = topics
         self._clock = clock
         self._apply = apply
-        self._facts = facts
+        self.facts = None
         self._log = log
         self._hourly = Schedule(clock, FACTS_S)
         self._birth_due = False
-        self._mark = clock.now()  # the last publish
+        self._mark = self._told = clock.now()  # the last publish, the last facts
         self._named = {}
         self._inbound = {
             topics.get_accepted: shadow.get_accepted,
@@ -56,10 +58,10 @@ class Reporter:
         if self._birth_due:
             self._birth()
         elif self._shadow.later:
-            if self._age_ms() > _LATER_MS:
+            if self._age_ms(self._mark) > _LATER_MS:
                 self._shadow.later = False
         elif self._shadow.waiting():
-            if self._age_ms() > _ANSWER_MS:
+            if self._age_ms(self._mark) > _ANSWER_MS:
                 self._log("shadow: no answer")
                 self._shadow.no_answer()
         else:
@@ -69,15 +71,17 @@ class Reporter:
         if self._shadow.wants_get:
             self._publish(self._topics.shadow_get, self._shadow.get())
             return
-        if self._hourly.due():
-            self._shadow.report(self._facts())
+        news = self.facts.news()
+        if self._hourly.due() or news and self._age_ms(self._told) > _NEWS_MS[news]:
+            self._told = self._clock.now()
+            self._shadow.report(self.facts())
         document = self._shadow.update()
         if document:
             self._publish(self._topics.shadow_update, document)
 
     def _birth(self):
         self._birth_due = False
-        facts = self._facts()
+        facts = self.facts()
         facts["online"] = True
         self._publish(self._topics.status, json.dumps(facts).encode(), True)
 
@@ -101,5 +105,5 @@ class Reporter:
             for key in self._named:
                 self._log("shadow: {} rejected: {}".format(key, self._named[key]))
 
-    def _age_ms(self):
-        return self._clock.diff(self._clock.now(), self._mark)
+    def _age_ms(self, mark):
+        return self._clock.diff(self._clock.now(), mark)
