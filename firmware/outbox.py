@@ -2,7 +2,7 @@
 # At least once, in order, no seq used twice. Proof and wear: docs/outbox.md.
 #
 #   path/a, path/b    the newest readings, and where we are (outbox_tail.py)
-#   path/0000012d     older ones, one flash block a file, named by its first seq (outbox_segments.py)
+#   path/0000012d     older, a flash block a file, the first seq its name (outbox_segments.py)
 #   path/m00000401    empty: no seq from 0x401 on was ever used, should a and b be lost
 #
 # put() writes a or b; when they are full it first moves what is in them to a segment. A power cut

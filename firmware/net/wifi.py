@@ -156,9 +156,11 @@ class Wifi:
                 seen[found[0]] = max(found[3], seen.get(found[0], -128))
         except OSError as e:
             self._log("wifi: no scan, {}".format(e))
-        ordered = list(self._networks)
-        ordered.sort(key=lambda network: -seen.get(network["ssid"].encode(), -129))
-        return ordered
+        order = []
+        for i, network in enumerate(self._networks):
+            order.append((-seen.get(network["ssid"].encode(), -129), i))
+        order.sort()  # by place in the config where equal: sort() is not stable here
+        return [self._networks[i] for _, i in order]
 
     def _note(self, what):
         status = self._wlan.status()

@@ -1,11 +1,10 @@
 # A board with an outbox on flash, for the outbox's tests: small enough for their heap.
 
-from firmware.outbox import Outbox  # first: compiling it needs the largest hole
-
 import os
 
 import harness
-from flash import Flash, memory  # noqa: F401
+from firmware.outbox import Outbox  # first: compiling it needs the largest hole
+from flash import Flash, memory
 
 FOLDER = "data/outbox/"
 FLASH = Flash(24)

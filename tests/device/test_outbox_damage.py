@@ -3,9 +3,8 @@
 
 import os
 
-from outbox_board import FOLDER, boot, count, cut, drain, filled, put, segments, spoil, write
-
 import harness
+from outbox_board import FOLDER, boot, count, cut, drain, filled, put, segments, spoil, write
 
 
 def test_one_flipped_bit_costs_one_reading():

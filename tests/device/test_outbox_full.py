@@ -2,10 +2,9 @@
 
 import os
 
-from outbox_board import FLASH, boot, drain, filled, fresh, memory, put, record, segments
-
 import harness
 from firmware.core.errors import StoreError
+from outbox_board import FLASH, boot, drain, filled, fresh, memory, put, record, segments
 
 _BLOCK = memory(4096)
 

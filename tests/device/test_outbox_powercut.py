@@ -6,9 +6,8 @@
 # is a board that lost power there. FIELDMOUSE_FUZZ: how many of them lose power a second
 # time while they recover.
 
-import powercut
-
 import harness
+import powercut
 from flash import Flash
 
 _JOURNAL_BYTES = 1_000_000

@@ -1,12 +1,11 @@
 # Settings survive any power cut, as they were or as they were to be; a damaged file is said to be.
 
-from firmware.settings import Settings
-
 import os
 
 import harness
 from fakes import Log
 from firmware.core.errors import StoreError
+from firmware.settings import Settings
 from flash import Flash
 
 _PATH = "data/settings.json"

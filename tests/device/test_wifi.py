@@ -1,0 +1,277 @@
+# The station finds its way back to a network, by the rules in firmware/net/wifi.py.
+
+import harness
+from fakes import Clock, Log
+from firmware.net import wifi
+from firmware.net.wifi import Wifi
+
+HOME = {"ssid": "home", "password": "correct horse"}
+SHED = {"ssid": "shed", "password": "battery staple"}
+OPEN = {"ssid": "open"}
+
+
+class Wlan:
+    # network.WLAN that joins when told to by the test.
+    def __init__(self):
+        self.calls = []
+        self.joined = False
+        self.address = "192.168.4.2"
+        self.code = 1001
+        self.found = []
+        self.error = None
+
+    def note(self, *call):
+        self.calls.append(call)
+        del self.calls[:-60]
+
+    def active(self, on):
+        self.note("active", on)
+
+    def connect(self, *args):
+        self.note("connect", *args)
+        if self.error:
+            raise self.error
+
+    def disconnect(self):
+        self.note("disconnect")
+
+    def isconnected(self):
+        return self.joined
+
+    def ifconfig(self):
+        return (self.address, "255.255.255.0", "192.168.4.1", "192.168.4.1")
+
+    def status(self, what=None):
+        if what == "rssi":
+            if not self.joined:
+                raise OSError("Wifi Not Connected")
+            return -61
+        return self.code
+
+    def scan(self):
+        self.note("scan")
+        if self.error:
+            raise self.error
+        return [(ssid, b"\x02" * 6, 1, rssi, 3, False) for ssid, rssi in self.found]
+
+    def take(self):
+        calls, self.calls = self.calls, []
+        return calls
+
+
+class Rig:
+    def __init__(self, *networks, luck=0, log=None):
+        self.wlan = Wlan()
+        self.clock = Clock()
+        self.log = log or Log()
+        self.wifi = Wifi(self.wlan, list(networks), self.clock, self.luck, self.log)
+        self.share = luck  # of the longest pause: 0 or 1
+
+    def luck(self, limit):
+        return self.share * (limit - 1)
+
+    def run(self, ms, every_ms=100):
+        for _ in range(ms // every_ms):
+            self.wifi.step()
+            self.clock.pass_ms(every_ms)
+
+    def join(self):
+        self.run(3000)
+        self.wlan.joined = True
+        self.run(200)
+        assert self.wifi.up
+        self.wlan.take()
+
+
+def connects(calls):
+    return [call[1] for call in calls if call[0] == "connect"]
+
+
+def test_joins_the_one_network_without_a_scan():
+    rig = Rig(HOME)
+    rig.run(3000)
+    wanted = [("active", True), ("disconnect",), ("connect", "home", "correct horse")]
+    harness.equal(rig.wlan.take(), wanted)
+    assert not rig.wifi.up
+    rig.wlan.joined = True
+    rig.run(200)
+    assert rig.wifi.up
+    harness.equal((rig.wifi.ip(), rig.wifi.rssi(), rig.wifi.ssid), ("192.168.4.2", -61, "home"))
+    harness.equal(rig.log.lines[-1], "wifi: up 192.168.4.2 rssi -61")
+
+
+def test_a_second_passes_between_disconnect_and_connect():
+    rig = Rig(HOME)
+    rig.run(100)
+    harness.equal(rig.wlan.take()[-1], ("disconnect",))
+    rig.run(900)
+    harness.equal(rig.wlan.take(), [])
+    rig.run(300)
+    harness.equal(connects(rig.wlan.take()), ["home"])
+
+
+def test_an_open_network_gets_no_password():
+    rig = Rig(OPEN)
+    rig.run(3000)
+    harness.equal(rig.wlan.take()[-1], ("connect", "open"))
+
+
+def test_the_strongest_known_network_first_and_the_hidden_last():
+    rig = Rig({"ssid": "hidden", "password": "12345678"}, SHED, HOME, OPEN)
+    rig.wlan.found = [(b"neighbour", -20), (b"home", -50), (b"shed", -60), (b"shed", -40)]
+    rig.wlan.found.append((b"open", -80))
+    rig.run(120000)
+    calls = rig.wlan.take()
+    harness.equal(connects(calls)[:4], ["shed", "home", "open", "hidden"])
+    harness.equal(calls.count(("scan",)), 2)
+
+
+def test_without_a_scan_in_the_order_of_the_config():
+    rig = Rig(SHED, HOME)
+    rig.wlan.error = OSError("scan failed")
+    rig.run(8000)
+    harness.equal(connects(rig.wlan.take())[:2], ["shed", "home"])
+
+
+def test_no_address_is_not_up():
+    rig = Rig(HOME)
+    rig.run(3000)
+    rig.wlan.joined = True
+    rig.wlan.address = "0.0.0.0"
+    rig.run(5000)
+    assert not rig.wifi.up
+    rig.wlan.address = "10.0.0.7"
+    rig.run(200)
+    assert rig.wifi.up
+
+
+def test_an_address_that_goes_is_noticed():
+    rig = Rig(HOME)
+    rig.join()
+    rig.wlan.address = "0.0.0.0"
+    rig.run(11000)
+    assert not rig.wifi.up
+
+
+def test_202_is_never_final():
+    rig = Rig(HOME)
+    rig.wlan.code = 202
+    rig.run(200000)
+    harness.equal(rig.wifi.last_reason, "auth")
+    assert len(connects(rig.wlan.take())) >= 4
+    rig.wlan.joined = True
+    rig.run(60000)
+    assert rig.wifi.up
+
+
+def test_a_loss_is_left_to_the_driver_first():
+    rig = Rig(HOME)
+    rig.join()
+    rig.wlan.joined = False
+    rig.wlan.code = 200
+    rig.run(100)
+    assert not rig.wifi.up
+    harness.equal((rig.wifi.drops, rig.wifi.last_reason), (1, "beacon lost"))
+    rig.run(9000)
+    harness.equal(rig.wlan.take(), [])
+    rig.wlan.joined = True
+    rig.run(200)
+    assert rig.wifi.up
+    harness.equal(rig.wlan.take(), [])
+
+
+def test_then_disconnect_a_pause_and_connect():
+    rig = Rig(HOME)
+    rig.join()
+    rig.wlan.joined = False
+    rig.run(10200)
+    harness.equal(rig.wlan.take(), [("disconnect",)])
+    rig.run(700)
+    harness.equal(rig.wlan.take(), [])
+    rig.run(400)
+    harness.equal(connects(rig.wlan.take()), ["home"])
+
+
+def test_a_driver_that_refuses():
+    rig = Rig(HOME)
+    rig.wlan.error = OSError("Wifi Internal State Error")
+    rig.run(5000)
+    harness.equal(rig.wifi.last_reason, "driver")
+    assert ("disconnect",) in rig.wlan.take()[2:]
+    rig.wlan.error = None
+    rig.run(30000)
+    rig.wlan.joined = True
+    rig.run(200)
+    assert rig.wifi.up
+
+
+def test_the_pause_grows_and_stays_below_its_cap():
+    rig = Rig(HOME, luck=1)
+    times = []
+    for second in range(600):
+        rig.run(1000)
+        if connects(rig.wlan.take()):
+            times.append(second)
+    gaps = [times[i + 1] - times[i] for i in range(len(times) - 1)]
+    assert gaps[0] < gaps[2] < gaps[4], gaps
+    assert sorted(gaps)[-2] <= 20 + 30 + 3, gaps  # the longest: the radio was off and on
+
+
+def test_the_radio_is_switched_off_and_on_after_five_minutes():
+    rig = Rig(HOME)
+    rig.run(290000)
+    calls = rig.wlan.take()
+    harness.equal(calls.count(("active", False)), 0)
+    rig.run(60000)
+    calls = rig.wlan.take()
+    at = calls.index(("active", False))
+    harness.equal(calls[at + 1], ("active", True))
+    rig.run(600000)
+    assert rig.wlan.take().count(("active", False)) in (1, 2)
+
+
+def test_a_network_back_after_a_week():
+    rig = Rig(HOME, log=lambda text: None)
+    rig.join()
+    rig.wlan.joined = False
+    rig.run(7 * 86400 * 1000, every_ms=20000)
+    rig.wlan.joined = True
+    rig.run(60000)
+    assert rig.wifi.up
+
+
+def test_rssi_of_a_network_that_has_just_gone():
+    rig = Rig(HOME)
+    rig.join()
+    rig.wlan.joined = False
+    assert rig.wifi.rssi() is None
+
+
+def test_the_password_is_never_logged():
+    lines = []
+
+    def log(text):
+        assert "horse" not in text and "staple" not in text, text
+        lines.append("home" in text)
+
+    rig = Rig(HOME, SHED, log=log)
+    for error in (OSError("Wifi Internal State Error"), None):
+        rig.wlan.error = error
+        rig.run(60000)
+    rig.wlan.joined = True
+    rig.run(30000)
+    rig.wlan.joined = False
+    rig.run(60000)
+    assert sum(lines) > 3
+
+
+def test_all_well_allocates_nothing():
+    rig = Rig(HOME)
+    rig.join()
+    step = rig.wifi.step
+    step()
+    harness.no_heap(step)
+    harness.equal(rig.wifi.state, wifi.UP)
+
+
+harness.run(globals())
