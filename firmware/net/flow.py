@@ -79,7 +79,11 @@ class Flow(MQTTClient):
             self._pipe.send(following)
 
     def _due(self):
-        return self._pipe.sending() is None and self._window.due(self._clock, self.pid) is not None
+        # Something to send that is not on its way.
+        if self._pipe.sending() is not None:
+            return False
+        small = self._out.at < self._out.size
+        return small or self._window.due(self._clock, self.pid) is not None
 
     def _following(self):
         out = self._out

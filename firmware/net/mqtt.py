@@ -75,8 +75,11 @@ class Session(Flow):
     def disconnect(self):
         # The clean end: the broker does not publish the last will.
         if self.sock is not None:
-            self.sock.write(b"\xe0\x00")
-            self._try()
+            try:
+                self.sock.write(b"\xe0\x00")
+                self.step()
+            except LinkError:
+                pass  # it ends either way
         self.close()
 
     def can_send(self):

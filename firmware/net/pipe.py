@@ -53,7 +53,7 @@ class Pipe:
     def _fill(self, exact):
         reader = self.reader
         begun = reader.begun()
-        size = reader.need() if exact or self._wire.blocks else _CHUNK_BYTES
+        size = reader.need() if exact or self._wire.half_duplex else _CHUNK_BYTES
         self._at, self._end = 0, self._wire.read(self._chunk, min(size, _CHUNK_BYTES))
         if not begun:
             self._in_mark = self._clock.now()
@@ -70,7 +70,7 @@ class Pipe:
         return self._age_ms(self._in_mark)
 
     def half_duplex(self):
-        return self._wire is not None and self._wire.blocks
+        return self._wire is not None and self._wire.half_duplex
 
     def more(self):
         return self._at < self._end

@@ -63,7 +63,7 @@ class Tls:
         # read(path) -> bytes, OSError when there is no such file.
         self._read = read
         self._context = None
-        self.verified = hasattr(_tls, "CERT_REQUIRED")
+        self.verified = hasattr(_tls.SSLContext, "load_verify_locations")
 
     def load(self):
         # LinkError with the file at fault; nothing of the files stays on the Python heap.

@@ -56,20 +56,33 @@ def _open(info, host, tls, timeout_ms):
         raw.settimeout(timeout_ms / 1000)
         raw.connect(info[-1])
         _no_delay(raw)
-        raw.setblocking(False)
     except OSError as e:
         _close(raw)
         raise LinkError(errors.TCP, e.args[0] if e.args else None)
     except MemoryError:
         _close(raw)
         raise LinkError(errors.MEMORY, "socket")
-    if tls is None:
-        return Wire(raw, raw)
     try:
-        return tls.wire(raw, host) if hasattr(tls, "wire") else Wire(raw, tls.wrap(raw, host))
+        return _secure(raw, host, tls)
     except LinkError:
         _close(raw)
         raise
+
+
+def _secure(raw, host, tls):
+    if tls is None:
+        raw.setblocking(False)
+        return Wire(raw, raw)
+    if tls.verified:
+        raw.setblocking(False)
+        return Wire(raw, tls.wrap(raw, host))
+    from firmware.net.tls_axtls import READ_S, AxSocket  # the ESP8266 alone has to hold it
+
+    raw.settimeout(READ_S)
+    sock = tls.wrap(raw, host)
+    wire = Wire(raw, raw)
+    wire.over(AxSocket(raw, sock, wire.readable))
+    return wire
 
 
 def _no_delay(raw):
@@ -89,15 +102,23 @@ def _close(sock):
 
 
 class Wire:
-    blocks = False  # True: reads wait for all they ask for, and nothing is written before drained
-
     def __init__(self, raw, sock):
         self._raw = raw
         self._sock = sock  # raw itself, or TLS over it
         self._secure = False  # the handshake is over: the server has taken bytes of ours
         self._heard = False
+        self.half_duplex = False  # True: ask for no more than a packet, write when all is read
+        self._polled = sock  # with axTLS not the TLS socket
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
+
+    def over(self, sock):
+        # From now on through a TLS socket that cannot be polled.
+        self._sock = sock
+        self.half_duplex = sock.half_duplex
+
+    def readable(self):
+        return self.wait(0)
 
     def read(self, chunk, size):
         # Bytes put into chunk, 0 for none now.
@@ -123,7 +144,7 @@ class Wire:
 
     def wait(self, timeout_ms, writing=False):
         # True when it is worth another read, or another write.
-        self._poll.modify(self._sock, select.POLLIN | (select.POLLOUT if writing else 0))
+        self._poll.modify(self._polled, select.POLLIN | (select.POLLOUT if writing else 0))
         try:
             return bool(self._poll.poll(timeout_ms))
         except OSError as e:

@@ -13,7 +13,7 @@ PAYLOAD = bytearray(
 
 class Loopback:
     # A wire that acknowledges every QoS 1 publish, without touching the heap.
-    blocks = False
+    half_duplex = False
 
     def __init__(self):
         self.ack = bytearray(b"\x40\x02\x00\x00")

@@ -10,12 +10,12 @@ from firmware.net import tls
 FILES = {"certs/ca.pem": b"CA", "certs/cert.pem": b"CERT", "certs/key.pem": b"KEY"}
 
 
-class Context:
+class AxContext:
     def __init__(self, protocol):
         self.loaded = []
         self.wrapped = []
         self.error = None
-        Context.made.append(self)
+        AxContext.made.append(self)
 
     def load_cert_chain(self, cert, key):
         if key == b"junk":
@@ -24,16 +24,18 @@ class Context:
             raise ValueError("invalid cert")
         self.loaded.append((cert, key))
 
-    def load_verify_locations(self, ca):
-        if ca == b"junk":
-            raise ValueError("invalid cert")
-        self.loaded.append(ca)
-
     def wrap_socket(self, raw, **kwargs):
         if self.error:
             raise self.error
         self.wrapped.append(kwargs)
         return raw
+
+
+class Context(AxContext):
+    def load_verify_locations(self, ca):
+        if ca == b"junk":
+            raise ValueError("invalid cert")
+        self.loaded.append(ca)
 
 
 class MbedTls:
@@ -45,14 +47,14 @@ class MbedTls:
 class AxTls:
     PROTOCOL_TLS_CLIENT = 0
     CERT_NONE = 0
-    SSLContext = Context
+    SSLContext = AxContext
 
 
 def made(module=MbedTls, **changes):
     files = dict(FILES)
     for name, content in changes.items():
         files["certs/" + name + ".pem"] = content
-    Context.made = []
+    AxContext.made = []
     tls._tls = module
 
     def read(path):
@@ -67,7 +69,7 @@ def test_server_is_always_verified():
     one = made()
     harness.equal(one.verified, True)
     one.wrap("raw", "host.example")
-    context = Context.made[0]
+    context = AxContext.made[0]
     harness.equal(context.verify_mode, MbedTls.CERT_REQUIRED)
     harness.equal(context.loaded, [(b"CERT", b"KEY"), b"CA"])
     wanted = {"server_hostname": "host.example", "do_handshake_on_connect": False}
@@ -78,14 +80,14 @@ def test_one_context_for_all_sessions():
     one = made()
     for _ in range(3):
         one.wrap("raw", "h")
-    harness.equal((len(Context.made), len(Context.made[0].loaded)), (1, 2))
+    harness.equal((len(AxContext.made), len(AxContext.made[0].loaded)), (1, 2))
 
 
 def test_axtls_is_found_by_what_it_lacks_and_says_so():
     one = made(AxTls)
     harness.equal(one.verified, False)
     one.wrap("raw", "h")
-    context = Context.made[0]
+    context = AxContext.made[0]
     harness.equal(context.loaded, [(b"CERT", b"KEY")])
     harness.equal(context.wrapped, [{"server_hostname": "h", "do_handshake_on_connect": True}])
 
@@ -99,7 +101,7 @@ def test_der_where_there_is_no_pem():
 
     one._read = der
     one.load()
-    harness.equal(Context.made[0].loaded, [(b"DER", b"DER"), b"CA"])
+    harness.equal(AxContext.made[0].loaded, [(b"DER", b"DER"), b"CA"])
 
 
 def test_files_at_fault_are_named():
@@ -150,7 +152,7 @@ def test_errors_in_words_that_stay_the_same():
         harness.equal((made_of_it.reason, made_of_it.detail), (reason, words))
         one = made()
         one.load()
-        Context.made[0].error = error
+        AxContext.made[0].error = error
         harness.equal(harness.raises(LinkError, one.wrap, "raw", "h").reason, reason)
 
 
