@@ -1,4 +1,4 @@
-"""The virtual board: reset and boot pins, power, the loader, and MicroPython running from the flash.
+"""The virtual board: reset and boot pins, power, the loader, and MicroPython run from the flash.
 
 DTR and RTS drive EN and IO0 through the two transistors of every devkit: EN is low while RTS is
 asserted and DTR is not, IO0 is low while DTR is asserted and RTS is not.
@@ -32,9 +32,11 @@ APP_BAUD = 115200
 _EXITS = {71: "reset", 72: "friendly", 172: "raw", 73: "sleep"}  # of start.py and the shims
 _STRAP_S = 0.02  # how long after EN the boot pin is read
 _BOTH_S = 0.2  # the capacitor on EN, stretched: over RFC 2217 each line takes 50 ms
-_CAUSE = {"power": 1, "wdt": 3, "sleep": 4}
+# what ended the last run -> the reset cause, as tools/sim/shims/machine.py knows it
+_CAUSE = {"power": "power_on", "reset": "hard", "soft": "soft", "wdt": "watchdog"}
+_CAUSE["sleep"] = "deepsleep"
 _BANNER = b"ets Jul 29 2019 12:21:46\r\n\r\n"
-_DOWNLOAD = _BANNER + b"rst:0x1 (POWERON_RESET),boot:0x3 (DOWNLOAD_BOOT)\r\nwaiting for download\r\n"
+_DOWNLOAD = _BANNER + b"rst:0x1 (POWERON_RESET),boot:0x3 (DOWNLOAD_BOOT)\r\nwaiting\r\n"
 _RUN = _BANNER + b"rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
 
 
@@ -140,10 +142,7 @@ class Board:
 
     def take(self) -> bytes:
         """What the board has sent since the last call."""
-        if self._master >= 0:
-            with contextlib.suppress(OSError):
-                while chunk := os.read(self._master, 65536):
-                    self._out += chunk
+        self._collect()
         sent, self._out = bytes(self._out), bytearray()
         return b"" if self.faults.silent else sent
 
@@ -207,14 +206,14 @@ class Board:
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
         sim = self._host / "sim.json"
-        settings = {"unique_id": self.mac.hex(), "reset_cause": _CAUSE.get(cause, 5)}
+        settings = {"unique_id": self.mac.hex(), "reset_cause": _CAUSE.get(cause, "hard")}
         sim.write_text(json.dumps(settings | self.settings))
         if cause == "power":
             Path(f"{sim}.state").unlink(missing_ok=True)
         start, size = self.filesystem()
+        place = [str(self.flash.path), str(start), str(size)]
         self._app = subprocess.Popen(
-            [*self.micropython, str(START), str(self.flash.path), str(start), str(size)]
-            + [str(self._host), mode],
+            [*self.micropython, str(START), *place, str(self._host), mode],
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
@@ -232,6 +231,12 @@ class Board:
             elif part:
                 self._push(part)
 
+    def _collect(self) -> None:
+        if self._master >= 0:
+            with contextlib.suppress(OSError):
+                while chunk := os.read(self._master, 65536):
+                    self._out += chunk
+
     def _push(self, part: bytes) -> None:
         # A terminal takes 4 KB; the rest has to wait until MicroPython has read it.
         end = time.monotonic() + 5
@@ -239,11 +244,11 @@ class Board:
             try:
                 part = part[os.write(self._master, part) :]
             except BlockingIOError:
-                self._out += self.take()
+                self._collect()
                 time.sleep(0.001)
 
     def _ended(self, code: int) -> None:
-        self._out += self.take()
+        self._collect()
         self._app = None
         what = _EXITS.get(code, "wdt" if code == -signal.SIGALRM else "crash")
         if what in ("friendly", "raw"):

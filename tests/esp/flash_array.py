@@ -1,4 +1,4 @@
-"""NOR flash in a file, so that it outlives a power cut: erase sets bits, programming clears them."""
+"""NOR flash in a file that outlives a power cut: erasing sets bits, programming clears them."""
 
 from __future__ import annotations
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import queue
+import re
 import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from serial import rfc2217
@@ -75,6 +78,7 @@ class Server:
         self._client: socket.socket | None = None
         self._manager: rfc2217.PortManager | None = None
         self._stop = threading.Event()
+        self._orders: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, daemon=True)
 
     def __enter__(self) -> Server:
@@ -94,6 +98,23 @@ class Server:
         self._listener.close()
         self.board.stop()
 
+    def do(self, work: Callable[[], object]) -> None:
+        """Have the board's own thread do something, and wait until it is done."""
+        done = threading.Event()
+        self._orders.put(lambda: (work(), done.set()))
+        if not done.wait(10):
+            raise TimeoutError("the board's thread is stuck or has ended")
+
+    def wait_for(self, pattern: str, timeout: float = 20.0) -> str:
+        """Wait until the board's output matches, from its beginning on."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            text = bytes(self.log).decode("utf-8", "replace")
+            if found := re.search(pattern, text):
+                return found[0]
+            time.sleep(0.02)
+        raise AssertionError(f"{pattern!r} not within {timeout} s; the end: {text[-600:]}")
+
     def write(self, data: bytes) -> None:
         """Telnet negotiation, from pyserial's half, and ours."""
         if self._client:
@@ -109,6 +130,8 @@ class Server:
                 self._accept()
             elif self._client in ready:
                 self._from_host()
+            while not self._orders.empty():
+                self._orders.get()()
             self.board.tick()
             self._to_host(self.board.take())
 

@@ -31,7 +31,7 @@ STEPS = (
     Step(
         "config",
         "config",
-        re.compile(r"(?!.*\b(missing|must|unknown|invalid|bad|not|damaged|problem)\b)"),
+        re.compile(r"\S+ at \S+$"),
         "mend config.json: python -m tools config THING key=value",
     ),
     Step(
@@ -56,6 +56,8 @@ STEPS = (
 )
 # What a board says that will never get better by waiting, and what it takes.
 FATAL = (
+    ("config: cannot start", STEPS[0].remedy),
+    ("app: SAFE MODE", "make crashlog says why; mend it, then make deploy"),
     ("invalid header", "there is no firmware on the board: make flash"),
     ("esp_image:", "the firmware on the board is damaged: make flash"),
     ("filesystem appears to be corrupted", "the file system is damaged: make flash"),
@@ -82,18 +84,21 @@ class Outcome:
 OnStep = Callable[[str, str, bool], None]  # step, text, whether it is passed
 
 
-def watch(log: SerialLog, on_step: OnStep, timeout_s: float = TIMEOUT_S) -> Outcome:
-    """Follow the log until every step is passed, or ``timeout_s`` are over.
+def watch(
+    log: SerialLog, on_step: OnStep, timeout_s: float = TIMEOUT_S, until: str = ""
+) -> Outcome:
+    """Follow the log until every step (up to ``until``) is passed, or ``timeout_s`` are over.
 
     ``on_step`` gets each line of interest as it happens, complaints included.
     """
     start = time.monotonic()
-    waiting = {step.name: step for step in STEPS}
+    count = [step.name for step in STEPS].index(until) + 1 if until else len(STEPS)
+    waiting = {step.name: step for step in STEPS[:count]}
     said: dict[str, str] = {}
     outcome = Outcome()
     for line in log.lines(start + timeout_s):
         if fatal := next((hint for text, hint in FATAL if text in line), ""):
-            return _failed(outcome, "boot", line.strip(), fatal, start)
+            return _failed(outcome, "boot", said.get("config", line.strip()), fatal, start)
         _one(line, waiting, said, outcome, on_step)
         if not waiting:
             outcome.seconds = time.monotonic() - start

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.board import mpremote, romfs
+from tools.board import mpremote, rescue, romfs
 from tools.board.boards import Board
 from tools.board.mpremote import Note
 
@@ -46,7 +46,8 @@ def deploy(port: str, board: Board, tree: Mapping[str, bytes], note: Note) -> De
             renewed = hashlib.sha256(made).hexdigest() not in found
             if renewed:
                 _send_romfs(port, made)
-    sent, removed = mpremote.sync(port, files, OWNED, note)
+    # With new code the crashes of the old no longer keep the board in safe mode.
+    sent, removed = mpremote.sync(port, files, [*OWNED, rescue.CRASH_COUNT], note)
     return Deployed(sent, removed, renewed)
 
 

@@ -49,6 +49,7 @@ class Job:
     baud: int = esptool.FAST_BAUD
     keep: bool = True
     wait_s: float = boot_check.TIMEOUT_S  # 0: do not watch the board boot
+    until: str = ""  # the step after which the board is good; "": all of them
 
 
 @dataclass
@@ -62,9 +63,12 @@ class Result:
     outcome: Outcome | None = None
 
 
-def flash(job: Job, view: View) -> Result:
-    """Do the whole job. Raises ToolError; a board that was not yet erased is then as it was."""
-    chip = identify(job.port, job.board)
+def flash(job: Job, view: View, chip: Chip | None = None) -> Result:
+    """Do the whole job; ``chip`` if it is known already.
+
+    Raises ToolError; a board that was not yet erased is then as it was.
+    """
+    chip = fitting(chip or esptool.identify(job.port), job)
     view.step("chip", f"{chip.name}, {chip.flash_bytes >> 20} MB flash, {chip.mac}")
     where = partitions.vfs(job.firmware.data, job.board, chip.flash_bytes)
     _room_for_firmware(job, where)
@@ -86,13 +90,13 @@ def flash(job: Job, view: View) -> Result:
     return Result(chip, baud, sent, kept, boot(job, view))
 
 
-def identify(port: str, board: Board) -> Chip:
-    """Return the chip behind ``port``; ToolError if it is not the one of ``board``."""
-    chip = esptool.identify(port)
+def fitting(chip: Chip, job: Job) -> Chip:
+    """Return ``chip``; ToolError if it is not the one of the board asked for, or too small."""
+    board = job.board
     found = boards.of_chip(chip.name)
     if found != board.name:
         hint = f"BOARD={found}" if found else f"boards: {', '.join(boards.names())}"
-        raise ToolError(f"the board on {port} has an {chip.name}, not an {board.name}", hint)
+        raise ToolError(f"the board on {job.port} has an {chip.name}, not an {board.name}", hint)
     if chip.flash_bytes < board.flash_bytes:
         raise ToolError(
             f"{chip.flash_bytes >> 20} MB of flash; {board.build} needs {board.flash_bytes >> 20}",
@@ -185,4 +189,4 @@ def boot(job: Job, view: View) -> Outcome | None:
         def on_step(name: str, text: str, passed: bool) -> None:
             view.step(name, f"{text} {'✓' if passed else '…'}")
 
-        return boot_check.watch(log, on_step, job.wait_s)
+        return boot_check.watch(log, on_step, job.wait_s, job.until)

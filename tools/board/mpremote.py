@@ -53,20 +53,24 @@ Note = Callable[[str], None]
 
 
 def run(
-    port: str, args: list[str], limit_s: float = _LIMIT_S, note: Note = lambda text: None
+    port: str,
+    args: list[str],
+    limit_s: float = _LIMIT_S,
+    note: Note = lambda text: None,
+    tries: int = _TRIES,
 ) -> str:
     """Run mpremote on ``port`` and return its output; tried again while the board is busy.
 
     ``args`` are mpremote's commands, several joined by "+". Raises ToolError.
     """
-    for attempt in range(1, _TRIES + 1):
+    for attempt in range(1, tries + 1):
         ran = program.run("mpremote", ["connect", port, *args], port, limit_s)
         if ran.ok:
             return ran.text
         busy = ran.code is None or any(text in ran.text for text in _BUSY)
-        if not busy or attempt == _TRIES:
+        if not busy or attempt == tries:
             raise _error(ran, port)
-        note(f"the board is busy, attempt {attempt + 1} of {_TRIES}")
+        note(f"the board is busy, attempt {attempt + 1} of {tries}")
         if attempt >= _PLAIN_TRIES:
             with SerialLog(port) as serial:
                 serial.reset()
@@ -75,10 +79,10 @@ def run(
 
 
 def listing(
-    port: str, tops: list[str], note: Note = lambda text: None
+    port: str, tops: list[str], note: Note = lambda text: None, tries: int = _TRIES
 ) -> tuple[dict[str, str], set[str]]:
     """What is on the board under ``tops``: (path -> SHA-256 in hex of every file, folders)."""
-    text = run(port, ["exec", _LIST.format(tops=tops)], note=note).replace("\r", "")
+    text = run(port, ["exec", _LIST.format(tops=tops)], note=note, tries=tries).replace("\r", "")
     if "listed" not in text:
         raise ToolError(
             f"the board's list of files was not understood: {text[-200:]}", "try again"
@@ -102,14 +106,14 @@ def sync(
 ) -> tuple[list[str], list[str]]:
     """Make the board's files equal to ``files``: only what differs is sent, then a reset.
 
-    Files under ``owned`` that are not in ``files`` are removed. Returns (sent, removed).
+    ``owned`` are folders and files of which nothing stays that is not in ``files``. Returns
+    (sent, removed), paths both.
     """
     tops = sorted({path.split("/")[0] for path in files} | set(owned))
     there, folders = listing(port, tops, note)
     wanted = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
     sent = sorted(path for path in wanted if there.get(path) != wanted[path])
-    inside = tuple(f"{top}/" for top in owned)
-    removed = sorted(path for path in there if path not in wanted and path.startswith(inside))
+    removed = sorted(p for p in there if p not in wanted and _is_below(p, owned))
     with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
         steps = [["rm", f":{path}"] for path in removed]
         steps += [["mkdir", f":{folder}"] for folder in sorted(_folders(sent) - folders)]
@@ -120,6 +124,10 @@ def sync(
         size = sum(len(files[path]) for path in sent)
         run(port, _joined([*steps, ["reset"]]), _LIMIT_S + size / _BYTES_PER_S, note)
     return sent, removed
+
+
+def _is_below(path: str, tops: list[str]) -> bool:
+    return any(path == top or path.startswith(f"{top}/") for top in tops)
 
 
 def _folders(paths: list[str]) -> set[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 _RFC2217 = Path(__file__).with_name("rfc2217")  # its sitecustomize.py says why
 _CHUNK = 4096
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,12 @@ def environment(port: str) -> dict[str, str]:
         former = [env["PYTHONPATH"]] if env.get("PYTHONPATH") else []
         env["PYTHONPATH"] = os.pathsep.join([str(_RFC2217), *former])
     return env
+
+
+def kill_all() -> None:
+    """End every program that other threads are running; their run() then returns."""
+    for process in list(_running):
+        process.kill()
 
 
 def run(
@@ -63,6 +70,7 @@ def run(
 
     clock = threading.Timer(timeout_s, stop)
     clock.start()
+    _running.add(process)
     said: list[str] = []
     try:
         assert process.stdout is not None
@@ -72,6 +80,7 @@ def run(
         code = process.wait()
     finally:
         clock.cancel()
+        _running.discard(process)
         with contextlib.suppress(OSError):
             process.kill()
         process.wait()

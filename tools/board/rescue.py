@@ -1,8 +1,8 @@
 """Readings that wait on a board are read out before it is erased, and go back with the new image.
 
-First asked is MicroPython itself (data/ only, seconds); a board that does not answer any more has
-its whole file system partition read by esptool. What was found is kept on the host until the new
-image is verified, so that a power cut in between loses nothing.
+A board without a file system is known by its first blocks. Else MicroPython itself is asked (data/
+only, seconds); a board that gives no REPL has its whole partition read by esptool. What was found
+is kept on the host until the new image is verified, so that a power cut in between loses nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from tools.errors import ToolError
 
 DATA = "data"
 _CONFIG = "config.json"
+CRASH_COUNT = "data/crash.log.runs"  # crashes of the former firmware are not held against the new
 _PENDING = "rescued"  # things/THING/rescued/<mac>/data/…
+_TRIES = 2  # there is another way
 _START_BYTES = 2 * image.BLOCK
 
 Note = Callable[[str], None]
@@ -51,20 +53,20 @@ def read(
     where = _partition(chip, board)
     if where is None:
         return Rescued({}, "", "no file system on the board")
+    start = esptool.read(port, where.offset, _START_BYTES, baud, lambda part: None)
+    if not image.has_filesystem(start):
+        return Rescued({}, "", "no file system on the board")
     try:
         return _through_repl(port)
     except ToolError as e:
         note(f"{e.message}; reading the flash instead")
-    start = esptool.read(port, where.offset, _START_BYTES, baud, lambda part: None)
-    if not image.has_filesystem(start):
-        return Rescued({}, "", "no file system on the board")
     try:
         files = image.read(esptool.read(port, where.offset, where.size, baud, progress))
     except ToolError as e:
         raise ToolError(
             f"the stored readings cannot be read: {e}", "KEEP=no flashes anyway"
         ) from e
-    kept = {path: data for path, data in files.items() if path.startswith(f"{DATA}/")}
+    kept = {path: data for path, data in files.items() if _is_kept(path)}
     return Rescued(kept, _thing(files.get(_CONFIG, b"")), "read from the flash")
 
 
@@ -79,10 +81,15 @@ def _partition(chip: Chip, board: Board) -> Partition | None:
 
 
 def _through_repl(port: str) -> Rescued:
-    listed, _ = mpremote.listing(port, [DATA, _CONFIG])
+    listed, _ = mpremote.listing(port, [DATA, _CONFIG], tries=_TRIES)
     files = mpremote.fetch(port, sorted(listed))
-    config = files.pop(_CONFIG, b"")
-    return Rescued(files, _thing(config), "read through the REPL")
+    config = files.get(_CONFIG, b"")
+    kept = {path: data for path, data in files.items() if _is_kept(path)}
+    return Rescued(kept, _thing(config), "read through the REPL")
+
+
+def _is_kept(path: str) -> bool:
+    return path.startswith(f"{DATA}/") and path != CRASH_COUNT
 
 
 def _thing(config: bytes) -> str:

@@ -80,34 +80,37 @@ def _raw():
     out(_RAW)
     while True:
         out(">")
-        line = bytearray()
-        while True:
-            char = get()
-            if char == 1:
-                break
-            if char == 2:
-                out("\r\n")
-                return "friendly"
-            if char == 3:
-                line = bytearray()
-            elif char == 4:
-                break
-            else:
-                line.append(char)
-        if char == 1:
-            if line == b"\x05A":
-                out(b"R\x01")
-                if _execute(_paste()):
-                    return "reset"
-            else:
-                out(_RAW)
-            continue
-        out("OK")
-        if not line:
+        line, end = _raw_line()
+        if end == 2:
             out("\r\n")
+            return "friendly"
+        if end == 1 and line != b"\x05A":
+            out(_RAW)
+            continue
+        if end == 1:
+            out(b"R\x01")
+            code = _paste()
+        else:
+            out("OK")
+            code = str(line, "utf8")
+            if not line:
+                out("\r\n")
+                return "reset"
+        if _execute(code):
             return "reset"
-        if _execute(str(line, "utf8")):
-            return "reset"
+
+
+def _raw_line():
+    # (what was sent, the control character that ended it: 1, 2 or 4)
+    line = bytearray()
+    while True:
+        char = get()
+        if char in (1, 2, 4):
+            return line, char
+        if char == 3:
+            line = bytearray()
+        else:
+            line.append(char)
 
 
 def _paste():

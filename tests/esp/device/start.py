@@ -1,10 +1,11 @@
 # The virtual ESP32 after reset, run by the unix port of MicroPython: mounts the LittleFS that
-# lies in the flash file, runs boot.py and main.py from it and then the REPL, as ports/esp32/main.c does.
+# lies in the flash file, runs boot.py and main.py from it and then the REPL (ports/esp32/main.c).
 #
 # argv: flash file, start and size of the file system, a folder of the host that stands for what
 # is frozen into a board (simulated hardware, umqtt), "raw" or "friendly" (the REPL to come up in).
 
 import gc
+import json
 import os
 import sys
 
@@ -74,6 +75,7 @@ def hardware():
     # The shims of the simulator are this board's machine, network and clock.
     import _sim
 
+    _sim.save = lambda: save(_sim)
     parent = os.getenv("FIELDMOUSE_PARENT")
     if parent:
         _sim.die_with_parent(int(parent))
@@ -82,11 +84,14 @@ def hardware():
 
     chips.make(_sim.get("sensor", "none"))
     sys.path.pop()
-    import esp32
-    import machine
-    import network
-    import ntptime
-    import time
+    for name in ("esp32", "machine", "network", "ntptime", "time"):
+        __import__(name)
+
+
+def save(sim):
+    # Without the rename: VfsPosix with a root builds both names in the same buffer.
+    with open(os.getenv("FIELDMOUSE_SIM") + ".state", "w") as f:
+        json.dump(sim.state(), f)
 
 
 def exists(name):

@@ -1,0 +1,93 @@
+"""From a bare board to its first reading in AWS, with the real esptool, mpremote and firmware."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.esp import fixtures, images
+from tests.esp.fixtures import Cli, cli, plug  # noqa: F401
+from tests.esp.server import Server
+from tools.board import boards, image, prepare, stage
+
+SETTINGS = {"sensor": "bme280@0x76", "temperature": 21.5}
+
+
+@pytest.fixture
+def thing(new_device, cli: Cli) -> str:
+    """A thing provisioned in the local AWS, its folder in things/."""
+    device = new_device(interval_s=1)
+    shutil.copytree(device.things, cli.things / device.thing)
+    return str(device.thing)
+
+
+@pytest.fixture
+def board(plug: Callable[..., Server], tmp_path: Path) -> Server:
+    """A bare ESP32 with a sensor, in a place with Wi-Fi."""
+    return plug(frozen=fixtures.frozen(tmp_path / "frozen"), settings=dict(SETTINGS))
+
+
+def test_bare_board_to_first_reading(board, thing, cli, listener, tmp_path):
+    stock, folder, staged = images.stock("esp32"), cli.things / thing, tmp_path / "staged"
+    stage.stage(folder / "config.json", folder / "certs", staged)
+    tree = ("--tree", staged)
+    said = cli.ok("flash", thing, "--port", board.url, "--firmware", stock, *tree)
+    for step in ("config", "sensor", "Wi-Fi", "time", "AWS"):
+        assert f"\n{step} " in said, step
+    assert "921600 baud" in said
+    reading = listener.wait(f"devices/{thing}/data")
+    assert reading["temperature"] == pytest.approx(21.5, abs=0.05)
+    data = stock.read_bytes()
+    assert board.board.flash.read(0x1000, len(data)) == data
+    found = fixtures.files_of(board)
+    given = {name: data for name, data in found.items() if not name.startswith("data/")}
+    assert given == image.tree(staged)
+    record = json.loads((folder / "board.json").read_text())
+    assert (record["chip"], record["mac"]) == ("ESP32", "24:6f:28:aa:bb:cc")
+    assert record["micropython"]["version"] == "1.25.0"
+
+
+def test_readings_that_wait_survive_a_new_flash(board, thing, cli, listener):
+    stock, folder = images.stock("esp32"), cli.things / thing
+    tree = prepare.tree(folder, boards.get("esp32"))
+    config = json.loads(tree["config.json"]) | {"port": 1}  # a wrong port: nobody answers there
+    fixtures.put(board, stock.read_bytes(), tree | {"config.json": json.dumps(config).encode()})
+    board.wait_for("link: .* next try")
+    time.sleep(2)  # three readings that cannot be sent
+    said = cli.ok("flash", thing, "--port", board.url, "--firmware", stock)
+    assert "kept (read through the REPL)" in said
+    topic = f"devices/{thing}/data"
+    listener.wait(topic, lambda m: m["seq"] >= 6)
+    found = [(m["seq"], m["timestamp"]) for m in listener.on(topic)][:6]
+    assert [seq for seq, _ in found] == [1, 2, 3, 4, 5, 6]
+    assert found == sorted(found, key=lambda pair: pair[1])
+    assert found[-1][1] - found[0][1] > 6  # from before the flash, and from after it
+    assert not list((folder / "rescued").glob("*"))
+
+
+def test_esp8266_gets_der_files_and_the_flash_size_in_its_header(
+    new_device,
+    plug,
+    cli,
+    clients,
+    tmp_path,
+):
+    from tools.aws.provision import provision
+    from tools.sim.devices import WIFI
+
+    provision(clients, "e2e-small", cli.things / "e2e-small", wifi=WIFI, board="esp8266")
+    server = plug(chip_name="esp8266", flash_bytes=4 << 20)
+    stock = images.stock("esp8266")
+    said = cli.ok("flash", "e2e-small", "--port", server.url, "--firmware", stock, "--no-wait")
+    assert "ESP8266" in said
+    header = server.board.flash.read(0, 4)
+    assert header[3] & 0xF0 == 0x40  # esptool's code for 4 MB: MicroPython goes by that
+    assert server.board.flash.read(4, stock.stat().st_size - 4) == stock.read_bytes()[4:]
+    found = fixtures.files_of(server)
+    assert {"certs/ca.der", "certs/cert.der", "certs/key.der"} <= set(found)
+    assert boards.get("esp8266").stage_board == "esp8266"
