@@ -78,6 +78,9 @@ class Sampler:
             return left_ms
         return self._schedule.left_ms()
 
+    def failing(self):
+        return self._in_a_row > 0
+
     def read_now(self):
         # One extra reading; the schedule stays as it is. Whoever asks may just have plugged the
         # sensor in: it is looked for at once.

@@ -46,6 +46,7 @@ class BME280:
         self._bus = bus
         self._addr = addr
         self._buf = bytearray(12 if humid else 10)  # from _REG_STATUS to the last data byte
+        self._again = bytearray(len(self._buf))
         self.temperature_cdeg = None
         self.humidity_cpct = None
         self.pressure_pa = None
@@ -63,7 +64,7 @@ class BME280:
             self._h = bosch.humidity_words(cal[25], self._read_twice(_REG_CALIB_HUM, 7))
 
     def _read_twice(self, reg, size):
-        # A bit lost here would falsify every reading until the next start, and there is no CRC.
+        # There is no CRC, and a bit lost here would falsify every reading from now on.
         first, again = bytearray(size), bytearray(size)
         self._bus.readfrom_mem_into(self._addr, reg, first)
         self._bus.readfrom_mem_into(self._addr, reg, again)
@@ -79,13 +80,16 @@ class BME280:
         self._bus.writeto_mem(self._addr, _REG_CTRL_MEAS, _FORCE)
 
     def finish(self):
-        buf = self._buf
+        # Read twice as well: in sleep mode the data stand still.
+        buf, again = self._buf, self._again
         self._bus.readfrom_mem_into(self._addr, _REG_STATUS, buf)
+        self._bus.readfrom_mem_into(self._addr, _REG_STATUS, again)
         if buf[0] & _BUSY:
             raise SensorError(self.name + ": still measuring")
         if buf[1] != _DONE:
             raise SensorError(self.name + ": reset during measurement")
-        if (buf[6] | buf[9]) & 0x0F:  # xlsb<3:0> are always 0 (DS 5.4.7): the line was floating
+        # xlsb<3:0> are always 0 (DS 5.4.7), on a line that nobody drives they are not.
+        if buf != again or (buf[6] | buf[9]) & 0x0F:
             raise SensorError(self.name + ": damaged data")
         self._convert(buf, buf[4] << 12 | buf[5] << 4 | buf[6] >> 4)
 
@@ -95,7 +99,7 @@ class BME280:
             raise SensorError(self.name + ": measurement skipped")
         t_fine = bosch.t_fine(adc_t, self._t)
         cdeg = t_fine * 5 + 128 >> 8
-        if not -4000 <= cdeg <= 8500:  # DS 1.1
+        if not -4000 <= cdeg <= 8500:  # DS 1.3
             raise SensorError(self.name + ": temperature out of range")
         pa = bosch.pascal(adc_p, t_fine, self._p)
         if not 30000 <= pa <= 110000:  # DS 1.3

@@ -14,6 +14,7 @@ _REG_RESOLUTION = const(0x08)  # the only one of 8 bits
 
 _CONVERT = b"\x00\x00"  # continuous conversion, alert output off (DS 5.1.1)
 _FINEST = b"\x03"  # 0.0625 C (DS 5.2.4)
+_STEPS = const(2)  # 1/8 C: how far two readings within a millisecond may lie apart
 _LOCKS = const(0xC0)  # low byte of config: limits cannot be written until power is cut
 
 # The chip has no "data ready" bit, and after power-on it says 0.00 C until its first conversion
@@ -56,14 +57,21 @@ class MCP9808:
     def finish(self):
         buf, mark = self._buf, self._mark
         self._bus.readfrom_mem_into(self._addr, _REG_AMBIENT, buf)
+        sixteenths = _sixteenths(buf)
         self._bus.readfrom_mem_into(self._addr, _REG_UPPER, mark)
         if mark != _MARK:
             raise SensorError("mcp9808: reset during measurement")
-        # DS 5.1.3.1: bits 15 to 13 compare with the limits, bit 12 is the sign of 1/16 C.
-        sixteenths = (buf[0] & 0x0F) << 8 | buf[1]
-        if buf[0] & 0x10:
-            sixteenths -= 4096
+        # There is no CRC, so read twice; the next conversion may just have come in between.
+        self._bus.readfrom_mem_into(self._addr, _REG_AMBIENT, buf)
+        if not -_STEPS <= _sixteenths(buf) - sixteenths <= _STEPS:
+            raise SensorError("mcp9808: damaged data")
         cdeg = sixteenths * 25 + 2 >> 2
         if not -4000 <= cdeg <= 12500:  # DS 1, operating range
             raise SensorError("mcp9808: temperature out of range")
         self.temperature_cdeg = cdeg
+
+
+def _sixteenths(buf):
+    # DS 5.1.3.1: bits 15 to 13 compare with the limits, bit 12 is the sign.
+    value = (buf[0] & 0x0F) << 8 | buf[1]
+    return value - 4096 if buf[0] & 0x10 else value

@@ -1,0 +1,125 @@
+# A line on which every third to seventh read has a wrong bit: what the drivers let through is
+# right, or missing.
+
+import harness
+from fakes import Random
+from fakes_registers import Registers
+from firmware.core.errors import SensorError
+from firmware.drivers import bme280, mcp9808, sht3x
+
+TURNS = harness.count(400)
+
+
+class Noisy:
+    # Flips one bit in one read of three to seven.
+    def __init__(self, chip, random):
+        self.chip = chip
+        self.random = random
+        self.left = 3  # reads until the next flip
+        self.writeto = chip.writeto
+        self.writeto_mem = chip.writeto_mem
+
+    def readfrom_into(self, addr, buf):
+        self.chip.readfrom_into(addr, buf)
+        self.flip(buf)
+
+    def readfrom_mem_into(self, addr, reg, buf):
+        self.chip.readfrom_mem_into(addr, reg, buf)
+        self.flip(buf)
+
+    def flip(self, buf):
+        self.left -= 1
+        if not self.left:
+            self.left = 3 + self.random(5)
+            buf[self.random(len(buf))] ^= 1 << self.random(8)
+
+
+def measured(sensor, settle=None):
+    # The set of all readings that came through, and how many.
+    seen = set()
+    good = 0
+    for _ in range(TURNS):
+        try:
+            sensor.start()
+            if settle:
+                settle()
+            sensor.finish()
+        except SensorError:
+            continue
+        good += 1
+        seen.add((sensor.temperature_cdeg, sensor.humidity_cpct, sensor.pressure_pa))
+    assert TURNS // 10 < good < TURNS, good
+    return seen
+
+
+def bosch():
+    chip = Registers(b"\x70\x6b\x43\x67\x18\xfc\x7d\x8e\x43\xd6\xd0\x0b\x27\x0b\x8c\x00", 0x88)
+    chip.regs[0x98:0xA0] = b"\xf9\xff\x8c\x3c\xf8\xc6\x70\x17"
+    chip.regs[0xA1] = 75
+    chip.regs[0xE1:0xE8] = b"\x72\x01\x00\x13\x29\x03\x1e"
+    chip.regs[0xD0] = 0x60
+    chip.regs[0xF7:0xFF] = b"\x65\x5a\xc0\x7e\xed\x00\x70\x00"
+    return chip
+
+
+def test_bme280_reads_everything_twice():
+    chip = bosch()
+    sensor = bme280.probe(chip, 0x76)
+    sensor._bus = Noisy(chip, Random(harness.seed()))
+
+    def settle():
+        chip.regs[0xF4] = 0x24
+
+    got = measured(sensor, settle)
+    harness.equal(len(got), 1)
+    cdeg, _, pa = got.pop()
+    harness.equal((cdeg, pa), (2508, 100653))
+
+
+def test_bme280_calibration_is_right_or_refused():
+    chip = bosch()
+    right = bme280.probe(chip, 0x76)
+    noisy = Noisy(chip, Random(harness.seed()))
+    good = 0
+    for _ in range(TURNS // 4):
+        try:
+            sensor = bme280.probe(noisy, 0x76)
+        except SensorError:
+            continue
+        if sensor and sensor.name == "bme280":
+            good += 1
+            harness.equal((sensor._t, sensor._p, sensor._h), (right._t, right._p, right._h))
+    assert good > 3, good
+
+
+def test_sht3x_has_a_crc():
+    chip = Registers()
+    chip.plain = b"\xbe\xef\x92\xbe\xef\x92"
+    sensor = sht3x.SHT3x(Noisy(chip, Random(harness.seed())), 0x44)
+    harness.equal(measured(sensor), {(8552, 7458, None)})
+
+
+def test_mcp9808_may_be_wrong_by_an_eighth_of_a_degree():
+    chip = Words()
+    sensor = mcp9808.probe(chip, 0x18)
+    sensor._bus = Noisy(chip, Random(harness.seed()))
+    for cdeg, _, _ in measured(sensor):
+        assert abs(cdeg - 2525) <= 13, cdeg
+
+
+class Words:
+    # 16-bit registers: the MCP9808 at 25.25 C.
+    def __init__(self):
+        self.regs = [0x1F, 0, 0, 0, 0, 0xC194, 0x0054, 0x0400, 3]
+
+    writeto = None
+
+    def readfrom_mem_into(self, addr, reg, buf):
+        buf[0] = self.regs[reg] >> 8
+        buf[1] = self.regs[reg] & 0xFF
+
+    def writeto_mem(self, addr, reg, buf):
+        self.regs[reg] = buf[0] if len(buf) == 1 else buf[0] << 8 | buf[1]
+
+
+harness.run(globals())
