@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.host.test_sim_board import gone
-from tools.sim import run
+from tools.sim import folders
 
 ROOT = Path(__file__).resolve().parents[2]
+_UNTIL_S = 20.0
 READING = re.compile(r"^\d\d:\d\d:\d\d  (\S+)  (-?\d+\.\d\d) °C .* seq (\d+)$")
 
 
@@ -37,19 +39,30 @@ class Sim:
         self.lines: list[str] = []
 
     def until(self, pattern: str) -> re.Match[str]:
-        """Read on to a line that matches; the end of the output is an error."""
+        """Read on to a line that matches; the end of the output, or of 20 s, is an error."""
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip("\n"))
-            found = re.search(pattern, self.lines[-1])
-            if found:
-                return found
+        limit = threading.Timer(_UNTIL_S, self.process.kill)
+        limit.start()
+        try:
+            for line in self.process.stdout:
+                self.lines.append(line.rstrip("\n"))
+                found = re.search(pattern, self.lines[-1])
+                if found:
+                    return found
+        finally:
+            limit.cancel()
         raise AssertionError(f"no {pattern!r} in:\n" + "\n".join(self.lines) + self.errors())
 
     def children(self) -> list[int]:
         """Processes that it has started."""
         listed = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return [int(pid) for file in listed for pid in file.read_text().split()]
+
+    def folder(self) -> Path:
+        """The folder that it says its logs are in."""
+        found = re.search(r"^Logs and devices: (\S+)\. ", "\n".join(self.lines), re.M)
+        assert found
+        return ROOT / found[1]
 
     def errors(self) -> str:
         assert self.process.stderr is not None
@@ -72,25 +85,22 @@ def sim(*options: str) -> Iterator[Sim]:
         made.process.communicate()
 
 
-def run_folders() -> set[Path]:
-    return set((ROOT / ".sim").glob("run-*"))
-
-
 def test_readings_of_every_thing_are_shown_and_ctrl_c_stops_it_all() -> None:
-    before = run_folders()
     with sim("--things", "3", "--thing", "barn-7", "--interval", "1") as ran:
         for name in ("barn-7", "barn-8", "barn-9"):
             ran.until(rf"  {name}  \d+\.\d\d °C")
         assert any("tools shadow set barn-7 interval_s=2 --local" in line for line in ran.lines)
         children = ran.children()
         assert len(children) == 4
+        folder = ran.folder()
+        assert (folder / "barn-9.log").is_file()
         ran.process.send_signal(signal.SIGINT)
         code, out, err = ran.end()
     assert (code, err) == (0, "")
     last = out.splitlines()[-1]
     assert re.fullmatch(r"\d+ readings of 3 things, the first one .* everything is stopped", last)
     assert all(gone(pid) for pid in children)
-    assert run_folders() == before
+    assert not folder.exists()
 
 
 def test_it_follows_sensor_temperature_interval_and_duration(tmp_path: Path) -> None:
@@ -112,7 +122,6 @@ def test_it_follows_sensor_temperature_interval_and_duration(tmp_path: Path) -> 
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
-    before = run_folders()
     for wait_s in (0.3, 0.8, 1.3):
         with sim() as ran:
             time.sleep(wait_s)
@@ -122,24 +131,20 @@ def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
         assert "Traceback" not in err, err
         assert code in (0, 130)
         assert all(gone(pid) for pid in children)
-    assert run_folders() == before
+        owners = [int(p.read_text()) for p in (ROOT / ".sim").glob("run-*/owner.pid")]
+        assert ran.process.pid not in owners
 
 
 def test_killed_outright_it_takes_its_processes_along_and_the_next_run_tidies_up() -> None:
     with sim() as ran:
         ran.until("link: up")
         children = ran.children()
-        left = Path(next(m for x in ran.lines if (m := _folder(x))))
+        left = ran.folder()
         ran.process.kill()
     assert all(gone(pid) for pid in children)
-    assert (ROOT / left).is_dir()
-    run._sweep(ROOT / ".sim")
-    assert not (ROOT / left).exists()
-
-
-def _folder(line: str) -> str:
-    found = re.match(r"Logs and devices: (\S+)\. ", line)
-    return found[1] if found else ""
+    assert left.is_dir()
+    folders.sweep(ROOT / ".sim")
+    assert not left.exists()
 
 
 def test_the_end_of_the_cloud_is_an_error_and_the_boards_end_too() -> None:
@@ -160,16 +165,32 @@ def test_the_end_of_the_cloud_is_an_error_and_the_boards_end_too() -> None:
     assert all(gone(pid) for pid in children)
 
 
+def test_the_commands_it_prints_change_the_interval() -> None:
+    # The second one of two, so that its commands need the longer form.
+    with sim() as other:
+        other.until("link: up")
+        with sim() as ran:
+            ran.until("hPa  seq 1$")
+            for way, wanted in (("shadow set", 2), ("command", 10)):
+                printed = [x for x in ran.lines if f"tools {way} demo-1" in x]
+                assert len(printed) == 1
+                done = subprocess.run(
+                    printed[0], shell=True, cwd=ROOT, capture_output=True, text=True, timeout=30
+                )
+                assert done.returncode == 0, done.stderr
+                ran.until(rf"^demo-1: shadow: interval_s = {wanted}( after 0\.\d\d s)?$")
+
+
 def test_two_at_a_time_have_clouds_of_their_own() -> None:
     with sim("--interval", "1") as first:
         first.until("link: up")
         with sim("--interval", "1") as second:
-            second.until("seq 1")
+            second.until("hPa  seq 1$")
             prefix = r"  FIELDMOUSE_CLOUD=\.sim/cloud-\d+\.json \.venv/bin/python -m tools shadow"
             assert any(re.match(prefix, line) for line in second.lines)
             second.process.send_signal(signal.SIGTERM)
             assert second.end()[0] == 0
-        first.until("seq ")
+        first.until("hPa  seq ")
         first.process.send_signal(signal.SIGINT)
         assert first.end()[0] == 0
 

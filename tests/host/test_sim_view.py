@@ -107,6 +107,7 @@ def test_a_birth_is_no_change_and_a_rejection_is_one() -> None:
     seen, _ = fleet()
     birth = {"interval_s": 5, "firmware": "0.1.0"}
     assert seen.message(DOCUMENTS, shadow({}, birth)) is None
+    assert seen.message(DOCUMENTS, shadow({}, birth, ({"sensor": "auto"}, {}))) is None
     rejected = birth | {"rejected": {"interval_s": "must be a whole number"}}
     told = seen.message(DOCUMENTS, shadow({"interval_s": 0}, rejected, ({}, birth)))
     assert told is not None
@@ -131,7 +132,7 @@ def test_markup_in_a_log_or_shadow_is_only_text() -> None:
     seen, _ = fleet()
     seen.log("barn", "[red]not red[/red] [/]")
     both = {"sensor": "[bold]x[/]"}
-    seen.message(DOCUMENTS, shadow(both, both, ({}, {})))
+    seen.message(DOCUMENTS, shadow(both, both, ({}, {"sensor": "auto"})))
     text = picture(seen)
     assert "[red]not red[/red] [/]" in text
     assert "[bold]x[/]" in text

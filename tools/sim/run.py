@@ -1,17 +1,13 @@
 """`make sim`: a local AWS, things provisioned on it, virtual boards, and a live view of it all.
 
-Everything is started inside one ExitStack, so that whatever ends it (Ctrl-C, SIGTERM, an error)
-stops what was started, in reverse, and nothing else.
+One ExitStack holds all that is started: however it ends, that is stopped again, and nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
 import urllib.parse
@@ -27,7 +23,7 @@ from tools.aws import local
 from tools.aws.clients import Clients
 from tools.aws.folder import check_name
 from tools.errors import ToolError
-from tools.sim import announce, devices, feed, launch
+from tools.sim import announce, devices, feed, folders, launch
 from tools.sim.board import VirtualBoard
 from tools.sim.cloud import LocalCloud
 from tools.sim.view import Fleet
@@ -35,7 +31,6 @@ from tools.sim.view import Fleet
 _REFRESH_S = 0.25
 _SVG_WIDTH = 112
 _MOST_THINGS = 200
-_OWNER = "owner.pid"  # in the folder of a run that is removed at its end
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ class Simulation:
             check_name(name)
         launch.settings({"temperature": self.options.temperature})
         launch.prepare(None, 64, None, "esp32", self.options.sensor)
-        self.folder = self._make_folder()
+        self.folder = self._stack.enter_context(folders.scratch(self.options.keep))
         with self._step("starting the local AWS (MiniStack)") as say:
             self._stack.callback(self.cloud.stop)
             self.cloud.start(lambda waited: say(f"{waited:.0f} s") if waited > 1 else None)
@@ -155,17 +150,6 @@ class Simulation:
         if self.cloud.pid is None:
             raise ToolError(f"MiniStack has ended; it said:\n{self.cloud.log_tail}", "make sim")
 
-    def _make_folder(self) -> Path:
-        base = local.ROOT / ".sim"
-        base.mkdir(exist_ok=True)
-        (base / ".gitignore").write_text("*\n")
-        _sweep(base)
-        folder = Path(tempfile.mkdtemp(prefix="run-", dir=base))
-        if not self.options.keep:
-            (folder / _OWNER).write_text(str(os.getpid()))
-            self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        return folder
-
     @contextlib.contextmanager
     def _step(self, text: str) -> Iterator[Any]:
         """Show a long step: a spinner in a terminal, else one line when it is done."""
@@ -202,17 +186,6 @@ class Simulation:
         picture.print(self._intro(), highlight=False, markup=False)
         picture.print(self.fleet.render(self._title()))
         path.write_text(picture.export_svg(title="make sim"), "utf-8")
-
-
-def _sweep(base: Path) -> None:
-    """Remove what runs have left that were killed before they could do it themselves."""
-    for owner in base.glob(f"run-*/{_OWNER}"):
-        try:
-            os.kill(int(owner.read_text()), 0)
-        except (ProcessLookupError, ValueError):
-            shutil.rmtree(owner.parent, ignore_errors=True)
-        except OSError:
-            continue  # somebody else's process, so it runs; or the folder has just gone
 
 
 def _shifted(temperature: str, number: int) -> str:

@@ -113,11 +113,9 @@ class Fleet:
             if wish != before["desired"].get(key) and wish is not None and wish != real:
                 thing.wished[key] = self._clock()
                 said.append(f"{key} = {wish} wished")
-            if (
-                real is not None
-                and real != before["reported"].get(key)
-                and document.get("previous")
-            ):
+            # The first report of a thing, its birth, is no change: unless it was wished for.
+            known = key in before["reported"] or key in thing.wished or key == "rejected"
+            if known and real is not None and real != before["reported"].get(key):
                 said.append(f"{key} = {real}{self._took(thing, key)}")
         if not said:
             return None
