@@ -113,7 +113,7 @@ class Link:
             self._no_backoff.stable()
 
     def _failed(self, error):
-        was = self._leave(str(error))
+        was = self._leave(self._words(error))
         if self._network_up():
             self._stable = False
             backoff = self._no_backoff if error.reason in _NO else self._backoff
@@ -121,6 +121,16 @@ class Link:
         self._log("link: {}, next try in {} ms".format(self.last_reason, self._wait_ms))
         if was and self.on_down:
             self.on_down(error)
+
+    def _words(self, error):
+        # AWS answers a PUBLISH or SUBSCRIBE that the policy forbids by closing (aws-facts 1.9).
+        if error.reason == errors.CLOSED:
+            if self.state == JOINING:
+                return "closed at SUBSCRIBE: AWS policy?"
+            waiting = self._session.in_flight()
+            if waiting:
+                return "closed with {} unanswered: AWS policy?".format(waiting)
+        return str(error)
 
     def _network_gone(self):
         if self.state == DOWN:

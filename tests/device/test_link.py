@@ -11,6 +11,8 @@ TOPICS = ("a", "b")
 
 
 class FakeSession:
+    unanswered = 0
+
     def __init__(self):
         self.present = False
         self.error = None  # raised by connect() or step()
@@ -24,6 +26,9 @@ class FakeSession:
 
     def step(self):
         self._fail()
+
+    def in_flight(self):
+        return self.unanswered
 
     def subscribe1(self, topics):
         self.calls.append("subscribe")
@@ -235,6 +240,24 @@ def test_what_is_reported():
     bench.link.step()
     harness.equal((bench.link.drops, bench.link.last_reason), (1, "no_pingresp"))
     harness.equal(bench.events[-1], ("down", "no_pingresp"))
+
+
+def test_closed_without_an_answer_points_at_the_policy():
+    # AWS says no to a PUBLISH or SUBSCRIBE by closing (aws-facts 1.9).
+    bench = Bench().up()
+    bench.session.unanswered = 2
+    bench.session.error = LinkError(errors.CLOSED)
+    bench.link.step()
+    harness.equal(bench.link.last_reason, "closed with 2 unanswered: AWS policy?")
+    bench = Bench().up()
+    bench.session.error = LinkError(errors.CLOSED)
+    bench.link.step()
+    harness.equal(bench.link.last_reason, "closed")
+    bench = Bench()
+    bench.link.step()
+    bench.session.error = LinkError(errors.CLOSED)
+    bench.link.step()
+    harness.equal(bench.link.last_reason, "closed at SUBSCRIBE: AWS policy?")
 
 
 def test_the_log_says_what_happened():

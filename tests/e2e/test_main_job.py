@@ -1,0 +1,297 @@
+"""The main job end to end: virtual board, real mutual TLS, MiniStack with policies enforced."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e import pki
+
+WAIT_S = 20.0
+
+
+def shadow(clients: Any, thing: str) -> dict[str, Any]:
+    """The state of the classic shadow; {} while there is none."""
+    try:
+        answer = clients.data.get_thing_shadow(thingName=thing)
+    except clients.data.exceptions.ResourceNotFoundException:
+        return {}
+    found: dict[str, Any] = json.loads(answer["payload"].read())["state"]
+    return found
+
+
+def wait_until(look: Callable[[], Any], what: str, timeout: float = WAIT_S) -> Any:
+    """Poll until ``look`` gives something true."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"not within {timeout} s: {what}")
+
+
+def reported(clients: Any, thing: str, **want: Any) -> dict[str, Any]:
+    """Wait until ``reported`` has all of ``want``."""
+
+    def look() -> Any:
+        state = shadow(clients, thing).get("reported", {})
+        return state if all(state.get(k) == v for k, v in want.items()) else None
+
+    found: dict[str, Any] = wait_until(look, f"reported {want}")
+    return found
+
+
+def wish(clients: Any, thing: str, **desired: Any) -> None:
+    clients.data.update_thing_shadow(
+        thingName=thing, payload=json.dumps({"state": {"desired": desired}})
+    )
+
+
+def command(clients: Any, thing: str, document: dict[str, Any] | bytes) -> None:
+    payload = document if isinstance(document, bytes) else json.dumps(document).encode()
+    clients.data.publish(topic=f"devices/{thing}/commands", qos=1, payload=payload)
+
+
+def test_readings_arrive(device, boot, listener):
+    before = time.time()
+    boot(device, temperature="21.37", humidity="45", pressure="1013.25")
+    topic = f"devices/{device.thing}/data"
+    listener.wait(topic, lambda m: m["seq"] >= 3)
+    readings = listener.on(topic)
+    assert [m["seq"] for m in readings] == list(range(1, len(readings) + 1))
+    for m in readings:
+        assert m["device_id"] == device.thing
+        assert before - 2 <= m["timestamp"] <= time.time() + 2
+        assert abs(m["temperature"] - 21.37) <= 0.02
+        assert abs(m["humidity"] - 45) <= 0.1
+        assert abs(m["pressure"] - 1013.25) <= 0.2
+
+
+def test_birth_shadow_and_last_will(device, boot, clients, listener):
+    board = boot(device)
+    status = f"devices/{device.thing}/status"
+    birth = listener.wait(status)
+    assert birth["online"] is True and birth["firmware"]
+    state = reported(clients, device.thing, interval_s=1)
+    for key in ("firmware", "micropython", "chip", "reset_cause", "free_heap_bytes", "rssi_dbm",
+                "uptime_s", "dropped_readings"):  # fmt: skip
+        assert state[key] is not None, key
+    assert state["tls_verified"] is True and state["safe_mode"] is False
+    board.kill()
+    assert listener.wait(status, lambda m: m["online"] is False) == {"online": False}
+
+
+def test_desired_change_is_applied_and_reported_back(device, boot, clients, listener):
+    boot(device)
+    reported(clients, device.thing, interval_s=1)
+    wish(clients, device.thing, interval_s=2)
+    reported(clients, device.thing, interval_s=2)
+    assert "delta" not in shadow(clients, device.thing)
+    topic = f"devices/{device.thing}/data"
+    mark = len(listener.on(topic))
+    listener.wait(topic, lambda m: m["seq"] >= mark + 4)
+    times = [m["timestamp"] for m in listener.on(topic)[mark + 1 :]]
+    assert all(1 <= b - a <= 3 for a, b in zip(times, times[1:], strict=False)), times
+
+
+def test_bad_wishes_are_named_once_and_others_still_met(device, boot, clients):
+    boot(device)
+    reported(clients, device.thing, interval_s=1)
+    wish(clients, device.thing, interval_s=0, intervall_s=5, drain_per_s=7, wifi=[])
+    state = reported(clients, device.thing, drain_per_s=7)
+    state = wait_until(lambda: shadow(clients, device.thing)["reported"].get("rejected"), "named")
+    assert set(state) == {"interval_s", "intervall_s", "wifi"}
+    assert "interval_s" in state["intervall_s"]  # did you mean
+    assert shadow(clients, device.thing)["reported"]["interval_s"] == 1
+    wish(clients, device.thing, interval_s=3, intervall_s=None, wifi=None)
+    reported(clients, device.thing, interval_s=3, rejected=None)
+
+
+def test_desired_while_the_board_was_off(device, boot, clients):
+    wish(clients, device.thing, interval_s=7)
+    boot(device)
+    reported(clients, device.thing, interval_s=7)
+
+
+def test_setting_survives_a_power_cut(device, boot, clients):
+    board = boot(device)
+    reported(clients, device.thing, interval_s=1)
+    wish(clients, device.thing, interval_s=4)
+    reported(clients, device.thing, interval_s=4)
+    board.kill()
+    clients.data.delete_thing_shadow(thingName=device.thing)
+    board.start()
+    reported(clients, device.thing, interval_s=4)
+
+
+def test_commands(device, boot, clients, listener):
+    boot(device)
+    reported(clients, device.thing, interval_s=1)
+    results = f"devices/{device.thing}/commands/result"
+    wish(clients, device.thing, interval_s=30)
+    reported(clients, device.thing, interval_s=30)
+    command(
+        clients,
+        device.thing,
+        {"action": "set_reporting_interval", "interval_seconds": 60, "id": "a"},
+    )
+    done = listener.wait(results, lambda m: m["id"] == "a")
+    assert done == {"id": "a", "action": "set_reporting_interval", "ok": True, "reason": None}
+    reported(clients, device.thing, interval_s=60)
+    assert shadow(clients, device.thing)["desired"]["interval_s"] == 60
+    last = max(m["seq"] for m in listener.on(f"devices/{device.thing}/data"))
+    command(clients, device.thing, {"action": "read_now", "id": 2})
+    assert listener.wait(results, lambda m: m["id"] == 2)["ok"] is True
+    listener.wait(f"devices/{device.thing}/data", lambda m: m["seq"] == last + 1)
+    command(clients, device.thing, {"action": "identify", "id": "c"})
+    assert listener.wait(results, lambda m: m["id"] == "c")["ok"] is True
+    command(clients, device.thing, {"action": "get_log", "id": "d"})
+    assert "log" in listener.wait(results, lambda m: m["id"] == "d")
+    command(clients, device.thing, {"action": "dance", "id": "e"})
+    assert "unknown" in listener.wait(results, lambda m: m["id"] == "e")["reason"]
+
+
+def test_a_command_with_an_id_acts_once_even_across_a_reboot(device, boot, clients, listener):
+    board = boot(device)
+    reported(clients, device.thing, interval_s=1)
+    reboot = {"action": "reboot", "id": "boot-1"}
+    command(clients, device.thing, reboot)
+    board.wait_for(r"board: reset", timeout=WAIT_S)
+    mark = len(board.log)
+    board.wait_for(r"link: up", timeout=WAIT_S, after=mark)
+    command(clients, device.thing, reboot)
+    command(clients, device.thing, {"action": "identify", "id": "after"})
+    results = f"devices/{device.thing}/commands/result"
+    listener.wait(results, lambda m: m["id"] == "after")
+    assert board.boots == 2
+    assert [m["ok"] for m in listener.on(results) if m["id"] == "boot-1"] == [True]
+
+
+def test_junk_on_every_subscribed_topic(device, boot, clients, listener):
+    board = boot(device)
+    reported(clients, device.thing, interval_s=1)
+    p = f"$aws/things/{device.thing}/shadow/"
+    topics = [f"devices/{device.thing}/commands"] + [
+        p + name
+        for name in (
+            "get/accepted",
+            "get/rejected",
+            "update/delta",
+            "update/rejected",
+            "update/accepted",
+        )  # fmt: skip
+    ]
+    junk = [b"", b"null", b"[]", b"\xff\xfe\x00", b"{", b'{"state":5,"version":"x"}',
+            b"[" * 300 + b"]" * 300, b'{"state":null,"version":true}', b"x" * 9000]  # fmt: skip
+    for topic in topics:
+        for payload in junk:
+            clients.data.publish(topic=topic, qos=1, payload=payload)
+    wish(clients, device.thing, interval_s=2)
+    reported(clients, device.thing, interval_s=2)
+    assert board.boots == 1, board.log[-20:]
+    command(clients, device.thing, {"action": "identify", "id": "still-here"})
+    listener.wait(f"devices/{device.thing}/commands/result", lambda m: m["id"] == "still-here")
+
+
+def test_forbidden_topic_ends_the_session_and_the_device_says_why(new_device, boot, listener):
+    device = new_device(interval_s=1)
+    config = device.config | {"telemetry_topic": "devices/somebody-else/data"}
+    (device.folder / "config.json").write_text(json.dumps(config))
+    board = boot(device)
+    said = board.wait_for(r"link: (closed.*), next try", timeout=WAIT_S).group(1)
+    assert "policy" in said
+    assert listener.on("devices/somebody-else/data") == []
+
+
+def test_wrong_ca_is_refused(device, boot, listener):
+    (device.folder / "certs" / "ca.pem").write_bytes(pki.Authority("Another CA").cert)
+    board = boot(device)
+    board.wait_for(r"link: tls not trusted", timeout=WAIT_S)
+    assert listener.on(f"devices/{device.thing}/status") == []
+
+
+def test_nothing_is_lost_by_outage_and_power_cut(device, boot, listener):
+    board = boot(device)
+    topic = f"devices/{device.thing}/data"
+    listener.wait(topic, lambda m: m["seq"] >= 2)
+    board.set(wifi={"up": False})
+    board.wait_for(r"link: network gone", timeout=WAIT_S)
+    time.sleep(4)
+    board.kill()
+    assert listener.on(topic)
+    board.set(wifi={"up": True})
+    board.start()
+    first_online = time.time()
+    board.wait_for(r"link: up", timeout=WAIT_S)
+    last = listener.wait(topic, lambda m: m["timestamp"] >= first_online + 2)["seq"]
+    seqs = [m["seq"] for m in listener.on(topic)]
+    assert set(range(1, last + 1)) <= set(seqs)
+    once = list(dict.fromkeys(seqs))
+    assert once == sorted(once)
+    times = {m["seq"]: m["timestamp"] for m in listener.on(topic)}
+    assert all(times[n] <= times[n + 1] for n in range(1, last))
+    assert times[last] - times[1] >= last - 3  # each has its own time, not that of its arrival
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_unplugged_sensor_is_reported_and_plugging_it_back_helps(
+    new_device, boot, clients, listener, bits
+):
+    device = new_device(interval_s=1)
+    board = boot(device, bits=bits, sensor="none")
+    state = wait_until(lambda: shadow(clients, device.thing).get("reported"), "reported")
+    assert "sensor_found" not in state and "nothing" in state["sensor_last_error"]
+    assert listener.on(f"devices/{device.thing}/data") == []
+    board.set(sensor="mcp9808@0x18", temperature="-5.5")
+    reading = listener.wait(f"devices/{device.thing}/data", timeout=30)
+    assert abs(reading["temperature"] + 5.5) <= 0.1 and "humidity" not in reading
+    state = reported(clients, device.thing, sensor_found="mcp9808@0x18")
+    assert state["sensor_errors"] > 0
+
+
+def test_bad_optional_key_costs_only_itself(device, boot, clients):
+    config = device.config | {"interval_s": "often", "sensr": "auto"}
+    (device.folder / "config.json").write_text(json.dumps(config))
+    board = boot(device)
+    board.wait_for(r"config: PROBLEM interval_s", timeout=WAIT_S)
+    state = reported(clients, device.thing, interval_s=60)
+    assert any("sensr" in problem for problem in state["config_problems"])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"thing_name": 5}'])
+def test_hopeless_config_is_named_and_a_new_one_starts_the_board(device, boot, clients, text):
+    good = (device.folder / "config.json").read_text()
+    (device.folder / "config.json").write_text(text)
+    board = boot(device)
+    board.wait_for(r"config: PROBLEM", timeout=WAIT_S)
+    board.wait_for(r"config: cannot start", timeout=WAIT_S)
+    (device.folder / "config.json").write_text(good)
+    reported(clients, device.thing, interval_s=1)
+
+
+def test_damaged_state_files(device, boot, clients, listener):
+    data = device.folder / "data"
+    (data / "outbox").mkdir(parents=True)
+    (data / "outbox" / "a").write_bytes(b"\xff" * 500)
+    (data / "outbox" / "b").write_bytes(bytes(100))
+    (data / "outbox" / "00000001").write_bytes(b"not a segment")
+    (data / "settings.json").write_bytes(b'{"crc": "0000", "data": {}}')
+    (data / "crash.log.runs").write_bytes(b"junk")
+    (data / "clock").write_bytes(b"yesterday")
+    board = boot(device)
+    listener.wait(f"devices/{device.thing}/data", lambda m: m["seq"] >= 2)
+    reported(clients, device.thing, settings_damaged=True)
+    assert board.boots == 1
+
+
+@pytest.mark.parametrize("epoch", [1970, 2000])
+def test_both_epochs(new_device, boot, listener, epoch):
+    device = new_device(interval_s=1)
+    boot(device, epoch=epoch)
+    reading = listener.wait(f"devices/{device.thing}/data")
+    assert abs(reading["timestamp"] - time.time()) < 10
