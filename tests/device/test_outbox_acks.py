@@ -1,7 +1,7 @@
 # A reading leaves with its PUBACK, in whatever order those come; what has none comes again.
 
 import harness
-from outbox_board import boot, drain, filled, fresh, put
+from outbox_board import boot, drain, filled, fresh, put, record
 
 
 def test_few_duplicates_after_a_power_cut_while_draining():
