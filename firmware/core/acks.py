@@ -1,9 +1,7 @@
 # Which of the readings handed out are acknowledged: everything below `low`, and some of the
 # next WINDOW. Their bits lie in a ring, so that neither order nor number of acks costs memory.
 
-from micropython import const
-
-WINDOW = const(128)
+WINDOW = 128
 
 
 class Acks:

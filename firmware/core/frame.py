@@ -2,11 +2,9 @@
 # The CRC covers everything before it. A reader that has lost its place finds the next record by
 # trying every byte: length and seq must be plausible before the CRC is worth its time.
 
-from micropython import const
-
-MAX_BYTES = const(96)  # the longest record
-EXTRA_BYTES = const(7)  # what a frame adds to its record
-DATA = const(5)  # where the record starts within its frame
+MAX_BYTES = 96  # the longest record
+EXTRA_BYTES = 7  # what a frame adds to its record
+DATA = 5  # where the record starts within its frame
 
 
 def crc16(buf, start, end):

@@ -14,9 +14,10 @@ from micropython import const
 
 _SYNC_MS = const(21_600_000)  # 6 h: 20 ppm of a crystal are half a second by then
 _RETRY_MS = const(2_000)  # after no answer; doubles
-_RETRY_MAX_MS = const(300_000)
+_RETRY_MAX_MS = const(300_000)  # while there is no time at all
+_AGAIN_MAX_MS = const(3_600_000)  # when there is: asking holds up the loop
 _AGREE = const(3)
-_AGREE_S = const(120)  # answers this close to each other agree
+_AGREE_S = const(120)  # answers agree when they put us off by the same, give or take this
 _SAVE_S = const(21_600)  # the last good time is written at most this often
 _LIFE_S = const(473_040_000)
 
@@ -40,8 +41,8 @@ class WallClock:
         if not floor_s2000 <= self._good <= floor_s2000 + _LIFE_S:
             self._good = 0
         self._doubted = 0  # answers in a row below _good that agree
-        self._doubt = 0  # the last of them
-        self._now = 0  # the time at _mark, less _rest_ms
+        self._doubt = 0  # how far the last of them was from _now
+        self._now = 0  # the time at _mark, less _rest_ms; counts from 0 while not believed
         self._rest_ms = 0
         self._mark = self._asked = clock.now()
         self._wait_ms = 0  # from _asked to the next question
@@ -83,9 +84,11 @@ class WallClock:
         if answer >= self._good:
             self._doubted = 0
             return True
-        agrees = self._doubted and abs(answer - self._doubt) <= _AGREE_S + _RETRY_MAX_MS // 1000
+        self._advance()
+        off = answer - self._now
+        agrees = self._doubted and abs(off - self._doubt) <= _AGREE_S
         self._doubted = self._doubted + 1 if agrees else 1
-        self._doubt = answer
+        self._doubt = off
         return self._doubted >= _AGREE
 
     def _synced(self, answer, server):
@@ -113,7 +116,8 @@ class WallClock:
     def _failed(self, why):
         self._log("clock: " + why)
         self._server = (self._server + 1) % len(self._servers)
-        wait_ms = min(_RETRY_MS << min(self.failures, 10), _RETRY_MAX_MS)
+        most_ms = _AGAIN_MAX_MS if self.source else _RETRY_MAX_MS
+        wait_ms = min(_RETRY_MS << min(self.failures, 11), most_ms)
         self.failures += 1
         self._next_in(wait_ms // 2 + self._random(wait_ms // 2))
 

@@ -113,6 +113,12 @@ def test_the_pause_has_a_cap():
     assert 20 <= len(rig.asked) <= 32, len(rig.asked)
 
 
+def test_a_time_that_is_good_is_asked_for_less_often():
+    rig = Rig([NOW - 100] + [None] * 100)
+    rig.run(86400, every_ms=1000)
+    assert 20 <= len(rig.asked) <= 50, len(rig.asked)
+
+
 def test_answers_that_cannot_be():
     for answer in (0, -5, FLOOR - 1, FLOOR + 473040001, 1 << 40):
         rig = Rig([answer])
