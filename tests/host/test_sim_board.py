@@ -134,6 +134,8 @@ def test_heap_is_what_the_firmware_gets(bench: Workbench, bits: int) -> None:
         assert 0.93 * wanted < free <= wanted
         board.close()
     assert launch.heap_bytes("esp8266", 64) == 2 * launch.heap_bytes("esp8266", 32) == 77824
+    assert launch.heap_bytes("36wk", 64) == 73728
+    assert launch.heap_bytes("36wk", 32) == launch.heap_bytes("36k", 64) == 36864
 
 
 def test_memory_error_is_the_boards_own(bench: Workbench) -> None:
@@ -150,6 +152,8 @@ def test_memory_error_is_the_boards_own(bench: Workbench) -> None:
         ({"temperature": "1/0"}, "division by zero"),
         ({"heap": "12"}, "heap: '12'"),
         ({"heap": "large"}, "heap: 'large'"),
+        ({"heap": "-65536"}, "heap: '-65536'"),
+        ({"heap": "99999999999"}, "heap: '99999999999'"),
         ({"bits": 16}, "bits: 16"),
         ({"micropython": Path("/nonexistent/micropython")}, "is not a program"),
         ({"micropython": Path("/bin/true")}, "cannot run the virtual board"),

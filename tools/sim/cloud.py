@@ -12,22 +12,18 @@ endpoint of the devices.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tools.aws import local
 from tools.aws.clients import Clients
 from tools.errors import ToolError
+from tools.sim import local_net
 
 _MAIN = Path(__file__).with_name("ministack_main.py")
 _READY_S = 60.0
@@ -89,13 +85,13 @@ class LocalCloud:
         port given by the user is taken, or MiniStack ends or is not ready within a minute.
         """
         for number, name in zip(self._wanted, ("HTTP", "MQTT"), strict=True):
-            if number is not None and not _is_free(number):
+            if number is not None and not local_net.is_free(number):
                 raise ToolError(
                     f"port {number} for {name} is in use",
                     "leave the port out: a free one is taken",
                 )
         for attempt in range(_TRIES):
-            gateway, mqtt = (p or _free_port() for p in self._wanted)
+            gateway, mqtt = (p or local_net.free_port() for p in self._wanted)
             self._launch(gateway, mqtt)
             try:
                 self._await_ready(gateway, progress)
@@ -174,7 +170,9 @@ class LocalCloud:
             if progress is not None:
                 progress(waited)
             self._check_alive()
-            state = _get_json(f"http://127.0.0.1:{gateway}/_ministack/ready").get("iot_mtls")
+            state = local_net.get_json(f"http://127.0.0.1:{gateway}/_ministack/ready").get(
+                "iot_mtls"
+            )
             if state == "listening":
                 self._check_alive()  # else another MiniStack has answered on that port
                 return
@@ -203,15 +201,10 @@ class LocalCloud:
         assert self._folder is not None
         ca_file = self._folder / "ca.pem"
         try:
-            with _open(f"{url}/_ministack/iot/ca.pem", timeout=10) as answer:
-                ca_file.write_bytes(answer.read())
-        except (OSError, urllib.error.URLError) as e:
+            ca_file.write_bytes(local_net.get(f"{url}/_ministack/iot/ca.pem"))
+        except OSError as e:
             raise ToolError(f"MiniStack does not give out its CA: {e}", "run it again") from e
         self.info = local.Cloud(url, mqtt, ca_file)
-
-
-# A proxy set up in the environment must not be asked for what is on this machine.
-_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
 class _PortTaken(Exception):
@@ -220,33 +213,3 @@ class _PortTaken(Exception):
 
 def _is_frame(line: str) -> bool:
     return line.startswith(("  File ", "    ", "Traceback "))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))
-        except (OSError, OverflowError):
-            return False
-        return True
-
-
-def _get_json(url: str) -> dict[str, Any]:
-    try:
-        with _open(url, timeout=5) as answer:
-            found = json.load(answer)
-    except urllib.error.HTTPError as e:  # 503 while it starts, with the same body
-        try:
-            found = json.load(e)
-        except ValueError:
-            found = {}
-    except (OSError, ValueError):
-        found = {}
-    return found if isinstance(found, dict) else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ DEFAULT_TEMPERATURE = "21 + 2*sin(t/60)"
 # 129,360 + 21,552); it grows to that from 64 KB.
 HEAPS = {"esp32": 147 * 1024, "esp8266": 38 * 1024}
 _LEAST_HEAP = 8 * 1024
+_MOST_HEAP = 1024**3
+_HEAP = re.compile(r"(\d{1,12})(w?)([km]?)")
 _MEASURE_HEAP = "8m"
 
 
@@ -56,17 +59,20 @@ def settings(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def heap_bytes(text: str, bits: int) -> int:
-    """Bytes of heap for ``esp32``, ``esp8266`` (scaled to the word of this build) or a number."""
+    """Bytes of heap for a chip's name, scaled to the word of this build, or for a number.
+
+    A number may end in k or m, and have a w before it to be scaled too: MicroPython's own way.
+    """
     if text in HEAPS:
         return HEAPS[text] * bits // 32
-    try:
-        size = int(text, 0)
-    except ValueError:
-        size = 0
-    if size < _LEAST_HEAP:
+    found = _HEAP.fullmatch(text.lower())
+    size = int(found[1]) * {"": 1, "k": 1024, "m": 1024**2}[found[3]] if found else 0
+    if found and found[2]:
+        size = size * bits // 32
+    if not _LEAST_HEAP <= size <= _MOST_HEAP:
         raise ToolError(
-            f"heap: {text!r} is not esp32, esp8266 or a number of bytes from {_LEAST_HEAP}",
-            "--heap esp8266",
+            f"heap: {text!r} is not esp32, esp8266 or bytes from {_LEAST_HEAP} to {_MOST_HEAP}",
+            "--heap esp8266, or --heap 64k",
         )
     return size
 

@@ -1,0 +1,130 @@
+"""The firmware in its world: word sizes, epochs; sensors, Wi-Fi, time, power that come and go.
+
+Everything here is seen from the cloud: what a subscriber gets over mutual TLS.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Device, Listener
+from tools.sim.board import VirtualBoard
+
+Boot = Callable[..., VirtualBoard]
+
+
+def data(device: Device) -> str:
+    return f"devices/{device.thing}/data"
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        {"bits": 64, "epoch": 2000},
+        {"bits": 32, "epoch": 2000},
+        {"bits": 64, "epoch": 1970},
+        {"bits": 32, "epoch": 1970},
+        {"ticks_start": (1 << 30) - 2500},  # they wrap while the session is being opened
+    ],
+    ids=str,
+)
+def test_readings_carry_unix_time(
+    device: Device, boot: Boot, listener: Listener, world: dict[str, Any]
+) -> None:
+    boot(device, temperature=-12.34, **world)
+    reading = listener.wait(data(device), lambda m: m["seq"] >= 3)
+    assert abs(reading["timestamp"] - time.time()) < 5
+    assert reading["device_id"] == device.thing
+    assert reading["temperature"] == pytest.approx(-12.34, abs=0.02)
+    assert 0 <= reading["humidity"] <= 100
+    assert reading["pressure"] == pytest.approx(1013, abs=3)
+
+
+def test_first_reading_is_delivered_soon_after_power_on(
+    device: Device, boot: Boot, listener: Listener
+) -> None:
+    # The aim is 3 s; the margin is for a machine that runs other tests as well.
+    boot(device)
+    began = time.monotonic()
+    listener.wait(data(device))
+    took_s = time.monotonic() - began
+    print(f"first reading after {took_s:.2f} s")
+    assert took_s < 8
+
+
+@pytest.mark.parametrize(
+    ("chip", "keys"),
+    [
+        ("bmp280@0x77", {"temperature", "pressure"}),
+        ("sht3x@0x45", {"temperature", "humidity"}),
+        ("mcp9808@0x1c", {"temperature"}),
+    ],
+)
+def test_each_sensor_is_found_and_reports_what_it_has(
+    device: Device, boot: Boot, listener: Listener, chip: str, keys: set[str]
+) -> None:
+    boot(device, sensor=chip, temperature=33)
+    reading = listener.wait(data(device))
+    assert set(reading) == keys | {"device_id", "timestamp", "seq"}
+    assert reading["temperature"] == pytest.approx(33, abs=0.1)
+
+
+def test_a_sensor_unplugged_is_reported_and_one_plugged_in_is_used(
+    device: Device, boot: Boot, listener: Listener
+) -> None:
+    board = boot(device)
+    listener.wait(data(device), lambda m: m["seq"] >= 2)
+    board.set(sensor="none")
+    board.wait_for("sensor: ", after=len(board.log))
+    count = len(listener.on(data(device)))
+    time.sleep(2.5)
+    assert len(listener.on(data(device))) <= count + 1  # at most the one on its way
+    board.set(sensor="mcp9808", temperature=33)
+    listener.wait(data(device), lambda m: m["temperature"] == 33, timeout=40)
+    assert board.boots == 1
+
+
+def test_nothing_is_lost_without_wifi_and_through_a_power_cut(
+    device: Device, boot: Boot, listener: Listener
+) -> None:
+    board = boot(device)
+    listener.wait(data(device), lambda m: m["seq"] >= 2)
+    board.set(wifi={"up": False})
+    time.sleep(3)
+    board.kill()
+    board.start()
+    time.sleep(3)  # without Wi-Fi it has no time, and takes no reading it could not date
+    seen = len(board.log)
+    board.set(wifi=None)
+    board.wait_for("link: up", timeout=40, after=seen)
+    listener.wait(data(device), lambda m: m["seq"] >= 7, timeout=30)
+    numbers = {m["seq"] for m in listener.on(data(device))}
+    assert numbers == set(range(1, max(numbers) + 1))
+    by_number = {m["seq"]: m["timestamp"] for m in listener.on(data(device))}
+    times = [by_number[n] for n in sorted(by_number)]
+    assert times == sorted(times)
+
+
+def test_without_time_there_is_no_tls_and_with_it_there_is(
+    device: Device, boot: Boot, listener: Listener
+) -> None:
+    board = boot(device, ntp={"up": False})
+    board.wait_for("wifi: up")
+    time.sleep(3)
+    assert not any("link: up" in line for line in board.log)
+    assert listener.on(data(device)) == []
+    board.set(ntp=None)
+    listener.wait(data(device), timeout=60)
+
+
+def test_a_stuck_bus_is_clocked_free(device: Device, boot: Boot, listener: Listener) -> None:
+    board = boot(device)
+    listener.wait(data(device), lambda m: m["seq"] >= 2)
+    board.set(i2c_stuck=True)
+    last = max(m["seq"] for m in listener.on(data(device)))
+    listener.wait(data(device), lambda m: m["seq"] >= last + 3, timeout=30)
+    assert board.boots == 1
