@@ -23,6 +23,12 @@ _UNTIL_S = 20.0
 READING = re.compile(r"^\d\d:\d\d:\d\d  (\S+)  (-?\d+\.\d\d) °C .* seq (\d+)$")
 
 
+@pytest.fixture(autouse=True)
+def announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a test's clouds apart from those of other tests, and of a `make sim` that runs now."""
+    monkeypatch.setenv("FIELDMOUSE_CLOUD", str(tmp_path / "cloud.json"))
+
+
 class Sim:
     """A running `python -m tools sim`, without a terminal, and its output line by line."""
 
