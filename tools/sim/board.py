@@ -31,6 +31,7 @@ _CAUSES = {
     -signal.SIGALRM: ("watchdog", "watchdog"),
 }
 _MAIN_ENDED = 74
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _REBOOT_S = 0.3  # an ESP32 takes about that long from reset to boot.py
 
 
@@ -232,7 +233,7 @@ def run(make: Callable[[Callable[[str], None]], VirtualBoard], out: TextIO) -> N
         except OSError:  # the reader of the pipe has gone
             end.set()
 
-    former = {n: signal.signal(n, lambda *_: end.set()) for n in (signal.SIGINT, signal.SIGTERM)}
+    former = {n: signal.signal(n, lambda *_: end.set()) for n in _ENDINGS}
     try:
         with make(echo):
             end.wait()
