@@ -47,18 +47,22 @@ class Flow(MQTTClient):
         except LinkError:
             self.close()
             raise
+        except MemoryError:  # also one of the callbacks: the message will come again
+            self.close()
+            raise LinkError(errors.MEMORY, "step")
 
     def ping(self):
         super().ping()
-        self._pinged = True
-        self._ping_mark = self._clock.now()
+        if not self._pinged:  # the first without an answer is the one that counts
+            self._pinged = True
+            self._ping_mark = self._clock.now()
 
     def _keep_alive(self):
         # By the clock alone: traffic in one direction says nothing about the other.
         age_ms = self._clock.diff(self._clock.now(), self._ping_mark)
         if self._pinged and age_ms > PING_MS and not self._pipe.reader.begun():
             raise LinkError(errors.NO_PINGRESP)
-        if self.keepalive and age_ms >= self.keepalive * 500:
+        if self.keepalive and not self._pinged and age_ms >= self.keepalive * 500:
             self.ping()
 
     def _try(self):

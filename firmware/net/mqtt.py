@@ -46,6 +46,11 @@ class Session(Flow):
     def will(self, topic, payload, retain=False):
         self.set_last_will(as_bytes(topic), as_bytes(payload), retain, 1)
 
+    def set_last_will(self, topic, msg, retain=False, qos=0):
+        if not topic or not 0 <= qos <= 1:  # the base class asserts, and lets QoS 2 pass
+            raise LinkError(errors.PROTOCOL, "last will")
+        super().set_last_will(topic, msg, retain, qos)
+
     def connect(self, clean_session=False, timeout=None):
         # True when the broker still has our session. `timeout` in seconds, as umqtt has it.
         self.close()
@@ -60,6 +65,9 @@ class Session(Flow):
         except LinkError:
             self.close()
             raise
+        except MemoryError:
+            self.close()
+            raise LinkError(errors.MEMORY, "connect")
         self._window.rewind(present)
         self._ping_mark = self._clock.now()
         return present
@@ -114,10 +122,13 @@ class Session(Flow):
         # QoS 0. False when it could not even be queued.
         out = self._out
         size = out.size
+        payload = as_bytes(payload)
+        if len(payload) > _PAYLOAD_BYTES:
+            raise LinkError(errors.TOO_LARGE, len(payload))
         if self.sock is None or size > _OUT_BYTES:
             return False
         try:
-            super().publish(as_bytes(topic), as_bytes(payload), retain, 0)
+            super().publish(as_bytes(topic), payload, retain, 0)
         except LinkError:  # no memory for the rest of it
             out.size = size
             return False

@@ -56,14 +56,13 @@ def _open(info, host, tls, timeout_ms):
         raw.settimeout(timeout_ms / 1000)
         raw.connect(info[-1])
         _no_delay(raw)
+        return _secure(raw, host, tls)
     except OSError as e:
         _close(raw)
         raise LinkError(errors.TCP, e.args[0] if e.args else None)
     except MemoryError:
         _close(raw)
         raise LinkError(errors.MEMORY, "socket")
-    try:
-        return _secure(raw, host, tls)
     except LinkError:
         _close(raw)
         raise

@@ -39,6 +39,22 @@ def test_last_will():
     harness.equal(packet[1], len(packet) - 2)
 
 
+def test_a_last_will_aws_would_not_take():
+    session = Bench(Clock()).session
+    harness.raises(LinkError, session.will, "", "x")
+    harness.raises(LinkError, session.set_last_will, "t", "x", False, 2)
+
+
+def test_no_memory_left():
+    bench = Bench(Clock())
+
+    def poll():
+        raise MemoryError("memory allocation failed")
+
+    bench.net.poll = poll
+    fails(bench, errors.MEMORY)
+
+
 def test_text_beyond_ascii_is_counted_in_bytes():
     bench = Bench(Clock()).up()
     bench.session.publish1("t/ä", "°C", 1)

@@ -142,6 +142,18 @@ def test_an_error_of_a_callback_is_not_hidden():
     harness.raises(ZeroDivisionError, bench.session.step)
 
 
+def test_no_memory_for_a_message():
+    bench = Bench(Clock()).up()
+
+    def callback(topic, payload):
+        raise MemoryError("memory allocation failed")
+
+    bench.session.set_callback(callback)
+    bench.push(publish(b"t", b"x", 1))
+    harness.equal(harness.raises(LinkError, bench.session.step).reason, errors.MEMORY)
+    harness.equal((bench.net.sock.closed > 0, bench.net.sock.writes), (True, []))
+
+
 def test_a_second_publish_from_on_ack():
     bench = Bench(Clock(), window=1).up()
     bench.session._on_ack = lambda tag: bench.session.publish1(b"t", b"again", tag + 1)

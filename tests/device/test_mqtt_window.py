@@ -250,6 +250,8 @@ def test_what_aws_would_refuse():
     bench = quiet()
     harness.raises(LinkError, bench.session.publish1, "t", b"x", 1, False, 131_073)
     harness.raises(LinkError, bench.session.publish, "t", b"x", False, 2)
+    harness.raises(LinkError, bench.session.unsubscribe, "t")
+    harness.equal(bench.net.sock.writes, [])
 
 
 harness.run(globals())
