@@ -129,7 +129,10 @@ def test_the_second_cloud_does_not_take_the_place_of_a_live_one(
 def test_a_stale_announcement_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "ROOT", tmp_path)
     monkeypatch.delenv("FIELDMOUSE_CLOUD", raising=False)
-    local.write(local.Cloud("http://127.0.0.1:9", 9, Path("x")))
+    dead = local.Cloud("http://127.0.0.1:9", 9, Path("x"))
+    local.write(dead)
+    local.write(dead, tmp_path / ".sim" / "cloud-9.json")
     fresh = local.Cloud("http://127.0.0.1:1", 2, Path("ca.pem"))
     with announce.announced(fresh):
         assert local.read() == fresh
+        assert [file.name for file in (tmp_path / ".sim").iterdir()] == ["cloud.json"]

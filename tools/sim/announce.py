@@ -23,7 +23,10 @@ def prefix(cloud: local.Cloud) -> str:
 @contextlib.contextmanager
 def announced(cloud: local.Cloud) -> Iterator[None]:
     """Let `--local` find ``cloud``: under the usual name, unless another one is alive there."""
-    file = _own_file(cloud) if _other_is_alive() else local.path()
+    for stale in (local.ROOT / ".sim").glob("cloud-*.json"):
+        if not _is_alive(stale):  # its run was killed
+            stale.unlink(missing_ok=True)
+    file = _own_file(cloud) if _is_alive(local.path()) else local.path()
     local.write(cloud, file)
     try:
         yield
@@ -37,9 +40,10 @@ def _own_file(cloud: local.Cloud) -> Path:
     return local.ROOT / ".sim" / f"cloud-{cloud.mqtt_port}.json"
 
 
-def _other_is_alive() -> bool:
+def _is_alive(file: Path) -> bool:
+    """Whether the cloud that ``file`` announces still answers."""
     try:
-        port = urllib.parse.urlsplit(local.read().gateway_url).port or 0
+        port = urllib.parse.urlsplit(local.read(file).gateway_url).port or 0
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except (ToolError, OSError, ValueError):
         return False
