@@ -9,7 +9,7 @@ UMQTT_ = $(call opt,umqtt,$(UMQTT))
 FIRMWARE_ = $(call opt,firmware,$(FIRMWARE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready sim test lint provision flash erase deploy logs repl crashlog bench-flash ports clean
+.PHONY: help setup ready sim test lint bench bench-heap provision flash erase deploy logs repl crashlog bench-flash ports clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,12 @@ test: ready ## Run lint, types, device tests, host tests, end-to-end tests (UMQT
 
 lint: ready ## Run ruff and mypy --strict
 	@$(TOOLS) lint
+
+bench: ready ## Measure all that bench/ can measure, without a board
+	@$(TOOLS) bench
+
+bench-heap: ready ## Measure the smallest heap the firmware runs a session in
+	@$(TOOLS) bench heap
 
 ports: ready ## List the boards that are plugged in
 	@$(TOOLS) ports

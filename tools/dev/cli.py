@@ -1,4 +1,4 @@
-"""The commands `test` and `lint`: parse, call one function, print its result."""
+"""The commands `test`, `lint` and `bench`: parse, call one function, print its result."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from tools.toolchain import ROOT
 
 if TYPE_CHECKING:
     from tools.dev.checks import Outcome
@@ -27,6 +29,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``app``."""
     app.command("test")(run_tests)
     app.command("lint")(lint)
+    app.command("bench")(bench)
 
 
 def run_tests(paths: _Paths = None, match: _Match = "", umqtt: _Umqtt = None) -> None:
@@ -44,6 +47,19 @@ def lint() -> None:
     from tools.dev import checks
 
     _finish(checks.lint(typer.echo))
+
+
+def bench(
+    chosen: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="as in bench/bench_NAME.py; or all")
+    ] = None,
+) -> None:
+    """Measure: the figures of the README, each by its file in bench/."""
+    from tools.dev import benches
+
+    codes = [benches.run(name) for name in chosen or benches.names(ROOT / "bench")]
+    if any(codes):
+        raise typer.Exit(1)
 
 
 def _finish(outcomes: Sequence[Outcome]) -> None:
