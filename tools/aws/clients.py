@@ -7,6 +7,7 @@ from typing import Any
 
 from tools.aws import local
 from tools.aws.errors import explained
+from tools.errors import ToolError
 
 # Credentials that MiniStack takes for the owner of its account; they open nothing else.
 _LOCAL_KEY, _LOCAL_SECRET = "test", "test"
@@ -30,6 +31,11 @@ class Clients:
                 self._made[service] = self._make(service)
         return self._made[service]
 
+    def client_at(self, service: str, host: str, port: int) -> Any:
+        """The client of a service at an address of its own, over HTTPS."""
+        with explained():
+            return self._make(service, f"https://{host}:{port}")
+
     @property
     def iot(self) -> Any:
         """The control plane."""
@@ -45,13 +51,24 @@ class Clients:
         """The region the calls go to."""
         return str(self.iot.meta.region_name)
 
+    def credentials(self) -> tuple[str, str, str | None]:
+        """(key id, secret, session token) as they are now; ToolError when there are none."""
+        if self.cloud is not None:
+            return _LOCAL_KEY, _LOCAL_SECRET, None
+        with explained():
+            found = self._session.get_credentials()
+            if found is None:
+                raise ToolError("no AWS credentials found", "aws configure, or AWS_PROFILE=...")
+            now = found.get_frozen_credentials()
+        return str(now.access_key), str(now.secret_key), now.token
+
     @cached_property
     def _session(self) -> Any:
         import boto3
 
         return boto3.session.Session()
 
-    def _make(self, service: str) -> Any:
+    def _make(self, service: str, url: str | None = None) -> Any:
         from botocore.config import Config
 
         if self.cloud is not None:
@@ -65,7 +82,7 @@ class Clients:
             )
         # Adaptive: the client itself slows down when AWS throttles it.
         config = Config(retries={"mode": "adaptive", "total_max_attempts": 8}, **_limits())
-        return self._session.client(service, config=config)
+        return self._session.client(service, endpoint_url=url, config=config)
 
 
 def _limits() -> dict[str, Any]:

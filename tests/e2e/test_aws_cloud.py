@@ -1,0 +1,221 @@
+"""The tools against a real broker: a device's certificate, its policies, the ways in."""
+
+from __future__ import annotations
+
+import json
+import queue
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware.core.topics import Topics, publishes, subscribes
+from tests.host import tls_front
+from tools import cli
+from tools.aws import local, retire, shadow
+from tools.aws.clients import Clients
+from tools.aws.folder import Folder
+from tools.aws.mqtt import Connection
+from tools.aws.provision import Provisioned, provision
+from tools.aws.route import Route, identity, route
+from tools.errors import ToolError
+
+WIFI = [{"ssid": "virtual"}]
+Make = Callable[[str], Provisioned]
+
+
+@pytest.fixture
+def make(clients: Clients, tmp_path: Path) -> Make:
+    return lambda thing: provision(clients, thing, tmp_path / thing, wifi=WIFI)
+
+
+@pytest.fixture
+def here(cloud: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What `--local` finds."""
+    monkeypatch.setenv("FIELDMOUSE_CLOUD", str(local.write(cloud.info, tmp_path / "cloud.json")))
+    monkeypatch.setenv("FIELDMOUSE_THINGS", str(tmp_path))
+
+
+def way(clients: Clients, made: Provisioned) -> Route:
+    return route(clients, "mqtt", certs_dir=made.folder.certs)
+
+
+def test_a_device_may_do_all_the_firmware_does(clients: Clients, make: Make) -> None:
+    made = make("cloud-1")
+    topics = Topics("cloud-1", "devices/{thing}/data", "devices/{thing}/commands")
+    heard: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+    lost: list[str] = []
+    device = Connection(
+        way(clients, made), clients, "cloud-1", lambda t, p: heard.put((t, p)), lost.append
+    )
+    with device:
+        for name in subscribes(topics):
+            device.subscribe(name)
+        for name, retained in publishes(topics):
+            device.publish(name, b"{}", retain=retained)
+        clients.data.publish(topic="devices/cloud-1/commands", qos=1, payload=b"hello")
+        while heard.get(timeout=10) != ("devices/cloud-1/commands", b"hello"):
+            pass
+    assert lost == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "retain"),
+    [
+        ("devices/cloud-2/data", False),
+        ("anything", False),
+        ("devices/cloud-1b/data", True),
+        ("$aws/things/cloud-1b/shadow/delete", False),
+    ],
+)
+def test_and_nothing_else(clients: Clients, make: Make, topic: str, retain: bool) -> None:
+    made = make("cloud-1b")
+    try:
+        device = Connection(way(clients, made), clients, "cloud-1b")
+        with device, pytest.raises(ToolError, match="AWS closed the connection"):
+            device.publish(topic, b"{}", retain=retain)
+    finally:
+        retire.deprovision(clients, retire.look(clients, "cloud-1b", made.folder))
+
+
+def test_not_the_commands_of_another(clients: Clients, make: Make) -> None:
+    made = make("cloud-3")
+    device = Connection(way(clients, made), clients, "cloud-3")
+    with device, pytest.raises(ToolError, match="AWS closed the connection"):
+        device.subscribe("devices/cloud-1/commands")
+
+
+def test_not_under_another_name(clients: Clients, make: Make) -> None:
+    made = make("cloud-4")
+    for client_id in ("cloud-1", "cloud-4x", "anybody"):
+        with pytest.raises(ToolError, match="closed the connection without an answer") as caught:
+            Connection(way(clients, made), clients, client_id).open()
+        assert "doctor" in caught.value.hint
+
+
+def test_revoked_and_deprovisioned_devices_stay_out(clients: Clients, make: Make) -> None:
+    made = make("cloud-5")
+    there = way(clients, made)
+    retire.revoke(clients, "cloud-5", made.folder.path)
+    with pytest.raises(ToolError):
+        Connection(there, clients, "cloud-5").open()
+    gone = retire.deprovision(clients, retire.look(clients, "cloud-5", Folder(made.folder.path)))
+    assert "thing cloud-5" in gone
+    assert not made.folder.path.exists()
+
+
+# The ways in.
+
+
+def test_websocket_with_aws_credentials(cloud: Any, clients: Clients) -> None:
+    # The name is one that only a proxy can find: MiniStack tells IoT by the host it is asked for.
+    gateway = int(cloud.info.gateway_url.rsplit(":", 1)[1])
+    connect = tls_front.relay_to(lambda: socket.create_connection(("127.0.0.1", gateway)))
+    name = "abcdefghijklmn-ats.iot.us-east-1.localhost"
+    heard: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+    asked: list[str] = []
+    with (
+        tls_front.front(connect, alpn=["http/1.1"], name=name) as front,
+        tls_front.listening(tls_front.tunnel_to(front.port, asked)) as proxy,
+    ):
+        there = Route("websocket", name, 443, tls_front.ca_pem(), None, ("127.0.0.1", proxy))
+        with Connection(there, clients, "", lambda t, p: heard.put((t, p))) as link:
+            link.subscribe("talk/#")
+            link.publish("talk/1", b"by websocket")
+            assert heard.get(timeout=10) == ("talk/1", b"by websocket")
+    assert asked == [f"{name}:443"]
+
+
+def test_alpn_with_a_certificate(cloud: Any, clients: Clients, make: Make) -> None:
+    made = make("cloud-6")
+
+    def onwards() -> socket.socket:
+        context = ssl.create_default_context(cadata=made.place.ca_pem.decode())
+        context.load_cert_chain(made.folder.cert, made.folder.key)
+        raw = socket.create_connection(("127.0.0.1", cloud.info.mqtt_port))
+        return context.wrap_socket(raw, server_hostname="localhost")
+
+    own = identity(made.folder.certs)
+    client_ca = made.place.ca_pem
+    with tls_front.front(tls_front.relay_to(onwards), client_ca, ["x-amzn-mqtt-ca"]) as front:
+        there = Route("mqtt443", "localhost", front.port, tls_front.ca_pem(), own)
+        with Connection(there, clients, "cloud-6") as device:
+            device.publish("devices/cloud-6/data", b"{}")
+        assert front.alpn == ["x-amzn-mqtt-ca"]
+
+
+def test_publish_and_subscribe_commands(
+    here: None, clients: Clients, make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make("cloud-7")
+    certs = str(made.folder.certs)
+    result: list[int] = []
+    listen = ["subscribe", "--local", "-C", certs, "--client-id", "cloud-7", "-n", "1"]
+    listen += ["-t", "devices/cloud-7/commands"]
+    listening = threading.Thread(target=lambda: result.append(cli.main(listen)))
+    listening.start()
+    for _ in range(40):
+        clients.data.publish(topic="devices/cloud-7/commands", qos=1, payload=b'{"a": 1}')
+        listening.join(0.25)
+        if not listening.is_alive():
+            break
+    assert result == [0]
+    assert 'devices/cloud-7/commands {"a": 1}' in capsys.readouterr().out
+    words = ["publish", "--local", "-C", certs, "--client-id", "cloud-7", "-n", "3"]
+    assert cli.main([*words, "-t", "devices/cloud-7/data", "-m", "{}"]) == 0
+    assert "3/3 devices/cloud-7/data: 2 bytes by mqtt" in capsys.readouterr().out
+    assert cli.main([*words, "-t", "devices/cloud-1/data", "-m", "{}"]) == 2
+    assert "AWS closed the connection" in capsys.readouterr().err
+
+
+def test_publish_with_aws_credentials(
+    here: None, cloud: Any, capsys: pytest.CaptureFixture[str], listener: Any
+) -> None:
+    words = ["publish", "--local", "--via", "https-sigv4", "-t", "devices/cloud-8/data"]
+    assert cli.main([*words, "-m", '{"temperature": 1}']) == 0
+    assert listener.wait("devices/cloud-8/data") == {"temperature": 1}
+
+
+# Shadows and commands reach a running board.
+
+
+def test_set_waits_for_the_board(
+    here: None,
+    clients: Clients,
+    new_device: Any,
+    boot: Any,
+    listener: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    device = new_device(interval_s=60)
+    boot(device)
+    listener.wait(f"devices/{device.thing}/status", lambda m: m.get("online"), 30)
+    assert cli.main(["shadow", "set", device.thing, "interval_s=7", "--local"]) == 0
+    assert f"{device.thing}: interval_s is 7" in capsys.readouterr().out
+    found = shadow.get(clients.data, device.thing)
+    assert found is not None
+    assert found["state"]["reported"]["interval_s"] == 7
+    words = ["command", device.thing, "set_reporting_interval", "interval_seconds=5"]
+    assert cli.main([*words, "--id", "c1", "--local"]) == 0
+    done = listener.wait(f"devices/{device.thing}/commands/result", lambda m: m["id"] == "c1")
+    assert done["ok"] is True
+    again = shadow.follow(lambda: shadow.get(clients.data, device.thing), {"interval_s": 5}, 15)
+    assert again.met == ("interval_s",)
+
+
+def test_a_refusal_of_the_board_is_told(
+    clients: Clients, new_device: Any, boot: Any, listener: Any
+) -> None:
+    # Written past the check of `shadow set`, as another program would.
+    device = new_device(interval_s=60)
+    boot(device)
+    listener.wait(f"devices/{device.thing}/status", lambda m: m.get("online"), 30)
+    wishes = {"interval_s": 0}
+    shadow.wish(clients.data, device.thing, wishes)
+    said = shadow.follow(lambda: shadow.get(clients.data, device.thing), wishes, 20)
+    assert "must be a whole number" in said.refused["interval_s"]
+    assert json.dumps(said.refused)
