@@ -74,6 +74,16 @@ def files_of(server: Server) -> dict[str, bytes]:
     return image.read(server.board.flash.read(*server.board.filesystem()))
 
 
+def environment() -> dict[str, str]:
+    """What every program of these tests gets: short waits (quick/), few attempts, no colour."""
+    quick = str(Path(__file__).with_name("quick"))
+    return os.environ | {
+        "PYTHONPATH": quick,
+        "ESPTOOL_CONNECT_ATTEMPTS": "3",
+        "NO_COLOR": "1",
+    }
+
+
 class Cli:
     """`python -m tools …` as a user runs it, with its own things/."""
 
@@ -83,7 +93,7 @@ class Cli:
     def __call__(
         self, *args: str | Path, timeout: float = 110
     ) -> subprocess.CompletedProcess[str]:
-        env = os.environ | {"FIELDMOUSE_THINGS": str(self.things), "NO_COLOR": "1"}
+        env = environment() | {"FIELDMOUSE_THINGS": str(self.things)}
         argv = [sys.executable, "-m", "tools", *map(str, args)]
         ran = subprocess.run(
             argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout
@@ -113,13 +123,16 @@ def cli(tmp_path: Path) -> Cli:
 
 
 @pytest.fixture
-def plug(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def plug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
     """plug(**options of Board) -> a running board behind `server.url`, unplugged at the end."""
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
     with contextlib.ExitStack() as stack:
+        built_in = frozen(tmp_path / "frozen")
 
         def make(timed: bool = False, password: bool = False, **options: Any) -> Server:
             folder = tmp_path / f"board-{len(list(tmp_path.glob('board-*')))}"
-            board = Board(folder, toolchain.micropython(64), **options)
+            board = Board(folder, toolchain.micropython(64), frozen=built_in, **options)
             server = stack.enter_context(Server(board, timed=timed, password=password))
             stack.callback(lambda: print(f"--- {folder.name}", bytes(server.log[-1500:])))
             return server

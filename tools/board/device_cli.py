@@ -80,8 +80,13 @@ def repl(port: _Port = "") -> None:
     from tools.board import ports, program
 
     where = ports.choose(port)
-    argv = [sys.executable, "-m", "mpremote", "connect", where, "repl"]
-    raise typer.Exit(subprocess.call(argv, env=program.environment(where)))
+    # mpremote's prompt waits on a file descriptor, which a network port has none of.
+    tool = ["serial.tools.miniterm", "--raw", where, "115200"]
+    if "://" not in where:
+        tool = ["mpremote", "connect", where, "repl"]
+    raise typer.Exit(
+        subprocess.call([sys.executable, "-m", *tool], env=program.environment(where))
+    )
 
 
 def crashlog(port: _Port = "") -> None:

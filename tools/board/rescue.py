@@ -23,7 +23,7 @@ DATA = "data"
 _CONFIG = "config.json"
 CRASH_COUNT = "data/crash.log.runs"  # crashes of the former firmware are not held against the new
 _PENDING = "rescued"  # things/THING/rescued/<mac>/data/…
-_TRIES = 2  # there is another way
+_TRIES = 1  # there is another way, as long as ten seconds of trying
 _START_BYTES = 2 * image.BLOCK
 
 Note = Callable[[str], None]

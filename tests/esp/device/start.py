@@ -76,13 +76,11 @@ def hardware():
     import _sim
 
     _sim.save = lambda: save(_sim)
-    parent = os.getenv("FIELDMOUSE_PARENT")
-    if parent:
-        _sim.die_with_parent(int(parent))
+    _sim.die_with_parent()
     sys.path.append(SHIMS + "/..")
-    import chips
+    import _bus
 
-    chips.make(_sim.get("sensor", "none"))
+    _bus.on_bus()  # the chips get their power when the processor does
     sys.path.pop()
     for name in ("esp32", "machine", "network", "ntptime", "time"):
         __import__(name)

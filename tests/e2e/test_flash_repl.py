@@ -1,0 +1,218 @@
+"""mpremote against a board in use: its own commands, and deploy, logs, crashlog and config."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.esp import fixtures, images
+from tests.esp.fixtures import Cli, cli, plug  # noqa: F401
+from tests.esp.server import Server
+from tests.host import pki
+from tools.board import image, mpremote
+from tools.errors import ToolError
+
+# Prints its log, ignores one Ctrl-C, and would run for ever: a busy board.
+STUBBORN = b"""
+import time
+print("[     0.100] config: barn-1 at localhost")
+while True:
+    try:
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        if "stubborn" not in globals():
+            stubborn = True
+            continue
+        raise
+"""
+
+
+@pytest.fixture
+def board(plug: Callable[..., Server], tmp_path: Path) -> Server:
+    """A flashed board whose main.py runs."""
+    server = plug()
+    fixtures.put(server, images.firmware(), image.tree(fixtures.tree(tmp_path / "tree")))
+    server.wait_for("link: up")
+    return server
+
+
+def mp(server: Server, *args: str | Path) -> str:
+    """Run mpremote as a person does; it must succeed."""
+    argv = [sys.executable, "-m", "mpremote", "connect", server.url, *map(str, args)]
+    ran = subprocess.run(
+        argv, env=fixtures.environment(), capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_mpremote_as_on_a_real_board(board, tmp_path):
+    """ls, cp both ways, exec, soft reset, mount and run, in as few sessions as it takes."""
+    noise = bytes(range(256)) * 13
+    here, back = tmp_path / "noise.bin", tmp_path / "back.bin"
+    here.write_bytes(noise)
+    out = mp(
+        board,
+        *("ls", ":firmware", "+", "cp", here, ":noise.bin", "+", "cp", ":noise.bin", back),
+        *("+", "soft-reset", "+", "exec", "import os; print(os.stat('noise.bin')[6])"),
+    )
+    assert "version.py" in out
+    assert f"\n{len(noise)}\n" in out.replace("\r", "")
+    assert back.read_bytes() == noise
+    assert fixtures.files_of(board)["noise.bin"] == noise
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "mounted" / "hello.py").write_text("print('from the host', 6 * 7)\n")
+    assert "from the host 42" in mp(board, "mount", tmp_path / "mounted", "exec", "import hello")
+    boots = board.board.boots
+    mp(board, "reset")
+    board.wait_for(rf"(?s)(link: up.*){{{2}}}")
+    assert board.board.boots > boots
+
+
+def test_error_on_the_board_reaches_us(board):
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        mp(board, "exec", "1/0")
+
+
+def test_busy_main_is_interrupted(plug, tmp_path):
+    server = plug()
+    fixtures.put(server, images.firmware(), {"main.py": STUBBORN, "data/x": b"abc"})
+    server.wait_for("config: barn-1")
+    notes: list[str] = []
+    files, folders = mpremote.listing(server.url, ["data"], notes.append)
+    assert list(files) == ["data/x"]
+    assert folders == {"data"}
+    assert notes
+    assert "attempt 2" in notes[0]
+
+
+def test_sync_sends_what_changed_and_nothing_else(board, tmp_path):
+    old = fixtures.files_of(board)
+    new = {p: d for p, d in old.items() if p != "firmware/core/rules.py"}
+    new["firmware/net/link.py"] = b"# link\n"
+    new["main.py"] = old["main.py"].replace(b"sleep(1)", b"sleep(2)")
+    sent, removed = mpremote.sync(board.url, new, ["firmware", "certs"])
+    assert sent == ["firmware/net/link.py", "main.py"]
+    assert removed == ["firmware/core/rules.py"]
+    board.wait_for(r"(?s)(link: up.*){2}")
+    assert fixtures.files_of(board) == new
+    assert mpremote.sync(board.url, new, ["firmware", "certs"]) == ([], [])
+
+
+def test_full_file_system_says_so(plug):
+    server = plug()
+    vfs = (0x200000, 0x10000)  # 64 KB
+    files = {"main.py": b"", "data/outbox": b"x" * 30_000}
+    fixtures.put(server, images.firmware(vfs=vfs), files)
+    with pytest.raises(ToolError, match="file system is full"):
+        mpremote.sync(server.url, {"firmware/big.py": b"y" * 40_000}, ["firmware"])
+    assert fixtures.files_of(server)["data/outbox"] == files["data/outbox"]
+
+
+@pytest.fixture
+def provisioned(cli: Cli) -> Path:
+    """things/barn-1/ with a configuration and certificates."""
+    folder = cli.things / "barn-1"
+    pki.folder(folder / "certs")
+    config = {
+        "thing_name": "barn-1",
+        "endpoint": "localhost",
+        "wifi": [{"ssid": "barn", "password": "in-the-barn"}],
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_deploy_config_and_crashlog(plug, cli, provisioned):
+    server = plug()
+    old = {"main.py": b"print('old')\n", "firmware/gone.py": b"", "data/crash.log": b"it broke\n"}
+    old |= {"data/crash.log.runs": b"[1,1,1]", "data/outbox": b"readings"}
+    fixtures.put(server, images.firmware(), old)
+    said = cli.ok("deploy", "barn-1", "--port", server.url)
+    assert "sent     main.py" in said
+    assert "removed  firmware/gone.py" in said
+    assert "removed  data/crash.log.runs" in said
+    found = fixtures.files_of(server)
+    assert found["data/outbox"] == b"readings"
+    assert json.loads(found["config.json"])["endpoint"] == "localhost"
+    assert "firmware/app.mpy" in found or "firmware/app.py" in found
+    assert "it broke" in cli.ok("crashlog", "--port", server.url)
+    said = cli.ok("config", "barn-1", "interval_s=30", "i2c.sda=4", "--port", server.url)
+    assert "sent; the board restarts" in said
+    on_board = json.loads(fixtures.files_of(server)["config.json"])
+    assert (on_board["interval_s"], on_board["i2c"]) == (30, {"sda": 4})
+    assert json.loads((provisioned / "config.json").read_text())["interval_s"] == 30
+    said = cli.refused("config", "barn-1", "interval_s=soon", "--port", server.url)
+    assert "interval_s" in said
+    assert "soon" not in said
+
+
+def test_logs_follow_the_board_through_a_reset(board):
+    argv = [sys.executable, "-m", "tools", "logs", "--port", board.url, "--reset"]
+    with subprocess.Popen(
+        [*argv, "--seconds", "60"],
+        cwd=fixtures.ROOT,
+        env=fixtures.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as logs:
+        clock = threading.Timer(40, logs.kill)
+        clock.start()
+        assert logs.stdout is not None
+        seen: list[str] = []
+        ups = 0
+        for line in logs.stdout:
+            seen.append(line.rstrip())
+            if "link: up" in line:
+                ups += 1
+                if ups == 2:
+                    break
+                board.do(board.board.power_on)  # somebody presses the button
+        logs.send_signal(2)
+        assert logs.wait(20) == 130
+        clock.cancel()
+    assert ups == 2, seen
+    assert "[     0.200] sensor: bme280@0x76" in seen
+
+
+def test_repl_of_a_board(board):
+    argv = [sys.executable, "-m", "tools", "repl", "--port", board.url]
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        argv, cwd=fixtures.ROOT, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+    ) as repl:
+        os.close(slave)
+        clock = threading.Timer(40, repl.kill)
+        clock.start()
+        said = _until(master, b"Quit:")
+        time.sleep(0.3)  # the terminal becomes raw after that line
+        os.write(master, b"\x03")
+        said += _until(master, b">>> ")
+        os.write(master, b"6*7\r")
+        said += _until(master, b"42")
+        os.write(master, b"\x1d")  # Ctrl-]
+        assert repl.wait(20) == 0
+        clock.cancel()
+    os.close(master)
+    assert b"KeyboardInterrupt" in said
+
+
+def _until(fd: int, text: bytes) -> bytes:
+    said = b""
+    while text not in said:
+        try:
+            chunk = os.read(fd, 4096)
+        except OSError as e:  # the program has ended
+            raise AssertionError(f"{text!r} did not come, but {said!r}") from e
+        said += chunk
+    return said

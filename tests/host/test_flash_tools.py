@@ -1,0 +1,221 @@
+"""The small parts of flashing: ports, log lines, the boot check, config changes, the fleet."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.board import boot_check, edit_config, fleet, ports, prepare, rescue, serial_log
+from tools.errors import ToolError
+
+GOOD = [
+    "[     0.016] app: fieldmouse 0.1.0, reset by power_on",
+    "[     0.017] config: barn-1 at abc-ats.iot.eu-west-1.amazonaws.com",
+    "[     0.110] sensor: bme280@0x76",
+    "[     1.327] wifi: joining barn",
+    "[     1.427] wifi: up 192.168.4.2 rssi -58",
+    "[     1.447] clock: 848571003 s2000 from pool.ntp.org",
+    "[     1.458] link: up, session new",
+]
+CONFIG = {"thing_name": "barn-1", "endpoint": "localhost", "wifi": [{"ssid": "barn"}]}
+
+
+class Log:
+    """A serial log that plays lines."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+
+    def lines(self, until: float | None = None) -> Iterator[str]:
+        yield from self._lines
+
+
+def watch(lines: list[str], until: str = "") -> tuple[boot_check.Outcome, list[str]]:
+    seen: list[str] = []
+    on_step = lambda name, text, ok: seen.append(f"{name}{'+' if ok else '-'}")  # noqa: E731
+    return boot_check.watch(Log(lines), on_step, 1.0, until), seen
+
+
+def test_good_boot_passes_every_step_as_it_happens():
+    outcome, seen = watch(GOOD)
+    assert outcome.ok
+    assert seen == ["config+", "sensor+", "Wi-Fi-", "Wi-Fi+", "time+", "AWS+"]
+    assert outcome.passed[1] == ("sensor", "bme280@0x76")
+
+
+def test_until_ends_early():
+    outcome, seen = watch(GOOD, "sensor")
+    assert outcome.ok
+    assert seen == ["config+", "sensor+"]
+
+
+@pytest.mark.parametrize(
+    ("cut", "line", "failed", "why", "remedy"),
+    [
+        (2, "[ 1.000] sensor: none found", "sensor", "none found", "wiring"),
+        (3, "[ 9.000] wifi: not joined barn, no AP", "Wi-Fi", "not joined barn", "2.4 GHz"),
+        (5, "[ 9.000] clock: pool.ntp.org: no answer, errno 110", "time", "no answer", "port 123"),
+        (6, "[ 9.000] link: closed, next try in 900 ms", "AWS", "closed", "doctor"),
+    ],
+)
+def test_missing_step_names_the_last_complaint_and_the_remedy(cut, line, failed, why, remedy):
+    line = line.replace("[ ", "[    ")
+    outcome, _ = watch([*GOOD[:cut], line])
+    assert not outcome.ok
+    assert outcome.failed == failed
+    assert why in outcome.why
+    assert remedy in outcome.remedy
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("The filesystem appears to be corrupted. If you had important", "make flash"),
+        ("invalid header: 0xffffffff", "make flash"),
+        ("[     0.050] app: SAFE MODE after repeated crashes, see get_log", "crashlog"),
+    ],
+)
+def test_what_waiting_cannot_mend_ends_at_once(line, remedy):
+    outcome, _ = watch([line, *GOOD])
+    assert outcome.failed == "boot"
+    assert remedy in outcome.remedy
+
+
+def test_bad_config_is_told_with_its_problem():
+    problem = "[     0.020] config: PROBLEM wifi: is missing"
+    stuck = "[     0.030] config: cannot start; send a good config.json over the serial port"
+    outcome, _ = watch([problem, stuck])
+    assert outcome.failed == "boot"
+    assert "wifi: is missing" in outcome.why
+
+
+def test_crash_without_a_log_line_is_reported():
+    outcome, _ = watch(["Traceback (most recent call last):", "ImportError: no module named 'x'"])
+    assert "ImportError" in outcome.why
+
+
+def test_nothing_at_all():
+    assert watch([])[0].why == "no log from the board"
+
+
+def test_log_lines():
+    assert serial_log.parse("[     1.427] wifi: up 10.0.0.2") == (1.427, "wifi", "up 10.0.0.2")
+    assert serial_log.parse("ets Jul 29 2019") is None
+    assert serial_log.style("[     1.427] wifi: up") == "blue"
+    assert serial_log.style("Traceback (most recent call last):") == "bold red"
+    assert serial_log.style("waiting for download") == "dim"
+
+
+def test_ports_by_number(monkeypatch):
+    one = ports.Port("/dev/null", "CP2102 USB to UART", "0001")
+    two = ports.Port("/dev/zero", "USB JTAG/serial debug unit", "")
+    monkeypatch.setattr(ports, "found", list)
+    with pytest.raises(ToolError, match="no board found"):
+        ports.choose("")
+    monkeypatch.setattr(ports, "found", lambda: [one])
+    assert ports.choose("") == "/dev/null"
+    monkeypatch.setattr(ports, "found", lambda: [one, two])
+    with pytest.raises(ToolError) as e:
+        ports.choose("")
+    assert "/dev/zero  USB JTAG/serial debug unit" in e.value.message
+    assert ports.choose("rfc2217://localhost:4000") == "rfc2217://localhost:4000"
+    with pytest.raises(ToolError, match="there is no port /dev/nope") as e:
+        ports.choose("/dev/nope")
+    assert "/dev/null" in e.value.hint
+
+
+def test_port_without_the_right(monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(ToolError, match="no right to use /dev/null") as e:
+        ports.choose("/dev/null")
+    assert "dialout" in e.value.hint
+
+
+@pytest.mark.parametrize(
+    ("wish", "where", "value"),
+    [
+        ("interval_s=30", ["interval_s"], 30),
+        ("sensor=bme280@0x76", ["sensor"], "bme280@0x76"),
+        ("i2c.sda=4", ["i2c", "sda"], 4),
+        ("wifi.0.ssid=12345678", ["wifi", 0, "ssid"], "12345678"),
+        ("wifi.0.password=in the=barn", ["wifi", 0, "password"], "in the=barn"),
+        ("wifi.1.ssid=house", ["wifi", 1, "ssid"], "house"),
+        ("ntp=time.local", ["ntp"], ["time.local"]),
+        ('ntp=["a.b","c.d"]', ["ntp"], ["a.b", "c.d"]),
+    ],
+)
+def test_config_change(wish, where, value):
+    found = edit_config.change(CONFIG, [wish])
+    for step in where:
+        found = found[step]
+    assert found == value
+
+
+def test_config_change_takes_out_and_asks():
+    new = edit_config.change(CONFIG | {"interval_s": 9}, ["interval_s="])
+    assert new == CONFIG
+    asked: list[str] = []
+    new = edit_config.change(
+        CONFIG, ["wifi.0.password=-"], lambda k: asked.append(k) or "secret12"
+    )
+    assert asked == ["wifi.0.password"]
+    assert new["wifi"][0]["password"] == "secret12"
+    assert CONFIG["wifi"] == [{"ssid": "barn"}]  # the given one is as it was
+
+
+@pytest.mark.parametrize(
+    "wish",
+    ["interval_s=soon", "intervall_s=30", "wifi=", "wifi.5.ssid=x", "endpoint.x=1", "novalue"],
+)
+def test_config_change_that_would_break_the_board(wish):
+    with pytest.raises(ToolError) as e:
+        edit_config.change(CONFIG, [wish])
+    assert "soon" not in str(e.value)
+
+
+def test_board_of_a_thing(tmp_path):
+    assert prepare.board_of(tmp_path, "esp32s3").name == "esp32s3"
+    assert prepare.board_of(tmp_path, "").name == "esp32"
+    (tmp_path / "thing.json").write_text(json.dumps({"board": "esp8266"}))
+    assert prepare.board_of(tmp_path, "").name == "esp8266"
+    with pytest.raises(ToolError, match=r"has no config\.json"):
+        prepare.tree(tmp_path, prepare.board_of(tmp_path, ""))
+
+
+def row(thing: str, mac: str) -> fleet.Row:
+    return fleet.Row(thing, mac, "ESP32", "esp32", "1.25.0", "0.1.0", "/dev/x", "2026-11-21")
+
+
+def test_fleet_queue_and_record(tmp_path: Path):
+    things = ["a", "b", "c"]
+    first = fleet.Fleet(things, tmp_path)
+    assert first.take({"b", "c"}) == "b"
+    first.give_back("b")
+    assert first.take(set(things)) == "b"  # what failed is the next again
+    first.done(row("b", "24:6f:28:00:00:01"))
+    again = fleet.Fleet(things, tmp_path)
+    assert again.waiting() == ["a", "c"]
+    assert again.thing_of("24:6f:28:00:00:01") == "b"
+    assert again.take({"x"}) == ""
+
+
+def test_half_written_record_line_counts_as_not_done(tmp_path: Path):
+    made = fleet.Fleet(["a", "b"], tmp_path)
+    made.done(row("a", "m1"))
+    made.done(row("b", "m2"))
+    text = made.record.read_text()
+    made.record.write_text(text[: text.rindex("ESP32")])
+    assert fleet.Fleet(["a", "b"], tmp_path).waiting() == ["b"]
+
+
+def test_rescued_files_outlive_an_interrupted_run(tmp_path: Path):
+    files = {"data/outbox/1": b"x" * 10, "data/clock": b"\0\1"}
+    rescue.save(tmp_path, "24:6f:28:aa:bb:cc", files)
+    assert rescue.pending(tmp_path, "24:6f:28:aa:bb:cc") == files
+    assert rescue.pending(tmp_path, "24:6f:28:aa:bb:cd") == {}
+    rescue.forget(tmp_path, "24:6f:28:aa:bb:cc")
+    assert rescue.pending(tmp_path, "24:6f:28:aa:bb:cc") == {}
