@@ -1,4 +1,16 @@
 # The whole program is firmware/app.py; Ctrl-C on the serial port stops it and gives the REPL.
-from firmware.app import main
+# What app.py cannot catch itself, a file that is missing or no memory to load one, may pass.
+import sys
+import time
 
-main()
+try:
+    from firmware.app import main
+
+    main()
+except Exception as e:
+    print("main: cannot run the firmware, restarting in 30 s")
+    sys.print_exception(e)
+    time.sleep(30)
+    from firmware.board import reset
+
+    reset()

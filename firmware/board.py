@@ -18,7 +18,11 @@ WDT_MS = const(90_000)  # must exceed net.mqtt.CONNECT_MAX_MS, the longest a ste
 _CHECK_MS = const(10_000)  # ESP8266: how often the timer looks whether the loop still feeds
 _LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards
 _BIT_US = const(5)  # half a clock at 100 kHz
+CHIP = sys.platform
 _CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
+
+reset = machine.reset
+sleep_ms = time.sleep_ms
 
 
 class Ticks:
@@ -138,10 +142,6 @@ def reset_cause():
     return "unknown {}".format(cause)
 
 
-def reset():
-    machine.reset()
-
-
 def led(on):
     # The ESP8266's LED lies between the pin and 3.3 V.
     machine.Pin(_LED_PIN, machine.Pin.OUT).value(on != (sys.platform == "esp8266"))
@@ -186,17 +186,9 @@ def set_rtc(s2000):
     machine.RTC().datetime((t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0))
 
 
-def chip():
-    return sys.platform
-
-
 def read_file(path):
     with open(path, "rb") as f:
         return f.read()
-
-
-def sleep_ms(ms):
-    time.sleep_ms(ms)
 
 
 def log(text):

@@ -53,7 +53,7 @@ class Facts:
         return {
             "firmware": version.VERSION,
             "micropython": board.micropython_version(),
-            "chip": board.chip(),
+            "chip": board.CHIP,
             "board_id": board.unique_id(),
             "reset_cause": self._cause,
             "tls_verified": app.tls.verified,
