@@ -16,7 +16,7 @@ from firmware.core.errors import StoreError
 
 _HEAD = '{{"crc": "{:04x}", "data": '
 _HEAD_BYTES = const(24)
-_MAX_BYTES = const(4096)  # larger is not ours
+_MAX_BYTES = const(3072)  # what an ESP8266 can still take apart; larger is not ours
 
 
 class Settings:
@@ -72,7 +72,7 @@ class Settings:
             return
         try:
             self._take(raw)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, MemoryError):
             self.damaged = True
             self._log("settings: file damaged, config.json alone counts")
 

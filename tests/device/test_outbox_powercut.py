@@ -2,27 +2,29 @@
 # whatever put() had returned must be there afterwards, or have been acknowledged or counted as
 # dropped; nothing corrupt, nothing under two seqs, no seq used twice.
 #
-# The scenario runs once on flash that keeps a journal (flash.py); then each prefix of the journal
-# is a board that lost power there. FIELDMOUSE_FUZZ: how many of them lose power a second
-# time while they recover.
+# The scenario runs once on flash that keeps a journal (flash_journal.py); then each prefix of the
+# journal is a board that lost power there. FIELDMOUSE_FUZZ: how many of them, about, lose
+# power a second time while they recover.
 
 import harness
-import powercut
-from flash import Flash
+from firmware.outbox import Outbox
+from flash_journal import Journal
+from powercut import BLOCKS, scenario
+from powercut_check import replay
 
-_JOURNAL_BYTES = 1_000_000
+
+def boot():
+    return Outbox("data/outbox", 8192, lambda text: None)
 
 
 def test_no_cut_loses_a_reading():
-    journal = Flash(powercut.BLOCKS, _JOURNAL_BYTES)
-    start = Flash(powercut.BLOCKS)
+    journal = Journal(BLOCKS, 400_000)
     journal.format()
-    start.copy(journal)
-    journal.forget()
+    journal.begin()
     journal.mount()
-    history = powercut.scenario(journal)
+    history = scenario(journal, boot)
     journal.umount()
-    harness.equal(powercut.replay(history, journal, start, harness.count(300)), 0)
+    harness.equal(replay(history, journal, harness.count(300)), 0)
 
 
 harness.run(globals())
