@@ -111,7 +111,7 @@ def check_setting(key, value, config):
         for known, _, _ in _CONFIG:
             if key == known:
                 return value, "cannot be changed from the cloud"
-        return value, "unknown setting" + words.did_you_mean(key, SETTABLE)
+        return value, "unknown setting" + words.did_you_mean(str(key), SETTABLE)
     if key == "i2c" and isinstance(value, dict):
         value = _merged(config.get("i2c", {}), value)
     problems = []

@@ -2,7 +2,7 @@
 # a sentence that completes "<key>: ..." and never shows the value, because some are secret.
 
 from firmware.core.topics import RESULT_SUFFIX, fill
-from firmware.core.words import made_of, utf8_len
+from firmware.core.words import made_of, raw, utf8_len
 
 SENSORS = ("bme280", "bmp280", "sht3x", "mcp9808")
 BASIC_INGEST = "$aws/rules/"  # the one $ prefix a device may publish to by choice
@@ -10,10 +10,9 @@ BASIC_INGEST = "$aws/rules/"  # the one $ prefix a device may publish to by choi
 _SENSOR_CHARS = 32
 _TOPIC_BYTES = 256  # AWS quotas: UTF-8 bytes, and 7 slashes (aws-facts 1.5)
 _TOPIC_SLASHES = 7
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_DIGITS = "0123456789"
-_HEX = _DIGITS + "abcdefABCDEF"
-_NAME = _LETTERS + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + _DIGITS + "_-"
+_DIGITS = b"0123456789"
+_HEX = _DIGITS + b"abcdefABCDEF"
+_NAME = _DIGITS + b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
 
 
 def whole(low, high):
@@ -38,7 +37,11 @@ def zero_or(low, high):
 
 def thing_name(value):
     # The alphabet of AWS IoT thing names. It is also the MQTT client id.
-    if not isinstance(value, str) or not 1 <= len(value) <= 128 or not made_of(value, _NAME + ":"):
+    if (
+        not isinstance(value, str)
+        or not 1 <= len(value) <= 128
+        or not made_of(value, _NAME + b":")
+    ):
         return "must be 1 to 128 characters: letters, digits and : _ -"
     return None
 
@@ -47,8 +50,8 @@ def host(value):
     if not isinstance(value, str) or not 1 <= len(value) <= 253:
         return "must be text of 1 to 253 characters"
     if value.count(":") > 1:
-        good = made_of(value, _HEX + ":.")
-    elif made_of(value, _DIGITS + "."):
+        good = made_of(value, _HEX + b":.")
+    elif made_of(value, _DIGITS + b"."):
         good = _ipv4(value.split("."))
     else:
         good = _labels(value.split("."))
@@ -57,7 +60,9 @@ def host(value):
 
 def _labels(labels):
     for label in labels:
-        if not 1 <= len(label) <= 63 or not made_of(label, _NAME) or "-" in label[0] + label[-1]:
+        if not 1 <= len(label) <= 63 or label.startswith("-") or label.endswith("-"):
+            return False
+        if not made_of(label, _NAME):
             return False
     return True
 
@@ -134,8 +139,8 @@ def _topic(value, thing, prefix=None):
     topic = fill(value, thing)
     if "{" in topic or "}" in topic:
         return "may contain {thing} but no other braces"
-    for char in topic:
-        if char in "+#" or ord(char) < 32 or ord(char) == 127:
+    for byte in raw(topic):
+        if byte in b"+#" or byte < 32 or byte == 127:
             return "must not contain wildcards or control characters"
     if topic.startswith("$") and not (prefix and topic.startswith(prefix)):
         return "must not start with $" + (", except {}".format(prefix) if prefix else "")

@@ -61,4 +61,26 @@ def test_text_is_measured_in_bytes():
     )
 
 
+def alien(i):
+    # A text of one character that no other i has, made without touching single characters.
+    return bytes([0xE4 + (i >> 12), 0x80 | (i >> 6 & 0x3F), 0x80 | (i & 0x3F)]).decode()
+
+
+def test_strange_characters_leave_nothing_behind():
+    # MicroPython interns every character that text is indexed or iterated to, for ever.
+    def read(start):
+        for i in range(start, start + 400):
+            text = alien(i)
+            words.printable(text, 9)
+            words.made_of(text, b"abc")
+            words.utf8_len(text)
+            words.did_you_mean(text, ("abc", "xyz"))
+        text = None
+        return harness.settled_heap()
+
+    before_bytes = read(0)
+    grown_bytes = read(400) - before_bytes
+    assert grown_bytes <= 256, grown_bytes
+
+
 harness.run(globals())
