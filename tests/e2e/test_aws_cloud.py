@@ -219,3 +219,29 @@ def test_a_refusal_of_the_board_is_told(
     said = shadow.follow(lambda: shadow.get(clients.data, device.thing), wishes, 20)
     assert "must be a whole number" in said.refused["interval_s"]
     assert json.dumps(said.refused)
+
+
+def identities(iot: Any) -> tuple[int, int]:
+    listed = iot.list_certificates(pageSize=250)["certificates"]
+    return len(listed), len(iot.list_policies(pageSize=250)["policies"])
+
+
+def test_watch_shows_what_boards_send(
+    here: None,
+    clients: Clients,
+    new_device: Any,
+    boot: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    device = new_device(interval_s=1)
+    boot(device)
+    file = tmp_path / "readings.csv"
+    before = identities(clients.iot)
+    assert cli.main(["watch", device.thing, "-n", "3", "--csv", str(file), "--local"]) == 0
+    assert f'"device_id": "{device.thing}"' in capsys.readouterr().out
+    rows = file.read_text().splitlines()
+    assert len(rows) == 4
+    assert all(f",{device.thing}," in row for row in rows[1:])
+    # The identity it listened with is gone again.
+    assert identities(clients.iot) == before

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from tools.aws import cli_shadow, cli_talk, cli_things
+from tools.aws import cli_shadow, cli_talk, cli_things, cli_watch
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``app``."""
-    for module in (cli_things, cli_shadow, cli_talk):
+    for module in (cli_things, cli_shadow, cli_talk, cli_watch):
         module.register(app)
