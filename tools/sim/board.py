@@ -15,6 +15,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +38,8 @@ _REBOOT_S = 0.3  # an ESP32 takes about that long from reset to boot.py
 
 class VirtualBoard:
     """One board. ``settings`` are those of shims/*.py: sensor, temperature, wifi, ntp, epoch, …
+
+    ``time_scale`` 10 makes its seconds ten times as short (shims/_scaled.py); fixed at power-on.
 
     ``on_line`` is called with every line of the log, from the board's own thread. Raises ToolError
     for a folder that is not staged, a missing interpreter or a setting that cannot be.
@@ -62,6 +65,8 @@ class VirtualBoard:
             "unique_id": f"02f1e1{zlib.crc32(str(self.folder).encode()) & 0xFFFFFF:06x}",
         }
         self._settings |= launch.settings(settings)
+        self._scale = float(self._settings.get("time_scale", 1))
+        self._settings.setdefault("time_anchor_s", int(time.time()))
         sensor = str(self._settings["sensor"])
         self._launch = launch.prepare(micropython, bits, umqtt, heap, sensor)
         self._scratch = Path(tempfile.mkdtemp(prefix="fieldmouse-board-"))
@@ -217,7 +222,7 @@ class VirtualBoard:
     def _sleep_s(self) -> float | None:
         """Seconds of the deep sleep just begun; None is for ever, as `deepsleep()` means it."""
         sleep_ms = float(json.loads(self._state_file().read_text()).get("sleep_ms", 0))
-        return sleep_ms / 1000 if sleep_ms > 0 else None
+        return sleep_ms / 1000 / self._scale if sleep_ms > 0 else None
 
 
 def run(make: Callable[[Callable[[str], None]], VirtualBoard], out: TextIO) -> None:

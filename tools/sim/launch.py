@@ -24,6 +24,7 @@ DEFAULT_TEMPERATURE = "21 + 2*sin(t/60)"
 HEAPS = {"esp32": 147 * 1024, "esp8266": 38 * 1024}
 _LEAST_HEAP = 8 * 1024
 _MOST_HEAP = 1024**3
+_MOST_SCALE = 100  # a TLS handshake would take longer than the firmware allows
 _HEAP = re.compile(r"(\d{1,12})(w?)([km]?)")
 _MEASURE_HEAP = "8m"
 
@@ -55,6 +56,9 @@ def settings(values: dict[str, Any]) -> dict[str, Any]:
     for name, (low, high) in limits.items():
         if isinstance(checked.get(name), str):
             checked[name] = expression.check(checked[name], name, low, high)
+    scale = checked.get("time_scale", 1)
+    if type(scale) not in (int, float) or not 1 <= scale <= _MOST_SCALE:
+        raise ToolError(f"time_scale: {scale!r} is not 1 to {_MOST_SCALE}", "time_scale=10")
     return checked
 
 

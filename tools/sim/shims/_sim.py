@@ -72,6 +72,11 @@ def number(name, default):
         return default if not isinstance(default, str) else 0
 
 
+def born_now():
+    global _born_ms
+    _born_ms = utime.ticks_ms()
+
+
 def uptime_ms():
     return utime.ticks_diff(utime.ticks_ms(), _born_ms)
 

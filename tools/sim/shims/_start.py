@@ -4,6 +4,11 @@ import gc
 import sys
 
 import _sim
+
+if _sim.get("time_scale", 1) != 1:
+    import _scaled
+
+    _scaled.install(_sim)  # before anything else looks at a clock
 import utime
 
 _BOOT_MS = 10  # an ESP32 takes 300; the sensors need 2 until they answer

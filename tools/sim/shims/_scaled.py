@@ -1,0 +1,98 @@
+# Lets the board's whole world run faster than ours: setting "time_scale": 10, read at boot only.
+#
+#   faster       ticks, sleeps, the RTC, what NTP answers, a chip's conversion times, t in
+#                expressions, the waits of select.poll(), the watchdog's period
+#   as fast as   computing (a TLS handshake takes ten times as long, as the board sees it), socket
+#   ever         timeouts (the firmware sets one for TCP's connect), the dates of certificates
+#
+# install() puts this module in the place of `utime`, which is where all the simulated hardware
+# gets its time from, and a poll() of its own into `select`.
+
+import select as _select
+import sys
+
+import utime as _real
+from utime import gmtime, localtime, mktime  # noqa: F401
+
+_MASK = (1 << 30) - 1
+_HALF = 1 << 29
+_scale = 1
+_anchor_ns = 0  # when both worlds had the same time
+
+
+def install(sim):
+    global _scale, _anchor_ns
+    _scale = sim.get("time_scale", 1)
+    _anchor_ns = int(sim.get("time_anchor_s", _real.time())) * 1000000000
+    here = sys.modules[__name__]
+    sys.modules["utime"] = sim.utime = here
+    sim.born_now()
+    sys.modules["select"] = Select
+    alarm_ms = sim.alarm_ms
+    sim.alarm_ms = lambda ms: alarm_ms(max(1, int(ms / _scale)))
+
+
+def time_ns():
+    return _anchor_ns + int((_real.time_ns() - _anchor_ns) * _scale)
+
+
+def time():
+    return time_ns() // 1000000000
+
+
+def ticks_ms():
+    return time_ns() // 1000000 & _MASK
+
+
+def ticks_us():
+    return time_ns() // 1000 & _MASK
+
+
+ticks_cpu = ticks_us
+
+
+def ticks_add(ticks, delta):
+    return (ticks + delta) & _MASK
+
+
+def ticks_diff(end, start):
+    d = (end - start) & _MASK
+    return d if d < _HALF else d - _HALF - _HALF
+
+
+def sleep(s):
+    _real.sleep(s / _scale)
+
+
+def sleep_ms(ms):
+    _real.sleep_us(int(ms * 1000 / _scale))
+
+
+def sleep_us(us):
+    _real.sleep_us(int(us / _scale))
+
+
+class _Poll:
+    def __init__(self):
+        self._poll = _select.poll()
+        self.register = self._poll.register
+        self.unregister = self._poll.unregister
+        self.modify = self._poll.modify
+
+    def poll(self, timeout_ms=-1):
+        return self._poll.poll(_scaled_ms(timeout_ms))
+
+    def ipoll(self, timeout_ms=-1, flags=0):
+        return self._poll.ipoll(_scaled_ms(timeout_ms), flags)
+
+
+def _scaled_ms(ms):
+    return ms if ms <= 0 else max(1, int(ms / _scale))
+
+
+class Select:
+    POLLIN = _select.POLLIN
+    POLLOUT = _select.POLLOUT
+    POLLERR = _select.POLLERR
+    POLLHUP = _select.POLLHUP
+    poll = _Poll
