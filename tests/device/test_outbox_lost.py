@@ -1,0 +1,72 @@
+# The two files that know the place are damaged or gone, or there is junk anywhere.
+
+import os
+
+import harness
+from outbox_board import FOLDER, boot, count, drain, filled, segments, spoil, write
+
+
+def test_either_of_the_two_files_damaged():
+    for name in ("a", "b"):
+        for at in (0, 3, 6, 12, 14, 15, 20):
+            for _ in range(2):
+                outbox = filled(33)
+                spoil(name, at, b"\xa5")
+                outbox = boot()
+                seqs = drain(outbox)
+                assert count(seqs) >= 32, (name, at, seqs)
+                assert outbox.put(b"next") > 33
+
+
+def test_both_files_lost():
+    for damage in (b"", b"\xf5", bytes(128), b"\xf5" * 128):
+        filled(300)
+        write("a", damage)
+        write("b", damage)
+        outbox = boot()
+        seqs = drain(outbox)
+        assert seqs[0] == 1 and len(seqs) == 2 and seqs[1] >= 294, seqs
+        harness.equal(outbox.waiting, 0)
+        harness.equal(outbox.put(b"next"), 1025)
+        harness.equal(boot().waiting, 1)
+
+
+def test_both_files_lost_when_all_is_acknowledged():
+    drain(filled(1500))
+    os.remove(FOLDER + "a")
+    os.remove(FOLDER + "b")
+    for name in segments():
+        os.remove(FOLDER + name)
+    assert boot().put(b"next") > 1500
+
+
+def test_strangers_are_left_alone():
+    filled(30)
+    for name in ("notes.txt", "0000zzzz", "m123", "000000001"):
+        write(name, b"mine")
+    outbox = boot()
+    harness.equal(drain(outbox), [1, 30])
+    for name in ("notes.txt", "0000zzzz", "m123", "000000001"):
+        assert name in os.listdir(FOLDER), name
+
+
+def test_any_junk_anywhere():
+    state = harness.seed()
+    for _ in range(harness.count(60)):
+        filled(250)
+        names = os.listdir(FOLDER)
+        highest = 250
+        for _ in range(3):
+            state = (state * 75 + 74) % 65537
+            name = names[state % len(names)]
+            size = os.stat(FOLDER + name)[6]
+            if size:
+                spoil(name, state % size, bytes([state & 0xFF, state >> 8]))
+        outbox = boot()
+        seqs = drain(outbox)
+        assert count(seqs) >= 240, (count(seqs), outbox.corrupt)
+        harness.equal(outbox.waiting, 0)
+        assert outbox.put(b"next") > highest
+
+
+harness.run(globals())
