@@ -19,6 +19,7 @@ _IDLE_MS = const(1_000)  # the longest wait for the socket
 _DOWN_MS = const(100)  # between two looks at Wi-Fi and backoff while there is no socket
 _AGAIN_MS = const(30_000)  # a crash in safe mode must not become a tight circle
 _PARKED_MS = const(10_000)
+_SAFE_S = const(3600)  # perhaps the cause has gone: a full disk, a bus that was shorted
 
 
 class App:
@@ -91,6 +92,9 @@ class App:
             self._more = not self.safe and self.sender.step()
         self._control.step()
         self.crash.alive(self.uptime.s)
+        if self.safe and self.uptime.s >= _SAFE_S:
+            board.log("app: an hour of safe mode, trying again")
+            self.restart()
         if self.link.too_long_offline():
             board.log("app: offline for {} s, restarting".format(self.link.outage_s))
             self.restart()
@@ -127,6 +131,8 @@ class App:
         return check_setting(key, value, self._config)
 
     def restart(self):
+        # On purpose: whatever crashed before, the next start is a normal one.
+        self.crash.stable()
         if self.outbox:
             self.outbox.flush()
         self.session.disconnect()

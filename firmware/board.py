@@ -48,7 +48,7 @@ class Bus:
                 return machine.SoftI2C(scl=scl, sda=sda, freq=self._freq_hz)
             return machine.I2C(self._id, scl=scl, sda=sda, freq=self._freq_hz)
         except (ValueError, OSError) as e:
-            raise SensorError("bus: i2c settings do not fit this chip: {}".format(e))
+            raise SensorError(_misfit(e))
 
     def scan(self):
         if self._i2c is None:
@@ -89,7 +89,7 @@ class Bus:
             sda = machine.Pin(self._sda, machine.Pin.OPEN_DRAIN, value=1)
             scl = machine.Pin(self._scl, machine.Pin.OPEN_DRAIN, value=1)
         except ValueError as e:
-            raise SensorError("bus: {}".format(e))
+            raise SensorError(_misfit(e))
         for _ in range(9):
             if sda.value():
                 break
@@ -103,6 +103,10 @@ class Bus:
         free = bool(sda.value())
         self._i2c = None  # opened anew by the scan() that follows
         return free
+
+
+def _misfit(error):
+    return "bus: i2c settings do not fit this chip: {}".format(error)
 
 
 def _bus(error):

@@ -60,7 +60,6 @@ class Control:
             return "not done: {}".format(e)
         if app.safe:
             board.log("app: changed in safe mode, trying again")
-            app.crash.stable()
             app.restart()
         return None
 

@@ -1,7 +1,8 @@
 # Pins and the I2C bus of the virtual board. The chips on it are tools/sim/chips.
 # Settings: "sensor" (which chips), "i2c_stuck" (a slave holds SDA low until it has seen nine
 # clocks), "i2c_error" (a probability that a read times out, or a fault of chips/__init__.py, such
-# as "crc"), "pins" ({"0": 0}: the level of an input).
+# as "crc"), "pins" ({"0": 0}: the level of an input), "wired" ([SDA, SCL]: where the chips are
+# soldered to; else on any pins), "highest_pin" (48; an ESP32 has 39).
 
 import errno
 import random
@@ -27,7 +28,7 @@ class Pin:
     IRQ_FALLING = 2
 
     def __init__(self, id, mode=None, pull=-1, *, value=None, drive=None, hold=None):
-        if not isinstance(id, int) or not 0 <= id <= 48:
+        if not isinstance(id, int) or not 0 <= id <= _sim.get("highest_pin", 48):
             raise ValueError("invalid pin")
         self._id = id
         _nets.setdefault(id, [Pin.IN, 1])
@@ -114,6 +115,9 @@ def on_bus():
     for chip in _chips.values():
         chip.environment = _environment
         chip.fault = fault if isinstance(fault, str) else None
+    wired = _sim.get("wired", None)
+    if wired and wired != [_wired.get("sda"), _wired.get("scl")]:
+        return {}
     return _chips
 
 

@@ -1,0 +1,148 @@
+"""Watchdog, crash log and safe mode, on a virtual board against MiniStack (issue 3, section 6).
+
+A fault is planted by the board's main.py before the firmware starts: everything after that is the
+firmware as it is shipped.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+
+import pytest
+
+from tests.e2e.test_main_job import WAIT_S, command, reported, shadow, wait_until, wish
+
+STEPS = {
+    "wifi": "firmware.net.wifi Wifi",
+    "clock": "firmware.net.clock WallClock",
+    "link": "firmware.net.link Link",
+    "sampler": "firmware.sampler Sampler",
+    "sender": "firmware.sender Sender",
+    "reporter": "firmware.reporter Reporter",
+    "commander": "firmware.commander Commander",
+    "control": "firmware.control Control",
+}
+
+
+def plant(device, step: str, fault: str, times: int = 1000) -> None:
+    """Make ``step`` execute ``fault`` in its fifth pass, in the first ``times`` lives."""
+    module, name = STEPS[step].split()
+    body = textwrap.indent(textwrap.dedent(fault).strip(), " " * 12)
+    (device.folder / "main.py").write_text(
+        f"""
+import os
+try:
+    with open("lives") as f:
+        lives = int(f.read())
+except OSError:
+    lives = 0
+with open("lives", "w") as f:
+    f.write(str(lives + 1))
+if lives < {times}:
+    cls = __import__("{module}", None, None, ("{name}",)).{name}
+    sound = cls.step
+    passes = 0
+
+    def step(self, *args):
+        global passes
+        passes += 1
+        if passes >= 5:
+{body}
+        return sound(self, *args)
+
+    cls.step = step
+from firmware.app import main
+
+main()
+"""
+    )
+
+
+def test_a_step_that_hangs_is_ended_by_the_watchdog(device, boot, clients, listener):
+    plant(device, "sampler", "while True: pass", times=1)
+    board = boot(device, wdt_scale=0.03)
+    board.wait_for(r"board: reset \(watchdog\)", timeout=WAIT_S)
+    state = reported(clients, device.thing, reset_cause="wdt")
+    assert "watchdog" in state["last_crash"]
+    listener.wait(f"devices/{device.thing}/data", lambda m: m["seq"] >= 2)
+    assert board.boots == 2
+
+
+def test_a_hang_inside_c_code_too(device, boot, clients):
+    plant(device, "control", "import time\ntime.sleep_ms(10**8)", times=1)
+    board = boot(device, wdt_scale=0.03)
+    board.wait_for(r"board: reset \(watchdog\)", timeout=WAIT_S)
+    reported(clients, device.thing, reset_cause="wdt")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_exception_in_any_step_is_logged_and_the_board_restarts(
+    device, boot, clients, listener, step
+):
+    plant(device, step, "raise ValueError('planted in ' + str(passes))", times=1)
+    board = boot(device)
+    board.wait_for(r"crash: ValueError planted", timeout=WAIT_S)
+    board.wait_for(r"board: reset", timeout=WAIT_S)
+    state = reported(clients, device.thing, safe_mode=False, reset_cause="hard")
+    assert "ValueError: planted" in state["last_crash"]
+    command(clients, device.thing, {"action": "get_log", "id": 1})
+    results = f"devices/{device.thing}/commands/result"
+    log = listener.wait(results, lambda m: m["id"] == 1)["log"]
+    assert "Traceback" in log and "line" in log and "after" in log
+    listener.wait(f"devices/{device.thing}/data")
+    assert board.boots == 2
+
+
+def test_three_crashes_lead_to_safe_mode_which_says_why_and_takes_the_cure(
+    new_device, boot, clients, listener
+):
+    device = new_device(interval_s=1, sensor="bme280@0x77")
+    plant(device, "sampler", "if self._wanted == 'bme280@0x77': raise ValueError('bad setting')")
+    board = boot(device)
+    board.wait_for(r"SAFE MODE", timeout=3 * WAIT_S)
+    assert board.boots == 4
+    state = reported(clients, device.thing, safe_mode=True)
+    assert "bad setting" in state["last_crash"]
+    command(clients, device.thing, {"action": "read_now", "id": "no"})
+    results = f"devices/{device.thing}/commands/result"
+    assert listener.wait(results, lambda m: m["id"] == "no")["reason"] == "safe mode"
+    wish(clients, device.thing, sensor="auto")
+    reported(clients, device.thing, safe_mode=False, sensor="auto")
+    listener.wait(f"devices/{device.thing}/data", lambda m: m["seq"] >= 2)
+    assert board.boots == 5
+
+
+def test_safe_mode_is_left_by_a_reboot_command(device, boot, clients, listener):
+    plant(device, "sampler", "raise ValueError('early')", times=3)
+    board = boot(device)
+    reported(clients, device.thing, safe_mode=True)
+    command(clients, device.thing, {"action": "reboot", "id": "out"})
+    reported(clients, device.thing, safe_mode=False)
+    listener.wait(f"devices/{device.thing}/data")
+    assert board.boots == 5
+
+
+def test_power_cycles_are_no_crashes(device, boot, clients):
+    board = boot(device)
+    for _ in range(4):
+        board.wait_for(r"sensor: bme280", timeout=WAIT_S)
+        board.kill()
+        board.start()
+    reported(clients, device.thing, safe_mode=False, reset_cause="pwron")
+
+
+@pytest.mark.parametrize("world", [{"wired": [21, 22]}, {"highest_pin": 39}])
+def test_wrong_pins_are_mended_from_the_cloud(device, boot, clients, listener, world):
+    config = device.config | {"i2c": {"id": 0, "sda": 48, "scl": 47}}
+    (device.folder / "config.json").write_text(json.dumps(config))
+    board = boot(device, **world)
+    state = wait_until(lambda: shadow(clients, device.thing).get("reported"), "connected")
+    assert state["i2c"]["sda"] == 48
+    assert "sensor_found" not in state
+    assert ("i2c settings" if "highest_pin" in world else "nothing") in state["sensor_last_error"]
+    wish(clients, device.thing, i2c={"sda": 21, "scl": 22})
+    listener.wait(f"devices/{device.thing}/data")
+    assert board.boots == 1
+    state = shadow(clients, device.thing)
+    assert (state["reported"]["i2c"]["sda"], state.get("delta")) == (21, None)
