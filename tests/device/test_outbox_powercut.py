@@ -1,3 +1,4 @@
+# heap: 48wk
 # The power fails before, and in the middle of, every single write and erase of a scenario:
 # whatever put() had returned must be there afterwards, or have been acknowledged or counted as
 # dropped; nothing corrupt, nothing under two seqs, no seq used twice.

@@ -1,3 +1,4 @@
+# heap: 48wk
 # Power cuts in what happens to a board only once in a thousand readings.
 
 import os
