@@ -101,6 +101,11 @@ class Board:
         self.stop()
         self._strap_at = time.monotonic() + _STRAP_S
 
+    def power_off(self) -> None:
+        """Pull the plug."""
+        self.stop()
+        self._strap_at = None
+
     def tick(self) -> None:
         """Let time pass: called often by the server."""
         now = time.monotonic()

@@ -63,10 +63,15 @@ def frozen(folder: Path) -> Path:
 def put(server: Server, firmware: bytes, files: dict[str, bytes]) -> None:
     """Write flash behind the board's back, as an earlier flash would have left it, and boot."""
     board = server.board
-    board.flash.program(boards.get(board.chip_name).flash_offset, firmware)
-    start, size = board.filesystem()
-    board.flash.program(start, image.build(files, size))
-    server.do(board.power_on)
+
+    def write() -> None:
+        board.power_off()
+        board.flash.program(boards.get(board.chip_name).flash_offset, firmware)
+        start, size = board.filesystem()
+        board.flash.program(start, image.build(files, size))
+        board.power_on()
+
+    server.do(write)  # by the board's own thread: it may be about to boot
 
 
 def files_of(server: Server) -> dict[str, bytes]:

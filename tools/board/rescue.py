@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ DATA = "data"
 _CONFIG = "config.json"
 CRASH_COUNT = "data/crash.log.runs"  # crashes of the former firmware are not held against the new
 _PENDING = "rescued"  # things/THING/rescued/<mac>/data/…
-_TRIES = 1  # there is another way, as long as ten seconds of trying
+_TRIES = 1  # there is another way
+_BOOT_S = 1.0  # esptool has just let the board go: what is typed while it boots is lost
 _START_BYTES = 2 * image.BLOCK
 
 Note = Callable[[str], None]
@@ -56,6 +58,7 @@ def read(
     start = esptool.read(port, where.offset, _START_BYTES, baud, lambda part: None)
     if not image.has_filesystem(start):
         return Rescued({}, "", "no file system on the board")
+    time.sleep(_BOOT_S)
     try:
         return _through_repl(port)
     except ToolError as e:
