@@ -73,6 +73,8 @@ class Sock:
     def readinto(self, buf, size):
         if not self.blocking and not self.inbox and not self.eof and self.error is None:
             return None  # without allocating
+        if self._net.lossy and self.eof and len(self.inbox) < size:
+            raise OSError(-0x7280)  # mbedTLS: whatever came before the end is gone
         data = self._take(size)
         if data is not None:
             buf[: len(data)] = data
@@ -135,6 +137,7 @@ class Net:
         self.connected = []  # every address tried
         self.socks = []
         self.peer = None
+        self.lossy = False
         self.biggest = 0  # bytes asked for in one read; negative: a length gone wrong
 
     def install(self, module):

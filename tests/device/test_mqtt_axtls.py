@@ -122,6 +122,24 @@ def test_publishing_from_the_callback():
     harness.equal(bench.broker.kinds(), [3, 4, 3, 4])
 
 
+def test_a_small_packet_is_due_too():
+    bench = AxBench().up()
+    bench.session.publish0(b"t", b"x")
+    harness.equal((bench.net.sock.writes, bench.session.poll_ms(1000)), ([], True))
+
+
+def test_nothing_is_written_in_the_middle_of_a_packet():
+    bench = AxBench().up()
+    message = publish(b"t", b"payload", 1)
+    bench.session._pipe.reader.feed(message, 0, 9)  # what an earlier step() has read
+    bench.session.publish1(b"t", b"mine", 1)
+    bench.session.step()
+    harness.equal(bench.net.sock.writes, [])
+    bench.push(record(message[9:]))
+    bench.session.step()
+    harness.equal((bench.messages, bench.broker.kinds()), ([(b"t", b"payload")], [4, 3]))
+
+
 def test_a_record_that_stops_half_way():
     bench = AxBench().up()
     bench.push(record(publish(b"t", b"a", 1))[:5])

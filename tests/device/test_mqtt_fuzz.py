@@ -56,7 +56,8 @@ def test_mutated_packets():
     bench = Bench(Clock(), limit_bytes=512)
     before = None
     reasons = {}
-    for turn in range(harness.count(1500)):
+    turns = harness.count(1500)
+    for turn in range(turns):
         bench.up()
         bench.session.publish1(b"t", b"x", turn)
         if turn % 2:
@@ -70,11 +71,11 @@ def test_mutated_packets():
         bench.net.forget()
         bench.messages.clear()
         bench.acked.clear()
-        if turn == 200:
+        if turn == turns // 2:  # by then every buffer has its full size
             before = harness.settled_heap()
-    if before:
-        grown = harness.settled_heap() - before
-        assert grown <= 256, grown  # reasons seen for the first time
+    grown = harness.settled_heap() - before
+    # A leak of one block a turn would be more; what the stack happens to hold is less.
+    assert grown <= 4096, grown
     print(reasons)
     assert {"protocol", "closed"} <= set(reasons)
 

@@ -199,6 +199,28 @@ def test_pingresp_behind_a_long_message():
     harness.equal(bench.session.oversized, 1)
 
 
+def test_each_packet_has_its_own_deadline():
+    bench = Bench(Clock(), keepalive_s=0).up()
+    first, second = publish(b"t", b"first"), publish(b"t", b"second")
+    bench.push(first[:5])
+    bench.steps(15_000, 1000)
+    bench.push(first[5:] + second[:5])
+    bench.steps(15_000, 1000)
+    bench.push(second[5:])
+    bench.session.step()
+    harness.equal(len(bench.messages), 2)
+
+
+def test_the_first_ping_counts_from_connect():
+    bench = Bench(Clock(), keepalive_s=60)
+    bench.clock.pass_ms(100_000)
+    bench.up()
+    bench.steps(29_000, 1000)
+    harness.equal(bench.broker.kinds(), [])
+    bench.steps(2_000, 1000)
+    harness.equal(bench.broker.kinds(), [12])
+
+
 def test_no_keepalive_no_ping():
     bench = Bench(Clock(), keepalive_s=0).up()
     bench.steps(100_000, 1000)

@@ -182,6 +182,23 @@ def test_packet_ids_wrap_and_skip_those_in_flight():
     harness.equal(got, [65534, 65535, 2, 3])
 
 
+def test_packet_ids_skip_the_subscription():
+    bench = quiet()
+    bench.session.subscribe1(["t"])
+    bench.session.pid = 0
+    harness.equal(bench.session.publish1("t", "x", 1), 2)
+
+
+def test_the_oldest_goes_first_from_reused_slots():
+    bench = quiet()
+    for tag in (1, 2, 3):
+        bench.session.publish1("t", str(tag), tag)
+    bench.push(puback(1))
+    bench.session.step()
+    bench.session.publish1("t", "4", 4)
+    harness.equal([packet[-1:] for packet in reconnect(bench, 1)], [b"2", b"3", b"4"])
+
+
 def test_the_oldest_goes_first_across_the_wrap():
     bench = quiet()
     bench.session.pid = 65534
@@ -244,6 +261,32 @@ def test_an_error_while_publishing_comes_out_of_step():
     harness.equal(bench.session.publish1("t", "x", 1), 1)
     error = harness.raises(LinkError, bench.session.step)
     harness.equal((error.reason, error.detail), (errors.CLOSED, 104))
+
+
+def test_the_next_session_starts_without_the_old_error():
+    bench = quiet()
+    bench.net.sock.error = OSError(104)
+    bench.session.publish1("t", "x", 1)
+    bench.session.close()
+    harness.equal(len(reconnect(bench, 1)), 1)
+
+
+def test_no_room_for_half_a_qos_0_message():
+    bench = quiet()
+    out = bench.session._out
+    reserve, calls = out.reserve, []
+
+    def scarce(size):
+        calls.append(size)
+        if len(calls) == 3:
+            raise LinkError(errors.MEMORY)
+        reserve(size)
+
+    out.reserve = scarce
+    harness.equal(bench.session.publish0("t", "lost"), False)
+    out.reserve = reserve
+    harness.equal(bench.session.publish0("t", "x"), True)
+    harness.equal(bench.net.sock.sent(), b"\x30\x04\x00\x01tx")
 
 
 def test_what_aws_would_refuse():

@@ -1,4 +1,4 @@
-"""A strict, scriptable MQTT 3.1.1 broker over mutual TLS on loopback, in the image of AWS IoT Core.
+"""A strict, scriptable MQTT 3.1.1 broker over mutual TLS on loopback, made after AWS IoT Core.
 
 It is strict where AWS is and MiniStack is not: client certificate and SNI required; packet id 0,
 payload over 128 KB, more than 8 filters, more than 7 slashes, a second CONNECT, odd flags, bad
@@ -24,7 +24,7 @@ the client sent, in OpenSSL's words), ``connect``, ``connack`` (code, session_pr
 [(time, Packet)], ``names()``, ``of(kind)``, ``records`` (sizes of the client's TLS reads).
 ``broker.violations`` lists every broken rule. ``broker.messages`` holds every PUBLISH that was
 accepted, and every last will, as (time, client id, Packet).
-``broker.attempts()``: the times of all connects, for judging a backoff (backoff.py).
+``broker.attempts()``: the times of all connects, for judging a backoff.
 ``broker.responders``: functions (client id, topic, payload) -> [(topic, payload)], called for each
 PUBLISH; what they return is delivered to subscribers. A shadow fits in there.
 """
@@ -71,11 +71,11 @@ class Server:
         self.clock = clock
         self._ca = ca
         self._change = threading.Condition(threading.RLock())
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
         self._folder = tempfile.TemporaryDirectory()
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.port = 0
+        self.listen(True)
 
     def __enter__(self) -> Server:
         return self
@@ -98,29 +98,30 @@ class Server:
 
     def listen(self, on: bool) -> None:
         """Off: connections are refused by the kernel, as when a broker is down. The port stays."""
-        if not on:
-            self._listener.close()
+        if self._thread is not None and not on:
+            self._stop.set()
             self._thread.join(5)
-        elif self._listener.fileno() < 0:
-            self._listener = socket.create_server(("127.0.0.1", self.port))
-            self._thread = threading.Thread(target=self._accept, daemon=True)
+            self._thread = None
+        elif self._thread is None and on:
+            listener = socket.create_server(("127.0.0.1", self.port))
+            listener.settimeout(0.1)
+            self.port = listener.getsockname()[1]
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._accept, args=(listener,), daemon=True)
             self._thread.start()
 
-    def _accept(self) -> None:
-        listener = self._listener
-        listener.settimeout(0.1)
-        while listener.fileno() >= 0:
-            try:
-                raw, _ = listener.accept()
-            except TimeoutError:
-                continue
-            except OSError:
-                return
-            with self._change:
-                connection = Connection(self, raw, len(self.connections) + 1)
-                self.connections.append(connection)
-            connection.thread.start()
-            self.changed()
+    def _accept(self, listener: socket.socket) -> None:
+        with listener:
+            while not self._stop.is_set():
+                try:
+                    raw, _ = listener.accept()
+                except TimeoutError:
+                    continue
+                with self._change:
+                    connection = Connection(self, raw, len(self.connections) + 1)
+                    self.connections.append(connection)
+                connection.thread.start()
+                self.changed()
 
     def context(self) -> ssl.SSLContext:
         """A fresh context, for the identity may have changed."""
@@ -142,7 +143,7 @@ class Server:
             self._change.notify_all()
 
     def wait_for(self, look: Callable[[], T], timeout_s: float = 10.0) -> T:
-        """Give back what ``look()`` returns as soon as it is true; AssertionError after the timeout."""
+        """What ``look()`` returns as soon as it is true; AssertionError after the timeout."""
         limit = time.monotonic() + timeout_s
         with self._change:
             while not (found := look()):
@@ -182,7 +183,7 @@ class Server:
             connection.thread.join(5)
 
     def deliver(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> int:
-        """Send to every subscriber; QoS 1 is kept for those that are away. How many sessions took it."""
+        """Send to every subscriber, QoS 1 also later to those that are away; how many they are."""
         taken = 0
         with self._change:
             live = {id(c.session): c for c in self.live()}
@@ -283,7 +284,7 @@ class Server:
             return
         codes = [self.script.suback_codes.get(name, qos) for name, qos in packet.filters]
         fresh = [name for name, _ in packet.filters if name not in connection.session.filters]
-        for (name, _), code in zip(packet.filters, codes):
+        for (name, _), code in zip(packet.filters, codes, strict=True):
             if code < 2:
                 connection.session.filters[name] = code
         self._answer(connection, "SUBACK", packets.suback(packet.packet_id, codes))

@@ -107,6 +107,15 @@ def test_any_good_server_certificate(
         assert events[-1]["acked"] == 1, events
 
 
+def test_an_address_as_endpoint(ca: pki.Authority, client: Client) -> None:
+    with Server(ca, ca.server()) as broker:
+        events = client.run(port=broker.port, host="127.0.0.1", publish=1)
+        assert events[-1]["acked"] == 1, events
+        broker.identity = ca.server("other.example")
+        events = client.run(port=broker.port, host="127.0.0.1", seconds=1)
+        assert last_reason(events) == "tls host name"
+
+
 @pytest.mark.parametrize("tls", VERSIONS)
 def test_a_client_certificate_that_is_refused(
     ca: pki.Authority, tmp_path: Path, umqtt_dir: Path, tls: str
