@@ -7,7 +7,7 @@ from micropython import const
 
 from firmware import board, parts, profile, version
 from firmware.commander import TAG as RESULT
-from firmware.control import LOG_BYTES, Control
+from firmware.control import Control
 from firmware.core import telemetry
 from firmware.core.config import check_setting
 from firmware.crash import CrashLog
@@ -19,6 +19,7 @@ _IDLE_MS = const(1_000)  # the longest wait for the socket
 _DOWN_MS = const(100)  # between two looks at Wi-Fi and backoff while there is no socket
 _AGAIN_MS = const(30_000)  # a crash in safe mode must not become a tight circle
 _PARKED_MS = const(10_000)
+_LAST_BYTES = const(300)  # enough for the last line of the crash log
 _SAFE_S = const(3600)  # perhaps the cause has gone: a full disk, a bus that was shorted
 
 
@@ -33,7 +34,7 @@ class App:
         self.settings = Settings("data/settings.json", board.log)
         self._overlay(problems)
         self._build(config, board.Ticks())
-        self._reporter.facts = Facts(self, problems, cause, crash.read(LOG_BYTES))
+        self._reporter.facts = Facts(self, problems, cause, crash.read(_LAST_BYTES))
         board.log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
 
     def _overlay(self, problems):

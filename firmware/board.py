@@ -11,14 +11,14 @@ import network
 import ntptime
 from micropython import const
 
-from firmware.core.errors import SensorError
+from firmware.bus import Bus
 
-MESSAGE_BYTES = 4096 if sys.platform == "esp8266" else 8192  # the longest one we take in
+CHIP = sys.platform
+MESSAGE_BYTES = 4096 if CHIP == "esp8266" else 8192  # the longest one we take in
 WDT_MS = const(90_000)  # must exceed net.mqtt.CONNECT_MAX_MS, the longest a step may block
 _CHECK_MS = const(10_000)  # ESP8266: how often the timer looks whether the loop still feeds
 _LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards
-_BIT_US = const(5)  # half a clock at 100 kHz
-CHIP = sys.platform
+_BITTEN = b"wdt"
 _CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
 
 reset = machine.reset
@@ -32,85 +32,6 @@ class Ticks:
 
     def diff(self, a, b):
         return time.ticks_diff(a, b)
-
-
-class Bus:
-    # The I2C bus as the drivers see it: an OSError becomes a SensorError here, once for all.
-    def __init__(self, i2c_id, sda, scl, freq_hz):
-        self._id, self._sda, self._scl, self._freq_hz = i2c_id, sda, scl, freq_hz
-        self._i2c = None
-
-    def _open(self):
-        # Not before it is needed: a pin the chip does not have must not keep the board from AWS.
-        try:
-            sda, scl = machine.Pin(self._sda), machine.Pin(self._scl)
-            if self._id < 0 or sys.platform == "esp8266":  # no I2C block in that chip
-                return machine.SoftI2C(scl=scl, sda=sda, freq=self._freq_hz)
-            return machine.I2C(self._id, scl=scl, sda=sda, freq=self._freq_hz)
-        except (ValueError, OSError) as e:
-            raise SensorError(_misfit(e))
-
-    def scan(self):
-        if self._i2c is None:
-            self._i2c = self._open()
-        try:
-            return self._i2c.scan()
-        except OSError as e:
-            raise SensorError(_bus(e))
-
-    def writeto(self, addr, buf):
-        try:
-            self._i2c.writeto(addr, buf)
-        except OSError as e:
-            raise SensorError(_bus(e))
-
-    def readfrom_into(self, addr, buf):
-        try:
-            self._i2c.readfrom_into(addr, buf)
-        except OSError as e:
-            raise SensorError(_bus(e))
-
-    def writeto_mem(self, addr, reg, buf):
-        try:
-            self._i2c.writeto_mem(addr, reg, buf)
-        except OSError as e:
-            raise SensorError(_bus(e))
-
-    def readfrom_mem_into(self, addr, reg, buf):
-        try:
-            self._i2c.readfrom_mem_into(addr, reg, buf)
-        except OSError as e:
-            raise SensorError(_bus(e))
-
-    def recover(self):
-        # A chip cut off in mid-byte holds SDA low for ever. Up to nine clocks let it finish,
-        # then a STOP frees the bus (NXP UM10204 rev. 7, 3.1.16). Says whether SDA came free.
-        try:
-            sda = machine.Pin(self._sda, machine.Pin.OPEN_DRAIN, value=1)
-            scl = machine.Pin(self._scl, machine.Pin.OPEN_DRAIN, value=1)
-        except ValueError as e:
-            raise SensorError(_misfit(e))
-        for _ in range(9):
-            if sda.value():
-                break
-            scl.value(0)
-            time.sleep_us(_BIT_US)
-            scl.value(1)
-            time.sleep_us(_BIT_US)
-        sda.value(0)
-        time.sleep_us(_BIT_US)
-        sda.value(1)
-        free = bool(sda.value())
-        self._i2c = None  # opened anew by the scan() that follows
-        return free
-
-
-def _misfit(error):
-    return "bus: i2c settings do not fit this chip: {}".format(error)
-
-
-def _bus(error):
-    return "bus: errno {}".format(error.args[0])
 
 
 class SoftWatchdog:
@@ -127,18 +48,29 @@ class SoftWatchdog:
     def _check(self, _):
         self._left -= 1
         if self._left <= 0:
+            machine.RTC().memory(_BITTEN)  # the chip would only say "soft reset"
             machine.reset()
 
 
 def watchdog():
-    return SoftWatchdog() if sys.platform == "esp8266" else machine.WDT(timeout=WDT_MS)
+    return SoftWatchdog() if CHIP == "esp8266" else machine.WDT(timeout=WDT_MS)
 
 
 def wlan():
     return network.WLAN(network.STA_IF)
 
 
+def i2c(settings):
+    # The ESP8266 has no I2C block: there every bus is bit-banged.
+    ident = -1 if CHIP == "esp8266" else settings["id"]
+    pins = settings["sda"], settings["scl"]
+    return Bus(machine, time.sleep_us, ident, pins[0], pins[1], settings["freq_hz"])
+
+
 def reset_cause():
+    if CHIP == "esp8266" and machine.RTC().memory()[: len(_BITTEN)] == _BITTEN:
+        machine.RTC().memory(b"")
+        return "wdt"
     cause = machine.reset_cause()
     for name in _CAUSES:
         if getattr(machine, name, None) == cause:
@@ -148,7 +80,7 @@ def reset_cause():
 
 def led(on):
     # The ESP8266's LED lies between the pin and 3.3 V.
-    machine.Pin(_LED_PIN, machine.Pin.OUT).value(on != (sys.platform == "esp8266"))
+    machine.Pin(_LED_PIN, machine.Pin.OUT).value(on != (CHIP == "esp8266"))
 
 
 def random(limit):

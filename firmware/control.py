@@ -2,7 +2,7 @@
 
 from micropython import const
 
-from firmware import board, parts
+from firmware import board
 from firmware.core import commands
 from firmware.core.errors import StoreError
 
@@ -71,7 +71,7 @@ class Control:
         elif key == "sensor":
             app.sampler.set_sensor(value)
         elif key == "i2c":
-            app.sampler.rebuild(parts.bus(value))
+            app.sampler.rebuild(board.i2c(value))
         elif key == "drain_per_s" and app.sender:
             app.sender.drain_per_s = value
         elif key == "offline_reboot_s":

@@ -70,17 +70,13 @@ def link(config, clock, session, topics, settings, online):
     return made
 
 
-def bus(i2c):
-    return board.Bus(i2c["id"], i2c["sda"], i2c["scl"], i2c["freq_hz"])
-
-
 def outbox(config):
     return Outbox("data/outbox", config["outbox_bytes"], board.log)
 
 
 def sampler(config, clock, wall, put):
     wanted, interval_s = config["sensor"], config["interval_s"]
-    return Sampler(bus(config["i2c"]), wanted, interval_s, clock, wall, put, board.log)
+    return Sampler(board.i2c(config["i2c"]), wanted, interval_s, clock, wall, put, board.log)
 
 
 def sender(config, clock, outbox, session, topics):

@@ -72,7 +72,7 @@ class Reporter:
             self._publish(self._topics.shadow_get, self._shadow.get())
             return
         news = self.facts.news()
-        if self._hourly.due() or news and self._age_ms(self._told) > _NEWS_MS[news]:
+        if self._hourly.due() or (news and self._age_ms(self._told) > _NEWS_MS[news]):
             self._told = self._clock.now()
             self._shadow.report(self.facts())
         document = self._shadow.update()

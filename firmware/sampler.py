@@ -32,7 +32,7 @@ _SETTLE_MS = const(5)  # a chip just plugged in, or told to stop, needs 1 to 2 m
 
 class Sampler:
     def __init__(self, bus, wanted, interval_s, clock, wall, put, log):
-        self._bus = bus  # firmware.board.Bus
+        self._bus = bus  # firmware.bus.Bus
         self._wanted = wanted  # "auto", "bme280" or "bme280@0x76"
         self._schedule = Schedule(clock, interval_s)
         self._clock = clock  # now(), diff(a, b): milliseconds, safe across the wrap

@@ -9,7 +9,7 @@ WARM = b"\x6d\xb6\x8d\x73\x33\x01"  # 30.00 C, 45.00 %RH
 
 
 class Bus:
-    # firmware.board.Bus with as much of an SHT3x at 0x44 as its driver looks at (the model in
+    # firmware.bus.Bus with as much of an SHT3x at 0x44 as its driver looks at (the model in
     # tools/sim/chips would not fit beside the sampler). Set plugged, damaged, and stuck: for how
     # many rounds of nine clocks SDA stays low.
     def __init__(self, clock):
