@@ -16,7 +16,7 @@ from firmware.core.errors import LinkError
 from firmware.net import tls as tls_words
 
 TCP_MS = const(10_000)  # one address; DNS has no limit of its own on any port
-_NODELAY = const(1)  # TCP_NODELAY of lwIP, Linux and macOS; not every port has the name
+_NODELAY = const(1)  # TCP_NODELAY where the module lacks the name: unix, ESP32
 _IPPROTO_TCP = const(6)
 _LIBRARY = const(-256)  # below: an error of mbedTLS, else an errno (extmod/modtls_mbedtls.c)
 _EOF = const(-0x7280)  # MBEDTLS_ERR_SSL_CONN_EOF: TCP ended without a TLS goodbye
@@ -87,7 +87,7 @@ def _secure(raw, host, tls):
 def _no_delay(raw):
     # Else Nagle holds a small packet back until the one before it is acknowledged.
     try:
-        raw.setsockopt(_IPPROTO_TCP, _NODELAY, 1)
+        raw.setsockopt(_IPPROTO_TCP, getattr(socket, "TCP_NODELAY", _NODELAY), 1)
     except (OSError, AttributeError):
         pass  # only slower
 
