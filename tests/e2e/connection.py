@@ -171,7 +171,7 @@ class Connection:
             raise Violation(f"{what}: silent for {limit_s:.1f} s")
 
     def deliver(self, message: Message) -> None:
-        """Send a message as the client's subscription says; QoS 1 stays pending until its PUBACK."""
+        """Send a message at its QoS; QoS 1 stays pending until its PUBACK."""
         assert self.session is not None
         if message.qos:
             self.send(self.session.start(message))

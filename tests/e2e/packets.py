@@ -55,7 +55,7 @@ class Packet:
 
 
 def split(data: bytes) -> tuple[int, bytes, int] | None:
-    """The first packet in ``data`` as (first byte, body, bytes used); None while it is not whole."""
+    """The first packet in ``data``: (first byte, body, bytes used); None while not whole."""
     length, shift = 0, 0
     for at in range(1, 5):
         if at >= len(data):
@@ -210,7 +210,9 @@ def matches(topic_filter: str, topic: str) -> bool:
         if len(given) <= len(wanted):
             return False
         given = given[: len(wanted)]
-    return len(wanted) == len(given) and all(w in ("+", g) for w, g in zip(wanted, given))
+    return len(wanted) == len(given) and all(
+        w in ("+", g) for w, g in zip(wanted, given, strict=True)
+    )
 
 
 def _check_size(topic: str) -> None:

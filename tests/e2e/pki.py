@@ -1,4 +1,4 @@
-"""A certificate authority for one test run: good, wrong, expired, untrusted and large servers, and a client.
+"""A certificate authority for one test run: good and bad servers of every kind, and a client.
 
 Everything is made in memory at test time; nothing of it is ever committed. Keys are P-256 unless
 ``rsa`` is asked for. All functions give PEM as bytes.

@@ -16,7 +16,7 @@ class Script:
     ``withhold``   answer -> times it is left out: CONNACK, SUBACK, PUBACK, PINGRESP, UNSUBACK,
                    or "handshake" (TCP accepted, TLS never answered)
     ``close_on``   packet from the client -> times the connection is closed instead of an answer,
-                   e.g. {"CONNECT": 5}: AWS's way to say no; "refuse_tls" closes before the handshake
+                   e.g. {"CONNECT": 5}: AWS's way to say no; "refuse_tls": before the handshake
     ``close_after`` the same, but after the answer has been sent
     ``connack_code`` code of every CONNACK; above 0 the connection is closed after it
     ``session_present`` None: the truth; True or False: a lie

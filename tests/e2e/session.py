@@ -34,7 +34,7 @@ class Session:
         return max(granted, default=None)
 
     def start(self, message: Message) -> bytes:
-        """The bytes of a QoS 1 delivery; AWS gives a new packet id and no DUP even to a repetition."""
+        """The bytes of a QoS 1 delivery; like AWS a new packet id and no DUP for a repetition."""
         packet_id, self.next_id = self.next_id, self.next_id % 65535 + 1
         self.in_flight[packet_id] = message
         return packets.publish(message.topic, message.payload, 1, packet_id, message.retain)
