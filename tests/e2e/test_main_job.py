@@ -295,3 +295,27 @@ def test_both_epochs(new_device, boot, listener, epoch):
     boot(device, epoch=epoch)
     reading = listener.wait(f"devices/{device.thing}/data")
     assert abs(reading["timestamp"] - time.time()) < 10
+
+
+def test_a_key_of_another_certificate_costs_no_reading(device, boot, listener):
+    key = device.folder / "certs" / "key.pem"
+    good = key.read_bytes()
+    key.write_bytes(pki.Authority().client("other").key)
+    board = boot(device)
+    board.wait_for(r"link: (tls|no_connack).* certificate", timeout=WAIT_S)
+    time.sleep(3)
+    assert board.boots == 1 and listener.on(f"devices/{device.thing}/data") == []
+    board.kill()
+    key.write_bytes(good)
+    board.start()
+    listener.wait(f"devices/{device.thing}/data", lambda m: m["seq"] >= 5)
+    assert [m["seq"] for m in listener.on(f"devices/{device.thing}/data")][:5] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("status", ["INACTIVE", "REVOKED"])
+def test_a_certificate_that_is_not_active_is_told_as_such(device, boot, clients, status):
+    arn = json.loads((device.things / "thing.json").read_text())["certificate_arn"]
+    clients.iot.update_certificate(certificateId=arn.rsplit("/", 1)[1], newStatus=status)
+    board = boot(device)
+    said = board.wait_for(r"link: (.*), next try in (\d+) ms", timeout=WAIT_S)
+    assert "certificate" in said.group(1) or "alert" in said.group(1), said.group(1)
