@@ -18,7 +18,7 @@ from tests.esp import fixtures, images
 from tests.esp.fixtures import Cli, cli, plug  # noqa: F401
 from tests.esp.server import Server
 from tests.host import pki
-from tools.board import image, mpremote
+from tools.board import boards, image, mpremote, prepare
 from tools.errors import ToolError
 
 # Prints its log, ignores one Ctrl-C, and would run for ever: a busy board.
@@ -135,17 +135,23 @@ def provisioned(cli: Cli) -> Path:
 
 def test_deploy_config_and_crashlog(plug, cli, provisioned):
     server = plug()
-    old = {"main.py": b"print('old')\n", "firmware/gone.py": b"", "data/crash.log": b"it broke\n"}
-    old |= {"data/crash.log.runs": b"[1,1,1]", "data/outbox": b"readings"}
+    old = prepare.tree(provisioned, boards.get("esp32")) | {
+        "main.py": b"print('old')\n",
+        "firmware/gone.py": b"",
+        "data/crash.log": b"it broke\n",
+        "data/crash.log.runs": b"[1,1,1]",
+        "data/outbox": b"readings",
+    }
+    del old["certs/ca.pem"]
     fixtures.put(server, images.firmware(), old)
     said = cli.ok("deploy", "barn-1", "--port", server.url)
     assert "sent     main.py" in said
+    assert "sent     certs/ca.pem" in said
     assert "removed  firmware/gone.py" in said
     assert "removed  data/crash.log.runs" in said
     found = fixtures.files_of(server)
     assert found["data/outbox"] == b"readings"
     assert json.loads(found["config.json"])["endpoint"] == "localhost"
-    assert "firmware/app.mpy" in found or "firmware/app.py" in found
     assert "it broke" in cli.ok("crashlog", "--port", server.url)
     said = cli.ok("config", "barn-1", "interval_s=30", "i2c.sda=4", "--port", server.url)
     assert "sent; the board restarts" in said

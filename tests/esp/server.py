@@ -63,12 +63,16 @@ class Port:
 class Server:
     """``with Server(board) as server:`` serves ``server.url``.
 
-    ``timed``: bytes take as long as they would at the port's baud rate. ``password``: a terminal
-    server that asks for one and never speaks RFC 2217. Counts bytes over the wire.
+    ``timed``: bytes take as long as they would at the port's baud rate, or at ``line_baud``.
+    ``password``: a terminal server that asks for one and never speaks RFC 2217. Counts bytes over
+    the wire.
     """
 
-    def __init__(self, board: Board, timed: bool = False, password: bool = False) -> None:
-        self.board, self.timed, self._password = board, timed, password
+    def __init__(
+        self, board: Board, timed: bool = False, line_baud: int = 0, password: bool = False
+    ) -> None:
+        self.board, self.timed, self.line_baud = board, timed, line_baud
+        self._password = password
         self.received = self.sent = 0
         self.log = bytearray()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -182,7 +186,8 @@ class Server:
 
     def _take_time(self, count: int) -> None:
         if self.timed:
-            time.sleep(count * 10 / self._line.baudrate)  # start bit, 8 data bits, stop bit
+            # start bit, 8 data bits, stop bit
+            time.sleep(count * 10 / (self.line_baud or self._line.baudrate))
 
     def _hang_up(self) -> None:
         if self._client:

@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command("repl")(repl)
     app.command("crashlog")(crashlog)
     app.command("config")(config)
+    app.command("hil")(hil)
 
 
 def deploy(
@@ -131,3 +132,23 @@ def config(
 def _ask(key: str) -> str:
     value: str = typer.prompt(key, hide_input=True)
     return value
+
+
+def hil(
+    port: _Port = "",
+    thing: Annotated[
+        str, typer.Option("--thing", help="a provisioned thing; else a made one")
+    ] = "",
+    board: Annotated[str, typer.Option("--board", "-b", help="default: as provisioned")] = "esp32",
+    firmware: Annotated[str, typer.Option(metavar="FILE", help="a MicroPython .bin")] = "",
+) -> None:
+    """Erase a real board and run it through everything that the tests do with a virtual one."""
+    from tools.board import ports
+    from tools.toolchain import ROOT
+
+    where = ports.choose(port)
+    if not typer.confirm(f"Erase the board at {where} and use it for the tests?"):
+        raise typer.Exit(1)
+    options = ["--thing", thing, "--board", board, "--firmware", firmware]
+    argv = [sys.executable, "-m", "tests.hil", where, *options]
+    raise typer.Exit(subprocess.call(argv, cwd=ROOT))

@@ -1,0 +1,34 @@
+"""The scenario of `make hil`, on a virtual board: the very program that runs on a real one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.esp import fixtures
+from tests.esp.fixtures import firmware_file, plug  # noqa: F401
+from tests.hil import scenario
+
+
+def test_every_step_passes_on_a_virtual_board(plug, firmware_file):
+    server = plug()
+    argv = [sys.executable, "-m", "tests.hil", server.url, "--firmware", str(firmware_file)]
+    ran = subprocess.run(
+        argv,
+        cwd=fixtures.ROOT,
+        env=fixtures.environment(),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.count("ok     ") == 9
+
+
+def test_a_board_that_is_dead_fails_every_step_but_ends(plug, tmp_path):
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(args, 2, "", "error: it is dead\n  try: another\n")
+
+    bench = scenario.Bench("/dev/none", "hil-1", tmp_path, "esp32", "", run, False)
+    done = [scenario.steps(bench).__next__()]
+    assert done[0].wrong == "error: it is dead"
