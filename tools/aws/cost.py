@@ -96,7 +96,7 @@ def _tiered(count: float, prices: Prices) -> float:
 
 
 def savings(fleet: Fleet, prices: Prices = PRICES["us-east-1"]) -> list[tuple[str, float]]:
-    """What would lower it: (advice, USD a month saved), the most first; nothing that saves none."""
+    """What would lower it: (advice, USD saved a month), the most first."""
     now = estimate(fleet, prices).total
     slower = 2 * fleet.interval_s
     ideas = {

@@ -1,0 +1,121 @@
+"""Rules carried out by MiniStack: a board's reading reaches the table and the topic."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tools.aws import rules_aws, rules_destroy
+from tools.aws.clients import Clients
+from tools.aws.rules import Wanted
+
+_WAIT_S = 20.0
+
+
+def wait_for(ask: Callable[[], Any], timeout: float = _WAIT_S) -> Any:
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        found = ask()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"nothing within {timeout} s")
+
+
+@pytest.fixture
+def inbox(clients: Clients) -> Callable[[str], Callable[[], list[Any]]]:
+    """inbox(topic ARN) subscribes a queue; what it gives returns the messages so far."""
+
+    def subscribe(topic: str) -> Callable[[], list[Any]]:
+        sqs = clients.client("sqs")
+        url = sqs.create_queue(QueueName=topic.rsplit(":", 1)[-1])["QueueUrl"]
+        asked = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        arn = asked["Attributes"]["QueueArn"]
+        allow = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        clients.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        seen: list[Any] = []
+
+        def messages() -> list[Any]:
+            answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+            for message in answer.get("Messages", []):
+                seen.append(json.loads(json.loads(message["Body"])["Message"]))
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            return seen
+
+        return messages
+
+    return subscribe
+
+
+def publish(clients: Clients, thing: str, temperature: float, seq: int) -> None:
+    reading = {"device_id": thing, "timestamp": 1795248682 + seq, "temperature": temperature}
+    clients.data.publish(
+        topic=f"devices/{thing}/data", qos=1, payload=json.dumps(reading | {"seq": seq})
+    )
+
+
+def test_readings_of_a_board_reach_table_and_topic(
+    clients: Clients, new_device: Any, boot: Any, listener: Any, inbox: Any
+) -> None:
+    home = rules_aws.home_of(clients)
+    wanted = Wanted("e2e_all", table="e2e_readings", email="you@example.org")
+    done = dict(rules_aws.apply(rules_aws.plan(clients, wanted, home)))
+    assert set(done.values()) == {"missing"}
+    again = dict(rules_aws.apply(rules_aws.plan(clients, wanted, home)))
+    assert set(again.values()) == {"there"}
+    mail = inbox(home.arn("sns", "e2e_all"))
+    device = new_device(interval_s=1)
+    boot(device)
+    reading = listener.wait(f"devices/{device.thing}/data")
+    key = {"device_id": {"S": device.thing}, "timestamp": {"N": str(reading["timestamp"])}}
+    dynamodb = clients.client("dynamodb")
+    item = wait_for(lambda: dynamodb.get_item(TableName="e2e_readings", Key=key).get("Item"))
+    assert float(item["temperature"]["N"]) == reading["temperature"]
+    assert "received_ms" in item
+    told = wait_for(mail)
+    assert all(m["device_id"] == device.thing for m in told)
+    lines = list(rules_destroy.destroy(clients, "e2e_all", home, data=True))
+    assert "DynamoDB table e2e_readings: removed" in lines
+    assert not [r for r in rules_aws.rule_names(clients.iot) if r.startswith("e2e_all")]
+
+
+def test_the_alarm_fires_above_its_threshold_only(clients: Clients, inbox: Any) -> None:
+    home = rules_aws.home_of(clients)
+    wanted = Wanted("e2e_alarm", alarm="temperature > 30 AND temperature <= 100")
+    list(rules_aws.apply(rules_aws.plan(clients, wanted, home)))
+    mail = inbox(home.arn("sns", "e2e_alarm"))
+    for seq, temperature in enumerate((29.99, 30, 30.01, 100, 100.5, -40)):
+        publish(clients, "alarm-1", temperature, seq)
+    told = wait_for(lambda: len(mail()) >= 2 and mail())
+    time.sleep(1)
+    assert [m["temperature"] for m in mail()] == [30.01, 100]
+    assert told[0]["device_id"] == "alarm-1"
+    list(rules_destroy.destroy(clients, "e2e_alarm", home))
+
+
+def test_what_cannot_be_delivered_is_told(clients: Clients, inbox: Any) -> None:
+    # The table is gone: the error action republishes, and a second rule hands that on.
+    home = rules_aws.home_of(clients)
+    list(rules_aws.apply(rules_aws.plan(clients, Wanted("e2e_bad", table="e2e_gone"), home)))
+    watcher = Wanted("e2e_errors", topic="e2e_bad/rule-errors", email="you@example.org")
+    list(rules_aws.apply(rules_aws.plan(clients, watcher, home)))
+    clients.client("dynamodb").delete_table(TableName="e2e_gone")
+    mail = inbox(home.arn("sns", "e2e_errors"))
+    publish(clients, "bad-1", 20, 1)
+    (told, *_) = wait_for(mail)
+    assert told["ruleName"] == "e2e_bad_readings"
+    assert told["failures"][0]["failedAction"] == "DynamoDBv2Action"
+    for name in ("e2e_bad", "e2e_errors"):
+        list(rules_destroy.destroy(clients, name, home))
