@@ -16,6 +16,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tools.board.shorten import shorten
 from tools.errors import ToolError
 
 CACHE = Path(__file__).resolve().parents[2] / ".tools" / "mpy"
@@ -31,8 +32,9 @@ def compile_all(files: dict[str, bytes]) -> dict[str, bytes]:
     a file. What was compiled once is kept in `.tools/mpy/`, by content.
     """
     names = [n for n in files if _is_code(n)]
+    short = shorten({name: files[name] for name in names})
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        made = pool.map(lambda name: _compile(name, files[name]), names)
+        made = pool.map(lambda name: _compile(name, short[name]), names)
         compiled = {name[:-3] + ".mpy": data for name, data in zip(names, made, strict=True)}
     return {n: data for n, data in files.items() if n not in names} | compiled
 
