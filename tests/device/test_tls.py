@@ -38,6 +38,24 @@ class Context(AxContext):
         self.loaded.append(ca)
 
 
+class Picky(Context):
+    # A port with a part of the suites, as the ESP32's, whose mbedTLS has no TLS 1.3.
+    KNOWN = ("TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256", "TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA256")
+    ciphers = None
+
+    def set_ciphers(self, names):
+        for name in names:
+            if name not in self.KNOWN:
+                raise OSError(-0x5E80)
+        self.ciphers = tuple(names)
+
+
+class PickyTls:
+    PROTOCOL_TLS_CLIENT = 0
+    CERT_REQUIRED = 2
+    SSLContext = Picky
+
+
 class MbedTls:
     PROTOCOL_TLS_CLIENT = 0
     CERT_REQUIRED = 2
@@ -81,6 +99,20 @@ def test_one_context_for_all_sessions():
     for _ in range(3):
         one.wrap("raw", "h")
     harness.equal((len(AxContext.made), len(AxContext.made[0].loaded)), (1, 2))
+
+
+def test_only_suites_that_aws_recommends_are_offered():
+    made(PickyTls).load()
+    harness.equal(AxContext.made[0].ciphers, Picky.KNOWN)
+
+
+def test_a_port_that_knows_none_of_the_suites_keeps_its_own():
+    known, Picky.KNOWN = Picky.KNOWN, ()
+    try:
+        made(PickyTls).load()
+        harness.equal(AxContext.made[0].ciphers, None)
+    finally:
+        Picky.KNOWN = known
 
 
 def test_axtls_is_found_by_what_it_lacks_and_says_so():
