@@ -7,6 +7,7 @@ import queue
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ import pytest
 from firmware.core.topics import Topics, publishes, subscribes
 from tests.host import tls_front
 from tools import cli
-from tools.aws import local, retire, shadow
+from tools.aws import local, retire, rotate, shadow
 from tools.aws.clients import Clients
 from tools.aws.folder import Folder
 from tools.aws.mqtt import Connection
 from tools.aws.provision import Provisioned, provision
 from tools.aws.route import Route, identity, route
+from tools.board.stage import stage
 from tools.errors import ToolError
 
 WIFI = [{"ssid": "virtual"}]
@@ -245,3 +247,37 @@ def test_watch_shows_what_boards_send(
     assert all(f",{device.thing}," in row for row in rows[1:])
     # The identity it listened with is gone again.
     assert identities(clients.iot) == before
+
+
+def test_rotation_ends_when_the_board_has_connected_with_the_new_certificate(
+    clients: Clients, new_device: Any, boot: Any, listener: Any
+) -> None:
+    device = new_device(interval_s=1)
+    board = boot(device)
+    listener.wait(f"devices/{device.thing}/data")
+    old = Folder(device.things).record()
+    new = rotate.begin(clients, device.thing, device.things)
+    assert old is not None
+    assert old.certificate_id != new.certificate_id
+    assert not rotate.wait(clients, new, 2)
+    board.close()
+    # The old one still works ...
+    again = boot(device)
+    again.wait_for("link: up")
+    again.close()
+    # ... and the new one ends the wait.
+    stage(device.things / "config.json", device.things / "certs", device.folder)
+    result: list[bool] = []
+    waiting = threading.Thread(target=lambda: result.append(rotate.wait(clients, new, 30)))
+    waiting.start()
+    time.sleep(1)
+    last = boot(device)
+    waiting.join(30)
+    assert result == [True]
+    assert rotate.finish(clients, device.things) == old.certificate_id
+    seen = len(listener.on(f"devices/{device.thing}/data"))
+    listener.wait(
+        f"devices/{device.thing}/data",
+        lambda _: len(listener.on(f"devices/{device.thing}/data")) > seen + 2,
+    )
+    last.close()

@@ -44,7 +44,7 @@ _Update = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``app``."""
-    for command in (provision, revoke, deprovision, things):
+    for command in (provision, rotate, revoke, deprovision, things):
         app.command(command.__name__)(command)
 
 
@@ -138,6 +138,43 @@ def spinner(text: str) -> Iterator[None]:
 
     with Console(stderr=True).status(text):
         yield
+
+
+def rotate(
+    thing: Thing,
+    out: _Out = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="wait for the device")] = 600,
+    now: Annotated[
+        bool, typer.Option("--now", help="do not wait: for a board that is dead")
+    ] = False,
+    local: Local = False,
+) -> None:
+    """Give THING a new key and certificate; the old one goes when the new one has connected.
+
+    Puts the new ones into the folder of THING, then waits while you bring them onto the board
+    (make deploy). Interrupted, or timed out, it continues when it is run again. Needed in IAM to
+    wait: iot:Connect on client/fieldmouse-*, iot:Subscribe and iot:Receive on
+    $aws/events/presence/connected/THING.
+    """
+    from tools.aws import clients
+    from tools.aws import rotate as rotation
+
+    made, folder = clients.of(local), home(thing, out, local)
+    with spinner(f"making a new certificate for {thing}"):
+        record = rotation.begin(made, thing, folder)
+    typer.echo(f"{thing}: the new certificate {record.certificate_id} is in {folder}")
+    if not now:
+        typer.echo(f"now: make deploy THING={thing} PORT=... (in another terminal)")
+        with spinner(f"waiting for {thing} to connect with it"):
+            there = rotation.wait(made, record, timeout)
+        if not there:
+            raise ToolError(
+                f"{thing} has not connected with the new certificate within {timeout:g} s; "
+                "both are valid",
+                f"bring it onto the board, then rotate {thing} again",
+            )
+    gone = rotation.finish(made, folder)
+    typer.echo(f"{thing}: the old certificate {gone} is deleted")
 
 
 def revoke(thing: Thing, out: _Out = None, local: Local = False) -> None:

@@ -188,7 +188,7 @@ def _thing(iot: Any, order: Order, before: Record | None, undo: Undo) -> str:
     if before is None and certificates.of_thing(iot, order.thing):
         raise ToolError(
             f"the thing {order.thing} has a certificate already, whose key is not on this machine",
-            f"copy its folder here, or `rotate {order.thing}` for a new key",
+            f"copy its folder here, or deprovision {order.thing} first",
         )
     return str(found["thingArn"])
 
