@@ -37,7 +37,7 @@ def _load():
 
     _bus.on_bus()  # the chips get their power when the processor does
     sys.path.pop()
-    for name in ("time", "machine", "network", "ntptime", "esp32"):
+    for name in ("time", "machine", "network", "socket", "ntptime", "esp32"):
         __import__(name)
 
 
