@@ -62,11 +62,11 @@ def test_readings_that_wait_survive_a_new_flash(board, thing, cli, listener):
     said = cli.ok("flash", thing, "--port", board.url, "--firmware", stock)
     assert "kept (read through the REPL)" in said
     topic = f"devices/{thing}/data"
-    listener.wait(topic, lambda m: m["seq"] >= 6)
-    found = [(m["seq"], m["timestamp"]) for m in listener.on(topic)][:6]
-    assert [seq for seq, _ in found] == [1, 2, 3, 4, 5, 6]
+    listener.wait(topic, lambda m: m["timestamp"] > before + 1)
+    found = [(m["seq"], m["timestamp"]) for m in listener.on(topic)]
+    assert [seq for seq, _ in found] == list(range(1, len(found) + 1))
     assert found == sorted(found, key=lambda pair: pair[1])
-    assert found[0][1] < before < found[-1][1]
+    assert found[0][1] < before
     assert not list((folder / "rescued").glob("*"))
 
 

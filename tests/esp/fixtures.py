@@ -81,10 +81,10 @@ def files_of(server: Server) -> dict[str, bytes]:
 
 def environment() -> dict[str, str]:
     """What every program of these tests gets: short waits (quick/), few attempts, no colour."""
-    quick = str(Path(__file__).with_name("quick"))
+    quick = Path(__file__).with_name("quick")
     return os.environ | {
-        "PYTHONPATH": quick,
-        "ESPTOOL_CONNECT_ATTEMPTS": "3",
+        "PYTHONPATH": str(quick),
+        "ESPTOOL_CFGFILE": str(quick / "esptool.cfg"),
         "NO_COLOR": "1",
     }
 

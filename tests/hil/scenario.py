@@ -95,7 +95,7 @@ def _files(bench: Bench) -> None:
 
 
 def _log(bench: Bench) -> None:
-    said = _must(bench, "logs", "--reset", "--seconds", "5")
+    said = _must(bench, "logs", "--reset", "--seconds", "3")
     _expect("] app: fieldmouse" in said, "the firmware does not start")
     _expect(f"] config: {bench.thing} at " in said, "the configuration is not found")
 
