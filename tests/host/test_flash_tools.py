@@ -102,6 +102,14 @@ def test_nothing_at_all():
     assert watch([])[0].why == "no log from the board"
 
 
+def test_log_that_begins_late_is_good_when_the_board_reaches_aws():
+    late = "[     3.458] link: up, session new"
+    outcome, seen = watch(["[     2.427] wifi: up 192.168.4.2 rssi -58", late])
+    assert outcome.ok
+    assert seen == ["Wi-Fi+", "AWS+"]
+    assert not watch([*GOOD[:2], *GOOD[3:]])[0].ok  # a log from its start must show the sensor
+
+
 def test_log_lines():
     assert serial_log.parse("[     1.427] wifi: up 10.0.0.2") == (1.427, "wifi", "up 10.0.0.2")
     assert serial_log.parse("ets Jul 29 2019") is None

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.board import program
+from tools.board import ports, program
 from tools.board.partitions import TABLE_BYTES, TABLE_OFFSET
 from tools.errors import ToolError
 
@@ -76,11 +76,13 @@ def write(
 ) -> None:
     """Erase the chip, write every (offset, bytes), verify each by hash: one esptool call.
 
-    The chip stays in its loader, so that whoever opens the port next sees the boot from its start.
+    The chip stays in its loader, so that whoever opens the port next sees the boot from its start;
+    one on USB by itself is started, as only esptool knows how.
     """
+    after = "hard-reset" if ports.is_native(port) else "no-reset"
     sizes = [len(data) for _, data in segments]
     with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
-        args = ["--after", "no-reset", "write-flash", "--erase-all"]
+        args = ["--after", after, "write-flash", "--erase-all"]
         if chip == "esp8266":  # MicroPython finds its file system by the size in the header
             args += ["--flash-size", "detect"]
         for offset, data in segments:

@@ -11,7 +11,10 @@ import typer
 from tools.errors import ToolError
 
 if TYPE_CHECKING:
+    from tools.board.boards import Board
+    from tools.board.firmware import Firmware
     from tools.board.flash import Result
+    from tools.board.view import Lines
 
 _Port = Annotated[
     str,
@@ -22,6 +25,19 @@ _Port = Annotated[
 _Thing = Annotated[str, typer.Argument(metavar="THING", help="folder below things/")]
 _BoardName = Annotated[
     str, typer.Option("--board", "-b", help="default: as provisioned, or esp32")
+]
+_Firmware = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="a MicroPython .bin of your own")
+]
+_Tree = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="an output of `stage`, instead of the thing's")
+]
+_Baud = Annotated[int, typer.Option(help="falls back to 115200 when the link fails")]
+_Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="record and labels; default: beside the CSV")
+]
+_Ports = Annotated[
+    list[str] | None, typer.Option("--port", "-p", help="only this port; may be repeated")
 ]
 
 
@@ -55,24 +71,18 @@ def flash(
     thing: _Thing,
     port: _Port = "",
     board: _BoardName = "",
-    firmware: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="a MicroPython .bin of your own")
-    ] = None,
+    firmware: _Firmware = None,
     version: Annotated[
         str, typer.Option(help="MicroPython release; default: the pinned one")
     ] = "",
-    tree: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="an output of `stage`, instead of the thing's"),
-    ] = None,
-    baud: Annotated[int, typer.Option(help="falls back to 115200 when the link fails")] = 921600,
+    tree: _Tree = None,
+    baud: _Baud = 921600,
     keep: Annotated[YesNo, typer.Option(help="keep readings that wait on the board")] = YesNo.yes,
     wait: Annotated[bool, typer.Option(help="watch the board until it reports to AWS")] = True,
     timeout: Annotated[float, typer.Option(metavar="S", help="how long to watch")] = 90.0,
 ) -> None:
     """Put MicroPython, firmware, configuration and certificates onto a board; watch it start."""
     from tools.aws import folder as things
-    from tools.board import firmware as builds
     from tools.board import flash as flashing
     from tools.board import image, prepare, view
     from tools.board import ports as serial_ports
@@ -82,27 +92,30 @@ def flash(
     with view.Lines() as lines:
         where = serial_ports.choose(port)
         lines.step("port", where)
-        files = image.tree(tree) if tree else prepare.tree(folder, kind)
-        build = builds.obtain(
-            kind,
-            version,
-            firmware,
-            progress=lambda done, total: lines.progress("download", done / max(total, done, 1)),
-        )
-        lines.step("firmware", f"{build.build or build.path.name} {build.version}, checked")
         job = flashing.Job(
             thing=thing,
             folder=folder,
             board=kind,
             port=where,
-            tree=files,
-            firmware=build,
+            tree=image.tree(tree) if tree else prepare.tree(folder, kind),
+            firmware=_build(kind, version, firmware, lines),
             baud=baud,
             keep=keep is YesNo.yes,
             wait_s=timeout if wait else 0,
         )
         result = flashing.flash(job, lines)
     _finish(thing, result)
+
+
+def _build(kind: Board, version: str, local: Path | None, lines: Lines) -> Firmware:
+    from tools.board import firmware as builds
+
+    def progress(done: int, total: int) -> None:
+        lines.progress("download", done / max(total, done, 1))
+
+    build = builds.obtain(kind, version, local, progress=progress)
+    lines.step("firmware", f"{build.build or build.path.name} {build.version}, checked")
+    return build
 
 
 def _finish(thing: str, result: Result) -> None:
@@ -132,20 +145,12 @@ def erase(
 
 def bench_flash(
     fleet: Annotated[Path, typer.Option(metavar="FILE", help="CSV with a column `thing`")],
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="record and labels; default: beside the CSV")
-    ] = None,
-    port: Annotated[
-        list[str] | None, typer.Option("--port", "-p", help="only this port; may be repeated")
-    ] = None,
+    out: _Out = None,
+    port: _Ports = None,
     board: _BoardName = "",
-    firmware: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="a .bin of your own")
-    ] = None,
-    baud: Annotated[int, typer.Option(help="falls back to 115200 when the link fails")] = 921600,
-    again: Annotated[
-        bool, typer.Option(help="give a board that already has a thing another one")
-    ] = False,
+    firmware: _Firmware = None,
+    baud: _Baud = 921600,
+    again: Annotated[bool, typer.Option(help="another thing for a board that has one")] = False,
     once: Annotated[
         bool, typer.Option(help="end when the boards now plugged in are done")
     ] = False,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tools.errors import ToolError
 
+_ESPRESSIF = 0x303A  # USB vendor id: the chip itself is on the USB cable, no adapter between
+
 
 @dataclass(frozen=True)
 class Port:
@@ -51,6 +53,13 @@ def choose(given: str) -> str:
         )
     listed = "\n  ".join(["several boards are plugged in:", *map(str, ports)])
     raise ToolError(listed, f"PORT={ports[0].device}")
+
+
+def is_native(device: str) -> bool:
+    """True if the port is the chip's own USB: it goes away at every reset and comes back."""
+    from serial.tools import list_ports
+
+    return any(p.device == device and p.vid == _ESPRESSIF for p in list_ports.comports())
 
 
 def _usable(device: str) -> str:

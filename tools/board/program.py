@@ -71,12 +71,8 @@ def run(
     clock = threading.Timer(timeout_s, stop)
     clock.start()
     _running.add(process)
-    said: list[str] = []
     try:
-        assert process.stdout is not None
-        while chunk := os.read(process.stdout.fileno(), _CHUNK):
-            said.append(chunk.decode("utf-8", "replace"))
-            on_text(said[-1])
+        text = _follow(process, on_text)
         code = process.wait()
     finally:
         clock.cancel()
@@ -84,6 +80,15 @@ def run(
         with contextlib.suppress(OSError):
             process.kill()
         process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-    return Ran(None if late.is_set() else code, "".join(said))
+    return Ran(None if late.is_set() else code, text)
+
+
+def _follow(process: subprocess.Popen[bytes], on_text: Callable[[str], None]) -> str:
+    """Everything that ``process`` says, to its end."""
+    assert process.stdout is not None
+    said: list[str] = []
+    with process.stdout as pipe:
+        while chunk := os.read(pipe.fileno(), _CHUNK):
+            said.append(chunk.decode("utf-8", "replace"))
+            on_text(said[-1])
+    return "".join(said)

@@ -55,7 +55,7 @@ class SerialLog:
         self._patience_s = patience_s
         self._held = b""
         self._serial: Any = None
-        self._open()
+        self._open_within(patience_s)
 
     def __enter__(self) -> SerialLog:
         return self
@@ -108,18 +108,20 @@ class SerialLog:
         """The port went away: a native USB board does at every reset, a cable when pulled."""
         self.close()
         self._held = b""
-        end = time.monotonic() + self._patience_s
-        if self._patience_s > 2:
-            yield f"-- {self.port} is gone, waiting for it --"
+        if not self._patience_s:
+            raise ToolError(f"{self.port} went away: {error}", "check the cable")
+        yield f"-- {self.port} is gone, waiting for it --"
+        self._open_within(self._patience_s)
+
+    def _open_within(self, patience_s: float) -> None:
+        end = time.monotonic() + patience_s
         while True:
             try:
-                self._open()
-            except ToolError as e:
+                return self._open()
+            except ToolError:
                 if time.monotonic() >= end:
-                    raise ToolError(f"{self.port} went away: {error}", "check the cable") from e
+                    raise
                 time.sleep(_REOPEN_S)
-            else:
-                return
 
     def _open(self) -> None:
         try:
