@@ -98,6 +98,11 @@ def test_crash_without_a_log_line_is_reported():
     assert "ImportError" in outcome.why
 
 
+def test_crash_counts_more_than_a_complaint():
+    lines = ["[     9.000] wifi: not joined barn", "[     9.100] crash: OSError [Errno 2] ENOENT"]
+    assert watch([*GOOD[:3], *lines])[0].why == "the firmware crashed: OSError [Errno 2] ENOENT"
+
+
 def test_nothing_at_all():
     assert watch([])[0].why == "no log from the board"
 

@@ -111,7 +111,7 @@ def watch(
             return outcome
     missing = next(iter(waiting.values()))
     silent = "no log from the board" if not said and not outcome.passed else "nothing about it"
-    why = said.get(missing.name) or said.get("") or silent
+    why = said.get("") or said.get(missing.name) or silent
     return _failed(outcome, missing.name, why, missing.remedy, start)
 
 
@@ -124,6 +124,8 @@ def _one(
             said[""] = line
         return
     _, module, text = parsed
+    if module == "crash":
+        said[""] = f"the firmware crashed: {text}"
     for step in [s for s in waiting.values() if s.module == module]:
         if step.good.match(text):
             del waiting[step.name]
