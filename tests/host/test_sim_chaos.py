@@ -8,9 +8,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.host.sim_device import Workbench
 from tools.errors import ToolError
 from tools.sim import chaos
 from tools.sim.chaos_proxy import NAME, Proxy
@@ -360,3 +362,27 @@ def test_nothing_is_left_behind(line: Make) -> None:
     assert not [t for t in threading.enumerate() if t.name == "chaos"]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 1)
+
+
+@pytest.mark.parametrize("time_scale", [1, 10])
+def test_a_name_resolves_as_the_board_s_world_says(tmp_path: Path, time_scale: int) -> None:
+    with Workbench(tmp_path) as bench:
+        board = bench.board(
+            """
+            import socket, time
+            while True:
+                try:
+                    found = socket.getaddrinfo("broker", 8883, 0, socket.SOCK_STREAM)
+                    print("at", [tuple(info[-1][4:8]) for info in found])
+                except OSError as e:
+                    print("errno", e.errno)
+                time.sleep(0.1)
+            """,
+            hosts={"broker": ["127.0.0.3", "127.0.0.1"]},
+            time_scale=time_scale,
+        )
+        board.wait_for(r"at \[\(127, 0, 0, 3\), \(127, 0, 0, 1\)\]")
+        board.set(hosts={"broker": ["127.0.0.2"]})
+        board.wait_for(r"at \[\(127, 0, 0, 2\)\]")
+        board.set(hosts={"broker": []})
+        board.wait_for(r"errno -2")

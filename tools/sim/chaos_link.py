@@ -30,6 +30,7 @@ class Link:
         self, near: socket.socket, far: socket.socket, active: Active, luck: random.Random
     ) -> None:
         self.lost: set[str] = set()
+        self.left = False  # the board has closed its side
         self._ends = {UP: (near, far), DOWN: (far, near)}
         self._active = active
         self._luck = luck
@@ -77,6 +78,7 @@ class Link:
                 data = await loop.sock_recv(self._ends[way][0], _SLOW_CHUNK if slow else _CHUNK)
             except OSError:
                 data = None
+            self.left = self.left or (way == UP and not data)
             await queue.put((self._due(way, len(data or b"")), data))
             if not data:
                 return

@@ -89,6 +89,10 @@ class Proxy:
         for end in self._reserved:
             end.close()
 
+    def deaf(self) -> bool:
+        """Whether the board holds a connection that has lost bytes and can only be given up."""
+        return any(link.lost and not link.left for link in list(self._links))
+
     def hosts(self) -> dict[str, list[str]]:
         """What the broker's name gives now."""
         active = {fault.kind for fault in self._active()}

@@ -73,8 +73,10 @@ def number(name, default):
 
 
 def born_now():
-    global _born_ms
+    # Also after the clock was exchanged: marks of the old one mean nothing.
+    global _born_ms, _asked_ms
     _born_ms = utime.ticks_ms()
+    _asked_ms = None
 
 
 def uptime_ms():
