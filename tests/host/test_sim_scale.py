@@ -99,6 +99,29 @@ def test_the_time_goes_on_after_a_power_cut(bench: Workbench) -> None:
     assert 4 <= second - first <= 60
 
 
+@pytest.mark.parametrize("bits", [64, 32])
+def test_settings_are_still_noticed(bench: Workbench, bits: int) -> None:
+    board = bench.board(
+        """
+        import network, time
+        wlan = network.WLAN(network.STA_IF)
+        wlan.active(True)
+        wlan.connect("barn", "in-the-barn")
+        while not wlan.isconnected():
+            time.sleep_ms(100)
+        print("joined")
+        while wlan.isconnected():
+            time.sleep_ms(100)
+        print("gone")
+        """,
+        bits=bits,
+        time_scale=_SCALE,
+    )
+    board.wait_for("joined")
+    board.set(wifi={"up": False})
+    board.wait_for("gone")
+
+
 @pytest.mark.parametrize("scale", [0, 0.5, 101, "10", True, None])
 def test_an_impossible_scale_is_refused(bench: Workbench, scale: object) -> None:
     with pytest.raises(ToolError, match="time_scale"):
