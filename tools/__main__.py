@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[1]
+_PYTHON = _ROOT / ".venv" / "bin" / "python"
+_NEEDED = ("typer", "rich", "boto3", "cryptography")
 
 
 def main() -> int:
-    """Return the exit code of the command line in ``sys.argv``."""
-    if importlib.util.find_spec("typer") is None:
-        print("error: the tools' libraries are not installed in this Python", file=sys.stderr)
-        print("  try: make setup, then .venv/bin/python -m tools", file=sys.stderr)
+    """Return the exit code of the command line in ``sys.argv``.
+
+    A Python without the tools' libraries passes the call on to the one that `make setup` made.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        if _PYTHON.exists() and Path(sys.prefix).resolve() != _PYTHON.parents[1].resolve():
+            os.environ["PYTHONPATH"] = os.pathsep.join(
+                part for part in (str(_ROOT), os.environ.get("PYTHONPATH")) if part
+            )
+            os.execv(_PYTHON, [str(_PYTHON), "-m", "tools", *sys.argv[1:]])
+        print(f"error: this Python lacks {', '.join(missing)}", file=sys.stderr)
+        print("  try: make setup", file=sys.stderr)
         return 2
     from tools import cli
 

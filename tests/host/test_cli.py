@@ -95,10 +95,29 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
         cli.main([])
 
 
-def test_outside_the_environment_it_says_make_setup(tmp_path: Path) -> None:
-    # -S leaves site-packages out: the system's Python before make setup.
+def test_another_python_passes_the_call_on_to_the_environment() -> None:
+    # -S: no site-packages, as a system Python has none of ours.
     ran = subprocess.run(
-        [sys.executable, "-S", "-m", "tools", "sim"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-S", "-m", "tools", "--version"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ran.returncode, ran.stdout.split()[0]) == (0, "fieldmouse"), ran.stderr
+
+
+def test_outside_the_environment_it_says_make_setup(tmp_path: Path) -> None:
+    # A checkout without .venv; -S leaves site-packages out: the system's Python.
+    (tmp_path / "tools").mkdir()
+    for name in ("__init__.py", "__main__.py"):
+        (tmp_path / "tools" / name).write_text((ROOT / "tools" / name).read_text())
+    ran = subprocess.run(
+        [sys.executable, "-S", "-m", "tools", "sim"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert ran.returncode == 2
     assert "try: make setup" in ran.stderr
