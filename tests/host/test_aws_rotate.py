@@ -121,7 +121,7 @@ def test_a_swap_that_was_cut_off_is_completed(
 def test_without_a_whole_folder(clients: Clients, tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="is not the whole folder of x") as caught:
         rotate.begin(clients, "x", tmp_path / "x")
-    assert caught.value.hint == "provision x"
+    assert caught.value.hint == "python -m tools provision x"
 
 
 def test_after_a_revocation(clients: Clients, folder: Path) -> None:

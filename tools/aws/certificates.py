@@ -44,7 +44,7 @@ def create(iot: Any, folder: Folder, thing: str, thing_arn: str, kind: str, undo
 
 def find(iot: Any, folder: Folder, record: Record, thing_arn: str) -> Record:
     """The certificate an earlier run has made; ToolError when it is not what it was."""
-    hint = f"rotate {record.thing_name}, or move {folder.path} away and provision again"
+    hint = f"python -m tools rotate {record.thing_name}"
     if record.thing_arn != thing_arn:
         raise ToolError(
             f"{folder.path} belongs to {record.thing_arn}, not to {thing_arn}",

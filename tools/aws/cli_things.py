@@ -171,7 +171,7 @@ def rotate(
             raise ToolError(
                 f"{thing} has not connected with the new certificate within {timeout:g} s; "
                 "both are valid",
-                f"bring it onto the board, then rotate {thing} again",
+                f"bring it onto the board, then: python -m tools rotate {thing}",
             )
     gone = rotation.finish(made, folder)
     typer.echo(f"{thing}: the old certificate {gone} is deleted")

@@ -19,7 +19,7 @@ _POLICY = "the certificate or role may not; the policy it needs: --help"
 # awscrt's error name -> (what it means, hint)
 _CLOSED = (
     "it closed the connection without an answer",
-    "client id, certificate or policy; `doctor THING` finds out which",
+    "client id, certificate or policy; python -m tools doctor THING",
 )
 _CAUSES = {
     "AWS_IO_DNS": ("its name cannot be resolved", "is the endpoint spelled right? -e"),
@@ -35,6 +35,10 @@ _CAUSES = {
         "are the AWS credentials valid here?",
     ),
 }
+
+
+class Refused(ToolError):
+    """AWS has closed the connection instead of accepting it: client id, certificate or policy."""
 
 
 class Connection:
@@ -130,7 +134,8 @@ class Connection:
             return ToolError(f"{what}: {where}: no answer", "is the network up?")
         for start, (means, hint) in _CAUSES.items():
             if start in name:
-                return ToolError(f"{what}: {where}: {means} ({name})", hint)
+                kind = Refused if (means, hint) == _CLOSED else ToolError
+                return kind(f"{what}: {where}: {means} ({name})", hint)
         return ToolError(f"{what}: {where}: {type(error).__name__} {name}".rstrip())
 
     def _received(self, topic: str, payload: bytes, **_: Any) -> None:

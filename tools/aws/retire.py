@@ -43,7 +43,7 @@ def revoke(clients: Clients, thing: str, folder: Path) -> list[str]:
     with explained():
         found = look(clients, thing, Folder(folder))
         if not found.certificates:
-            raise ToolError(f"{thing} has no certificate of ours", "things")
+            raise ToolError(f"{thing} has no certificate of ours", "python -m tools things")
         for arn in found.certificates:
             clients.iot.update_certificate(
                 certificateId=certificates.id_of(arn), newStatus="REVOKED"

@@ -42,7 +42,8 @@ def begin(clients: Clients, thing: str, path: Path) -> Record:
             if made is None or not made.complete:
                 if record is None or record.thing_name != thing or not record.complete:
                     raise ToolError(
-                        f"{path} is not the whole folder of {thing}", f"provision {thing}"
+                        f"{path} is not the whole folder of {thing}",
+                        f"python -m tools provision {thing}",
                     )
                 made = _make(clients.iot, record, current, coming)
         _swap(current, coming, old)

@@ -180,4 +180,6 @@ def check_thing(iot: Any, thing: str) -> None:
                 raise
             known = [t["thingName"] for t in iot.list_things(maxResults=250)["things"]]
             guess = words.did_you_mean(thing, known) if known else ""
-            raise ToolError(f"there is no thing {thing} in this account{guess}", "things") from e
+            raise ToolError(
+                f"there is no thing {thing} in this account{guess}", "python -m tools things"
+            ) from e

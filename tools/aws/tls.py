@@ -12,6 +12,7 @@ from tools.aws.route import Route
 
 ALPN = "x-amzn-mqtt-ca"  # MQTT with a certificate on port 443 (aws-facts.md 1.1)
 _TIMEOUT_S = 10.0
+_ALERT_S = 1.0  # for the alert of a server that refuses our certificate
 
 
 def context(route: Route) -> ssl.SSLContext:
@@ -37,7 +38,7 @@ def fault(route: Route) -> str:
     try:
         raw = socket.create_connection((route.endpoint, route.port), _TIMEOUT_S)
         with raw, context(route).wrap_socket(raw, server_hostname=route.endpoint) as link:
-            link.settimeout(1)
+            link.settimeout(_ALERT_S)
             link.recv(1)  # with TLS 1.3 a refused client certificate shows at the first read only
     except ssl.SSLCertVerificationError as e:
         return f"the server's certificate: {e.verify_message}"

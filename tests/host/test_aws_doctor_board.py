@@ -1,0 +1,138 @@
+"""`doctor --port`: the board's own view, with mpremote and the serial port played."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.host import pki
+from tools.aws import doctor_board
+from tools.aws.doctor import FAILED, OK, UNTRIED, Finding
+from tools.aws.folder import Folder
+from tools.board import boot_check
+from tools.errors import ToolError
+
+PORT = "/dev/ttyUSB0"
+
+
+class Board:
+    """Plays mpremote and the serial log."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.files: dict[str, str] = {}
+        for name in ("ca", "cert", "key"):
+            # As stage writes them; the key in the traditional form.
+            data = (folder / "certs" / f"{name}.pem").read_bytes()
+            if name == "key":
+                data = pki.key_pem(pki.key("ec"), pki.TRADITIONAL)
+            self.files[f"certs/{name}.pem"] = hashlib.sha256(data).hexdigest()
+        self.crash = ""
+        self.lines = [
+            "[     0.028] config: g-1 at localhost",
+            "[     0.029] sensor: bme280@0x76",
+            "[     1.841] wifi: up 192.168.4.2 rssi -58",
+            "[     1.864] clock: 848572266 s2000 from pool.ntp.org",
+            "[     1.878] link: up, session new",
+        ]
+        self.resets = 0
+        monkeypatch.setattr(doctor_board.mpremote, "listing", lambda *_: (self.files, set()))
+        monkeypatch.setattr(doctor_board.deploy, "crash_log", lambda *_: self.crash)
+        monkeypatch.setattr(doctor_board, "SerialLog", lambda *_, **__: self)
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def reset(self) -> None:
+        self.resets += 1
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    pki.folder(tmp_path / "g-1" / "certs")
+    return tmp_path / "g-1"
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Board:
+    made = Board(monkeypatch, folder)
+    real = boot_check.watch
+
+    def played(serial: Any, on_step: Any) -> boot_check.Outcome:
+        class Log:
+            def lines(self, until: float | None = None) -> Any:
+                return iter(made.lines)
+
+        return real(Log(), on_step, 1.0)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(doctor_board.boot_check, "watch", played)
+    return made
+
+
+def report(folder: Path) -> dict[str, Finding]:
+    found = doctor_board.examine(PORT, "g-1", Folder(folder))
+    return {finding.check: finding for finding in found}
+
+
+def test_all_is_well(board: Board, folder: Path) -> None:
+    found = report(folder)
+    assert {f.state for f in found.values()} == {OK}
+    assert found["board: Wi-Fi"].text == "up 192.168.4.2 rssi -58"
+    assert set(found) >= {"board: certificates", "board: last crash", "board: time", "board: AWS"}
+    assert board.resets == 1
+
+
+def test_other_certificates(board: Board, folder: Path) -> None:
+    board.files["certs/cert.pem"] = "0" * 64
+    finding = report(folder)["board: certificates"]
+    assert finding.state == FAILED
+    assert "certs/cert.pem" in finding.text
+    assert finding.remedy == f"make deploy THING=g-1 PORT={PORT}"
+
+
+def test_certificates_here_that_are_not_good(board: Board, folder: Path) -> None:
+    (folder / "certs" / "key.pem").unlink()
+    assert report(folder)["board: certificates"].state == UNTRIED
+
+
+def test_a_crash(board: Board, folder: Path) -> None:
+    board.crash = "Traceback:\n  ...\nOSError: [Errno 5] EIO\n"
+    finding = report(folder)["board: last crash"]
+    assert (finding.state, finding.text) == (FAILED, "OSError: [Errno 5] EIO")
+    assert "make crashlog" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("keep", "complaint", "check", "remedy"),
+    [
+        (1, "[     0.029] sensor: none found", "board: sensor", "wiring"),
+        (2, "[     9.841] wifi: no known network", "board: Wi-Fi", "2.4 GHz"),
+        (3, "[     9.864] clock: no answer", "board: time", "UDP port 123"),
+        (4, "[     9.878] link: down, tls", "board: AWS", "doctor"),
+    ],
+)
+def test_where_the_boot_stops(
+    board: Board, folder: Path, keep: int, complaint: str, check: str, remedy: str
+) -> None:
+    board.lines = [*board.lines[:keep], complaint]
+    finding = report(folder)[check]
+    assert finding.state == FAILED
+    assert finding.text == complaint.split(": ", 1)[1]
+    assert remedy in finding.remedy
+
+
+def test_a_board_that_does_not_answer(
+    board: Board, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise ToolError("no board on the port", "python -m tools ports")
+
+    monkeypatch.setattr(doctor_board.mpremote, "listing", gone)
+    (finding,) = doctor_board.examine(PORT, "g-1", Folder(folder))
+    assert (finding.check, finding.state) == ("board", FAILED)
+    assert finding.remedy == "python -m tools ports"
