@@ -12,6 +12,7 @@ import pytest
 from tests.esp import fixtures, images
 from tests.esp.fixtures import Cli, cli, plug  # noqa: F401
 from tests.esp.server import Server
+from tools.aws import local
 from tools.board import boards, image, prepare, stage
 
 SETTINGS = {"sensor": "bme280@0x76", "temperature": 21.5}
@@ -31,7 +32,7 @@ def board(plug: Callable[..., Server]) -> Server:
     return plug(settings=dict(SETTINGS))
 
 
-def test_bare_board_to_first_reading(board, thing, cli, listener, tmp_path):
+def test_bare_board_to_first_reading(board, thing, cli, cloud, listener, tmp_path, monkeypatch):
     stock, folder, staged = images.stock("esp32"), cli.things / thing, tmp_path / "staged"
     stage.stage(folder / "config.json", folder / "certs", staged)
     tree = ("--tree", staged)
@@ -49,6 +50,11 @@ def test_bare_board_to_first_reading(board, thing, cli, listener, tmp_path):
     record = json.loads((folder / "board.json").read_text())
     assert (record["chip"], record["mac"]) == ("ESP32", "24:6f:28:aa:bb:cc")
     assert record["micropython"]["version"] == "1.25.0"
+    # The same board, unchanged, in the hands of the doctor.
+    monkeypatch.setenv("FIELDMOUSE_CLOUD", str(local.write(cloud.info, tmp_path / "cloud.json")))
+    said = cli.ok("doctor", thing, "--local", "--out", folder, "--port", board.url)
+    for name in ("certificates", "last crash", "config", "sensor", "Wi-Fi", "time", "AWS"):
+        assert f"ok   board: {name}: " in said
 
 
 def test_readings_that_wait_survive_a_new_flash(board, thing, cli, listener):

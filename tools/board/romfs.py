@@ -1,6 +1,6 @@
 """ROMFS: code that runs in place from flash and costs no heap (MicroPython 1.25, ESP8266 build).
 
-The image is made by mpremote (as a program), which compiles each .py with mpy-cross on its way.
+The image is made by mpremote (as a program) from bytecode; the same code gives the same image.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.board import program
+from tools.board import bytecode, program
 from tools.errors import ToolError
 
 _CODE = "firmware/"
@@ -29,11 +29,13 @@ def build(code: Mapping[str, bytes], size: int) -> bytes:
     """Return the image; ToolError when it is larger than the partition's ``size`` bytes."""
     with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
         root, out = Path(scratch, "rom"), Path(scratch, "rom.img")
-        for path, data in code.items():
+        for path, data in bytecode.compile_all(dict(code)).items():
             place = root / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
-        ran = program.run("mpremote", ["romfs", "-o", str(out), "build", str(root)], "", _LIMIT_S)
+        ran = program.run(
+            "mpremote", ["romfs", "--no-mpy", "-o", str(out), "build", str(root)], "", _LIMIT_S
+        )
         if not ran.ok or not out.is_file():
             last = (ran.text.strip().splitlines() or ["nothing"])[-1]
             raise ToolError(f"the ROMFS image could not be made: {last}", "make setup")
