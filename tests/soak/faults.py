@@ -1,0 +1,71 @@
+"""The faults that are tried: each alone, and mixes of them drawn by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from tests.soak.trial import Bench, Verdict
+from tools.sim import chaos
+from tools.sim.chaos import Plan
+
+# The short ones are over before the firmware has noticed; the long ones outlast all its limits.
+SINGLES = (
+    "latency=400ms/30s",
+    "jitter=400ms/30s",
+    "bandwidth=1KB/30s",
+    "stall=37B@3s/4s",
+    "stall=37B@3s/40s",
+    "stall=0B@3s/40s",
+    "stall=up:37B@3s/40s",
+    "halfopen=up@3s/5s",
+    "halfopen=down@3s/5s",
+    "halfopen=both@3s/5s",
+    "halfopen=down@3s/40s",
+    "reset@3s",
+    "reset@3s/10s",
+    "refuse@3s/15s",
+    "silent@3s/5s",
+    "silent@3s/40s",
+    "move@3s/10s",
+    "nodns@3s/15s",
+)
+MIXES = 30
+WORKERS = 4  # trials at a time; they mostly wait
+
+
+def mixes(count: int, first: int = 1) -> list[tuple[str, Plan]]:
+    """``count`` named mixes, their seeds from ``first`` on."""
+    return [(f"mix {seed}", chaos.mix(seed)) for seed in range(first, first + count)]
+
+
+def singles() -> list[tuple[str, Plan]]:
+    """Each fault alone."""
+    return [(text, chaos.parse(text)) for text in SINGLES]
+
+
+def run(plans: Sequence[tuple[str, Plan]], umqtt: Path | None = None) -> Iterator[Verdict]:
+    """The verdicts as they come; every other board is a 32-bit one."""
+    with Bench(umqtt) as bench, ThreadPoolExecutor(WORKERS) as pool:
+        waiting = [
+            pool.submit(bench.run, plan, name, bits=64 - number % 2 * 32)
+            for number, (name, plan) in enumerate(plans)
+        ]
+        for done in as_completed(waiting):
+            yield done.result()
+
+
+def figures(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """What is to be told of them all."""
+    longest = max(verdicts, key=lambda v: v.recovery_s)
+    return {
+        "faults tried": f"{sum(v.faults for v in verdicts)} in {len(verdicts)} trials",
+        "readings sent": f"{sum(v.readings for v in verdicts):,}",
+        "lost": str(sum(v.lost for v in verdicts)),
+        "duplicates": str(sum(v.duplicates for v in verdicts)),
+        "sessions dropped": str(sum(v.drops for v in verdicts)),
+        "longest recovery": f"{longest.recovery_s:.1f} s ({longest.name})",
+        "longest gap between readings": f"{max(v.gap_s for v in verdicts):.0f} s",
+        "failed": str(sum(bool(v.problems) for v in verdicts)),
+    }

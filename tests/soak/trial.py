@@ -1,0 +1,236 @@
+"""One fault, or one mix of them, end to end: virtual board, chaos proxy, MiniStack, subscriber.
+
+A trial is fair when these hold, and run() says which do not:
+
+- nothing lost: every seq from 1 to the last has reached the subscriber;
+- in order: the first arrivals come with rising seq;
+- own time: the timestamp of every reading is the moment it was measured. The simulated temperature
+  rises with the board's uptime, so the reading itself tells that moment;
+- recovery: after the last fault is over the newest reading is back in the cloud within the time
+  the firmware may take to notice (a dead session, or a connect under way), to wait (its longest
+  wait announced so far) and to connect;
+- the board has not restarted.
+
+All times are the board's own seconds: its world runs `SCALE` times as fast (shims/_scaled.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from firmware.core.backoff import CAP_MS
+from tools.sim import devices, feed
+from tools.sim.board import VirtualBoard
+from tools.sim.chaos import Plan
+from tools.sim.chaos_proxy import Proxy
+from tools.sim.cloud import LocalCloud
+
+SCALE = 6.0
+KEEPALIVE_S = 30
+_NET = Path(__file__).resolve().parents[2] / "firmware" / "net"
+_RISE = 20  # seconds of uptime for a degree; from -35 on, in the range of a BME280
+_COLDEST = -35
+_TIME_S = 2.0  # whole seconds in the message, hundredths of a degree, and the measuring itself
+_HOST_S = 2.0  # of ours: what a busy machine may add to a recovery
+_WARM_UP_S = 30.0  # of ours: until the first readings are there
+_WAIT = re.compile(r"next try in (\d+) ms")
+
+
+def constant_s(file: str, name: str) -> float:
+    """A time limit of the firmware, from its source, in seconds."""
+    found = re.search(rf"^{name} = const\(([\d_]+)\)", (_NET / file).read_text(), re.M)
+    assert found, f"{name} is not in {file}"
+    return int(found[1]) / 1000
+
+
+def notice_s() -> float:
+    """How long a session may be dead before the firmware knows: the longest of its limits."""
+    ping = KEEPALIVE_S / 2 + constant_s("flow.py", "PING_MS")
+    stall = constant_s("pipe.py", "STALL_MS") + 1  # and a millisecond for each byte of the packet
+    connect = constant_s("mqtt.py", "CONNECT_MAX_MS")
+    # The unix port's limit for TCP is in our seconds, not in the board's.
+    return max(ping, stall, connect, constant_s("wire.py", "TCP_MS") * SCALE)
+
+
+@dataclass
+class Verdict:
+    """What a trial came to; ``problems`` is empty when it went well."""
+
+    name: str
+    faults: int
+    readings: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    drops: int = 0  # sessions the board lost
+    recovery_s: float = 0.0
+    bound_s: float = 0.0
+    gap_s: float = 0.0  # longest time between two readings
+    problems: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+
+
+class Bench:
+    """A MiniStack, a subscriber, and a place for boards; several trials may run at a time."""
+
+    def __init__(self, umqtt: Path | None = None) -> None:
+        self._umqtt = umqtt
+        self._stack = contextlib.ExitStack()
+        self._arrived: dict[str, list[tuple[float, dict[str, Any]]]] = {}
+        self._news = threading.Condition()
+        self._numbers = itertools.count(1)
+        self._one_at_a_time = (
+            threading.Lock()
+        )  # staging parses, and ast in 3.11 is not for threads
+        self._cloud = LocalCloud()
+        self._folder = Path()
+        self._anchor = int(time.time())  # when the boards' world had our time
+
+    def __enter__(self) -> Bench:
+        with self._stack:
+            self._folder = Path(tempfile.mkdtemp(prefix="fieldmouse-trial-"))
+            self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            self._stack.enter_context(self._cloud)
+            files = feed.enrol(self._cloud.clients.iot, self._cloud.info, self._folder)
+            view = feed.Feed(self._cloud.info, *files, self._take)
+            self._stack.callback(view.close)
+            view.open()
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _take(self, topic: str, document: dict[str, Any]) -> None:
+        if topic.endswith("/data"):
+            with self._news:
+                thing = topic.split("/")[1]
+                self._arrived.setdefault(thing, []).append((time.monotonic(), document))
+                self._news.notify_all()
+
+    def arrived(self, thing: str) -> list[tuple[float, dict[str, Any]]]:
+        """(monotonic seconds, reading) in order of arrival, duplicates included."""
+        with self._news:
+            return list(self._arrived.get(thing, ()))
+
+    def wait(self, thing: str, newer_than: float, limit_s: float) -> float | None:
+        """When a reading arrived whose timestamp is beyond; None if not within ``limit_s``."""
+        end = time.monotonic() + limit_s
+        with self._news:
+            while True:
+                for at, reading in self._arrived.get(thing, ()):
+                    if reading["timestamp"] > newer_than:
+                        return at
+                left = end - time.monotonic()
+                if left <= 0:
+                    return None
+                self._news.wait(left)
+
+    def run(self, plan: Plan, name: str = "", **options: Any) -> Verdict:
+        """One trial of ``plan``, whose times are the board's; ``options`` are VirtualBoard's."""
+        verdict = Verdict(name or str(plan), len(plan.faults))
+        with self._board(plan, options) as (thing, board, proxy):
+            if self.wait(thing, self._board_s(time.time()), _WARM_UP_S) is None:
+                verdict.problems.append("no reading before the first fault")
+            else:
+                proxy.begin()
+                time.sleep(plan.end_s / SCALE)
+                self._recover(thing, board, proxy, verdict)
+            board.kill()
+            self._judge(thing, board, verdict)
+            verdict.log = [*board.log, *(f"chaos: {text}" for _, text in proxy.events)]
+        return verdict
+
+    def _board_s(self, ours_s: float) -> float:
+        """The boards' Unix time, once they have asked NTP."""
+        return self._anchor + (ours_s - self._anchor) * SCALE
+
+    @contextlib.contextmanager
+    def _board(
+        self, plan: Plan, options: dict[str, Any]
+    ) -> Iterator[tuple[str, VirtualBoard, Proxy]]:
+        thing = f"trial-{next(self._numbers)}"
+        boards: list[VirtualBoard] = []
+        proxy = Proxy(
+            self._cloud.info.mqtt_port,
+            plan.faster(SCALE),
+            on_hosts=lambda hosts: [board.set(hosts=hosts) for board in boards],
+        )
+        with proxy, contextlib.ExitStack() as stack:
+            settings = {"interval_s": 1, "keepalive_s": KEEPALIVE_S, "port": proxy.port}
+            with self._one_at_a_time:
+                folder = devices.make(self._cloud.clients, thing, self._folder / thing, **settings)
+            world = {
+                "temperature": f"{_COLDEST} + t/{_RISE}",
+                "time_scale": SCALE,
+                "time_anchor_s": self._anchor,
+                "hosts": proxy.hosts(),
+            }
+            board = VirtualBoard(folder, umqtt=self._umqtt, **world, **options)
+            stack.callback(board.close)
+            boards.append(board)
+            board.start()
+            yield thing, board, proxy
+
+    def _recover(self, thing: str, board: VirtualBoard, proxy: Proxy, verdict: Verdict) -> None:
+        over = time.monotonic()
+        over_s = time.time()
+        most_s = notice_s() + CAP_MS / 1000 + _connect_s()
+        end = over + most_s / SCALE + _HOST_S
+        while proxy.deaf() and time.monotonic() < end:  # readings may arrive, but no PUBACK
+            time.sleep(0.02)
+            over_s = time.time()
+        at = self.wait(thing, self._board_s(over_s), end - time.monotonic())
+        waits = [int(found[1]) / 1000 for line in board.log if (found := _WAIT.search(line))]
+        verdict.bound_s = notice_s() + max(waits, default=0) + _connect_s()
+        verdict.recovery_s = ((at or time.monotonic()) - over) * SCALE
+        if at is None:
+            verdict.problems.append(f"not recovered after {verdict.recovery_s:.0f} s")
+        elif verdict.recovery_s > verdict.bound_s + _HOST_S * SCALE:
+            verdict.problems.append(f"recovered after {verdict.recovery_s:.0f} s only")
+        time.sleep(0.5)  # a duplicate of the last reading would still be on its way
+
+    def _judge(self, thing: str, board: VirtualBoard, verdict: Verdict) -> None:
+        arrived = [reading for _, reading in self.arrived(thing)]
+        seqs = [reading["seq"] for reading in arrived]
+        once = list(dict.fromkeys(seqs))
+        missing = sorted(set(range(1, max(once, default=0) + 1)) - set(once))
+        verdict.readings = len(once)
+        verdict.lost = len(missing)
+        verdict.duplicates = len(seqs) - len(once)
+        verdict.drops = sum("next try in" in line for line in board.log)
+        if missing:
+            verdict.problems.append(f"lost: {missing[:10]}")
+        if once != sorted(once):
+            wrong = [b for a, b in itertools.pairwise(once) if b < a]
+            verdict.problems.append(f"out of order: {wrong[:10]}")
+        if board.boots != 1:
+            verdict.problems.append(f"{board.boots} boots")
+        self._judge_times(arrived, verdict)
+
+    def _judge_times(self, arrived: list[dict[str, Any]], verdict: Verdict) -> None:
+        by_seq = {reading["seq"]: reading for reading in arrived}
+        times = [by_seq[seq]["timestamp"] for seq in sorted(by_seq)]
+        verdict.gap_s = max((b - a for a, b in itertools.pairwise(times)), default=0)
+        if times != sorted(times):
+            verdict.problems.append("timestamps run backwards")
+        boots = [r["timestamp"] - (r["temperature"] - _COLDEST) * _RISE for r in by_seq.values()]
+        if boots and max(boots) - min(boots) > _TIME_S:
+            verdict.problems.append(f"timestamps off by {max(boots) - min(boots):.1f} s")
+        for a in arrived:
+            if a != by_seq[a["seq"]]:
+                verdict.problems.append(f"seq {a['seq']} came with two contents")
+
+
+def _connect_s() -> float:
+    """A connect that succeeds: a handshake and a CONNACK, each at its limit."""
+    return constant_s("hello.py", "HANDSHAKE_MS") + constant_s("hello.py", "CONNACK_MS")
