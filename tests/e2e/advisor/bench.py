@@ -137,6 +137,18 @@ class Bench:
         """Seconds of the device since a moment of time.monotonic()."""
         return (time.monotonic() - then) * SCALE
 
+    def deliver(self, payload: bytes) -> int:
+        """Send a QoS 1 message to the device and wait for its PUBACK; the packet id."""
+        connection = self.up()
+        session = connection.session
+        assert session is not None
+        self.wait(lambda: not session.pending)
+        packet_id = session.next_id
+        self.broker.deliver(self.commands, payload)
+        self.wait(lambda: not session.pending)
+        assert packet_id in [packet.packet_id for packet in connection.of("PUBACK")]
+        return packet_id
+
     def command(self, id: str, **more: Any) -> bytes:
         """A harmless command; its result comes with the same id."""
         return json.dumps({"action": "identify", "id": id} | more).encode()

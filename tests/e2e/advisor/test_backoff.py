@@ -15,14 +15,14 @@ def judge(bench: Bench, seen: list[Connection]) -> Grade:
     """Grade the waits between connections, each from the end of one to the begin of the next.
 
     AWS looks at CONNECT after CONNECT, in which the device's patience with a missing CONNACK is
-    contained: that series must not fail either.
+    contained: that series must not fail either. (From the second on: the first may be a session.)
     """
     waits_s = [
         SCALE * (b.opened - a.closed)
         for a, b in zip(seen, seen[1:], strict=False)
         if a.closed is not None
     ]
-    apart_s = [SCALE * (b.opened - a.opened) for a, b in zip(seen, seen[1:], strict=False)]
+    apart_s = [SCALE * (b.opened - a.opened) for a, b in zip(seen[1:], seen[2:], strict=False)]
     assert len(waits_s) == len(seen) - 1
     found = grade(waits_s)
     bench.measure(

@@ -1,0 +1,142 @@
+"""MQTT_Long_Duration, shortened: one board goes through all phases in series (aws-facts 9.4)."""
+
+from __future__ import annotations
+
+from tests.e2e.advisor.bench import SCALE, Bench
+from tests.e2e.advisor.case import case
+from tests.e2e.advisor.test_backoff import ATTEMPTS, connects, judge
+from tests.e2e.advisor.test_mqtt import measure_repeats, repeats
+
+SERIES = True
+
+DISCONNECT_S = 300.0  # AWS: LONG_SERVER_DISCONNECT_TIME, 30 to 120 minutes
+_RETRY_S = 15.0  # AWS warns about a repetition that comes later
+_CAP_S = 60.0 + 10.0  # the longest wait of the backoff, and an attempt
+_KICKS = 5
+_PINGS = 3
+
+
+@case()
+def test_MQTT_Long_Duration_Basic(bench: Bench) -> None:
+    first = bench.up()
+    bench.wait(lambda: bench.shadow.updates and bench.readings())
+    bench.broker.script.withhold["PUBACK"] = 1
+    publish_s = measure_repeats(bench, repeats(bench, first, "PUBLISH", 2))
+    bench.broker.script.withhold["SUBACK"] = 1
+    bench.away(bench.broker.store.expire)
+    second = bench.again(first)
+    subscribe_s = measure_repeats(bench, repeats(bench, second, "SUBSCRIBE", 2))
+    bench.broker.kick()
+    third = bench.again(second)
+    assert second.closed is not None
+    bench.measure(
+        publish_again_s=round(publish_s, 1),
+        subscribe_again_s=round(subscribe_s, 1),
+        reconnected_after_s=round(SCALE * (third.opened - second.closed), 1),
+    )
+    bench.measured.pop("again_after_s")
+    if max(publish_s, subscribe_s) > _RETRY_S:
+        bench.warn(f"a repetition came later than after {_RETRY_S} s")
+
+
+@case()
+def test_MQTT_Long_Duration_PUBACK_QOS_1(bench: Bench) -> None:
+    connection = bench.settle()
+    before = len(connection.of("PUBACK"))
+    sent = [bench.deliver(bench.command(f"ack-{n}")) for n in range(20)]
+    acked = [packet.packet_id for packet in connection.of("PUBACK")[before:]]
+    assert acked == sent
+    bench.measure(messages=len(sent), acknowledged=len(acked), in_order="yes")
+
+
+@case()
+def test_MQTT_Long_Duration_RECEIVE_LARGE_PAYLOAD(bench: Bench) -> None:
+    connection = bench.settle()
+    size = 128 * 1024
+    for _ in range(3):
+        bench.deliver(bytes(size))
+    bench.deliver(bench.command("after the flood"))
+    assert bench.result("after the flood")["ok"]
+    assert connection.reason is None
+    bench.measure(payload_bytes=size, times=3, session="kept", next_command="acted on")
+
+
+@case()
+def test_MQTT_Long_Duration_PERSISTENT_SESSION(bench: Bench) -> None:
+    first = bench.settle()
+    bench.away(lambda: bench.broker.deliver(bench.commands, bench.command("kept for it")))
+    second = bench.again(first)
+    assert second.connack == (0, True)
+    assert bench.result("kept for it")["ok"]
+    bench.pause(10)
+    assert "SUBSCRIBE" not in second.names()
+    bench.measure(session_present=1, subscribes=0, stored_message="acted on")
+
+
+@case()
+def test_MQTT_Long_Duration_KEEP_ALIVE(bench: Bench) -> None:
+    connection = bench.up()
+    bench.wait(lambda: len(connection.of("PINGREQ")) >= _PINGS)
+    assert connection.reason is None and connection.connect is not None
+    pings = [when for when, packet in connection.packets if packet.kind == "PINGREQ"]
+    gaps = [SCALE * (b - a) for a, b in zip(pings, pings[1:], strict=False)]
+    assert max(gaps) < connection.connect.keepalive_s
+    bench.measure(keepalive_s=connection.connect.keepalive_s, gaps_s=[round(g, 1) for g in gaps])
+
+
+@case()
+def test_MQTT_Long_Duration_INTERMITTENT_CONNECTIVITY(bench: Bench) -> None:
+    connection = bench.settle()
+    after_s = []
+    for _ in range(_KICKS):
+        bench.broker.kick()
+        old, connection = connection, bench.again(connection)
+        assert old.closed is not None
+        after_s.append(round(SCALE * (connection.opened - old.closed), 1))
+    bench.board.set(wifi={"up": False})
+    bench.wait(lambda: connection.closed)
+    bench.pause(10)
+    bench.board.set(wifi={"up": True})
+    bench.again(connection)
+    _nothing_is_lost(bench)
+    bench.measure(kicks=_KICKS, back_after_s=after_s, radio_silence="10 s", readings_lost=0)
+
+
+@case()
+def test_MQTT_Long_Duration_RECONNECT_BACK_OFF(bench: Bench) -> None:
+    before = bench.settle().number
+    bench.broker.script.withhold["CONNACK"] = ATTEMPTS
+    bench.broker.kick()
+    judge(bench, connects(bench, before + ATTEMPTS + 1)[before - 1 :])
+
+
+@case()
+def test_MQTT_Long_Duration_LONG_SERVER_DISCONNECT(bench: Bench) -> None:
+    connection = bench.settle()
+    bench.broker.listen(False)
+    bench.broker.kick()
+    tries, known = len(bench.declared_s()), len(bench.readings())
+    bench.pause(DISCONNECT_S)
+    tries = len(bench.declared_s()) - tries
+    bench.listen()
+    again = bench.again(connection)
+    assert connection.closed is not None
+    gone_s = SCALE * (again.opened - connection.closed)
+    assert DISCONNECT_S <= gone_s <= DISCONNECT_S + _CAP_S
+    bench.wait(lambda: len(bench.readings()) - known >= DISCONNECT_S // 5)
+    _nothing_is_lost(bench)
+    bench.measure(away_s=round(gone_s), tries=tries, readings_sent_later=int(DISCONNECT_S // 5))
+    bench.measure(readings_lost=0)
+
+
+def _nothing_is_lost(bench: Bench) -> None:
+    last = max(reading["seq"] for reading in bench.readings())
+    bench.wait(lambda: max(r["seq"] for r in bench.readings()) > last)
+
+    def whole() -> bool:
+        seqs = {reading["seq"] for reading in bench.readings()}
+        return set(range(1, last + 1)) <= seqs
+
+    bench.wait(whole)
+    once = list(dict.fromkeys(reading["seq"] for reading in bench.readings()))
+    assert once == sorted(once), "out of order"
