@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import stat
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import certifi
 import pytest
+from botocore.awsrequest import AWSResponse
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from moto import mock_aws
@@ -347,3 +349,27 @@ def test_the_roots_are_certifis(clients: Clients) -> None:
     known = certifi.contents()
     for root in ROOTS:
         assert root.read_text().strip() in known
+
+
+def test_throttling_is_waited_out(clients: Clients, out: Path) -> None:
+    answers = [429, 400]
+
+    def throttle(request: Any, **_: Any) -> AWSResponse | None:
+        if not answers:
+            return None
+        headers = {"x-amzn-errortype": "ThrottlingException"}
+        raw = io.BytesIO(b'{"message": "Rate exceeded"}')
+        raw.stream = lambda *_, **__: [raw.getvalue()]  # type: ignore[attr-defined]
+        return AWSResponse(request.url, answers.pop(), headers, raw)
+
+    clients.iot.meta.events.register_first("before-send.iot.CreateThing", throttle)
+    make(clients, out)
+    assert answers == []
+    assert remains(clients.iot) == (1, 1, 2)
+
+
+def test_throttling_that_does_not_end_is_said(clients: Clients, out: Path) -> None:
+    iot = Faulty(clients.iot, 4, client_error("ThrottlingException", "CreateThing"))
+    with pytest.raises(ToolError, match="slow down, also after several tries"):
+        make(FaultyClients(iot), out)
+    assert remains(clients.iot) == (0, 0, 0)
