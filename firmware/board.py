@@ -15,10 +15,14 @@ from firmware.bus import Bus
 
 CHIP = sys.platform
 MESSAGE_BYTES = 4096 if CHIP == "esp8266" else 8192  # the longest one we take in
-WDT_MS = const(90_000)  # must exceed net.mqtt.CONNECT_MAX_MS, the longest a step may block
+# Longer than one pass of the loop can block: mqtt.CONNECT_MAX_MS, or two names that nobody knows
+# (NTP's and the broker's). lwIP asks up to 3 servers for 7 s each, for IPv4 and then for IPv6.
+WDT_MS = const(120_000)
 _CHECK_MS = const(10_000)  # ESP8266: how often the timer looks whether the loop still feeds
 _LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards
 _BITTEN = b"wdt"
+_NO_ANSWER = const(71)  # EPROTO
+_NTP_ZERO = const(1139293696)  # 2036-02-07, what ntptime makes of a timestamp of 0
 _CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
 
 reset = machine.reset
@@ -40,7 +44,11 @@ class SoftWatchdog:
     def __init__(self):
         self._left = WDT_MS // _CHECK_MS
         self._timer = machine.Timer(-1)
-        self._timer.init(period=_CHECK_MS, mode=machine.Timer.PERIODIC, callback=self._check)
+        repeat = machine.Timer.PERIODIC
+        try:  # MicroPython >= 1.27: bites in C code too, such as a scan() that never ends
+            self._timer.init(period=_CHECK_MS, mode=repeat, callback=self._check, hard=True)
+        except TypeError:
+            self._timer.init(period=_CHECK_MS, mode=repeat, callback=self._check)
 
     def feed(self):
         self._left = WDT_MS // _CHECK_MS
@@ -57,6 +65,9 @@ def watchdog():
 
 
 def wlan():
+    # A fresh ESP8266 is an access point with a password everybody knows (its inisetup.py).
+    if CHIP == "esp8266" and network.WLAN(network.AP_IF).active():
+        network.WLAN(network.AP_IF).active(False)
     return network.WLAN(network.STA_IF)
 
 
@@ -72,6 +83,8 @@ def reset_cause():
         machine.RTC().memory(b"")
         return "wdt"
     cause = machine.reset_cause()
+    if CHIP == "esp8266" and cause in (2, 3):
+        return "wdt"  # a fault in C, and the SDK's own watchdog: user_interface.h, no names here
     for name in _CAUSES:
         if getattr(machine, name, None) == cause:
             return name[:-6].lower()
@@ -103,10 +116,18 @@ def free_heap_bytes():
 
 
 def ntp_s2000(host):
-    # Asks one NTP server; blocks for at most its timeout. OSError when nobody answers.
+    # Asks one NTP server; blocks for its name and 2 s. OSError when nobody answers, or with what
+    # is no time: ntptime takes any packet, a kiss of death (RFC 5905, 7.4) for the year 2036, and
+    # fails with other errors on a short one or an IPv6 address.
     ntptime.host = host
     ntptime.timeout = 2
-    return ntptime.time() - (946684800 if epoch_year() == 1970 else 0)
+    try:
+        s2000 = ntptime.time() - (946684800 if epoch_year() == 1970 else 0)
+    except (ValueError, IndexError):
+        raise OSError(_NO_ANSWER)
+    if s2000 == _NTP_ZERO:
+        raise OSError(_NO_ANSWER)
+    return s2000
 
 
 def epoch_year():
