@@ -2,6 +2,7 @@
 # friendly and raw mode, raw paste with flow control, Ctrl-A/B/C/D as on a board.
 # Protocol: docs/reference/repl.rst of MicroPython, "Raw mode and raw-paste mode".
 
+import select
 import sys
 import termios
 
@@ -11,6 +12,7 @@ NAMES = {"__name__": "__main__"}
 _WINDOW = 128  # bytes in flight in raw-paste mode, as on the boards
 _ISIG = 1
 _LFLAG = 3
+_held = bytearray()  # typed before there was a REPL
 _RAW = "raw REPL; CTRL-B to exit\r\n"
 
 
@@ -44,7 +46,29 @@ def out(text):
     sys.stdout.buffer.write(text if isinstance(text, bytes) else text.encode())
 
 
+def interrupted():
+    # What came while the board was booting. As on a board, a Ctrl-C then keeps main.py from
+    # running; what follows it is for the REPL.
+    poller = select.poll()
+    poller.register(sys.stdin.buffer, select.POLLIN)
+    found = False
+    while poller.poll(0):
+        char = sys.stdin.buffer.read(1)
+        if not char:
+            leave(0)
+        if char == b"\x03":
+            found = True
+            _held[:] = b""
+        else:
+            _held.extend(char)
+    return found
+
+
 def get():
+    if _held:
+        char = _held[0]
+        _held[:] = _held[1:]
+        return char
     data = sys.stdin.buffer.read(1)
     if not data:
         leave(0)

@@ -104,8 +104,10 @@ def run(name):
     # True if the next file may run. Ctrl-C and errors end in the REPL.
     if not exists(name):
         return True
-    repl.interrupts(True)
     try:
+        repl.interrupts(True)
+        if repl.interrupted():
+            raise KeyboardInterrupt
         execfile(name, repl.NAMES)
     except SystemExit:
         soft_reset("friendly")
