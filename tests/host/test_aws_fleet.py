@@ -60,12 +60,17 @@ def test_columns(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["thing", "thing_name", "name"])
+def test_the_column_of_names(tmp_path: Path, name: str) -> None:
+    assert fleet.read(write(tmp_path / "f.csv", f"site,{name}\nx,g-1\n"))[0].thing == "g-1"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("", "line 1: no column named thing"),
         ("thing\n", "no things in it"),
-        ("name\ng-1\n", "line 1: no column named thing"),
+        ("device\ng-1\n", "line 1: no column named thing"),
         ("thing,site,site\n", "line 1: column site twice"),
         ("thing,a b\n", "line 1: 'a b' is no name for an attribute"),
         ("thing\ng 1\n", "line 2: thing 'g 1' must be 1 to 128 characters"),

@@ -81,6 +81,16 @@ def test_one_thing_or_a_fleet(
     assert "give one thing name, or --from" in capsys.readouterr().err
 
 
+def test_no_password_on_a_command_line(
+    clients: Clients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = '[{"ssid": "a", "password": "do not show"}]'
+    assert run("provision", NAME, "--set", f"wifi={secret}") == 2
+    shown = capsys.readouterr().err
+    assert "WIFI_PASSWORD" in shown
+    assert "do not show" not in shown
+
+
 def test_without_terminal_the_missing_variables_are_named(
     clients: Clients, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

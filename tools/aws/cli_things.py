@@ -82,6 +82,8 @@ def provision(
     if bool(thing) == bool(fleet):
         raise ToolError("give one thing name, or --from FLEET.CSV")
     settings = parse(setting or [])
+    if "wifi" in settings:
+        raise ToolError("no Wi-Fi on a command line", "WIFI_SSID and WIFI_PASSWORD, or a terminal")
     made = clients.of(local)
     policies = Policies(made.iot, update_policy, keep=fleet is not None)
     if fleet is not None:
@@ -114,7 +116,7 @@ def add_wifi(settings: dict[str, Any], folder: Path, local: bool) -> None:
     from tools.aws import wifi
     from tools.aws.folder import Folder
 
-    if Folder(folder).config.exists() or "wifi" in settings:
+    if Folder(folder).config.exists():
         return
     if local and wifi.NAME not in os.environ:
         settings["wifi"] = [{"ssid": "virtual"}]  # a virtual board finds any network

@@ -3,8 +3,9 @@
     thing,type,board,site,floor
     greenhouse-1,thermometer,esp32,north,2
 
-`thing` is required; `type` and `board` are optional; every other column is an attribute of the
-thing. A thing whose folder is complete is not asked for again, so an interrupted run continues.
+`thing` (or `thing_name`, `name`) is required; `type` and `board` are optional; every other column
+is an attribute of the thing. A thing whose folder is complete is not asked for again, so an
+interrupted run continues.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def read(path: Path) -> list[Row]:
         raise ToolError(f"{path}: {e.strerror}") from e
     except (UnicodeDecodeError, csv.Error) as e:
         raise ToolError(f"{path} is not a CSV file in UTF-8: {e}") from e
-    header = [name.strip() for name in lines[0]] if lines else []
+    header = _header(lines[0]) if lines else []
     problems = _header_problems(header)
     rows: list[Row] = []
     seen: dict[str, int] = {}
@@ -93,6 +94,14 @@ def read(path: Path) -> list[Row]:
         )
         raise ToolError("\n  ".join([f"{path}:", *problems[:_MAX_PROBLEMS], *more]))
     return rows
+
+
+def _header(cells: list[str]) -> list[str]:
+    names = [name.strip() for name in cells]
+    if "thing" in names:
+        return names
+    other = next((name for name in ("thing_name", "name") if name in names), None)
+    return ["thing" if name == other else name for name in names]
 
 
 def _header_problems(header: list[str]) -> list[str]:
