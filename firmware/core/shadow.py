@@ -81,7 +81,6 @@ class Shadow:
 
     def applied(self, key, value):
         # It is in force and persisted: true from now on.
-        self.local.pop(key, None)
         self.reported.true[key] = value
         self._done(key)
 
@@ -152,11 +151,11 @@ class Shadow:
             self._unanswered = 0
         if message.version is None:
             self.junk += 1
-        elif message.version >= self.version:
+        elif message.version > self.version:  # if equal, its delta has come already
             self.version = message.version
             if not ours and self.wishes.may_lapse(message.state):
                 self.wants_get = True
-        elif ours:
+        elif ours and message.version < self.version:
             self.wants_get = True  # overtaken on the way, or the count has started again
 
     def update_rejected(self, payload):

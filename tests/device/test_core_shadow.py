@@ -98,4 +98,13 @@ def test_an_older_delta_is_dropped():
     harness.equal((shadow.next_wish(), shadow.stale), (None, 1))
 
 
+def test_a_delta_before_its_accepted_asks_nothing():
+    # AWS keeps no order between the two.
+    shadow, service = in_step()
+    service.wish({"interval_s": 30})
+    service.out.reverse()
+    settle(shadow, service)
+    harness.equal((service.asked, len(service.updates)), (0, 1))
+
+
 harness.run(globals())

@@ -98,10 +98,11 @@ def test_a_deleted_shadow_starts_from_zero():
     for interval_s in range(10, 20):
         service.wish({"interval_s": interval_s})
     settle(shadow, service)
+    service.asked = 0
     service.delete()
     shadow.connected()
     settle(shadow, service)
-    harness.equal((shadow.version, service.version), (1, 1))
+    harness.equal((shadow.version, service.version, service.asked), (1, 1, 1))
     service.wish({"interval_s": 33})
     settle(shadow, service)
     harness.equal(service.reported["interval_s"], 33)

@@ -136,6 +136,16 @@ def test_a_command_before_a_power_cut_is_not_undone_by_the_old_wish():
     harness.equal((service.desired, service.reported["interval_s"]), ({"interval_s": 10}, 10))
 
 
+def test_a_newer_wish_is_not_overwritten_while_it_waits():
+    shadow, service = in_step()
+    shadow.changed("interval_s", 10)
+    service.wish({"interval_s": 99})
+    while service.out:
+        topic, payload = service.out.pop(0)
+        getattr(shadow, topic)(payload)
+    harness.equal((shadow.next_wish(), shadow.update()), (("interval_s", 99), None))
+
+
 def test_a_wish_newer_than_the_command_wins():
     shadow, service = in_step()
     service.wish({"interval_s": 30})

@@ -7,9 +7,9 @@ import json
 import sys
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from firmware.core import config
 from firmware.core.shadow import MAX_BYTES, Shadow
@@ -55,6 +55,7 @@ class Field(RuleBasedStateMachine):
         self.true: dict[str, Any] = json.loads(json.dumps(START))
         self.local: dict[str, Any] = {}
         self.stubborn: set[str] = set()  # keys of good wishes that cannot be met
+        self.calm = False  # nothing but wishes and commands since both sides agreed
         self.boot()
 
     def check(self, key: str, value: Any) -> Any:
@@ -78,6 +79,10 @@ class Field(RuleBasedStateMachine):
         settle(self.shadow, self.service, self.cannot)
         self.keep()
 
+    @initialize()
+    def birth(self) -> None:
+        self.quiet()
+
     @rule(wishes=WISHES)
     def wish(self, wishes: dict[str, Any]) -> None:
         self.service.wish(wishes)
@@ -88,10 +93,12 @@ class Field(RuleBasedStateMachine):
 
     @rule(reported=STRANGE)
     def tamper(self, reported: dict[str, Any]) -> None:
+        self.calm = False
         self.service.tamper(reported)
 
     @rule()
     def delete(self) -> None:
+        self.calm = False
         self.service.delete()
 
     @rule(interval_s=INTERVAL)
@@ -105,24 +112,29 @@ class Field(RuleBasedStateMachine):
 
     @rule()
     def reconnect(self) -> None:
+        self.calm = False
         self.shadow.connected()
 
     @rule()
     def reboot(self) -> None:
+        self.calm = False
         self.boot()
 
     @rule(keep=st.integers(0, 3))
     def lose(self, keep: int) -> None:
+        self.calm = False
         del self.service.out[keep:]
         if self.shadow.waiting():
             self.shadow.no_answer()
 
     @rule()
     def deliver_twice(self) -> None:
+        self.calm = False
         self.service.out *= 2
 
     @rule(order=st.randoms(use_true_random=False))
     def deliver_in_any_order(self, order: Any) -> None:
+        self.calm = False
         order.shuffle(self.service.out)
 
     @rule()
@@ -133,6 +145,7 @@ class Field(RuleBasedStateMachine):
 
     @rule()
     def say_one(self) -> None:
+        self.calm = False
         document = self.shadow.get() if self.shadow.wants_get else self.shadow.update()
         if document and "state" in json.loads(document):
             assert len(document) <= MAX_BYTES
@@ -143,11 +156,22 @@ class Field(RuleBasedStateMachine):
 
     @rule(code=st.sampled_from([400, 409, 413, 429, 500, None]))
     def refuse_the_next(self, code: int | None) -> None:
+        self.calm = False
         self.service.refuse.append(code)
 
     @rule(key=st.sampled_from(["sensor", "drain_per_s"]))
     def break_or_mend(self, key: str) -> None:
+        self.calm = False
         self.stubborn ^= {key}
+
+    @rule()
+    def listen(self) -> None:
+        # With no new connection to help.
+        if self.calm:
+            asked = self.service.asked
+            self.talk()
+            self.agree()
+            assert self.service.asked <= asked + 2
 
     @rule()
     def quiet(self) -> None:
@@ -163,6 +187,7 @@ class Field(RuleBasedStateMachine):
         self.boot()
         self.talk()
         assert len(self.service.updates) == told, self.service.updates[told:]
+        self.calm = True
 
     def told_is_true(self, state: dict[str, Any]) -> None:
         true = self.shadow.reported.true
@@ -192,4 +217,18 @@ class Field(RuleBasedStateMachine):
 
 
 TestField = Field.TestCase
-TestField.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestField.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+@given(st.lists(WISHES | st.none() | INTERVAL, max_size=12))
+@settings(deadline=None)
+def test_each_change_alone_ends_in_agreement(changes: list[Any]) -> None:
+    """Wishes, a wiped section (None) and commands (a number), heard one by one in order."""
+    field = Field()
+    field.quiet()
+    for change in changes:
+        if isinstance(change, int):
+            field.command(change)
+        else:
+            field.service.wish(change)
+        field.listen()

@@ -1,0 +1,42 @@
+# The documents that say what became of a command.
+
+import json
+
+import harness
+from firmware.core.commands import Commands, result
+
+
+def given(**fields):
+    return Commands(lambda key, value: (value, None)).receive(json.dumps(fields).encode())
+
+
+def test_results():
+    command = given(action="reboot", id="job-7")
+    harness.equal(
+        result(command), b'{"id": "job-7", "action": "reboot", "ok": true, "reason": null}'
+    )
+    harness.equal(
+        result(given(action="read_now", id=3), "no sensor"),
+        b'{"id": 3, "action": "read_now", "ok": false, "reason": "no sensor"}',
+    )
+    harness.equal(
+        json.loads(result(given(action="rebot"))),
+        {
+            "id": None,
+            "action": "rebot",
+            "ok": False,
+            "reason": 'unknown action, did you mean "reboot"?',
+        },
+    )
+
+
+def test_results_are_bounded_and_clean():
+    command = given(action="\x1b[31m" + "z" * 500, id="ü" * 64)
+    document = result(command, "why" * 100, 'line "1"\n' * 140)
+    parsed = json.loads(document)
+    harness.equal(parsed["action"], "?[31m" + "z" * 35)
+    assert len(parsed["reason"]) <= 120 and len(parsed["log"]) == 1200
+    assert parsed["log"].endswith('line "1"\n') and len(document) < 2500
+
+
+harness.run(globals())
