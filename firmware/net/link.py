@@ -24,6 +24,7 @@ JOINING = const(1)
 UP = const(2)
 
 STABLE_MS = const(20_000)
+_FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
 
 # AWS says no: trying again soon does not help, and a change of policy takes a while to bite.
 _NO = (errors.NO_CONNACK, errors.REFUSED)
@@ -54,6 +55,7 @@ class Link:
         self.outage_s = 0  # length of this outage, or of the last
         self.last_reason = None
         self._offline_s = 0
+        self._met = False  # there has been a session since boot
 
     @property
     def up(self):
@@ -64,7 +66,11 @@ class Link:
         return self._offline_s
 
     def too_long_offline(self):
-        return self.state != UP and 0 < self.offline_reboot_s <= self.outage_s
+        # A limit of seconds must not restart a board that has had no time to connect.
+        limit_s = self.offline_reboot_s
+        if self.state == UP or not limit_s:
+            return False
+        return self.outage_s >= (limit_s if self._met else max(limit_s, _FIRST_S))
 
     def resubscribe(self):
         # For when the topics are not those of the last boot: the broker's memory is of no use.
@@ -77,7 +83,7 @@ class Link:
             return
         try:
             if self.state == DOWN:
-                if self._age_ms() >= self._wait_ms:
+                if self._waited():
                     self._open()
             else:
                 self._serve()
@@ -96,6 +102,7 @@ class Link:
 
     def _joined(self, present):
         self._doubt = False
+        self._met = True
         self._enter(UP)
         self._log("link: up, session " + ("kept" if present else "new"))
         self.outage_s = 0
@@ -156,6 +163,10 @@ class Link:
 
     def _age_ms(self):
         return self._clock.diff(self._clock.now(), self._since)
+
+    def _waited(self):
+        # After 6.2 days without a network the mark seems to be in the future.
+        return not 0 <= self._age_ms() < self._wait_ms
 
     def _count(self):
         # In whole seconds as they pass: the clock's milliseconds wrap after days.

@@ -176,6 +176,16 @@ def test_asks_again_every_six_hours():
     harness.equal(len(rig.asked), 12)
 
 
+def test_a_week_off_line_does_not_silence_the_questions():
+    # The ticks have gone more than half their round: the last question seems to be to come.
+    rig = Rig()
+    rig.run(10)
+    rig.run(7 * 86_400, online=False, every_ms=1_000_000)
+    rig.asked.clear()
+    rig.run(2)
+    harness.equal(rig.asked, ["one"])
+
+
 def test_a_clock_that_drifted_is_put_right():
     rig = Rig()
     rig.run(21600, every_ms=10_000)

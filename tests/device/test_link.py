@@ -286,4 +286,36 @@ def test_zero_never_restarts():
     harness.equal((bench.link.too_long_offline(), bench.link.outage_s), (False, 100_000))
 
 
+def test_a_week_without_a_network():
+    # The ticks have gone more than half their round: the last mark seems to be in the future.
+    bench = Bench(offline_reboot_s=0)
+    bench.link.step()
+    bench.session.error = LinkError(errors.CLOSED)
+    bench.link.step()
+    bench.session.error, bench.network = None, False
+    bench.run(7 * 86_400_000, 1_000_000)
+    bench.network = True
+    bench.session.calls.clear()
+    bench.run(500)
+    harness.equal(bench.session.calls[0], "connect")
+
+
+def test_a_short_limit_leaves_time_to_get_on_line_after_a_restart():
+    # 10 s are legal, and AWS can set them: they must not restart a board that is still joining
+    # Wi-Fi, asking for the time and shaking hands, again and again.
+    bench = Bench(offline_reboot_s=10)
+    bench.network = False
+    bench.run(119_000, 1000)
+    harness.equal(bench.link.too_long_offline(), False)
+    bench.run(2000, 1000)
+    harness.equal(bench.link.too_long_offline(), True)
+    bench.network = True
+    bench.up()
+    bench.network = False
+    bench.run(9000, 1000)
+    harness.equal(bench.link.too_long_offline(), False)
+    bench.run(2000, 1000)
+    harness.equal(bench.link.too_long_offline(), True)
+
+
 harness.run(globals())
