@@ -9,7 +9,7 @@ UMQTT_ = $(call opt,umqtt,$(UMQTT))
 FIRMWARE_ = $(call opt,firmware,$(FIRMWARE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready sim test lint bench bench-heap provision flash erase deploy logs repl crashlog bench-flash ports clean
+.PHONY: help setup ready sim test advisor lint bench bench-heap provision flash erase deploy logs repl crashlog bench-flash ports clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ sim: ready ## Run it all here, without board or account: local AWS, N virtual bo
 
 test: ready ## Run lint, types, device tests, host tests, end-to-end tests (UMQTT=DIR, MICROPYTHON=PATH)
 	@$(TOOLS) test $(UMQTT_)
+
+advisor: ready ## Run the cases of AWS IoT Device Advisor against a virtual board (CASE=TEXT, JSON=FILE, UMQTT=DIR)
+	@$(TOOLS) advisor $(call opt,json,$(JSON)) $(UMQTT_) $(if $(CASE),-k '$(CASE)')
 
 lint: ready ## Run ruff and mypy --strict
 	@$(TOOLS) lint

@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command("test")(run_tests)
     app.command("lint")(lint)
     app.command("bench")(bench)
+    app.command("advisor")(run_advisor)
 
 
 def run_tests(paths: _Paths = None, match: _Match = "", umqtt: _Umqtt = None) -> None:
@@ -59,6 +60,36 @@ def bench(
 
     codes = [benches.run(name) for name in chosen or benches.names(ROOT / "bench")]
     if any(codes):
+        raise typer.Exit(1)
+
+
+def run_advisor(
+    match: Annotated[
+        str, typer.Option("-k", metavar="TEXT", help="only cases whose id contains it")
+    ] = "",
+    listed: Annotated[bool, typer.Option("--list", help="name the cases, run none")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="write the results there too")
+    ] = None,
+    umqtt: _Umqtt = None,
+) -> None:
+    """Run the cases of AWS IoT Device Advisor against a virtual board (docs/advisor.md)."""
+    from rich.console import Console
+
+    from tools.dev import advisor
+
+    console = Console()
+    if listed:
+        console.print(advisor.catalogue())
+        return
+    with console.status("a minute and a half, for all") as status:
+        rows = advisor.run(match, umqtt, lambda row: status.update(f"{row.id}: {row.result}"))
+    console.print(advisor.table(rows))
+    if json_file:
+        advisor.write(rows, json_file)
+    count = {word: sum(row.result == word for row in rows) for word in advisor.RESULTS}
+    console.print(", ".join(f"{n} {word}" for word, n in count.items()))
+    if count[advisor.FAIL]:
         raise typer.Exit(1)
 
 

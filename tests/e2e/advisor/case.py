@@ -5,8 +5,8 @@
 
 A case passes when it returns, is a warning when it called ``bench.warn``, and fails when it
 raises. Almost all its time is waiting, so every case that pytest has selected in a file starts
-with the file, a few at a time, and its test waits for the outcome. In a file with
-``SERIES = True`` the cases share one board and run one after the other.
+with the file, a few at a time, and its test waits for the outcome. Those with ``series=True``
+share one board and run on it one after the other.
 
 With FIELDMOUSE_ADVISOR in the environment each outcome is added to that file as a line of JSON:
 what ``python -m tools advisor`` makes its table of.
@@ -51,7 +51,7 @@ class Outcome:
                 f.write(json.dumps(kept) + "\n")
 
 
-def case(**config: Any) -> Callable[[Body], Callable[..., None]]:
+def case(*, series: bool = False, **config: Any) -> Callable[[Body], Callable[..., None]]:
     """Make the test of a case; see the text of the module."""
 
     def make(body: Body) -> Callable[..., None]:
@@ -64,7 +64,7 @@ def case(**config: Any) -> Callable[[Body], Callable[..., None]]:
 
         functools.update_wrapper(test, body)
         del test.__wrapped__  # pytest would ask it for fixtures
-        body.config = config  # type: ignore[attr-defined]
+        body.series, body.config = series, config  # type: ignore[attr-defined]
         test.body = body  # type: ignore[attr-defined]
         return test
 
@@ -74,13 +74,14 @@ def case(**config: Any) -> Callable[[Body], Callable[..., None]]:
 class Runner:
     """The cases of one file, started together."""
 
-    def __init__(self, kit: Kit, folder: Path, bodies: Sequence[Body], series: bool) -> None:
+    def __init__(self, kit: Kit, folder: Path, bodies: Sequence[Body]) -> None:
         self._kit = kit
         self._folder = folder
-        self._pool = ThreadPoolExecutor(1 if series else _AT_ONCE)
-        self._shared = self._bench("series", {}) if series else None
+        self._shared: Bench | None = None
+        self._pools = ThreadPoolExecutor(_AT_ONCE), ThreadPoolExecutor(1)
         self._outcomes: dict[Body, Future[Outcome]] = {
-            body: self._pool.submit(self._run, body) for body in bodies
+            body: self._pools[body.series].submit(self._run, body)  # type: ignore[attr-defined]
+            for body in bodies
         }
 
     def outcome(self, body: Body) -> Outcome:
@@ -89,31 +90,35 @@ class Runner:
 
     def close(self) -> None:
         """Drop what has not begun, end what has."""
-        self._pool.shutdown(cancel_futures=True)
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
         if self._shared:
             self._shared.__exit__()
-
-    def _bench(self, name: str, config: dict[str, Any]) -> Bench:
-        return Bench(self._kit, self._folder / name, **config)
 
     def _run(self, body: Body) -> Outcome:
         outcome = Outcome(body.__name__.removeprefix("test_"))
         began = time.monotonic()
         try:
-            if self._shared:
-                self._shared.measured, self._shared.warnings = {}, []
-                _judge(body, self._shared, outcome)
+            if body.series:  # type: ignore[attr-defined]
+                judge(body, self._series(), outcome)
             else:
-                with self._bench(outcome.id, body.config) as bench:  # type: ignore[attr-defined]
-                    _judge(body, bench, outcome)
+                config = body.config  # type: ignore[attr-defined]
+                with Bench(self._kit, self._folder / outcome.id, **config) as bench:
+                    judge(body, bench, outcome)
         except Exception as e:
             outcome.error = e
         outcome.seconds = round(time.monotonic() - began, 1)
         outcome.write()
         return outcome
 
+    def _series(self) -> Bench:
+        self._shared = self._shared or Bench(self._kit, self._folder / "series")
+        self._shared.measured, self._shared.warnings = {}, []
+        return self._shared
 
-def _judge(body: Body, bench: Bench, outcome: Outcome) -> None:
+
+def judge(body: Body, bench: Bench, outcome: Outcome) -> None:
+    """Run a case on a bench and fill in what it came to; raises what the case raises."""
     mark = len(bench.board.log)
     try:
         body(bench)

@@ -28,6 +28,6 @@ def advisor(
         if hasattr(function, "body") and function.__module__ == request.module.__name__
     ]
     folder = tmp_path_factory.mktemp(request.module.__name__.rpartition(".")[2])
-    runner = Runner(kit, folder, bodies, getattr(request.module, "SERIES", False))
+    runner = Runner(kit, folder, bodies)
     yield runner.outcome
     runner.close()

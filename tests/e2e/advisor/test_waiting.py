@@ -1,14 +1,19 @@
-"""MQTT_Long_Duration, shortened: one board goes through all phases in series (aws-facts 9.4)."""
+"""The cases that take their time: backoff side by side, MQTT_Long_Duration on one board in series.
+
+They share a file so that they run at the same time (case.py). aws-facts 9.3 and 9.4; the backoffs
+are judged by grader.py, the long phases are shortened.
+"""
 
 from __future__ import annotations
 
 from tests.e2e.advisor.bench import SCALE, Bench
 from tests.e2e.advisor.case import case
-from tests.e2e.advisor.test_backoff import ATTEMPTS, connects, judge
+from tests.e2e.advisor.grader import FAIL, PASS, grade
 from tests.e2e.advisor.test_mqtt import measure_repeats, repeats
+from tests.e2e.connection import Connection
 
-SERIES = True
-
+ATTEMPTS = 10  # RECONNECTION_ATTEMPTS, 5 to 10
+_LONG_S = 900.0
 DISCONNECT_S = 300.0  # AWS: LONG_SERVER_DISCONNECT_TIME, 30 to 120 minutes
 _RETRY_S = 15.0  # AWS warns about a repetition that comes later
 _CAP_S = 60.0 + 10.0  # the longest wait of the backoff, and an attempt
@@ -16,7 +21,80 @@ _KICKS = 5
 _PINGS = 3
 
 
+def judge(bench: Bench, seen: list[Connection]) -> None:
+    """Grade the waits between connections, each from the end of one to the begin of the next.
+
+    AWS looks at CONNECT after CONNECT, in which the device's patience with a missing CONNACK is
+    contained: that series must not fail either. (From the second on: the first may be a session.)
+    """
+    waits_s = [
+        SCALE * (b.opened - a.closed)
+        for a, b in zip(seen, seen[1:], strict=False)
+        if a.closed is not None
+    ]
+    apart_s = [SCALE * (b.opened - a.opened) for a, b in zip(seen[1:], seen[2:], strict=False)]
+    assert len(waits_s) == len(seen) - 1
+    found = grade(waits_s)
+    bench.measure(
+        connects=len(seen),
+        waits_s=[round(wait, 1) for wait in waits_s],
+        shape=found.shape,
+        took_s=round(SCALE * (seen[-1].opened - seen[0].opened)),
+    )
+    assert found.result != FAIL, f"{found.shape}: {waits_s}"
+    assert grade(apart_s).result != FAIL, (
+        f"CONNECT to CONNECT is {grade(apart_s).shape}: {apart_s}"
+    )
+    if found.result != PASS:
+        bench.warn(found.shape)
+
+
+def connects(bench: Bench, count: int) -> list[Connection]:
+    """Wait until the device has come ``count`` times, and for what the last one got."""
+    bench.wait(lambda: len(bench.broker.connections) >= count, _LONG_S)
+    return bench.broker.connections[:count]
+
+
 @case()
+def test_MQTT_Connect_Jitter_Backoff_Retries(bench: Bench) -> None:
+    withhold = bench.broker.script.withhold
+    withhold["CONNACK"] = 5
+    bench.start()
+    bench.wait(bench.broker.live, _LONG_S)
+    assert len(bench.broker.connections) == 6 and not withhold["CONNACK"]
+    withhold["CONNACK"] = 5
+    bench.broker.kick()
+    bench.wait(bench.broker.live, _LONG_S)
+    judge(bench, connects(bench, 12))
+
+
+@case()
+def test_MQTT_Connect_Exponential_Backoff_Retries(bench: Bench) -> None:
+    bench.broker.script.withhold["CONNACK"] = ATTEMPTS
+    bench.start()
+    judge(bench, connects(bench, ATTEMPTS + 1))
+
+
+@case()
+def test_MQTT_Reconnect_Backoff_Retries_On_Server_Disconnect(bench: Bench) -> None:
+    first = bench.settle()
+    bench.broker.script.withhold["CONNACK"] = ATTEMPTS
+    bench.broker.kick()
+    seen = connects(bench, first.number + ATTEMPTS + 1)
+    judge(bench, seen[first.number - 1 :])
+
+
+@case()
+def test_MQTT_Reconnect_Backoff_Retries_On_Unstable_Connection(bench: Bench) -> None:
+    first = bench.settle()
+    bench.broker.script.close_after["CONNECT"] = ATTEMPTS
+    bench.broker.kick()
+    seen = connects(bench, first.number + ATTEMPTS + 1)
+    assert all(c.connack is not None for c in seen[:-1])
+    judge(bench, seen[first.number - 1 :])
+
+
+@case(series=True)
 def test_MQTT_Long_Duration_Basic(bench: Bench) -> None:
     first = bench.up()
     bench.wait(lambda: bench.shadow.updates and bench.readings())
@@ -39,7 +117,7 @@ def test_MQTT_Long_Duration_Basic(bench: Bench) -> None:
         bench.warn(f"a repetition came later than after {_RETRY_S} s")
 
 
-@case()
+@case(series=True)
 def test_MQTT_Long_Duration_PUBACK_QOS_1(bench: Bench) -> None:
     connection = bench.settle()
     before = len(connection.of("PUBACK"))
@@ -49,7 +127,7 @@ def test_MQTT_Long_Duration_PUBACK_QOS_1(bench: Bench) -> None:
     bench.measure(messages=len(sent), acknowledged=len(acked), in_order="yes")
 
 
-@case()
+@case(series=True)
 def test_MQTT_Long_Duration_RECEIVE_LARGE_PAYLOAD(bench: Bench) -> None:
     connection = bench.settle()
     size = 128 * 1024
@@ -61,7 +139,7 @@ def test_MQTT_Long_Duration_RECEIVE_LARGE_PAYLOAD(bench: Bench) -> None:
     bench.measure(payload_bytes=size, times=3, session="kept", next_command="acted on")
 
 
-@case()
+@case(series=True)
 def test_MQTT_Long_Duration_PERSISTENT_SESSION(bench: Bench) -> None:
     first = bench.settle()
     bench.away(lambda: bench.broker.deliver(bench.commands, bench.command("kept for it")))
@@ -73,7 +151,7 @@ def test_MQTT_Long_Duration_PERSISTENT_SESSION(bench: Bench) -> None:
     bench.measure(session_present=1, subscribes=0, stored_message="acted on")
 
 
-@case()
+@case(series=True)
 def test_MQTT_Long_Duration_KEEP_ALIVE(bench: Bench) -> None:
     connection = bench.up()
     bench.wait(lambda: len(connection.of("PINGREQ")) >= _PINGS)
@@ -84,7 +162,7 @@ def test_MQTT_Long_Duration_KEEP_ALIVE(bench: Bench) -> None:
     bench.measure(keepalive_s=connection.connect.keepalive_s, gaps_s=[round(g, 1) for g in gaps])
 
 
-@case()
+@case(series=True)
 def test_MQTT_Long_Duration_INTERMITTENT_CONNECTIVITY(bench: Bench) -> None:
     connection = bench.settle()
     after_s = []
@@ -102,7 +180,7 @@ def test_MQTT_Long_Duration_INTERMITTENT_CONNECTIVITY(bench: Bench) -> None:
     bench.measure(kicks=_KICKS, back_after_s=after_s, radio_silence="10 s", readings_lost=0)
 
 
-@case()
+@case(series=True)
 def test_MQTT_Long_Duration_RECONNECT_BACK_OFF(bench: Bench) -> None:
     before = bench.settle().number
     bench.broker.script.withhold["CONNACK"] = ATTEMPTS
@@ -110,7 +188,7 @@ def test_MQTT_Long_Duration_RECONNECT_BACK_OFF(bench: Bench) -> None:
     judge(bench, connects(bench, before + ATTEMPTS + 1)[before - 1 :])
 
 
-@case()
+@case(series=True)
 def test_MQTT_Long_Duration_LONG_SERVER_DISCONNECT(bench: Bench) -> None:
     connection = bench.settle()
     bench.broker.listen(False)
