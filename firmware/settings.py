@@ -34,8 +34,12 @@ class Settings:
         self._change("values", key, value)
 
     def note(self, key, value):
-        # The same for `state`.
-        self._change("state", key, value)
+        # The same for `state`, but never raises: a full flash must not end the program. What
+        # could not be written is not remembered.
+        try:
+            self._change("state", key, value)
+        except StoreError as e:
+            self._log(str(e))
 
     def _change(self, part, key, value):
         old = getattr(self, part)

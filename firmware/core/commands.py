@@ -21,7 +21,8 @@ GET_LOG = "get_log"
 ACTIONS = (SET_INTERVAL, READ_NOW, IDENTIFY, REBOOT, GET_LOG)
 
 MAX_BYTES = 1024
-KEPT = 16  # ids remembered
+KEPT = 16  # ids remembered, fewer when they are long: the settings share their file
+_KEPT_BYTES = 1088
 
 _DEPTH = 4
 _ID_CHARS = 64
@@ -70,6 +71,8 @@ class Commands:
             return False
         self.seen.append(command.ident)
         del self.seen[:-KEPT]
+        while sum(len(json.dumps(ident).encode()) + 2 for ident in self.seen) > _KEPT_BYTES:
+            self.seen.pop(0)
         return True
 
     def _interval(self, command, document):

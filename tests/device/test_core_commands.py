@@ -81,6 +81,20 @@ def test_the_memory_for_ids_is_bounded():
     harness.equal(commands.seen, list(range(100 - KEPT, 100)))
 
 
+def test_long_ids_are_fewer():
+    # They share one small file with the settings, which must still fit.
+    for letter in ("x", "\u00fc", "\U0001f41d", "\x01"):
+        commands = Commands(check)
+        idents = [letter * 62 + str(n) for n in range(10, 30)]
+        for ident in idents:
+            commands.remember(given(action="reboot", id=ident))
+        kept = len(commands.seen)
+        harness.equal(commands.seen, idents[-kept:])
+        assert 2 <= kept <= KEPT, kept
+        size = sum(len(json.dumps(ident).encode()) for ident in commands.seen)
+        assert size < 1100, (letter, size)
+
+
 def test_ids_of_the_wrong_kind_are_refused():
     for ident in ("", "x" * 65, 1.5, True, False, [], {}, 1 << 53, -(1 << 60), "\ud800"):
         command = given(action="reboot", id=ident)

@@ -116,15 +116,15 @@ def test_too_large_changes_nothing():
     error = None
     for n in range(6):
         try:
-            settings.note(str(n), text)
+            settings.set(str(n), text)
         except StoreError as e:  # for want of flash, or on the way there of memory
             error = e
             break
     assert error and 1 <= n < 6, n
-    harness.equal(len(settings.state), n)
+    harness.equal(len(settings.values), n + 1)
     settings = None
     settings = load()
-    harness.equal((len(settings.state), settings.values), (n, {"interval_s": 30}))
+    harness.equal((len(settings.values), settings.values["interval_s"]), (n + 1, 30))
 
 
 def test_flash_that_fails_changes_nothing():
@@ -135,6 +135,19 @@ def test_flash_that_fails_changes_nothing():
     harness.raises(StoreError, settings.set, "interval_s", 40)
     FLASH.fuse = None
     harness.equal(settings.values, {"interval_s": 30})
+
+
+def test_flash_that_fails_to_take_a_note_stops_nobody():
+    # An id that was done, the topics of the session: the board goes on without, and says so.
+    fresh()
+    log = Log()
+    settings = Settings(_PATH, log)
+    settings.note("seen", [1])
+    FLASH.fuse = 0
+    settings.note("seen", [1, 2])
+    FLASH.fuse = None
+    harness.equal((settings.state, len(log.lines)), ({"seen": [1]}, 1))
+    assert log.lines[0].startswith("settings: "), log.lines
 
 
 def test_old_or_new_after_a_power_cut_at_any_write():
