@@ -5,13 +5,14 @@ import json
 
 _QUOTE = 0x22
 _BACKSLASH = 0x5C
+_BRACKETS = 0x5B  # no bracket has a lower code
 _OPEN = (0x7B, 0x5B)
 _CLOSE = (0x7D, 0x5D)
 
 
 def load(payload, max_bytes, max_depth):
     # The object in payload (bytes or a memoryview of them), or None for anything else.
-    if len(payload) > max_bytes or too_deep(payload, max_depth):
+    if len(payload) > max_bytes or not nested_well(payload, max_depth):
         return None
     try:
         document = json.loads(payload)
@@ -21,23 +22,24 @@ def load(payload, max_bytes, max_depth):
     return document if isinstance(document, dict) else None
 
 
-def too_deep(payload, max_depth):
+def nested_well(payload, max_depth):
+    # No deeper than that, and every bracket and quote is closed again: MicroPython before 1.26
+    # takes a document that was cut off for a whole one.
+    quote, backslash, brackets = _QUOTE, _BACKSLASH, _BRACKETS  # locals: this is the hot loop
     depth = 0
     inside = escaped = False
     for byte in payload:
         if inside:
             if escaped:
                 escaped = False
-            elif byte == _BACKSLASH:
-                escaped = True
-            elif byte == _QUOTE:
+            elif byte == quote:
                 inside = False
-        elif byte == _QUOTE:
+            elif byte == backslash:
+                escaped = True
+        elif byte == quote:
             inside = True
-        elif byte in _OPEN:
-            depth += 1
-            if depth > max_depth:
-                return True
-        elif byte in _CLOSE:
-            depth -= 1
-    return False
+        elif byte >= brackets:
+            depth += (byte in _OPEN) - (byte in _CLOSE)
+            if not 0 <= depth <= max_depth:
+                return False
+    return depth == 0 and not inside

@@ -27,19 +27,28 @@ def test_size_is_checked_before_anything_else():
 def test_depth_is_counted_exactly():
     for depth in range(1, 20):
         inner = b'{"a":' * depth + b"1" + b"}" * depth
-        harness.equal(documents.too_deep(inner, 8), depth > 8)
+        harness.equal(documents.nested_well(inner, 8), depth <= 8)
         harness.equal(documents.load(inner, 500, 8) is None, depth > 8)
 
 
 def test_brackets_in_text_and_side_by_side_are_no_depth():
-    assert not documents.too_deep(b'{"a": "[[[[[[", "b": "\\"[[[[", "c": "\\\\"}', 2)
-    assert documents.too_deep(b'{"a": "\\\\", "b": [[1]]}', 2)
-    assert not documents.too_deep(b'{"a": [[]' + b", []" * 50 + b"]}", 3)
+    assert documents.nested_well(b'{"a": "[[[[[[", "b": "\\"[[[[", "c": "\\\\"}', 2)
+    assert not documents.nested_well(b'{"a": "\\\\", "b": [[1]]}', 2)
+    assert documents.nested_well(b'{"a": [[]' + b", []" * 50 + b"]}", 3)
+
+
+def test_a_document_that_was_cut_off_is_none():
+    # json.loads of MicroPython before 1.26 takes '{"action": "reboot"' for an object.
+    whole = b'{"a": {"b": [1, 2]}, "c": "}]"}'
+    assert documents.nested_well(whole, 8)
+    for end in range(1, len(whole)):
+        assert not documents.nested_well(whole[:end], 8), whole[:end]
 
 
 def test_the_scan_does_not_recurse():
-    assert documents.too_deep(b"[" * 3000, 8)
-    assert not documents.too_deep(b"]" * 3000, 8)
+    assert not documents.nested_well(b"[" * 3000, 8)
+    assert not documents.nested_well(b"]" * 3000, 8)
+    assert documents.nested_well(b"[]" * 1500, 1)
 
 
 def test_words_two_edits_apart_are_guessed():

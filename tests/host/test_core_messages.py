@@ -58,7 +58,7 @@ def depth(value: Any) -> int:
 @given(JSON, st.integers(1, 6))
 def test_depth_is_what_it_is_when_parsed(value: Any, limit: int) -> None:
     payload = json.dumps(value).encode()
-    assert documents.too_deep(payload, limit) == (depth(value) > limit)
+    assert documents.nested_well(payload, limit) == (depth(value) <= limit)
     loaded = documents.load(payload, 10_000, limit)
     fits = isinstance(value, dict) and depth(value) <= limit and len(payload) <= 10_000
     assert loaded == (value if fits else None)
