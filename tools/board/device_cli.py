@@ -141,13 +141,14 @@ def hil(
     ] = "",
     board: Annotated[str, typer.Option("--board", "-b", help="default: as provisioned")] = "esp32",
     firmware: Annotated[str, typer.Option(metavar="FILE", help="a MicroPython .bin")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
 ) -> None:
     """Erase a real board and run it through everything that the tests do with a virtual one."""
     from tools.board import ports
     from tools.toolchain import ROOT
 
     where = ports.choose(port)
-    if not typer.confirm(f"Erase the board at {where} and use it for the tests?"):
+    if not yes and not typer.confirm(f"Erase the board at {where} and use it for the tests?"):
         raise typer.Exit(1)
     options = ["--thing", thing, "--board", board, "--firmware", firmware]
     argv = [sys.executable, "-m", "tests.hil", where, *options]
