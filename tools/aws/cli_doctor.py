@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -39,23 +40,18 @@ def doctor(
 
     console = Console(highlight=False, soft_wrap=True)
     folder = home(thing, out, local)
-    failed = 0
+    findings = practice.examine(clients.of(local), thing, folder)
+    if port:
+        from tools.aws import doctor_board
+        from tools.aws.folder import Folder
 
-    def show(finding: practice.Finding) -> None:
-        nonlocal failed
+        findings = itertools.chain(findings, doctor_board.examine(port, thing, Folder(folder)))
+    failed = 0
+    for finding in findings:
         mark, colour = _MARKS.get(finding.state, ("?", "yellow"))
         failed += finding.state == practice.FAILED
         console.print(Text(f"{mark:<5}", colour), Text(f"{finding.check}: {finding.text}"), sep="")
         if finding.remedy:
             console.print(Text(f"       try: {finding.remedy}"))
-
-    for finding in practice.examine(clients.of(local), thing, folder):
-        show(finding)
-    if port:
-        from tools.aws import doctor_board
-        from tools.aws.folder import Folder
-
-        for finding in doctor_board.examine(port, thing, Folder(folder)):
-            show(finding)
     if failed:
         raise typer.Exit(1)

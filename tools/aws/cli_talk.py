@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import sys
 import uuid
@@ -98,21 +99,13 @@ def subscribe(
     made = aws.of(local)
     way = route(made, via, endpoint, port, certs)
     arrived: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
-    connection = Connection(
-        way,
-        made,
-        client_id or _name(prefix),
-        on_message=lambda topic, payload: arrived.put((topic, payload)),
-        on_link=lambda text: typer.echo(text, err=True),
-    )
-    with connection:
+    take, tell = (lambda *message: arrived.put(message)), (lambda text: typer.echo(text, err=True))
+    with Connection(way, made, client_id or _name(prefix), take, tell) as connection:
         for pattern in topics:
             connection.subscribe(pattern, qos)
         typer.echo(f"subscribed to {', '.join(topics)}; Ctrl-C ends", err=True)
-        seen = 0
-        while not count or seen < count:
+        for _ in range(count) if count else itertools.count():
             topic, payload = arrived.get()
-            seen += 1
             typer.echo(f"{topic} {payload.decode('utf-8', 'backslashreplace')}")
 
 

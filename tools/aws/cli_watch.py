@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from tools.aws.watch import Watch
 
 _REFRESH_S = 0.25
+_Csv = Annotated[Path | None, typer.Option(metavar="FILE", help="append the readings")]
+_Plot = Annotated[Path | None, typer.Option(metavar="FILE.png", help="draw them at the end")]
+_Data = Annotated[str, typer.Option(metavar="FILTER", help="where readings go")]
+_Certs = Annotated[
+    Path | None, typer.Option("-C", "--certs", metavar="DIR", help="instead of AWS credentials")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,17 +33,10 @@ def register(app: typer.Typer) -> None:
 
 def watch(
     things: Annotated[list[str] | None, typer.Argument(metavar="[THING...]")] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="append the readings")] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="draw them at the end")
-    ] = None,
-    data: Annotated[
-        str, typer.Option(metavar="FILTER", help="where readings go")
-    ] = "devices/+/data",
-    certs: Annotated[
-        Path | None,
-        typer.Option("-C", "--certs", metavar="DIR", help="instead of AWS credentials"),
-    ] = None,
+    csv: _Csv = None,
+    plot: _Plot = None,
+    data: _Data = "devices/+/data",
+    certs: _Certs = None,
     count: Annotated[int, typer.Option("-n", "--count", min=0, help="readings, then end")] = 0,
     local: Local = False,
 ) -> None:
@@ -64,7 +63,7 @@ def watch(
             _show(seen, arrived, count)
     finally:
         seen.close()
-        if draw and plot:
+        if draw and plot and any(thing.count for thing in seen.things.values()):
             draw(seen, plot)
             typer.echo(f"drawn: {plot}")
 

@@ -14,6 +14,7 @@ import csv
 import re
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -134,7 +135,7 @@ def _row_problems(row: Row, cells: int, columns: int) -> list[str]:
 
 
 class Limiter:
-    """At most ``per_second`` of each kind of call, evenly spaced, over all threads."""
+    """Keeps calls of one kind 1/``per_second`` apart, over all threads."""
 
     def __init__(
         self,
@@ -144,17 +145,20 @@ class Limiter:
     ) -> None:
         self._gap_s = 1 / per_second
         self._clock, self._sleep = clock, sleep
-        self._next: dict[str, float] = {}
-        self._lock = threading.Lock()
+        self._last: dict[str, float] = {}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._guard = threading.Lock()
 
     def wait(self, kind: str) -> None:
         """Return when the next call of this kind is due."""
-        with self._lock:
-            now = self._clock()
-            due = max(now, self._next.get(kind, now))
-            self._next[kind] = due + self._gap_s
-        if due > now:
-            self._sleep(due - now)
+        with self._guard:
+            lock = self._locks[kind]
+        # Held while it sleeps: a thread that wakes late must not bring two calls together.
+        with lock:
+            due = self._last.get(kind, self._clock() - self._gap_s) + self._gap_s
+            while (left := due - self._clock()) > 0:
+                self._sleep(left)
+            self._last[kind] = self._clock()
 
     def attach(self, iot: Any) -> None:
         """Hold back every attempt of a boto3 client, its own retries included."""
