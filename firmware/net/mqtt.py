@@ -107,11 +107,11 @@ class Session(Flow):
         if not self.can_send():
             return 0
         pid = self._window.next_pid(self.pid)
-        slot = self._window.free_slot(self._pipe.sending())
         try:
+            slot = self._window.free_slot(self._pipe.sending())
             slot.publish(pid, as_bytes(topic), payload, size, retain)
-        except LinkError as e:  # no memory: step() ends the session, which frees some
-            self._error = e
+        except (LinkError, MemoryError):  # step() ends the session, which frees some
+            self._error = LinkError(errors.MEMORY, "publish")
             return 0
         self._window.take(slot, tag)
         self.pid = pid

@@ -289,6 +289,18 @@ def test_no_room_for_half_a_qos_0_message():
     harness.equal(bench.net.sock.sent(), b"\x30\x04\x00\x01tx")
 
 
+def test_no_room_for_one_more_slot():
+    # The window may be 100 wide, and its slots are made when first needed.
+    bench = quiet()
+
+    def scarce(busy):
+        raise MemoryError("memory allocation failed")
+
+    bench.session._window.free_slot = scarce
+    harness.equal(bench.session.publish1("t", b"x", 1), 0)
+    harness.equal(harness.raises(LinkError, bench.session.step).reason, errors.MEMORY)
+
+
 def test_what_aws_would_refuse():
     bench = quiet()
     harness.raises(LinkError, bench.session.publish1, "t", b"x", 1, False, 131_073)
