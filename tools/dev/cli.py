@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command("lint")(lint)
     app.command("bench")(bench)
     app.command("advisor")(run_advisor)
+    app.command("soak")(soak)
 
 
 def run_tests(paths: _Paths = None, match: _Match = "", umqtt: _Umqtt = None) -> None:
@@ -41,6 +42,21 @@ def run_tests(paths: _Paths = None, match: _Match = "", umqtt: _Umqtt = None) ->
     outcomes = [] if chosen else checks.lint(typer.echo)
     outcomes.append(checks.tests(typer.echo, chosen, umqtt))
     _finish(outcomes)
+
+
+def soak(
+    parts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PART", help="publishes, reconnects, faults, fuzz; or all"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of everything drawn by lot")] = 20261121,
+    short: Annotated[bool, typer.Option(help="as much as `test` runs of it")] = False,
+) -> None:
+    """Run the long tests of the link and print what they came to (docs/faults.md)."""
+    from tools.dev import soaks
+
+    if code := soaks.run(parts or [], seed, short):
+        raise typer.Exit(code)
 
 
 def lint() -> None:

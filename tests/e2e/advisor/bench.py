@@ -42,7 +42,7 @@ class Kit:
     """What all cases share: the authority, whose certificates are RSA as Device Advisor's are,
     the device's identity (P-256), and its file system, staged as ``make flash`` stages it."""
 
-    def __init__(self, folder: Path, umqtt: Path) -> None:
+    def __init__(self, folder: Path, umqtt: Path, compiled: bool = True) -> None:
         self.umqtt = umqtt
         self.ca = pki.Authority(rsa=True)
         self.server = self.ca.server(rsa=True)
@@ -53,7 +53,8 @@ class Kit:
         (certs / "cert.pem").write_bytes(made.cert)
         (certs / "key.pem").write_bytes(made.key)
         (folder / "config.json").write_text(json.dumps(_CONFIG))
-        self.device = stage(folder / "config.json", certs, folder / "device").out
+        out = folder / "device"
+        self.device = stage(folder / "config.json", certs, out, compiled=compiled).out
 
 
 class Bench:

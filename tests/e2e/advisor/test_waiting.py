@@ -25,14 +25,17 @@ def judge(bench: Bench, seen: list[Connection]) -> None:
     """Grade the waits between connections, each from the end of one to the begin of the next.
 
     AWS looks at CONNECT after CONNECT, in which the device's patience with a missing CONNACK is
-    contained: that series must not fail either. (From the second on: the first may be a session.)
+    contained: that series must not fail either. The first of ``seen`` may be a session; its
+    length is no matter.
     """
     waits_s = [
         SCALE * (b.opened - a.closed)
         for a, b in zip(seen, seen[1:], strict=False)
         if a.closed is not None
     ]
-    apart_s = [SCALE * (b.opened - a.opened) for a, b in zip(seen[1:], seen[2:], strict=False)]
+    apart_s = [SCALE * (b.opened - a.opened) for a, b in zip(seen, seen[1:], strict=False)]
+    if seen[0].connack:
+        apart_s[0] = waits_s[0]
     assert len(waits_s) == len(seen) - 1
     found = grade(waits_s)
     bench.measure(
