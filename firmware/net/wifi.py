@@ -7,7 +7,7 @@
 #   JOINING  _JOIN_MS over, or connect() refused                PAUSE, longer after each round
 #   UP       not connected any more                             JOINING, _REJOIN_MS: the driver
 #                                                               of the ESP tries by itself first
-#   OFF      _OFF_MS over                                       PAUSE
+#   OFF      _OFF_MS over, and the radio starts                 PAUSE
 #
 # Before every connect() comes disconnect() and at least _SETTLE_MS: an ESP32 that is told to
 # connect while it still tries gets stuck. No status is final, "wrong password" (202) least of
@@ -30,6 +30,8 @@ _TOGGLE_MS = const(300_000)
 _OFF_MS = const(2_000)
 _LOOK_MS = const(10_000)  # how often the address is checked while all seems well
 _NO_ADDRESS = "0.0.0.0"
+# Of ESP-IDF's errors MicroPython knows some; the rest become the second (esp32/network_common.c).
+_FAULTS = (OSError, RuntimeError)
 # status() of ESP32 (ESP-IDF reasons) and of ESP8266 (below 10).
 _WORDS = {2: "auth", 3: "no ap", 4: "refused", 15: "auth", 200: "beacon lost", 201: "no ap"}
 _WORDS.update({202: "auth", 203: "refused", 204: "auth", 205: "refused"})
@@ -74,15 +76,21 @@ class Wifi:
         if self.state == UP:
             try:
                 return self._wlan.status("rssi")
-            except (OSError, ValueError):
+            except (OSError, RuntimeError, ValueError):
                 pass
         return None
 
     def ip(self):
-        return self._wlan.ifconfig()[0] if self.state == UP else None
+        return self._address() if self.state == UP else None
+
+    def _address(self):
+        try:
+            return self._wlan.ifconfig()[0]
+        except _FAULTS:
+            return _NO_ADDRESS
 
     def _joined(self):
-        return self._wlan.isconnected() and self._wlan.ifconfig()[0] != _NO_ADDRESS
+        return self._wlan.isconnected() and self._address() != _NO_ADDRESS
 
     def _watch(self):
         if self._wlan.isconnected() and self._age_ms(self._looked) < _LOOK_MS:
@@ -118,15 +126,18 @@ class Wifi:
                 self._wlan.connect(self.ssid, network["password"])
             else:
                 self._wlan.connect(self.ssid)
-        except OSError as e:  # ESP32: "Wifi Internal State Error"
-            self.last_reason = "driver"
-            self._log("wifi: driver says {}".format(e))
+        except _FAULTS as e:  # ESP32: "Wifi Internal State Error"
+            self._fault(e)
             self._leave()
+
+    def _fault(self, error):
+        self.last_reason = "driver"
+        self._log("wifi: driver says {}".format(error))
 
     def _leave(self):
         try:
             self._wlan.disconnect()
-        except OSError:
+        except _FAULTS:
             pass  # not started: nothing to leave
         if self._queue:
             self._enter(PAUSE, _SETTLE_MS)
@@ -137,14 +148,24 @@ class Wifi:
     def _off(self):
         self._log("wifi: nothing works, switching the radio off and on")
         self._down_since = self._clock.now()
-        self._wlan.active(False)
+        self._switch(False)
         self._enter(OFF, _OFF_MS)
 
     def _on(self):
         # An ESP8266 starts to join what it remembers as soon as it is active.
-        self._wlan.active(True)
-        self._queue = []
-        self._leave()
+        if self._switch(True):
+            self._queue = []
+            self._leave()
+        else:
+            self._enter(OFF, _OFF_MS)
+
+    def _switch(self, on):
+        try:
+            self._wlan.active(on)
+            return True
+        except _FAULTS as e:  # ESP32: no memory for the radio just now
+            self._fault(e)
+            return False
 
     def _order(self):
         # The strongest first; what the scan does not show may be hidden and comes last.
@@ -154,7 +175,7 @@ class Wifi:
         try:
             for found in self._wlan.scan():
                 seen[found[0]] = max(found[3], seen.get(found[0], -128))
-        except OSError as e:
+        except _FAULTS as e:
             self._log("wifi: no scan, {}".format(e))
         order = []
         for i, network in enumerate(self._networks):
