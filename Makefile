@@ -9,7 +9,7 @@ UMQTT_ = $(call opt,umqtt,$(UMQTT))
 FIRMWARE_ = $(call opt,firmware,$(FIRMWARE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready sim test advisor lint bench bench-heap provision flash erase deploy logs repl crashlog bench-flash ports clean
+.PHONY: help setup ready sim test soak advisor lint bench bench-heap provision flash erase deploy logs repl crashlog bench-flash ports clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -20,11 +20,14 @@ setup: ## Install what is missing into this checkout: .venv and .tools, nothing 
 ready:
 	@$(PYTHON) -m tools.setup --quiet
 
-sim: ready ## Run it all here, without board or account: local AWS, N virtual boards, a live view (THING, N)
-	@$(TOOLS) sim $(call opt,thing,$(THING)) $(call opt,things,$(N))
+sim: ready ## Run it all here, without board or account: local AWS, N virtual boards, a live view (THING, N, CHAOS=FAULTS)
+	@$(TOOLS) sim $(call opt,thing,$(THING)) $(call opt,things,$(N)) $(call opt,chaos,$(CHAOS))
 
 test: ready ## Run lint, types, device tests, host tests, end-to-end tests (UMQTT=DIR, MICROPYTHON=PATH)
 	@$(TOOLS) test $(UMQTT_)
+
+soak: ready ## Run the long tests of the link: faults, reconnects, publishes, fuzz (PART, SEED)
+	@$(TOOLS) soak $(PART) $(call opt,seed,$(SEED))
 
 advisor: ready ## Run the cases of AWS IoT Device Advisor against a virtual board (CASE=TEXT, JSON=FILE, UMQTT=DIR)
 	@$(TOOLS) advisor $(call opt,json,$(JSON)) $(UMQTT_) $(if $(CASE),-k '$(CASE)')

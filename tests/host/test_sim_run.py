@@ -201,6 +201,20 @@ def test_two_at_a_time_have_clouds_of_their_own() -> None:
         assert first.end()[0] == 0
 
 
+def test_chaos_between_board_and_cloud_is_shown_and_survived() -> None:
+    plan = "latency=20ms,reset@3s,move@6s/1s"
+    with sim("--interval", "1", "--chaos", plan) as ran:
+        ran.until(f"The network between boards and cloud: {plan}")
+        ran.until("chaos: reset@3s, 1 open")
+        ran.until("link: closed")
+        ran.until("chaos: move@6s/1s, [01] open")
+        ran.until("link: up")
+        ran.until("hPa  seq ")
+        ran.process.send_signal(signal.SIGINT)
+        code, out, _ = ran.end()
+    assert code == 0 and "everything is stopped" in out
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -209,6 +223,7 @@ def test_two_at_a_time_have_clouds_of_their_own() -> None:
         (("--sensor", "foo"), "no chip 'foo'"),
         (("--temperature", "hot"), "hot is not known"),
         (("--thing", "no good"), "thing name 'no good'"),
+        (("--chaos", "rest@10s"), "'rest' is none of"),
     ],
 )
 def test_bad_options_end_it_before_anything_is_started(

@@ -1,4 +1,4 @@
-"""Tells `--local` where the local AWS of this checkout is; two can run at a time."""
+"""Tells `--local`, and people, where the local AWS of this checkout is; two can run at a time."""
 
 from __future__ import annotations
 
@@ -18,6 +18,23 @@ def prefix(cloud: local.Cloud) -> str:
         if local.read() == cloud:
             return ""
     return f"FIELDMOUSE_CLOUD={_own_file(cloud).relative_to(local.ROOT)} "
+
+
+def intro(cloud: local.Cloud, thing: str, folder: Path, chaos: str = "") -> str:
+    """What one can do while it runs, to be printed unwrapped so that commands can be copied."""
+    tools = f"{prefix(cloud)}.venv/bin/python -m tools"
+    port = urllib.parse.urlsplit(cloud.gateway_url).port
+    lines = [
+        "Change the interval from another terminal, by shadow or by command:",
+        f"  {tools} shadow set {thing} interval_s=2 --local",
+        f"  {tools} command {thing} set_reporting_interval interval_seconds=10 --local",
+        f"The AWS APIs are on 127.0.0.1:{port}; MQTT is on port {cloud.mqtt_port},"
+        " which the local network can reach.",
+        f"Logs and devices: {folder.relative_to(local.ROOT)}. Ctrl-C stops everything.",
+    ]
+    if chaos:
+        lines.insert(0, f"The network between boards and cloud: {chaos}")
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 _SENSOR = "CHIP[@ADDR], several joined by commas; 'none' unplugs it"
+_CHAOS = "'latency=200ms,reset@20s*1m', or random:7; see docs/faults.md"
 _TEMPERATURE = "degrees Celsius, a number or an expression in t (seconds), as '21 + 2*sin(t/60)'"
 
 
@@ -31,6 +32,9 @@ def sim(
         Path | None, typer.Option(metavar="FILE", help="write the last picture as SVG")
     ] = None,
     keep: Annotated[bool, typer.Option(help="keep the boards' files and logs in .sim/")] = False,
+    chaos: Annotated[
+        str | None, typer.Option(metavar="FAULTS", help=f"a bad network on purpose: {_CHAOS}")
+    ] = None,
 ) -> None:
     """Run the whole of it here: a local AWS, virtual boards, and a live view, until Ctrl-C."""
     from rich.console import Console
@@ -47,6 +51,7 @@ def sim(
             duration_s=duration,
             svg=svg,
             keep=keep,
+            chaos=chaos,
         ),
         Console(),
     )

@@ -10,7 +10,6 @@ import io
 import signal
 import threading
 import time
-import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,12 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from tools.aws import local
 from tools.aws.clients import Clients
 from tools.aws.folder import check_name
 from tools.errors import ToolError
-from tools.sim import announce, devices, feed, folders, launch
+from tools.sim import announce, chaos, devices, feed, folders, launch
 from tools.sim.board import VirtualBoard
+from tools.sim.chaos_proxy import Proxy
 from tools.sim.cloud import LocalCloud
 from tools.sim.view import Fleet
 
@@ -45,6 +44,7 @@ class Options:
     duration_s: float | None = None
     svg: Path | None = None
     keep: bool = False
+    chaos: str | None = None  # faults between boards and cloud, in the language of chaos.py
 
 
 class Simulation:
@@ -57,6 +57,8 @@ class Simulation:
         self.live = console.is_terminal
         self.boards: list[VirtualBoard] = []
         self.cloud = LocalCloud()
+        self.proxy: Proxy | None = None
+        self._plan = chaos.parse(options.chaos) if options.chaos is not None else None
         self.folder = Path()
         self._stack = contextlib.ExitStack()
         self._quiet = False
@@ -72,6 +74,7 @@ class Simulation:
             self._stack.callback(self.cloud.stop)
             self.cloud.start(lambda waited: say(f"{waited:.0f} s") if waited > 1 else None)
             self._stack.enter_context(announce.announced(self.cloud.info))
+        self._open_proxy()
         with self._step("opening the view"):
             clients = self.cloud.clients
             certificate, key = feed.enrol(clients.iot, self.cloud.info, self.folder)
@@ -82,6 +85,8 @@ class Simulation:
             for name in self.fleet.things:
                 say(name)
                 self._boot(name, clients)
+        if self.proxy is not None:
+            self.proxy.begin()
 
     def close(self) -> None:
         """Stop boards, view and cloud, in that order, and say no more."""
@@ -111,9 +116,29 @@ class Simulation:
         things = f"{len(self.fleet.things)} thing{plural}"
         return f"{self.fleet.readings} readings of {things}{first}; everything is stopped"
 
+    def _open_proxy(self) -> None:
+        if self._plan is None:
+            return
+
+        def tell(hosts: dict[str, list[str]]) -> None:
+            for board in self.boards:
+                board.set(hosts=hosts)
+
+        self.proxy = Proxy(
+            self.cloud.info.mqtt_port,
+            self._plan,
+            on_event=lambda text: self._print(f"chaos: {text}"),
+            on_hosts=tell,
+        )
+        self._stack.enter_context(self.proxy)
+
     def _boot(self, name: str, clients: Clients) -> None:
-        interval_s = self.options.interval_s
-        device = devices.make(clients, name, self.folder / name, interval_s=interval_s)
+        settings: dict[str, Any] = {"interval_s": self.options.interval_s}
+        world: dict[str, Any] = {}
+        if self.proxy is not None:
+            settings["port"] = self.proxy.port
+            world["hosts"] = self.proxy.hosts()
+        device = devices.make(clients, name, self.folder / name, **settings)
         log = self._stack.enter_context((self.folder / f"{name}.log").open("w", buffering=1))
 
         def on_line(line: str) -> None:
@@ -128,6 +153,7 @@ class Simulation:
             sensor=self.options.sensor,
             temperature=_shifted(self.options.temperature, number),
             on_line=on_line,
+            **world,
         )
         self.boards.append(board)
         self._stack.callback(board.close)
@@ -167,19 +193,8 @@ class Simulation:
         return f"{boards} on a local AWS: {self.fleet.readings} readings over MQTT and mutual TLS"
 
     def _intro(self) -> str:
-        """What one can do; printed once, unwrapped, so that the commands can be copied."""
-        first = next(iter(self.fleet.things))
-        tools = f"{announce.prefix(self.cloud.info)}.venv/bin/python -m tools"
-        port = urllib.parse.urlsplit(self.cloud.info.gateway_url).port
-        lines = [
-            "Change the interval from another terminal, by shadow or by command:",
-            f"  {tools} shadow set {first} interval_s=2 --local",
-            f"  {tools} command {first} set_reporting_interval interval_seconds=10 --local",
-            f"The AWS APIs are on 127.0.0.1:{port}; MQTT is on port {self.cloud.info.mqtt_port},"
-            " which the local network can reach.",
-            f"Logs and devices: {self.folder.relative_to(local.ROOT)}. Ctrl-C stops everything.",
-        ]
-        return "\n".join(lines)
+        plan = str(self._plan) if self._plan else ""
+        return announce.intro(self.cloud.info, next(iter(self.fleet.things)), self.folder, plan)
 
     def _export(self, path: Path) -> None:
         picture = Console(record=True, width=_SVG_WIDTH, file=io.StringIO())
