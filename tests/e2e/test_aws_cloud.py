@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import socket
@@ -172,6 +173,37 @@ def test_publish_and_subscribe_commands(
     assert "3/3 devices/cloud-7/data: 2 bytes by mqtt" in capsys.readouterr().out
     assert cli.main([*words, "-t", "devices/cloud-1/data", "-m", "{}"]) == 2
     assert "AWS closed the connection" in capsys.readouterr().err
+
+
+def test_the_subscriber_reconnects_and_says_so(
+    here: None, cloud: Any, clients: Clients, make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make("cloud-9")
+    links: list[socket.socket] = []
+
+    def onwards() -> socket.socket:
+        links.append(socket.create_connection(("127.0.0.1", cloud.info.mqtt_port)))
+        return links[-1]
+
+    heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    topic = "devices/cloud-9/commands"
+    with tls_front.listening(tls_front.relay_to(onwards)) as port:
+        there = route(clients, "mqtt", "localhost", port, made.folder.certs)
+        with Connection(there, clients, "cloud-9", lambda _, p: heard.put(p), told.put) as link:
+            link.subscribe(topic)
+            clients.data.publish(topic=topic, qos=1, payload=b"before")
+            assert heard.get(timeout=10) == b"before"
+            links[0].shutdown(socket.SHUT_RDWR)
+            assert "connection lost" in told.get(timeout=10)
+            assert told.get(timeout=20) == "connected again"
+            for number in range(40):
+                clients.data.publish(topic=topic, qos=1, payload=b"after %d" % number)
+                with contextlib.suppress(queue.Empty):
+                    assert heard.get(timeout=0.25).startswith(b"after")
+                    break
+            else:
+                raise AssertionError("nothing arrives after the reconnect")
 
 
 def test_publish_with_aws_credentials(

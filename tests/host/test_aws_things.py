@@ -15,7 +15,7 @@ from moto import mock_aws
 
 from tests.host.aws_fakes import WIFI, Faulty, FaultyClients, client_error, environment, files
 from tools import cli
-from tools.aws import errors, retire, things, wifi
+from tools.aws import certificates, errors, retire, things, wifi
 from tools.aws.clients import Clients
 from tools.aws.folder import Folder
 from tools.aws.provision import provision
@@ -210,6 +210,27 @@ def test_deprovision_can_be_repeated_after_a_failure_anywhere(
         assert remains(clients.iot) == (0, 0, 0), at
         assert not out.exists()
     raise AssertionError("deprovision never came to its end")
+
+
+def test_a_certificate_of_many_things_is_detached_from_all(clients: Clients) -> None:
+    made = clients.iot.create_keys_and_certificate(setAsActive=True)
+    number, arn = made["certificateId"], made["certificateArn"]
+    pages = [{"things": ["a", "b"], "nextToken": "1"}, {"things": ["c"]}]
+    detached: list[str] = []
+
+    class Paged:
+        def list_principal_things(self, **_: Any) -> Any:
+            return pages.pop(0)
+
+        def detach_thing_principal(self, thingName: str, principal: str) -> None:
+            detached.append(thingName)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(clients.iot, name)
+
+    certificates.discard(Paged(), number, arn)
+    assert detached == ["a", "b", "c"]
+    assert clients.iot.list_certificates()["certificates"] == []
 
 
 # things

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from tools.aws import keys
@@ -73,10 +74,12 @@ def _short(record: Record) -> str:
 
 def discard(iot: Any, certificate_id: str, arn: str) -> None:
     """Switch a certificate off, detach it from everything and delete it."""
-    iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
+    found = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
+    if found["status"] == "ACTIVE":  # one that is REVOKED is off for good
+        iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
     for name in policies_of(iot, arn):
         iot.detach_policy(policyName=name, target=arn)
-    for thing in iot.list_principal_things(principal=arn)["things"]:
+    for thing in things_of(iot, arn):
         iot.detach_thing_principal(thingName=thing, principal=arn)
     for tries_left in reversed(range(_DETACH_TRIES)):
         try:
@@ -89,14 +92,34 @@ def discard(iot: Any, certificate_id: str, arn: str) -> None:
 
 
 def policies_of(iot: Any, arn: str) -> list[str]:
-    """The names of the policies attached to a certificate."""
+    """The names of the policies attached to a certificate; AWS allows 10."""
     return [str(p["policyName"]) for p in iot.list_attached_policies(target=arn)["policies"]]
+
+
+def things_of(iot: Any, arn: str) -> list[str]:
+    """The things a certificate is attached to."""
+    return _all(iot.list_principal_things, "things", principal=arn)
+
+
+def principals_of(iot: Any, thing: str) -> list[str]:
+    """The ARNs of everything attached to a thing."""
+    return _all(iot.list_thing_principals, "principals", thingName=thing)
 
 
 def of_thing(iot: Any, thing: str) -> list[str]:
     """The ARNs of the certificates attached to a thing."""
-    found = iot.list_thing_principals(thingName=thing)["principals"]
-    return [str(arn) for arn in found if ":cert/" in arn]
+    return [arn for arn in principals_of(iot, thing) if ":cert/" in arn]
+
+
+def _all(call: Callable[..., Any], key: str, **arguments: str) -> list[str]:
+    found: list[str] = []
+    token: dict[str, str] = {}
+    while True:
+        page = call(**arguments, **token)
+        found += (str(item) for item in page[key])
+        if not page.get("nextToken"):
+            return found
+        token = {"nextToken": page["nextToken"]}
 
 
 def id_of(arn: str) -> str:

@@ -58,7 +58,7 @@ def look(clients: Clients, thing: str, folder: Folder) -> Holdings:
     attached: list[str] = []
     in_registry = True
     try:
-        attached = [str(p) for p in iot.list_thing_principals(thingName=thing)["principals"]]
+        attached = certificates.principals_of(iot, thing)
         iot.describe_thing(thingName=thing)
     except Exception as e:
         if not is_missing(e):
