@@ -309,6 +309,13 @@ def test_trouble_is_one_clear_line(error: Exception, message: str, hint: str) ->
     assert "\n" not in told.message
 
 
+def test_the_region_comes_from_either_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment(monkeypatch)
+    assert Clients().region == "eu-west-1"
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    assert Clients().region == "eu-north-1"
+
+
 def test_without_credentials(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

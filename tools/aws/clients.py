@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import Any
 
@@ -66,7 +67,8 @@ class Clients:
     def _session(self) -> Any:
         import boto3
 
-        return boto3.session.Session()
+        # boto3 itself knows AWS_DEFAULT_REGION only; the AWS CLI puts AWS_REGION first.
+        return boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
 
     def _make(self, service: str, url: str | None = None) -> Any:
         from botocore.config import Config
