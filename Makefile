@@ -7,12 +7,15 @@ PORT_ = $(call opt,port,$(PORT))
 BOARD_ = $(call opt,board,$(BOARD))
 UMQTT_ = $(call opt,umqtt,$(UMQTT))
 FIRMWARE_ = $(call opt,firmware,$(FIRMWARE))
+BAUD_ = $(call opt,baud,$(BAUD))
+LOCAL_ = $(if $(LOCAL),--local)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready sim test soak advisor lint bench bench-heap provision flash erase deploy logs repl crashlog bench-flash ports clean
+.PHONY: help setup ready sim test soak advisor lint bench bench-heap bench-flash-time ports provision flash \
+	bench-flash deploy logs repl crashlog erase hil doctor watch things rotate revoke deprovision clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Install what is missing into this checkout: .venv and .tools, nothing outside
 	@$(PYTHON) -m tools.setup
@@ -38,6 +41,9 @@ lint: ready ## Run ruff and mypy --strict
 bench: ready ## Measure all that bench/ can measure, without a board
 	@$(TOOLS) bench
 
+bench-flash-time: ready ## Measure one image in one pass against copying file by file
+	@$(TOOLS) bench flash
+
 bench-heap: ready ## Measure the smallest heap the firmware runs a session in
 	@$(TOOLS) bench heap
 
@@ -47,11 +53,11 @@ ports: ready ## List the boards that are plugged in
 provision: ready ## Make a thing on AWS IoT: registry entry, key, certificate, policy, configuration (THING or FLEET=FILE.csv, BOARD)
 	@$(TOOLS) provision $(THING) $(call opt,from,$(FLEET)) $(BOARD_)
 
-flash: ready ## Put MicroPython, firmware, configuration and certificates onto a board (THING, PORT, BOARD, FIRMWARE)
-	@$(TOOLS) flash $(THING) $(PORT_) $(BOARD_) $(FIRMWARE_)
+flash: ready ## Put MicroPython, firmware, configuration and certificates onto a board (THING, PORT, BOARD, FIRMWARE, VERSION, BAUD, KEEP=no, WAIT=no)
+	@$(TOOLS) flash $(THING) $(PORT_) $(BOARD_) $(FIRMWARE_) $(BAUD_) $(call opt,version,$(VERSION)) $(call opt,keep,$(KEEP)) $(if $(filter no,$(WAIT)),--no-wait)
 
-bench-flash: ready ## Flash a bench full of boards, each the next thing of FLEET (FLEET=FILE.csv, BOARD, FIRMWARE)
-	@$(TOOLS) bench-flash $(call opt,fleet,$(FLEET)) $(BOARD_) $(FIRMWARE_)
+bench-flash: ready ## Flash a bench full of boards, each the next thing of FLEET (FLEET=FILE.csv, BOARD, FIRMWARE, BAUD)
+	@$(TOOLS) bench-flash $(call opt,fleet,$(FLEET)) $(BOARD_) $(FIRMWARE_) $(BAUD_)
 
 deploy: ready ## Send the files that changed to a flashed board and restart it (THING, PORT)
 	@$(TOOLS) deploy $(THING) $(PORT_) $(BOARD_)
@@ -67,6 +73,27 @@ crashlog: ready ## Show what a board has written about its last crashes (PORT)
 
 erase: ready ## Erase the whole flash of a board, waiting readings included (PORT)
 	@$(TOOLS) erase $(PORT_)
+
+hil: ready ## Run the flash scenario on a real board and print its table (PORT, THING, BOARD, FIRMWARE)
+	@$(TOOLS) hil $(PORT_) $(call opt,thing,$(THING)) $(BOARD_) $(FIRMWARE_)
+
+doctor: ready ## Say what is wrong between a thing and AWS, and the command that mends it (THING, PORT, LOCAL=1)
+	@$(TOOLS) doctor $(THING) $(PORT_) $(LOCAL_)
+
+watch: ready ## Show readings and shadow changes as they arrive (THING or none for all, LOCAL=1)
+	@$(TOOLS) watch $(THING) $(LOCAL_)
+
+things: ready ## List things, their certificates, and when each was last seen (LOCAL=1)
+	@$(TOOLS) things $(LOCAL_)
+
+rotate: ready ## Give a thing a new certificate; the old one goes when the new one has connected (THING, LOCAL=1)
+	@$(TOOLS) rotate $(THING) $(LOCAL_)
+
+revoke: ready ## Revoke the certificate of a lost or stolen thing (THING, LOCAL=1)
+	@$(TOOLS) revoke $(THING) $(LOCAL_)
+
+deprovision: ready ## Remove a thing and all that provision made for it (THING, LOCAL=1)
+	@$(TOOLS) deprovision $(THING) $(LOCAL_)
 
 clean: ## Remove everything that setup and the tools made; things/ with its keys stays
 	@rm -rf .venv .tools .sim build .pytest_cache .mypy_cache .ruff_cache .hypothesis
