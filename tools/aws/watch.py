@@ -170,8 +170,7 @@ def plotter() -> Callable[[Watch, Path], None]:
         from matplotlib import dates
         from matplotlib.figure import Figure
     except ImportError as e:
-        hint = ".venv/bin/python -m pip install matplotlib"
-        raise ToolError("--plot needs matplotlib, which is not installed", hint) from e
+        raise ToolError("--plot needs matplotlib, which is not installed", "make setup") from e
 
     def draw(watch: Watch, file: Path) -> None:
         figure = Figure(figsize=(10, 5), layout="constrained")
