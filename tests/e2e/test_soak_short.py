@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak import fuzz, publishes, reconnects
+from tests.soak import cuts, fuzz, publishes, reconnects
 from tools.dev.soaks import PARTS
 
 
@@ -27,6 +27,14 @@ def test_packet_ids_begin_anew_and_nothing_is_lost(umqtt_dir: Path, bits: int) -
     assert (done.lost, done.doubled, done.out_of_order) == (0, 0, 0)
     assert done.first_ids == 1
     assert done.end["acked"] == 5_000 and done.end["in_order"] and done.end["sessions"] == 1
+
+
+def test_cuts_and_turned_bits_are_survived(umqtt_dir: Path) -> None:
+    done = cuts.run(cuts.plan(601), umqtt_dir)
+    print(done)
+    assert done.cuts >= 12
+    assert (done.drift_bytes, done.sockets) == (0, 1)
+    assert done.end["sent"] == done.end["acked"]
 
 
 @pytest.mark.parametrize("name", fuzz.KINDS)

@@ -1,6 +1,6 @@
 """`make soak`: the long tests of the link, with what they came to.
 
-    python -m tests.soak [faults] [reconnects] [publishes] [fuzz] [--seed N] [--short]
+    python -m tests.soak [faults] [reconnects] [publishes] [cuts] [fuzz] [--seed N] [--short]
 
 Exit code 1 when anything failed. Every seed is printed: the same one repeats the same run.
 """
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.soak import faults, fuzz, publishes, reconnects
+from tests.soak import cuts, faults, fuzz, publishes, reconnects
 from tools import toolchain
 
 _SEED = 20261121
@@ -83,6 +83,22 @@ def soak_reconnects(run: Run, part: Part) -> None:
         part.check(done.end["sent"] == done.end["acked"], f"{bits} bits: publishes lost")
 
 
+def soak_cuts(run: Run, part: Part) -> None:
+    """A session cut, or damaged, at byte after byte."""
+    chosen = cuts.plan(601 if run.short else 13)
+    done = cuts.run(chosen, run.umqtt, progress=lambda n: run.step(n, len(chosen)))
+    part.figures = {
+        "cuts and turned bits": f"{done.cuts:,} in {done.seconds:.0f} s",
+        "what the firmware said": str(done.end["reasons"]),
+        "publishes, acknowledged": f"{done.end['sent']:,}, {done.end['acked']:,}",
+        "heap lost": f"{done.drift_bytes} B",
+        "sockets open": str(done.sockets),
+    }
+    part.check(done.drift_bytes == 0, f"{done.drift_bytes} bytes of heap lost")
+    part.check(done.sockets == 1, f"{done.sockets} sockets")
+    part.check(done.end["sent"] == done.end["acked"], "publishes lost")
+
+
 def soak_publishes(run: Run, part: Part) -> None:
     """One session, more publishes than there are packet ids."""
     count = 5_000 if run.short else 200_000
@@ -119,6 +135,7 @@ def soak_fuzz(run: Run, part: Part) -> None:
 PARTS = {
     "publishes": soak_publishes,
     "reconnects": soak_reconnects,
+    "cuts": soak_cuts,
     "faults": soak_faults,
     "fuzz": soak_fuzz,
 }

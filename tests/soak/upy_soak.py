@@ -30,6 +30,9 @@ GIVEN = {
     "speed": 20,  # how much faster the firmware's clock runs than the broker's
 }
 
+REASONS = ("dns", "tcp", "tls", "no_connack", "refused", "closed", "timeout", "no_puback")
+REASONS += ("no_suback", "no_pingresp", "protocol", "too_large", "memory")
+
 
 class Clock:
     def __init__(self, speed):
@@ -75,17 +78,17 @@ class Soak:
         self.quiet = self.told = 0  # how often all was acknowledged; in which session last
         self.in_order = True
         self.wraps = 0
-        self.reasons = {}
+        self.reasons = {reason: 0 for reason in REASONS}
 
     def _read(self, path):
         with open(self.given["certs"] + "/" + path.split("/")[-1], "rb") as file:
             return file.read()
 
     def _log(self, text):
-        # Why connections fail or end, in a word, so that the list soon stops growing.
+        # Why connections fail or end, in a word; a word of its own would be a KeyError.
         if "next try" in text:
             reason = text.replace(",", "").split(" ")[1]
-            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+            self.reasons[reason] += 1
 
     def _message(self, topic, payload):
         self.messages += 1
@@ -157,7 +160,7 @@ class Soak:
             messages=self.messages,
             free=free,
             ms=took_ms,
-            reasons=self.reasons,
+            reasons={reason: count for reason, count in self.reasons.items() if count},
         )
 
 

@@ -47,7 +47,7 @@ def run_tests(paths: _Paths = None, match: _Match = "", umqtt: _Umqtt = None) ->
 def soak(
     parts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PART", help="publishes, reconnects, faults, fuzz; or all"),
+        typer.Argument(metavar="PART", help="publishes, reconnects, cuts, faults, fuzz; or all"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="of everything drawn by lot")] = 20261121,
     short: Annotated[bool, typer.Option(help="as much as `test` runs of it")] = False,
