@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TYPE_CHECKING, Any
 
 from tools.errors import ToolError
 
@@ -174,7 +174,7 @@ def plotter() -> Callable[[Watch, Path], None]:
 
     def draw(watch: Watch, file: Path) -> None:
         figure = Figure(figsize=(10, 5), layout="constrained")
-        axes = figure.subplots()
+        axes: Any = figure.subplots()
         for thing in watch.things.values():
             if thing.series:
                 moments = [dt.datetime.fromtimestamp(at) for at, _ in thing.series]
