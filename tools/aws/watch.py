@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from tools.errors import ToolError
 
