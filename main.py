@@ -7,6 +7,11 @@ try:
     from firmware.app import main
 
     main()
+except KeyboardInterrupt:
+    from firmware.board import stopped
+
+    stopped()
+    raise
 except Exception as e:
     print("main: cannot run the firmware, restarting in 30 s")
     sys.print_exception(e)

@@ -18,14 +18,19 @@ MESSAGE_BYTES = 4096 if CHIP == "esp8266" else 8192  # the longest one we take i
 # Longer than one pass of the loop can block: mqtt.CONNECT_MAX_MS, or two names that nobody knows
 # (NTP's and the broker's). lwIP asks up to 3 servers for 7 s each, for IPv4 and then for IPv6.
 WDT_MS = const(120_000)
+_REPL_MS = const(3_600_000)
 _CHECK_MS = const(10_000)  # ESP8266: how often the timer looks whether the loop still feeds
 _LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards
-_BITTEN = b"wdt"
+# What a run leaves in the RTC's memory for the next: nothing if it ended on purpose. Some builds
+# for the ESP32 have no such memory.
+_BITTEN = b"wdt"  # ESP8266: by our own watchdog
+_RUNNING = b"run"
+_STOPPED = b"repl"  # by a person at the serial port
+_TIME = b"t"  # ESP8266: and the time
 _NO_ANSWER = const(71)  # EPROTO
 _NTP_ZERO = const(1139293696)  # 2036-02-07, what ntptime makes of a timestamp of 0
 _CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
 
-reset = machine.reset
 sleep_ms = time.sleep_ms
 
 
@@ -41,8 +46,10 @@ class Ticks:
 class SoftWatchdog:
     # ESP8266: machine.WDT there has a fixed period of seconds, shorter than one axTLS
     # handshake. A hardware timer counts instead, fed by the same progress.
+    left = 0  # checks until it bites
+
     def __init__(self):
-        self._left = WDT_MS // _CHECK_MS
+        self.feed()
         self._timer = machine.Timer(-1)
         repeat = machine.Timer.PERIODIC
         try:  # MicroPython >= 1.27: bites in C code too, such as a scan() that never ends
@@ -51,17 +58,39 @@ class SoftWatchdog:
             self._timer.init(period=_CHECK_MS, mode=repeat, callback=self._check)
 
     def feed(self):
-        self._left = WDT_MS // _CHECK_MS
+        SoftWatchdog.left = WDT_MS // _CHECK_MS
 
     def _check(self, _):
-        self._left -= 1
-        if self._left <= 0:
+        SoftWatchdog.left -= 1
+        if SoftWatchdog.left <= 0:
             machine.RTC().memory(_BITTEN)  # the chip would only say "soft reset"
             machine.reset()
 
 
 def watchdog():
+    # From here on a restart is ours, or a crash.
+    _memory(_RUNNING)
     return SoftWatchdog() if CHIP == "esp8266" else machine.WDT(timeout=WDT_MS)
+
+
+def reset():
+    # Setting it gives the ESP8266's RTC an offset, which a reset takes away (its machine_rtc.c).
+    _memory(_TIME + str(_rtc()).encode() if CHIP == "esp8266" else b"")
+    machine.reset()
+
+
+def stopped():
+    # The REPL has the board now: a reset from there is no crash, and copying files takes longer
+    # than the watchdog waits. An ESP32's cannot be stopped, only set anew.
+    _memory(_STOPPED)
+    if CHIP == "esp8266":
+        SoftWatchdog.left = _REPL_MS // _CHECK_MS
+    else:
+        machine.WDT(timeout=_REPL_MS)
+
+
+def _memory(*mark):
+    return machine.RTC().memory(*mark) if hasattr(machine.RTC, "memory") else b""
 
 
 def wlan():
@@ -79,16 +108,20 @@ def i2c(settings):
 
 
 def reset_cause():
-    if CHIP == "esp8266" and machine.RTC().memory()[: len(_BITTEN)] == _BITTEN:
-        machine.RTC().memory(b"")
-        return "wdt"
+    left = _memory()
     cause = machine.reset_cause()
-    if CHIP == "esp8266" and cause in (2, 3):
-        return "wdt"  # a fault in C, and the SDK's own watchdog: user_interface.h, no names here
+    found = "unknown {}".format(cause)
     for name in _CAUSES:
         if getattr(machine, name, None) == cause:
-            return name[:-6].lower()
-    return "unknown {}".format(cause)
+            found = name[:-6].lower()
+    if CHIP == "esp8266":
+        if left == _BITTEN or cause == 3:  # 3: the SDK's own watchdog (user_interface.h)
+            found = "wdt"
+        elif cause == 2:
+            found = "fault"  # an exception in C
+    elif found == "hard" and left == _RUNNING:
+        found = "fault"  # ESP-IDF's panic; to esp32/modmachine.c the same as machine.reset()
+    return "repl" if left == _STOPPED and found in ("hard", "wdt", "fault") else found
 
 
 def led(on):
@@ -135,6 +168,17 @@ def epoch_year():
 
 
 def rtc_s2000():
+    # What the RTC says at the start.
+    if CHIP != "esp8266":
+        return _rtc()
+    left = _memory()
+    try:
+        return int(left[1:]) + 1 if left[:1] == _TIME else 0
+    except ValueError:
+        return 0
+
+
+def _rtc():
     return int(time.time()) - (946684800 if epoch_year() == 1970 else 0)
 
 

@@ -20,6 +20,7 @@ _CRASHES = const(3)
 _KNOWN_S = const(60)  # after a crash: how often the length of the run is written down
 _LOG_BYTES = const(2048)  # two files of this size, the older one ".old"
 _ENTRY_BYTES = const(768)
+_ENDED = {"wdt": "watchdog", "fault": "fault in C"}
 
 
 class _Cut(io.IOBase):
@@ -47,8 +48,9 @@ class CrashLog:
 
     def boot(self, reset_cause):
         # Once, at the start. Says whether to stay in safe mode.
-        if reset_cause == "wdt" and self._known_s >= 0:
-            self._write("watchdog, after {} s or more\n".format(self._known_s).encode())
+        if reset_cause in _ENDED and self._known_s >= 0:
+            what = _ENDED[reset_cause]
+            self._write("{}, after {} s or more\n".format(what, self._known_s).encode())
             self._add(self._known_s)
         elif self._known_s:
             self._known_s = 0

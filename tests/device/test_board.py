@@ -19,9 +19,9 @@ class Machine:
 
     def __init__(self):
         self.cause = 0
-        self.kept = b""
         self.resets = 0
         self.Timer = Timer
+        self.RTC = Rtc
 
     def reset(self):
         self.resets += 1
@@ -29,13 +29,17 @@ class Machine:
     def reset_cause(self):
         return self.cause
 
-    def RTC(self):
-        return self
+    def WDT(self, timeout):
+        self.patience_ms = timeout
+
+
+class Rtc:
+    kept = b""
 
     def memory(self, data=None):
         if data is None:
-            return self.kept
-        self.kept = data
+            return Rtc.kept
+        Rtc.kept = data
 
 
 class Timer:
@@ -127,11 +131,51 @@ def test_the_cause_of_a_reset():
 
 
 def test_what_an_esp8266_has_no_name_for():
-    # 2: a fatal exception in C, 3: its software watchdog. Both are crashes, and count as such.
-    for cause in (2, 3):
+    Rtc.kept = b""
+    for cause, name in ((2, "fault"), (3, "wdt")):
         MACHINE.cause = cause
-        harness.equal(on_chip("esp8266", board.reset_cause), "wdt")
+        harness.equal(on_chip("esp8266", board.reset_cause), name)
     harness.equal(on_chip("esp32", board.reset_cause), "unknown 3")
+
+
+def test_a_panic_of_an_esp32_looks_like_a_reset():
+    # ports/esp32/modmachine.c: ESP_RST_SW and ESP_RST_PANIC are the same there.
+    MACHINE.cause = Machine.HARD_RESET
+    on_chip("esp32", board.watchdog)
+    harness.equal(on_chip("esp32", board.reset_cause), "fault")
+    on_chip("esp32", board.reset)
+    harness.equal(on_chip("esp32", board.reset_cause), "hard")
+
+
+def test_what_happens_at_the_repl_is_no_crash():
+    on_chip("esp32", board.watchdog)
+    harness.equal(MACHINE.patience_ms, board.WDT_MS)
+    on_chip("esp32", board.stopped)
+    harness.equal(MACHINE.patience_ms, 3_600_000)  # for a person, or for mpremote to copy files
+    for cause in (Machine.HARD_RESET, Machine.WDT_RESET):  # mpremote reset, and the watchdog
+        MACHINE.cause = cause
+        harness.equal(on_chip("esp32", board.reset_cause), "repl")
+    MACHINE.cause = Machine.PWRON_RESET
+    harness.equal(on_chip("esp32", board.reset_cause), "pwron")
+
+
+def test_without_rtc_memory():
+    MACHINE.RTC, MACHINE.cause = object, Machine.HARD_RESET
+    on_chip("esp32", board.watchdog)
+    harness.equal(on_chip("esp32", board.reset_cause), "hard")
+    on_chip("esp32", board.reset)
+    MACHINE.RTC = Rtc
+
+
+def test_the_time_outlives_a_reset_of_an_esp8266():
+    on_chip("esp8266", board.reset)
+    now = int(time.time()) - EPOCH
+    assert now <= on_chip("esp8266", board.rtc_s2000) <= now + 2
+    on_chip("esp8266", board.watchdog)  # this run has begun: what is there is no time any more
+    harness.equal(on_chip("esp8266", board.rtc_s2000), 0)
+    Rtc.kept = b"t\xff\xff"
+    harness.equal(on_chip("esp8266", board.rtc_s2000), 0)
+    assert now <= on_chip("esp32", board.rtc_s2000) <= now + 2
 
 
 def test_no_access_point_with_a_password_everybody_knows():
@@ -144,7 +188,7 @@ def test_the_watchdog_of_an_esp8266_bites():
     for knows_hard in (True, False):
         Timer.knows_hard = knows_hard
         MACHINE.resets = 0
-        MACHINE.kept = b""
+        Rtc.kept = b""
         dog = on_chip("esp8266", board.watchdog)
         harness.equal(Timer.last.hard, knows_hard)
         for _ in range(5):
@@ -156,6 +200,17 @@ def test_the_watchdog_of_an_esp8266_bites():
         Timer.last.callback(Timer.last)
         harness.equal(MACHINE.resets, 1)
         harness.equal(on_chip("esp8266", board.reset_cause), "wdt")
+
+
+def test_the_repl_of_an_esp8266_has_an_hour():
+    MACHINE.resets = 0
+    on_chip("esp8266", board.watchdog)
+    on_chip("esp8266", board.stopped)
+    for _ in range(359):
+        Timer.last.callback(Timer.last)
+    harness.equal(MACHINE.resets, 0)
+    Timer.last.callback(Timer.last)
+    harness.equal(MACHINE.resets, 1)
 
 
 def test_the_watchdog_outlasts_the_longest_pass():
