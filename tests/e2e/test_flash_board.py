@@ -53,7 +53,7 @@ def test_bare_board_to_first_reading(board, thing, cli, cloud, listener, tmp_pat
     # The same board, unchanged, in the hands of the doctor.
     monkeypatch.setenv("FIELDMOUSE_CLOUD", str(local.write(cloud.info, tmp_path / "cloud.json")))
     said = cli.ok("doctor", thing, "--local", "--out", folder, "--port", board.url)
-    for name in ("certificates", "last crash", "config", "sensor", "Wi-Fi", "time", "AWS"):
+    for name in ("files", "last crash", "config", "sensor", "Wi-Fi", "time", "AWS"):
         assert f"ok   board: {name}: " in said
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from tests.host import pki
 from tools.aws import doctor_board
-from tools.aws.doctor import FAILED, OK, UNTRIED, Finding
+from tools.aws.doctor import FAILED, OK, UNKNOWN, UNTRIED, Finding
 from tools.aws.folder import Folder
 from tools.board import boot_check
 from tools.errors import ToolError
 
-PORT = "/dev/ttyUSB0"
+PORT = "rfc2217://localhost:4000"
 
 
 class Board:
@@ -29,6 +29,8 @@ class Board:
             if name == "key":
                 data = pki.key_pem(pki.key("ec"), pki.TRADITIONAL)
             self.files[f"certs/{name}.pem"] = hashlib.sha256(data).hexdigest()
+        config = b'{"thing_name":"g-1"}'  # as stage writes it, without spaces
+        self.files["config.json"] = hashlib.sha256(config).hexdigest()
         self.crash = ""
         self.lines = [
             "[     0.028] config: g-1 at localhost",
@@ -55,6 +57,7 @@ class Board:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     pki.folder(tmp_path / "g-1" / "certs")
+    (tmp_path / "g-1" / "config.json").write_text('{ "thing_name": "g-1" }\n')
     return tmp_path / "g-1"
 
 
@@ -83,37 +86,55 @@ def test_all_is_well(board: Board, folder: Path) -> None:
     found = report(folder)
     assert {f.state for f in found.values()} == {OK}
     assert found["board: Wi-Fi"].text == "up 192.168.4.2 rssi -58"
-    assert set(found) >= {"board: certificates", "board: last crash", "board: time", "board: AWS"}
+    assert set(found) >= {"board: files", "board: last crash", "board: time", "board: AWS"}
     assert board.resets == 1
 
 
-def test_other_certificates(board: Board, folder: Path) -> None:
-    board.files["certs/cert.pem"] = "0" * 64
-    finding = report(folder)["board: certificates"]
+@pytest.mark.parametrize("path", ["certs/cert.pem", "certs/key.pem", "config.json"])
+def test_other_files(board: Board, folder: Path, path: str) -> None:
+    board.files[path] = "0" * 64
+    finding = report(folder)["board: files"]
     assert finding.state == FAILED
-    assert "certs/cert.pem" in finding.text
+    assert finding.text.endswith(f": {path}")
     assert finding.remedy == f"make deploy THING=g-1 PORT={PORT}"
 
 
-def test_certificates_here_that_are_not_good(board: Board, folder: Path) -> None:
-    (folder / "certs" / "key.pem").unlink()
-    assert report(folder)["board: certificates"].state == UNTRIED
+def test_no_files_at_all(board: Board, folder: Path) -> None:
+    board.files.clear()
+    assert report(folder)["board: files"].text.count(".pem") == 3
 
 
-def test_a_crash(board: Board, folder: Path) -> None:
+@pytest.mark.parametrize("path", ["certs/key.pem", "config.json"])
+def test_files_here_that_are_not_good(board: Board, folder: Path, path: str) -> None:
+    (folder / path).write_text("{")
+    found = report(folder)
+    assert found["board: files"].state == UNTRIED
+    assert found["board: AWS"].state == OK  # the rest is looked at all the same
+
+
+def test_a_crash_is_past(board: Board, folder: Path) -> None:
     board.crash = "Traceback:\n  ...\nOSError: [Errno 5] EIO\n"
     finding = report(folder)["board: last crash"]
-    assert (finding.state, finding.text) == (FAILED, "OSError: [Errno 5] EIO")
-    assert "make crashlog" in finding.remedy
+    assert finding.state == UNKNOWN
+    assert "OSError: [Errno 5] EIO" in finding.text
+    assert f"make crashlog PORT={PORT}" in finding.text
 
 
 @pytest.mark.parametrize(
     ("keep", "complaint", "check", "remedy"),
     [
-        (1, "[     0.029] sensor: none found", "board: sensor", "wiring"),
+        (1, "[     0.029] sensor: none found", "board: sensor", "config g-1 i2c.sda=N"),
         (2, "[     9.841] wifi: no known network", "board: Wi-Fi", "2.4 GHz"),
         (3, "[     9.864] clock: no answer", "board: time", "UDP port 123"),
-        (4, "[     9.878] link: down, tls", "board: AWS", "doctor"),
+        (4, "[     9.878] link: dns, next try in 900 ms", "board: AWS", "name server"),
+        (4, "[     9.878] link: tcp 110, next try in 900 ms", "board: AWS", "open TCP 8883"),
+        (4, "[     9.878] link: tls -9984, next try in 9 ms", "board: AWS", "make deploy THING=g"),
+        (4, "[     9.878] link: no_connack, next try in 9 ms", "board: AWS", "wrong above"),
+        (4, "[     9.878] link: refused 5, next try in 9 ms", "board: AWS", "wrong above"),
+        (4, "[     9.878] link: closed, next try in 9 ms", "board: AWS", "tools things"),
+        (4, "[     9.878] link: timeout, next try in 9 ms", "board: AWS", "make logs PORT="),
+        (1, "[     0.029] app: SAFE MODE", "board: boot", "make crashlog"),
+        (0, "[     0.029] config: cannot start: wifi: is missing", "board: boot", "config g-1 "),
     ],
 )
 def test_where_the_boot_stops(
@@ -122,8 +143,14 @@ def test_where_the_boot_stops(
     board.lines = [*board.lines[:keep], complaint]
     finding = report(folder)[check]
     assert finding.state == FAILED
-    assert finding.text == complaint.split(": ", 1)[1]
     assert remedy in finding.remedy
+    assert "THING " not in finding.remedy  # the name is filled in
+
+
+def test_a_board_that_says_nothing(board: Board, folder: Path) -> None:
+    board.lines = []
+    finding = report(folder)["board: config"]
+    assert (finding.state, finding.text) == (FAILED, "no log from the board")
 
 
 def test_a_board_that_does_not_answer(
@@ -136,3 +163,20 @@ def test_a_board_that_does_not_answer(
     (finding,) = doctor_board.examine(PORT, "g-1", Folder(folder))
     assert (finding.check, finding.state) == ("board", FAILED)
     assert finding.remedy == "python -m tools ports"
+
+
+def test_no_such_port(folder: Path) -> None:
+    (finding,) = doctor_board.examine("/dev/no-such-port", "g-1", Folder(folder))
+    assert (finding.state, finding.text) == (FAILED, "there is no port /dev/no-such-port")
+
+
+def test_a_port_that_cannot_reset(
+    board: Board, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot() -> None:
+        raise ToolError("socket://x cannot reset the board", "press EN/RESET")
+
+    monkeypatch.setattr(board, "reset", cannot)
+    found = report(folder)
+    assert found["board: files"].state == OK
+    assert found["board"].remedy == "press EN/RESET"

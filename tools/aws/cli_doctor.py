@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tools.aws.cli_things import Local, Thing, home
 
-_MARKS = {"ok": ("ok", "green"), "failed": ("FAIL", "red"), "untried": ("-", "dim")}
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tools.aws.doctor import Finding
+
+# state -> (mark in a file, on a terminal, colour)
+_MARKS = {
+    "ok": ("ok", "✓", "green"),
+    "failed": ("FAIL", "✗", "red"),
+    "untried": ("-", "-", "dim"),
+    "unknown": ("?", "?", "yellow"),
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -24,34 +35,56 @@ def doctor(
         Path | None, typer.Option(metavar="DIR", help="the thing's folder; default: things/THING")
     ] = None,
     port: Annotated[
-        str, typer.Option("-p", "--port", help="also ask the board on this port")
+        str,
+        typer.Option("-p", "--port", metavar="PORT", help="also ask the board there; it restarts"),
     ] = "",
     local: Local = False,
 ) -> None:
     """Say what is wrong between THING and AWS, and the command that mends it.
 
-    With --port the board itself is asked too; it restarts. Exit code 0 only if all is well.
+    Looks in this order: configuration; key and certificate; endpoint, TCP, TLS; account, clock;
+    the certificate in AWS, what it is attached to, what its policies allow, whether another
+    client id is refused; why the last session ended; what the device has reported. With --port
+    also what the board carries, its last crash, and how it boots. docs/doctor.md tells more.
+
+    ok: good. FAIL: mend it with what stands under it. -: needs one that failed. ?: nobody knows.
+    Nothing is changed. Exit code 0: nothing has failed; 1: something has; 2: it could not look.
+    The board is left alone without --port, and may stay connected.
     """
     from rich.console import Console
-    from rich.text import Text
 
+    failed = False
+    console = Console(highlight=False, soft_wrap=True)
+    with console.status("") as status:
+        look = _findings(thing, home(thing, out, local), port, local, status.update)
+        for finding in look:
+            failed = failed or finding.state == "failed"
+            _show(console, finding)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _findings(
+    thing: str, folder: Path, port: str, local: bool, starting: Callable[[str], object]
+) -> Iterator[Finding]:
     from tools.aws import clients
     from tools.aws import doctor as practice
 
-    console = Console(highlight=False, soft_wrap=True)
-    folder = home(thing, out, local)
-    findings = practice.examine(clients.of(local), thing, folder)
+    yield from practice.examine(clients.of(local), thing, folder, starting)
     if port:
         from tools.aws import doctor_board
         from tools.aws.folder import Folder
 
-        findings = itertools.chain(findings, doctor_board.examine(port, thing, Folder(folder)))
-    failed = 0
-    for finding in findings:
-        mark, colour = _MARKS.get(finding.state, ("?", "yellow"))
-        failed += finding.state == practice.FAILED
-        console.print(Text(f"{mark:<5}", colour), Text(f"{finding.check}: {finding.text}"), sep="")
-        if finding.remedy:
-            console.print(Text(f"       try: {finding.remedy}"))
-    if failed:
-        raise typer.Exit(1)
+        starting("board")
+        yield from doctor_board.examine(port, thing, Folder(folder))
+
+
+def _show(console: Console, finding: Finding) -> None:
+    from rich.text import Text
+
+    plain, drawn, colour = _MARKS[finding.state]
+    fancy = console.is_terminal and (console.encoding or "").lower().startswith("utf")
+    mark = f"{drawn:<2}" if fancy else f"{plain:<5}"
+    console.print(Text(mark, colour), Text(f"{finding.check}: {finding.text}"), sep="")
+    if finding.remedy:
+        console.print(Text(f"{' ' * len(mark)}  try: {finding.remedy}"))

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tools.aws import doctor_cloud as cloud
 from tools.aws import doctor_link as link
+from tools.aws import doctor_session as session
+from tools.aws import doctor_tls as tls
 from tools.aws.clients import Clients
 from tools.aws.folder import Folder
 from tools.aws.patient import Fault, Patient, Unknown
@@ -30,39 +33,57 @@ class Finding:
     remedy: str = ""
 
 
-Check = tuple[str, Callable[[Patient], str], tuple[str, ...]]
-CHECKS: tuple[Check, ...] = (
-    ("config", link.config, ()),
-    ("files", link.files, ()),
-    ("endpoint", link.endpoint, ("config",)),
-    ("TCP", link.tcp, ("endpoint",)),
-    ("TLS", link.handshake, ("TCP", "files")),
-    ("clock", cloud.clock, ()),
-    ("certificate", cloud.certificate, ("files",)),
-    ("thing", cloud.thing, ("certificate",)),
-    ("policies", cloud.policies, ("config", "certificate")),
-    ("other client id", cloud.stranger, ("TLS", "certificate")),
-    ("last session", cloud.last_disconnect, ()),
+@dataclass(frozen=True)
+class Check:
+    """``needs`` are the names of those without which this one says nothing."""
+
+    name: str
+    make: Callable[[Patient], str]
+    needs: tuple[str, ...] = ()
+
+
+CHECKS = (
+    Check("config", link.config),
+    Check("files", link.files),
+    Check("endpoint", link.endpoint, ("config",)),
+    Check("TCP", link.tcp, ("endpoint",)),
+    Check("TLS", tls.handshake, ("TCP", "files")),
+    Check("account", cloud.account),
+    Check("clock", cloud.clock),
+    Check("certificate", cloud.certificate, ("files", "account")),
+    Check("thing", cloud.thing, ("certificate",)),
+    Check("policies", cloud.policies, ("config", "certificate")),
+    Check("other client id", cloud.stranger, ("TLS", "certificate")),
+    Check("last session", session.last_disconnect, ("account",)),
+    Check("last report", session.report, ("account",)),
 )
 
 
-def examine(clients: Clients, thing: str, folder: Path) -> Iterator[Finding]:
-    """Make every check; yields each finding as it is known."""
+def examine(
+    clients: Clients,
+    thing: str,
+    folder: Path,
+    starting: Callable[[str], object] = lambda check: None,
+) -> Iterator[Finding]:
+    """Make every check; yields each finding as it is known. ``starting`` gets the next's name."""
     patient = Patient(clients, thing, Folder(folder))
     states: dict[str, str] = {}
-    for name, check, needs in CHECKS:
-        broken = [need for need in needs if states.get(need) != OK]
+    for check in CHECKS:
+        broken = [need for need in check.needs if states.get(need) != OK]
         if broken:
-            finding = Finding(name, UNTRIED, f"not tried, as {broken[0]} is not good")
+            text = f"not tried, as {broken[0]} is not good"
+            finding = Finding(check.name, UNTRIED, text)
         else:
-            finding = _one(name, check, patient)
-        states[name] = finding.state
+            starting(check.name)
+            finding = one(check.name, partial(check.make, patient))
+        states[check.name] = finding.state
         yield finding
 
 
-def _one(name: str, check: Callable[[Patient], str], patient: Patient) -> Finding:
+def one(name: str, make: Callable[[], str]) -> Finding:
+    """Make a single check."""
     try:
-        return Finding(name, OK, check(patient))
+        return Finding(name, OK, make())
     except Fault as e:
         return Finding(name, FAILED, _line(str(e)), e.remedy)
     except Unknown as e:

@@ -4,57 +4,91 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 from collections.abc import Iterator
 
-from tools.aws.doctor import FAILED, OK, UNTRIED, Finding
+from tools.aws.doctor import FAILED, OK, UNKNOWN, UNTRIED, Finding
 from tools.aws.folder import Folder
-from tools.board import boot_check, certs, deploy, mpremote
+from tools.board import boot_check, certs, deploy, mpremote, ports, prepare
+from tools.board.boot_check import Outcome
 from tools.board.serial_log import SerialLog
 from tools.errors import ToolError
+
+# What the log says of a link that fails (docs/troubleshooting.md) -> what to do; {0}: deploy.
+_LINK = {
+    "dns": "give the board's network a name server and a way to the internet",
+    "tcp": "open TCP 8883 in the firewall of the board's network",
+    "tls": "{0}",
+    "no_connack": "mend what is wrong above; if nothing is: {0}",
+    "refused": "mend what is wrong above; if nothing is: {0}",
+    "closed": "is another board called the same? python -m tools things",
+}
 
 
 def examine(port: str, thing: str, folder: Folder) -> Iterator[Finding]:
     """Ask the board over mpremote, then restart it and follow its log until it has reached AWS."""
     try:
-        yield _certificates(port, thing, folder)
-        yield _crash(port)
+        where = ports.choose(port)
+        yield _files(where, thing, folder)
+        yield _crash(where)
+        yield from _boot(where, thing)
     except ToolError as e:
         yield Finding("board", FAILED, " ".join(e.message.split()), e.hint)
-        return
-    yield from _boot(port)
 
 
-def _certificates(port: str, thing: str, folder: Folder) -> Finding:
-    record = folder.record()
-    kind = "esp8266" if record and record.board == "esp8266" else "esp32"
-    wanted, _ = certs.load(folder.certs, kind, dt.datetime.now(dt.timezone.utc))
-    there, _ = mpremote.listing(port, ["certs"])
-    if wanted is None:
-        return Finding("board: certificates", UNTRIED, "not tried, as those here are not good")
-    digests = {path: hashlib.sha256(data).hexdigest() for path, data in wanted.files().items()}
+def _files(port: str, thing: str, folder: Folder) -> Finding:
+    """Are configuration and certificates on the board those in the thing's folder?"""
+    name = "board: files"
+    kind = prepare.board_of(folder.path, "").stage_board
+    found, _ = certs.load(folder.certs, kind, dt.datetime.now(dt.timezone.utc))
+    try:
+        raw = folder.read_config()
+    except ToolError:
+        raw = None
+    if found is None or raw is None:
+        return Finding(name, UNTRIED, "not tried, as those here are not good")
+    # As stage writes it; `deploy` brings it to the board byte for byte.
+    compact = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode()
+    wanted = {"config.json": compact, **found.files()}
+    there, _ = mpremote.listing(port, ["config.json", "certs"])
+    digests = {path: hashlib.sha256(data).hexdigest() for path, data in wanted.items()}
     differs = sorted(path for path, digest in digests.items() if there.get(path) != digest)
     if differs:
-        text = f"other ones than in {folder.certs}: {', '.join(differs)}"
-        return Finding(
-            "board: certificates", FAILED, text, f"make deploy THING={thing} PORT={port}"
-        )
-    return Finding("board: certificates", OK, f"those of {thing}")
+        text = f"other ones than in {folder.path}: {', '.join(differs)}"
+        return Finding(name, FAILED, text, _deploy(port, thing))
+    return Finding(name, OK, f"configuration and certificates are those of {thing}")
+
+
+def _deploy(port: str, thing: str) -> str:
+    return f"make deploy THING={thing} PORT={port}"
 
 
 def _crash(port: str) -> Finding:
-    log = deploy.crash_log(port).strip()
-    if log:
-        return Finding(
-            "board: last crash", FAILED, log.splitlines()[-1], f"make crashlog PORT={port}"
-        )
+    """What is in the crash log is past; a board that keeps crashing says so when it boots."""
+    lines = deploy.crash_log(port).strip().splitlines()
+    if lines:
+        text = f"{lines[-1]} (all of it: make crashlog PORT={port})"
+        return Finding("board: last crash", UNKNOWN, text)
     return Finding("board: last crash", OK, "none")
 
 
-def _boot(port: str) -> Iterator[Finding]:
+def _boot(port: str, thing: str) -> Iterator[Finding]:
     with SerialLog(port, patience_s=5.0) as log:
         log.reset()
         outcome = boot_check.watch(log, lambda step, text, good: None)
     for step, text in outcome.passed:
         yield Finding(f"board: {step}", OK, text)
     if not outcome.ok:
-        yield Finding(f"board: {outcome.failed}", FAILED, outcome.why, outcome.remedy)
+        remedy = _remedy(outcome, port, thing)
+        yield Finding(f"board: {outcome.failed}", FAILED, outcome.why, remedy)
+
+
+def _remedy(outcome: Outcome, port: str, thing: str) -> str:
+    deploying = _deploy(port, thing)
+    if outcome.failed == "AWS":
+        reason = outcome.why.split(",")[0].split(" ")[0]
+        return _LINK.get(reason, f"make logs PORT={port}").format(deploying)
+    if "THING key" in outcome.remedy or "THING " in outcome.remedy:
+        changed = outcome.remedy.replace("THING", thing)
+        return f"{changed} --port {port}" if changed.startswith("python") else changed
+    return outcome.remedy
