@@ -18,14 +18,19 @@ class Bus:
 
     def _open(self):
         # Not before it is needed: a pin the chip does not have must not keep the board from AWS.
+        # Pin() says which can only be inputs; the ESP32's I2C() would abort (its machine_i2c.c).
         machine = self._machine
         try:
-            sda, scl = machine.Pin(self._sda), machine.Pin(self._scl)
+            sda, scl = self._pins()
             if self._id < 0:
                 return machine.SoftI2C(scl=scl, sda=sda, freq=self._freq_hz)
             return machine.I2C(self._id, scl=scl, sda=sda, freq=self._freq_hz)
         except (ValueError, OSError) as e:
             raise SensorError(_misfit(e))
+
+    def _pins(self):
+        pin = self._machine.Pin
+        return pin(self._sda, pin.OPEN_DRAIN, value=1), pin(self._scl, pin.OPEN_DRAIN, value=1)
 
     def scan(self):
         if self._i2c is None:
@@ -62,10 +67,8 @@ class Bus:
     def recover(self):
         # A chip cut off in mid-byte holds SDA low for ever. Up to nine clocks let it finish,
         # then a STOP frees the bus (NXP UM10204 rev. 7, 3.1.16). Says whether SDA came free.
-        machine = self._machine
         try:
-            sda = machine.Pin(self._sda, machine.Pin.OPEN_DRAIN, value=1)
-            scl = machine.Pin(self._scl, machine.Pin.OPEN_DRAIN, value=1)
+            sda, scl = self._pins()
         except ValueError as e:
             raise SensorError(_misfit(e))
         for _ in range(9):
