@@ -39,20 +39,24 @@ class Segments:
 
     def load(self):
         # Finds the end of the newest segment. One without a single good record is removed.
-        while self.firsts:
-            first = self.firsts[-1]
-            good = 0
-            self._start(first)
+        while self.firsts and not self._measure(self.firsts[-1]):
+            self._remove(self.firsts.pop())
+
+    def _measure(self, first):
+        good = self._room = 0
+        self._start(first)
+        try:
             while self._scan(first, first + SEGMENT_BYTES):
                 self.end = self.seq + 1
                 good = self._base + self._next
-            if good:
-                # Bytes behind the last good record: the power went during an append on a file
-                # system that is no LittleFS. Nothing is put behind them.
-                size = os.stat(self._name(first))[6]
-                self._room = SEGMENT_BYTES - size if size == good else 0
-                return
-            self._remove(self.firsts.pop())
+            # Bytes behind the last good record: the power went during an append on a file
+            # system that is no LittleFS. Nothing is put behind them.
+            if good and os.stat(self._name(first))[6] == good:
+                self._room = SEGMENT_BYTES - good
+        except OSError as e:
+            if e.args[0] not in _LOST:
+                raise
+        return good > 0
 
     def fits(self, size):
         return bool(self.firsts) and size <= self._room

@@ -4,6 +4,7 @@
 import os
 
 import harness
+from firmware import outbox_segments
 from outbox_board import FOLDER, boot, count, cut, drain, filled, put, segments, spoil, write
 
 
@@ -35,6 +36,31 @@ def test_a_segment_of_junk_costs_that_segment():
     harness.equal(drain(outbox), [1, first - 1, end, 600])
     harness.equal((outbox.corrupt, outbox.waiting), (end - first, 0))
     put(outbox, 601, 601)
+
+
+def refusing(name, errno):
+    def opened(path, mode):
+        if path.endswith(name) and mode == "rb":
+            raise OSError(errno)
+        return open(path, mode)
+
+    return opened
+
+
+def test_a_newest_segment_that_flash_does_not_give_back():
+    # LittleFS answers 84 for a block it cannot trust, a worn flash 5. A board that does not start
+    # any more would be the greater loss.
+    for errno in (84, 5):
+        filled(600)
+        older, newest = segments()[-2:]
+        end = int(newest, 16)
+
+        outbox_segments.open = refusing(newest, errno)
+        outbox = boot()
+        seqs = drain(outbox)
+        harness.equal((seqs[0], seqs[1]), (1, end - 1))
+        put(outbox, 601, 601)
+        del outbox_segments.open
 
 
 def test_a_missing_segment():
