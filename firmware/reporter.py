@@ -7,6 +7,7 @@ import json
 from micropython import const
 
 from firmware.core.schedule import Schedule
+from firmware.core.topics import subscribes
 
 FACTS_S = const(3600)
 _ANSWER_MS = const(10_000)  # then do without the answer
@@ -62,10 +63,17 @@ class Reporter:
                 self._shadow.later = False
         elif self._shadow.waiting():
             if self._age_ms(self._mark) > _ANSWER_MS:
-                self._log("shadow: no answer")
-                self._shadow.no_answer()
+                self._unheard()
         else:
             self._speak()
+
+    def _unheard(self):
+        # A broker may keep a session and lose what it is subscribed to, as when one connection
+        # takes over from another that is just ending: then nothing ever arrives, in this session
+        # or a later one. A SUBSCRIBE too many does no harm.
+        self._log("shadow: no answer, subscribing again")
+        self._session.subscribe1(subscribes(self._topics))
+        self._shadow.no_answer()
 
     def _speak(self):
         if self._shadow.wants_get:
