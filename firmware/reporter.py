@@ -43,6 +43,7 @@ class Reporter:
 
     def connected(self):
         self._shadow.connected()
+        self._mark = self._clock.now()  # the last one may be too long ago for the ticks
         self._birth_due = True
         self._hourly.hasten()
 
