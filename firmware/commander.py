@@ -36,11 +36,16 @@ class Commander:
             self.dropped += 1
             return
         command = self._commands.receive(payload)
-        if command is None:
+        if command is None or self._waits(command.ident):
             return
         if len(self._queue) >= _WAITING and not command.problem:
             command.problem = "busy: {} commands are waiting".format(_WAITING)
         self._queue.append(command)
+
+    def _waits(self, ident):
+        # AWS may deliver a command twice before the first copy is done, and remembered.
+        same = [c for c in self._queue if c.ident == ident and not c.problem]
+        return ident is not None and bool(same)
 
     def step(self):
         if self._leaving:
