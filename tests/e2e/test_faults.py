@@ -9,19 +9,19 @@ import pytest
 from tests.soak import faults
 from tests.soak.trial import Verdict
 
-PLANS = dict([*faults.singles(), *faults.mixes(4)])
+CASES = {case.name: case for case in [*faults.singles(), *faults.mixes(4)]}
 
 
 @pytest.fixture(scope="module")
 def verdicts(umqtt_dir: Path) -> dict[str, Verdict]:
     """All trials, several at a time: each test then looks at its own."""
-    return {v.name: v for v in faults.run(list(PLANS.items()), umqtt_dir)}
+    return {v.name: v for v in faults.run(list(CASES.values()), umqtt_dir)}
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", CASES)
 def test_nothing_is_lost_and_the_board_comes_back(verdicts: dict[str, Verdict], name: str) -> None:
     verdict = verdicts[name]
-    print(PLANS[name], verdict, *verdict.log, sep="\n")
+    print(CASES[name], verdict, *verdict.log, sep="\n")
     assert verdict.problems == []
     assert verdict.readings >= 4 and verdict.lost == 0
 

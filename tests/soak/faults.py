@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.soak.trial import Bench, Verdict
@@ -35,22 +37,41 @@ MIXES = 30
 WORKERS = 4  # trials at a time; they mostly wait
 
 
-def mixes(count: int, first: int = 1) -> list[tuple[str, Plan]]:
-    """``count`` named mixes, their seeds from ``first`` on."""
-    return [(f"mix {seed}", chaos.mix(seed)) for seed in range(first, first + count)]
+@dataclass(frozen=True)
+class Case:
+    """A trial to be: ``power_s`` is when the power is cut."""
+
+    name: str
+    plan: Plan
+    power_s: tuple[float, ...] = ()
+    bits: int = 64
 
 
-def singles() -> list[tuple[str, Plan]]:
-    """Each fault alone."""
-    return [(text, chaos.parse(text)) for text in SINGLES]
+def mixes(count: int, first: int = 1) -> list[Case]:
+    """``count`` mixes, their seeds from ``first`` on; every third with power cuts."""
+    made = []
+    for seed in range(first, first + count):
+        plan, draw = chaos.mix(seed), random.Random(-seed)
+        cuts = draw.randint(1, 2) if seed % 3 == 0 else 0
+        power_s = tuple(sorted(round(draw.uniform(2, plan.end_s), 1) for _ in range(cuts)))
+        made.append(Case(f"mix {seed}", plan, power_s, 64 if seed % 2 else 32))
+    return made
 
 
-def run(plans: Sequence[tuple[str, Plan]], umqtt: Path | None = None) -> Iterator[Verdict]:
-    """The verdicts as they come; every other board is a 32-bit one."""
+def singles() -> list[Case]:
+    """Each fault alone; every other board is a 32-bit one."""
+    return [
+        Case(text, chaos.parse(text), bits=64 - number % 2 * 32)
+        for number, text in enumerate(SINGLES)
+    ]
+
+
+def run(cases: Sequence[Case], umqtt: Path | None = None) -> Iterator[Verdict]:
+    """The verdicts as they come."""
     with Bench(umqtt) as bench, ThreadPoolExecutor(WORKERS) as pool:
         waiting = [
-            pool.submit(bench.run, plan, name, bits=64 - number % 2 * 32)
-            for number, (name, plan) in enumerate(plans)
+            pool.submit(bench.run, case.plan, case.name, case.power_s, bits=case.bits)
+            for case in cases
         ]
         for done in as_completed(waiting):
             yield done.result()
@@ -67,5 +88,6 @@ def figures(verdicts: Sequence[Verdict]) -> dict[str, str]:
         "sessions dropped": str(sum(v.drops for v in verdicts)),
         "longest recovery": f"{longest.recovery_s:.1f} s ({longest.name})",
         "longest gap between readings": f"{max(v.gap_s for v in verdicts):.0f} s",
+        "commands that had to be repeated": str(sum(v.repeated for v in verdicts)),
         "failed": str(sum(bool(v.problems) for v in verdicts)),
     }

@@ -9,7 +9,8 @@ A trial is fair when these hold, and run() says which do not:
 - recovery: after the last fault is over the newest reading is back in the cloud within the time
   the firmware may take to notice (a dead session, or a connect under way), to wait (its longest
   wait announced so far) and to connect;
-- the board has not restarted.
+- a wish in the shadow and a command, sent in the middle of it, are carried out and answered;
+- the board has restarted only where the trial cuts its power.
 
 All times are the board's own seconds: its world runs `SCALE` times as fast (shims/_scaled.py).
 """
@@ -18,17 +19,18 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import re
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from firmware.core.backoff import CAP_MS
+from tests.soak.verdict import COLDEST, RISE, Verdict, judge
 from tools.sim import devices, feed
 from tools.sim.board import VirtualBoard
 from tools.sim.chaos import Plan
@@ -38,11 +40,12 @@ from tools.sim.cloud import LocalCloud
 SCALE = 6.0
 KEEPALIVE_S = 30
 _NET = Path(__file__).resolve().parents[2] / "firmware" / "net"
-_RISE = 20  # seconds of uptime for a degree; from -35 on, in the range of a BME280
-_COLDEST = -35
-_TIME_S = 2.0  # whole seconds in the message, hundredths of a degree, and the measuring itself
 _HOST_S = 2.0  # of ours: what a busy machine may add to a recovery
 _WARM_UP_S = 30.0  # of ours: until the first readings are there
+_DARK_S = 0.3  # of ours: how long the power is off
+_ORDERS_S = 90.0  # beyond the recovery: shadow and broker repeat themselves after 30
+_WISH = 7
+_COMMAND = "in-the-storm"
 _WAIT = re.compile(r"next try in (\d+) ms")
 
 
@@ -62,23 +65,6 @@ def notice_s() -> float:
     return max(ping, stall, connect, constant_s("wire.py", "TCP_MS") * SCALE)
 
 
-@dataclass
-class Verdict:
-    """What a trial came to; ``problems`` is empty when it went well."""
-
-    name: str
-    faults: int
-    readings: int = 0
-    lost: int = 0
-    duplicates: int = 0
-    drops: int = 0  # sessions the board lost
-    recovery_s: float = 0.0
-    bound_s: float = 0.0
-    gap_s: float = 0.0  # longest time between two readings
-    problems: list[str] = field(default_factory=list)
-    log: list[str] = field(default_factory=list)
-
-
 class Bench:
     """A MiniStack, a subscriber, and a place for boards; several trials may run at a time."""
 
@@ -86,12 +72,14 @@ class Bench:
         self._umqtt = umqtt
         self._stack = contextlib.ExitStack()
         self._arrived: dict[str, list[tuple[float, dict[str, Any]]]] = {}
+        self._results: dict[str, list[dict[str, Any]]] = {}
+        self._shadows: dict[str, dict[str, Any]] = {}
         self._news = threading.Condition()
         self._numbers = itertools.count(1)
         self._one_at_a_time = (
             threading.Lock()
         )  # staging parses, and ast in 3.11 is not for threads
-        self._cloud = LocalCloud()
+        self._cloud = LocalCloud(retransmit_s=int(30 / SCALE))
         self._folder = Path()
         self._anchor = int(time.time())  # when the boards' world had our time
 
@@ -111,11 +99,15 @@ class Bench:
         self._stack.close()
 
     def _take(self, topic: str, document: dict[str, Any]) -> None:
-        if topic.endswith("/data"):
-            with self._news:
-                thing = topic.split("/")[1]
-                self._arrived.setdefault(thing, []).append((time.monotonic(), document))
-                self._news.notify_all()
+        levels = topic.split("/")
+        with self._news:
+            if topic.endswith("/data"):
+                self._arrived.setdefault(levels[1], []).append((time.monotonic(), document))
+            elif topic.endswith("/result"):
+                self._results.setdefault(levels[1], []).append(document)
+            elif topic.endswith("/documents"):
+                self._shadows[levels[2]] = document["current"]["state"]
+            self._news.notify_all()
 
     def arrived(self, thing: str) -> list[tuple[float, dict[str, Any]]]:
         """(monotonic seconds, reading) in order of arrival, duplicates included."""
@@ -135,20 +127,75 @@ class Bench:
                     return None
                 self._news.wait(left)
 
-    def run(self, plan: Plan, name: str = "", **options: Any) -> Verdict:
-        """One trial of ``plan``, whose times are the board's; ``options`` are VirtualBoard's."""
-        verdict = Verdict(name or str(plan), len(plan.faults))
+    def run(
+        self, plan: Plan, name: str = "", power_s: Sequence[float] = (), **options: Any
+    ) -> Verdict:
+        """One trial of ``plan``, whose times are the board's, as are those of the power cuts.
+
+        ``options`` are VirtualBoard's.
+        """
+        verdict = Verdict(name or str(plan), len(plan.faults) + len(power_s))
         with self._board(plan, options) as (thing, board, proxy):
             if self.wait(thing, self._board_s(time.time()), _WARM_UP_S) is None:
                 verdict.problems.append("no reading before the first fault")
             else:
                 proxy.begin()
-                time.sleep(plan.end_s / SCALE)
+                verdict.boots += self._live_through(thing, board, plan.end_s, power_s)
                 self._recover(thing, board, proxy, verdict)
+                self._judge_orders(thing, verdict)
+            verdict.boots += board.boots
             board.kill()
-            self._judge(thing, board, verdict)
+            verdict.drops = sum("next try in" in line for line in board.log)
+            judge([reading for _, reading in self.arrived(thing)], verdict, 1 + len(power_s))
             verdict.log = [*board.log, *(f"chaos: {text}" for _, text in proxy.events)]
         return verdict
+
+    def _live_through(
+        self, thing: str, board: VirtualBoard, end_s: float, power_s: Sequence[float]
+    ) -> int:
+        """Until the plan is over; how many boots the board had in lives that were cut off."""
+        began, boots = time.monotonic(), 0
+        for at_s, what in sorted([*((t, "power") for t in power_s), (end_s / 2, "orders")]):
+            time.sleep(max(0.0, began + at_s / SCALE - time.monotonic()))
+            if what == "orders":
+                self._order(thing)
+                continue
+            board.kill()
+            boots += board.boots
+            time.sleep(_DARK_S)
+            board.start()
+        time.sleep(max(0.0, began + end_s / SCALE - time.monotonic()))
+        return boots
+
+    def _order(self, thing: str) -> None:
+        data = self._cloud.clients.data
+        wish = json.dumps({"state": {"desired": {"drain_per_s": _WISH}}})
+        data.update_thing_shadow(thingName=thing, payload=wish)
+        command = json.dumps({"action": "identify", "id": _COMMAND})
+        data.publish(topic=f"devices/{thing}/commands", qos=1, payload=command)
+
+    def _judge_orders(self, thing: str, verdict: Verdict) -> None:
+        def done() -> tuple[bool, bool]:
+            reported = self._shadows.get(thing, {}).get("reported", {})
+            results = [r for r in self._results.get(thing, ()) if r.get("id") == _COMMAND]
+            return reported.get("drain_per_s") == _WISH, any(r.get("ok") for r in results)
+
+        end = time.monotonic() + _ORDERS_S / SCALE + _HOST_S
+        with self._news:
+            while not all(done()) and time.monotonic() < end:
+                self._news.wait(0.1)
+            wish, command = done()
+            if not command:
+                # MiniStack forgets what is on its way when a connection is taken over just as
+                # it ends. Whoever gives a command repeats it, under the same id.
+                verdict.repeated = True
+                self._order(thing)
+                self._news.wait_for(lambda: done()[1], 30 / SCALE + _HOST_S)
+                command = done()[1]
+        if not wish:
+            verdict.problems.append("the wish was not met")
+        if not command:
+            verdict.problems.append("the command was not answered")
 
     def _board_s(self, ours_s: float) -> float:
         """The boards' Unix time, once they have asked NTP."""
@@ -170,7 +217,7 @@ class Bench:
             with self._one_at_a_time:
                 folder = devices.make(self._cloud.clients, thing, self._folder / thing, **settings)
             world = {
-                "temperature": f"{_COLDEST} + t/{_RISE}",
+                "temperature": f"{COLDEST} + t/{RISE}",
                 "time_scale": SCALE,
                 "time_anchor_s": self._anchor,
                 "hosts": proxy.hosts(),
@@ -198,37 +245,6 @@ class Bench:
         elif verdict.recovery_s > verdict.bound_s + _HOST_S * SCALE:
             verdict.problems.append(f"recovered after {verdict.recovery_s:.0f} s only")
         time.sleep(0.5)  # a duplicate of the last reading would still be on its way
-
-    def _judge(self, thing: str, board: VirtualBoard, verdict: Verdict) -> None:
-        arrived = [reading for _, reading in self.arrived(thing)]
-        seqs = [reading["seq"] for reading in arrived]
-        once = list(dict.fromkeys(seqs))
-        missing = sorted(set(range(1, max(once, default=0) + 1)) - set(once))
-        verdict.readings = len(once)
-        verdict.lost = len(missing)
-        verdict.duplicates = len(seqs) - len(once)
-        verdict.drops = sum("next try in" in line for line in board.log)
-        if missing:
-            verdict.problems.append(f"lost: {missing[:10]}")
-        if once != sorted(once):
-            wrong = [b for a, b in itertools.pairwise(once) if b < a]
-            verdict.problems.append(f"out of order: {wrong[:10]}")
-        if board.boots != 1:
-            verdict.problems.append(f"{board.boots} boots")
-        self._judge_times(arrived, verdict)
-
-    def _judge_times(self, arrived: list[dict[str, Any]], verdict: Verdict) -> None:
-        by_seq = {reading["seq"]: reading for reading in arrived}
-        times = [by_seq[seq]["timestamp"] for seq in sorted(by_seq)]
-        verdict.gap_s = max((b - a for a, b in itertools.pairwise(times)), default=0)
-        if times != sorted(times):
-            verdict.problems.append("timestamps run backwards")
-        boots = [r["timestamp"] - (r["temperature"] - _COLDEST) * _RISE for r in by_seq.values()]
-        if boots and max(boots) - min(boots) > _TIME_S:
-            verdict.problems.append(f"timestamps off by {max(boots) - min(boots):.1f} s")
-        for a in arrived:
-            if a != by_seq[a["seq"]]:
-                verdict.problems.append(f"seq {a['seq']} came with two contents")
 
 
 def _connect_s() -> float:

@@ -35,6 +35,9 @@ _TAIL_LINES = 6
 class LocalCloud:
     """One MiniStack. Ports of None are chosen free; ``python`` is the interpreter that has it.
 
+    ``retransmit_s`` is after how long it sends a QoS 1 message again that got no PUBACK, also in
+    a later session (its IOT_RETRANSMIT_SECONDS).
+
     After start(): ``info`` says where it listens, ``clients`` talk to it.
     """
 
@@ -43,6 +46,7 @@ class LocalCloud:
         gateway_port: int | None = None,
         mqtt_port: int | None = None,
         python: Path | None = None,
+        retransmit_s: int = 30,
     ) -> None:
         if python is None:
             from tools import toolchain
@@ -50,6 +54,7 @@ class LocalCloud:
             python = toolchain.ministack_python()
         self._python = python
         self._wanted = (gateway_port, mqtt_port)
+        self._retransmit_s = retransmit_s
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
         self.info = local.Cloud("", 0, Path())
@@ -146,6 +151,7 @@ class LocalCloud:
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(gateway),
             "IOT_MTLS_PORT": str(mqtt),
+            "IOT_RETRANSMIT_SECONDS": str(self._retransmit_s),
             "MINISTACK_REGION": local.Cloud.region,
             "PYTHONUNBUFFERED": "1",
         }
