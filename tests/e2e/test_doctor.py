@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import pki as authorities
-from tests.e2e.ward import WIFI, Ward
+from tests.e2e.ward import WIFI, Ward, quick
 from tests.host import pki
 from tools import cli
 from tools.aws import doctor, doctor_tls, patient
@@ -26,7 +26,7 @@ from tools.errors import ToolError
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FIELDMOUSE_CLOUD", str(tmp_path / "cloud.json"))
+    quick(monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -35,8 +35,10 @@ def ward(clients: Clients, tmp_path: Path, request: pytest.FixtureRequest) -> Wa
     return Ward.admit(clients, f"patient-{abs(hash(request.node.nodeid)) % 10**9}", tmp_path)
 
 
-def test_all_is_well(ward: Ward) -> None:
-    ward.assert_well()
+def test_all_is_well(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # with every wait as it is
+    found = doctor.examine(ward.clients, ward.name, ward.folder.path)
+    assert [f for f in found if f.state not in (doctor.OK, doctor.UNKNOWN)] == []
     assert list(ward.examine()) == [check.name for check in doctor.CHECKS]
 
 
@@ -170,6 +172,14 @@ def test_not_the_ats_endpoint(ward: Ward) -> None:
 def test_endpoint_of_another_account(ward: Ward) -> None:
     ward.edit(endpoint="abc-ats.iot.eu-west-1.amazonaws.com")
     ward.mend(ward.assert_broken("endpoint", "not this account's endpoint localhost", "config"))
+
+
+def test_endpoint_of_another_region(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As with AWS_REGION forgotten: everything asked about would be "not there".
+    ward.edit(endpoint="abc-ats.iot.eu-west-1.amazonaws.com")
+    monkeypatch.setattr(patient.Patient, "is_local", False)
+    text = "is in eu-west-1, and AWS was asked in us-east-1"
+    ward.assert_broken("endpoint", text, "AWS_REGION=eu-west-1 python -m tools doctor")
 
 
 def test_a_domain_of_ones_own(ward: Ward, clients: Clients, cloud: Any) -> None:
@@ -375,6 +385,14 @@ def test_the_command(ward: Ward, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"try: python -m tools rotate {ward.name} --local" in shown
     assert "-    TLS: not tried, as files is not good" in shown
     assert key.split("\n")[1] not in shown
+
+
+def test_damaged_folder_names_no_secret(
+    ward: Ward, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ward.edit(wifi=[{"ssid": "barn", "password": "hush"}], interval_s="hush too")
+    assert cli.main(["doctor", ward.name, "--local"]) == 1
+    assert "hush" not in "".join(capsys.readouterr())
 
 
 def test_the_account_does_not_answer(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from tests.e2e import pki as authorities
 from tests.e2e.server import Server
-from tests.e2e.ward import Ward
+from tests.e2e.ward import Ward, quick
+from tests.host.aws_fakes import NETWORK_GONE, client_error
 from tools.aws import doctor_cloud
 from tools.aws.clients import Clients
 from tools.aws.doctor import FAILED, OK, UNKNOWN, one
@@ -29,7 +30,7 @@ def ward(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Ward:
-    monkeypatch.setenv("FIELDMOUSE_CLOUD", str(tmp_path / "cloud.json"))
+    quick(monkeypatch, tmp_path)
     return Ward.admit(clients, f"inpatient-{abs(hash(request.node.nodeid)) % 10**9}", tmp_path)
 
 
@@ -58,8 +59,6 @@ def acting(clients: Clients, cloud: Any) -> Callable[..., Clients]:
 
 
 def refused(code: str, operation: str) -> Callable[..., Any]:
-    from tests.host.aws_fakes import client_error
-
     def call(real: Any, **arguments: Any) -> Any:
         raise client_error(code, operation)
 
@@ -101,6 +100,15 @@ def test_answer_without_a_date(ward: Ward, acting: Any) -> None:
     clients = acting("iot", describe_endpoint=lambda real, **_: undated)
     found = ward.examine(clients)["clock"]
     assert (found.state, found.text) == (UNKNOWN, "AWS's answer carries no date")
+
+
+def test_nobody_to_ask_for_the_time(ward: Ward, acting: Any) -> None:
+    def describe_endpoint(real: Any, **arguments: Any) -> Any:
+        raise NETWORK_GONE
+
+    found = ward.examine(acting("iot", describe_endpoint=describe_endpoint))
+    assert (found["account"].state, found["clock"].state) == (FAILED, UNKNOWN)
+    assert "cannot reach" in found["account"].text
 
 
 def test_skew_is_below_what_aws_refuses() -> None:
@@ -337,6 +345,13 @@ def test_last_report(ward: Ward) -> None:
     found = ward.examine()["last report"]
     assert found.state == OK
     assert "firmware 0.1.0, Wi-Fi -61 dBm" in found.text
+
+
+def test_report_that_may_not_be_read(ward: Ward, acting: Any) -> None:
+    denied = refused("ForbiddenException", "GetThingShadow")
+    found = ward.examine(acting("iot-data", get_thing_shadow=denied))
+    assert found["last report"].state == found["last session"].state == UNKNOWN
+    assert "AWS denies" in found["last report"].text
 
 
 def test_safe_mode(ward: Ward) -> None:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.aws import doctor, local
+import pytest
+
+from tools.aws import doctor, doctor_tls, local
 from tools.aws.clients import Clients
 from tools.aws.doctor import FAILED, OK, UNKNOWN, UNTRIED, Finding
 from tools.aws.folder import Folder, Record
@@ -21,6 +23,14 @@ from tools.toolchain import ROOT
 
 WIFI = [{"ssid": "virtual"}]
 _LIMIT_S = 60
+
+
+def quick(monkeypatch: pytest.MonkeyPatch, top: Path) -> None:
+    """`--local` is below ``top``; no second spent where this machine needs a few milliseconds."""
+    monkeypatch.setenv("FIELDMOUSE_CLOUD", str(top / "cloud.json"))
+    monkeypatch.setattr(doctor_tls, "_ALERT_S", 0.2)
+    # Only finds better words for a connection that has failed, and takes its time.
+    monkeypatch.setattr("tools.aws.mqtt.tls.fault", lambda route: "")
 
 
 @dataclass

@@ -42,14 +42,16 @@ def doctor(
 ) -> None:
     """Say what is wrong between THING and AWS, and the command that mends it.
 
-    Looks in this order: configuration; key and certificate; endpoint, TCP, TLS; account, clock;
-    the certificate in AWS, what it is attached to, what its policies allow, whether another
-    client id is refused; why the last session ended; what the device has reported. With --port
-    also what the board carries, its last crash, and how it boots. docs/doctor.md tells more.
+    In this order: configuration; key and certificate; endpoint, TCP, TLS;
+    account, clock; the certificate in AWS, its thing, its policies; that another
+    client id is refused; why the last session ended; what the board reported.
+    With --port also: its files, its last crash, and how it boots.
 
-    ok: good. FAIL: mend it with what stands under it. -: needs one that failed. ?: nobody knows.
-    Nothing is changed. Exit code 0: nothing has failed; 1: something has; 2: it could not look.
-    The board is left alone without --port, and may stay connected.
+    ok: good. FAIL: mend it as the line below says. -: needs one that failed.
+    ?: cannot be known. Nothing is changed, and a board that is connected stays so
+    (but for --port, which restarts it). docs/doctor.md tells more.
+
+    Exit code 0: nothing has failed; 1: something has; 2: it could not look.
     """
     from rich.console import Console
 

@@ -29,17 +29,18 @@ _WAITING = ("INACTIVE", "PENDING_ACTIVATION")
 def account(p: Patient) -> str:
     """The account answers."""
     p.place()
+    if p.is_local:  # its place is known without asking
+        with explained():
+            p.clients.iot.describe_endpoint(endpointType="iot:Data-ATS")
     return f"AWS answers in {p.clients.region}"
 
 
 def clock(p: Patient) -> str:
     """This computer's clock agrees with AWS's, by the date of an answer."""
     try:
-        p.place()
+        date = _date(p.clients.iot)
     except ToolError as e:
-        if "cannot reach" in e.message or "region" in e.message:
-            raise Unknown("AWS cannot be asked for the time") from e
-    date = _date(p.clients.iot)
+        raise Unknown("AWS cannot be asked for the time") from e
     try:
         theirs = email.utils.parsedate_to_datetime(date)
     except ValueError as e:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import ipaddress
+import re
 import shlex
 import socket
 from pathlib import Path
@@ -19,6 +20,7 @@ from tools.errors import ToolError
 
 _TCP_S = 10.0
 CLOCK = "timedatectl set-ntp true"
+_REGION = re.compile(r"-ats\.iot\.([a-z0-9-]+)\.amazonaws\.com")
 _AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 
@@ -102,7 +104,7 @@ def endpoint(p: Patient) -> str:
     if host.endswith(_AMAZON) and "-ats." not in host:
         raise Fault(f"{host} is not the ATS endpoint, whose CA the board has", mend)
     if place is not None and host != place.endpoint and not _own_domain(p, host):
-        raise Fault(f"{host} is not this account's endpoint {place.endpoint}", mend)
+        raise _elsewhere(p, host, place.endpoint, mend)
     if place is not None and port != place.port:
         raise Fault(f"AWS takes devices on port {place.port}, not {port}", mend)
     try:
@@ -114,6 +116,14 @@ def endpoint(p: Patient) -> str:
             f"getent hosts {host} says the same? then mend this computer's DNS",
         ) from e
     return f"{host} is {_plain(str(found[0][4][0]))}"
+
+
+def _elsewhere(p: Patient, host: str, own: str, mend: str) -> Fault:
+    region = _REGION.search(host)
+    if region and not p.is_local and region[1] != p.clients.region:
+        text = f"{host} is in {region[1]}, and AWS was asked in {p.clients.region}"
+        return Fault(text, f"AWS_REGION={region[1]} {p.tool('doctor')}; else {mend}")
+    return Fault(f"{host} is not this account's endpoint {own}", mend)
 
 
 def _plain(address: str) -> str:

@@ -46,7 +46,7 @@ def _age(unix_s: int) -> str:
 
 def _own_account(p: Patient) -> str:
     """What the device itself has put down about its connection."""
-    told, when = _reported(p)
+    told, when = _reported(p, quietly=True)
     why = told.get("link_last_reason")
     if not why:
         return "AWS does not say"
@@ -54,12 +54,14 @@ def _own_account(p: Patient) -> str:
     return f"AWS does not say; as reported {when}: {drops} drops, the last by {why}"
 
 
-def _reported(p: Patient) -> tuple[dict[str, Any], str]:
+def _reported(p: Patient, quietly: bool = False) -> tuple[dict[str, Any], str]:
     """The shadow's `reported`, empty without one, and how long ago it was said."""
     try:
         document = shadow.get(p.clients.data, p.thing) or {}
-    except ToolError:
-        return {}, ""
+    except ToolError as e:
+        if quietly:
+            return {}, ""
+        raise Unknown(e.message) from e
     told = document.get("state", {}).get("reported", {})
     return told, _age(shadow.newest(document.get("metadata", {}).get("reported")))
 
