@@ -141,9 +141,11 @@ def policies(p: Patient) -> str:
         if len(lacking([t for n, t in texts.items() if n != name])) < len(missing):
             mend = p.aws("detach-policy", "--policy-name", name, "--target", p.arn)
             raise Fault(f"{text}: the policy {name} denies it", mend)
-    if p.record is None:
-        raise Fault(text, "the policies it needs: docs/doctor.md")
-    raise Fault(text, p.provision("--update-policy"))
+    if p.record is not None:
+        raise Fault(text, p.provision("--update-policy"))
+    lacks = [n for n in policy.documents(who.arn_prefix, *topics) if n not in texts]
+    mend = (p.aws("attach-policy", "--policy-name", n, "--target", p.arn) for n in lacks)
+    raise Fault(text, " && ".join(mend) or "docs/doctor.md, Certificates from elsewhere")
 
 
 def _documents(p: Patient) -> dict[str, str]:
