@@ -144,8 +144,8 @@ def policies(p: Patient) -> str:
     if p.record is not None:
         raise Fault(text, p.provision("--update-policy"))
     lacks = [n for n in policy.documents(who.arn_prefix, *topics) if n not in texts]
-    mend = (p.aws("attach-policy", "--policy-name", n, "--target", p.arn) for n in lacks)
-    raise Fault(text, " && ".join(mend) or "docs/doctor.md, Certificates from elsewhere")
+    attach = [p.aws("attach-policy", "--policy-name", n, "--target", p.arn) for n in lacks]
+    raise Fault(text, " && ".join(attach) or "docs/doctor.md, Certificates from elsewhere")
 
 
 def _documents(p: Patient) -> dict[str, str]:
