@@ -33,4 +33,6 @@ def test_the_faults_did_bite(verdicts: dict[str, Verdict]) -> None:
         if name.split("=")[0].split("@")[0] in ("halfopen", "reset", "refuse", "silent", "move"):
             assert verdict.drops >= 1, name
     assert verdicts["halfopen=down@3s/5s"].duplicates >= 1  # delivered, but the PUBACK was lost
-    assert verdicts["stall=0B@3s/40s"].drops >= 1  # longer than the firmware waits for a PUBACK
+    assert (
+        verdicts["stall=up:37B@3s/40s"].drops >= 1
+    )  # longer than the firmware waits for a PUBACK

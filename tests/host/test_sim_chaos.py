@@ -107,6 +107,12 @@ def test_windows_and_beginnings() -> None:
     )
 
 
+def test_an_endless_plan_can_be_given_an_end() -> None:
+    plan = chaos.parse("latency=2s,reset@3s*8s,silent@1s/2s").until(20)
+    assert str(plan) == "latency=2s/20s,reset@3s,reset@11s,reset@19s,silent@1s/2s"
+    assert plan.end_s < 21
+
+
 class Echo:
     """A broker of one line: what comes goes back. ``streams`` is what each connection said."""
 

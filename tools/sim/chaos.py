@@ -136,6 +136,18 @@ class Plan:
         """The same for a world whose seconds are ``scale`` times as short."""
         return replace(self, faults=tuple(fault.faster(scale) for fault in self.faults))
 
+    def until(self, end_s: float) -> Plan:
+        """The same, but what has no end of its own ends at ``end_s``."""
+        faults: list[Fault] = []
+        for fault in self.faults:
+            if fault.end_s < math.inf:
+                faults.append(fault)
+                continue
+            once = replace(fault, every_s=None, length_s=min(fault.length_s, end_s))
+            starts = [fault.start_s + n * (fault.every_s or 0) for n in range(fault.begun(end_s))]
+            faults += [replace(once, start_s=start_s) for start_s in starts]
+        return replace(self, faults=tuple(faults))
+
     def __str__(self) -> str:
         return ",".join(str(fault) for fault in self.faults)
 
