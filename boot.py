@@ -1,5 +1,6 @@
-# Runs before main.py. Collect early and often: the ESP8266 has 38 KB, and a big hole is needed for TLS.
+# Runs before main.py. Collect often while code is loaded, in many small pieces: what is left
+# between them is lost for the large ones that TLS and messages need. app.py sets the later pace.
 import gc
 
 gc.collect()
-gc.threshold(gc.mem_free() // 4 + gc.mem_alloc())
+gc.threshold(1024)

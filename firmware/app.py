@@ -5,53 +5,43 @@ import gc
 
 from micropython import const
 
-from firmware import board, parts, profile, version
+from firmware import board, seldom, version
 from firmware.commander import TAG as RESULT
 from firmware.control import Control
 from firmware.core import telemetry
-from firmware.core.config import check_setting
 from firmware.crash import CrashLog
-from firmware.facts import Facts, Uptime
 from firmware.net.link import DOWN
+from firmware.news import News, Uptime
 from firmware.settings import Settings
 
 _IDLE_MS = const(1_000)  # the longest wait for the socket
 _DOWN_MS = const(100)  # between two looks at Wi-Fi and backoff while there is no socket
 _AGAIN_MS = const(30_000)  # a crash in safe mode must not become a tight circle
-_PARKED_MS = const(10_000)
 _LAST_BYTES = const(300)  # enough for the last line of the crash log
 _SAFE_S = const(3600)  # perhaps the cause has gone: a full disk, a bus that was shorted
 
 
 class App:
-    def __init__(self, config, problems, crash, cause, safe, uptime):
+    def __init__(self, settings, prepared, crash, cause, safe, uptime):
+        config, problems, true, self.tls = prepared
         self._config = config
+        self.settings = settings
         self.crash = crash
         self.safe = safe  # after repeated crashes: connected, but no sensor and no outbox
         self.uptime = uptime
         self._record = bytearray(telemetry.RECORD_BYTES)
         self._more = False
-        self.settings = Settings("data/settings.json", board.log)
-        self._overlay(problems)
-        self._build(config, board.Ticks())
-        self._reporter.facts = Facts(self, problems, cause, crash.read(_LAST_BYTES))
+        seldom.forget()
+        self._build(config, true, board.Ticks())
+        self._reporter.facts = News(self, problems, cause, crash.read(_LAST_BYTES))
         board.log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
 
-    def _overlay(self, problems):
-        # What the cloud has changed counts more than config.json, as long as it is sound.
-        saved = self.settings.values
-        for key in saved:
-            value, problem = check_setting(key, saved[key], self._config)
-            if problem:
-                problems.append("settings: {}: {}".format(key, problem))
-            else:
-                self._config[key] = value
+    def _build(self, config, true, clock):
+        from firmware import parts
 
-    def _build(self, config, clock):
         self._clock = clock
         self.wifi = parts.wifi(config, clock)
         self.wall = parts.wall(config, clock)
-        self.tls = parts.tls()
         topics = self._topics = parts.topics(config)
         self.session = parts.session(
             config, clock, self.tls, topics, self._on_message, self._on_ack
@@ -63,21 +53,25 @@ class App:
         if not self.safe:
             self.outbox = parts.outbox(config)
             self.sender = parts.sender(config, clock, self.outbox, self.session, topics)
-        self.shadow = parts.shadow(config, self._check, self.settings)
+        self.shadow = parts.shadow(true, self._check, self.settings)
         control = self._control = Control(self, config, clock)
         self._reporter = parts.reporter(self.shadow, self.session, topics, clock, control.apply)
         self._commander = control.commander = parts.commander(
-            self._check, self.settings, self.session, topics, clock, control.acts, self.restart
+            self._check, self.settings, self.session, topics, clock, control.act, self.restart
         )
 
     # The loop
 
     def run(self):
         dog = board.watchdog()
+        seldom.tidy()
         gc.collect()
+        gc.threshold(gc.mem_free() // 4)
         while True:
             self._step()
             dog.feed()
+            if not self._commander.busy():  # what it holds belongs to such a module
+                seldom.tidy()
             self._wait()
 
     def _step(self):
@@ -114,13 +108,21 @@ class App:
         return self.wifi.up and self.wall.now_s() is not None
 
     def _on_up(self, session_present):
+        self._control.joined(self._topics)
         self._reporter.connected()
 
     def _on_message(self, topic, payload):
-        if topic == self._topics.commands:
-            self._commander.receive(payload)
-        else:
-            self._reporter.receive(topic, payload)
+        try:
+            if topic == self._topics.commands:
+                self._commander.receive(payload)
+            else:
+                self._reporter.receive(topic, payload)
+        except MemoryError:
+            # Not acknowledged, it would come again in every session. What the shadow said is
+            # asked for once more, later.
+            seldom.forget()
+            board.log("app: no memory for a message, dropped")
+            self.shadow.wants_get = self.shadow.later = True
 
     def _on_ack(self, tag):
         if tag >= 0:
@@ -129,6 +131,8 @@ class App:
             self._commander.acknowledged()
 
     def _check(self, key, value):
+        from firmware.core.settable import check_setting
+
         return check_setting(key, value, self._config)
 
     def restart(self):
@@ -153,12 +157,8 @@ def main():
         board.log("app: SAFE MODE after repeated crashes, see get_log")
     uptime = Uptime(board.Ticks())
     try:
-        config, problems = profile.load()
-        for problem in problems:
-            board.log("config: PROBLEM " + problem)
-        if config is None:
-            _park()
-        App(config, problems, crash, cause, safe, uptime).run()
+        settings = Settings("data/settings.json", board.log)
+        App(settings, _prepared(settings), crash, cause, safe, uptime).run()
     except Exception as e:
         uptime.step()
         crash.record(e, uptime.s, cause)
@@ -168,11 +168,8 @@ def main():
         board.reset()
 
 
-def _park():
-    # Nothing to run: wait for a person at the serial port, who stops this with Ctrl-C, or for a
-    # new config.json. No watchdog runs yet.
-    stamp = profile.stamp()
-    while profile.stamp() == stamp:
-        board.log("config: cannot start; send a good {} over the serial port".format(profile.PATH))
-        board.sleep_ms(_PARKED_MS)
-    board.reset()
+def _prepared(settings):
+    # A function of its own: a name that is still in use keeps its module in the heap.
+    from firmware import start
+
+    return start.prepare(settings)

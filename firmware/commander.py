@@ -1,9 +1,8 @@
 # Does what the cloud commands, one at a time: receive() runs inside the MQTT callback and only
-# parses; step() acts, waits for the outcome, and publishes it.
+# parses; step() acts, waits for the outcome, and publishes it. What parses is loaded when needed
+# (seldom.py) and must stay while busy().
 
 from micropython import const
-
-from firmware.core import commands as core
 
 _WAITING = const(4)  # further commands are answered with "busy", and beyond twice that dropped
 _OUTCOME_MS = const(10_000)
@@ -13,15 +12,15 @@ TAG = -2  # of our publishes; those of readings are their seq
 
 
 class Commander:
-    # acts: action -> act(command), which returns None when done, a text when it cannot be done,
-    # or a callable that answers the same later, and False until then.
-    def __init__(self, commands, session, topic, clock, persist, acts, restart):
-        self._commands = commands
+    # act(command): as Control.act().
+    def __init__(self, check, seen, session, topic, clock, persist, act, restart):
+        self._check = check  # check(key, value) -> (value, problem)
+        self._seen = seen  # ids done, as core/commands.py wants them
         self._session = session
         self._topic = topic
         self._clock = clock
         self._persist = persist  # persist(ids done)
-        self._acts = acts
+        self._act = act
         self._restart = restart
         self._queue = []
         self._current = None  # the command in hand, and since when
@@ -35,7 +34,9 @@ class Commander:
         if len(self._queue) >= 2 * _WAITING:
             self.dropped += 1
             return
-        command = self._commands.receive(payload)
+        from firmware.core.commands import Commands
+
+        command = Commands(self._check, self._seen).receive(payload)
         if command is None or self._waits(command.ident):
             return
         if len(self._queue) >= _WAITING and not command.problem:
@@ -69,33 +70,39 @@ class Commander:
         return bool(self._queue or self._outcome or self._leaving)
 
     def _begin(self, command):
+        from firmware.core import commands as core
+
         self._current = command
         self._since = self._clock.now()
         self._log = None
         if command.problem:
             self._finish(None)
             return
-        if self._commands.remember(command):
-            self._persist(self._commands.seen)
+        known = core.Commands(self._check, self._seen)
+        if known.remember(command):
+            self._seen = known.seen
+            self._persist(self._seen)
         if command.action == core.REBOOT:
             self._finish(None)
             self._leaving = True
             return
-        outcome = self._acts[command.action](command)
+        outcome = self._act(command)
         if callable(outcome):
             self._outcome = outcome
         else:
             self._finish(outcome)
 
     def _finish(self, problem):
+        from firmware.core.commands import result
+
         if problem is False:
             if self._age_ms() < _OUTCOME_MS:
                 return
             problem = "nothing happened within {} s".format(_OUTCOME_MS // 1000)
         if self._session.can_send():
-            document = core.result(self._current, problem, self._log)
+            document = result(self._current, problem, self._log)
             self._session.publish1(self._topic, document, TAG)
-            self._outcome = self._log = None
+            self._outcome = self._log = self._current = None
         else:
             self._outcome = lambda: problem  # again in the next step
 

@@ -3,8 +3,8 @@
 from micropython import const
 
 from firmware import board
-from firmware.core import commands
 from firmware.core.errors import StoreError
+from firmware.core.topics import subscribes
 
 LOG_BYTES = const(3_000)
 
@@ -21,12 +21,6 @@ class Control:
         self._blinks = 0
         self._blinked = clock.now()
         self.commander = None
-        self.acts = {
-            commands.SET_INTERVAL: self._set_interval,
-            commands.READ_NOW: self._read_now,
-            commands.IDENTIFY: self._identify,
-            commands.GET_LOG: self._get_log,
-        }
 
     def step(self):
         self._keep_local()
@@ -44,6 +38,14 @@ class Control:
                 self._app.settings.note("local", self._kept or None)
             except StoreError as e:
                 board.log(str(e))
+
+    def joined(self, topics):
+        # Only now: had the power gone before SUBACK, the next start would trust a session of
+        # AWS's that has no subscriptions.
+        try:
+            self._app.settings.note("filters", list(subscribes(topics)))
+        except StoreError as e:
+            board.log("app: {}".format(e))  # the next start subscribes again, which is harmless
 
     def busy(self):
         return self._blinks > 0
@@ -77,6 +79,21 @@ class Control:
         elif key == "offline_reboot_s":
             app.link.offline_reboot_s = value
 
+    def act(self, command):
+        # None when done, a text when it cannot be done, or a callable that answers the same
+        # later, and False until then.
+        from firmware.core import commands
+
+        if command.action == commands.SET_INTERVAL:
+            return self._set_interval(command)
+        if command.action == commands.READ_NOW:
+            return self._read_now()
+        if command.action == commands.IDENTIFY:
+            self._blinks = _BLINKS
+        elif command.action == commands.GET_LOG:
+            self.commander.log(self._app.crash.read(LOG_BYTES))
+        return None
+
     def _set_interval(self, command):
         problem = self.apply("interval_s", command.interval_s)
         if not problem:
@@ -84,7 +101,7 @@ class Control:
             board.log("command: interval_s is now {}".format(command.interval_s))
         return problem
 
-    def _read_now(self, command):
+    def _read_now(self):
         if self._app.safe:
             return "safe mode"
         sampler = self._app.sampler
@@ -97,9 +114,3 @@ class Control:
             return sampler.last_error if sampler.errors > errors else False
 
         return outcome
-
-    def _identify(self, command):
-        self._blinks = _BLINKS
-
-    def _get_log(self, command):
-        self.commander.log(self._app.crash.read(LOG_BYTES))

@@ -3,15 +3,12 @@
 
 from firmware import board, version
 from firmware.commander import Commander
-from firmware.core.commands import Commands
-from firmware.core.config import SETTABLE
 from firmware.core.shadow import Shadow
 from firmware.core.topics import Topics, subscribes
 from firmware.files import Number
 from firmware.net.clock import WallClock
 from firmware.net.link import Link
 from firmware.net.mqtt import Session
-from firmware.net.tls import Tls
 from firmware.net.wifi import Wifi
 from firmware.outbox import Outbox
 from firmware.reporter import Reporter
@@ -30,13 +27,6 @@ def wall(config, clock):
     servers = config["ntp"]
     time = (board.ntp_s2000, board.rtc_s2000, board.set_rtc)
     return WallClock(*time, saved, servers, version.BUILD_S2000, clock, board.random, board.log)
-
-
-def tls():
-    made = Tls(board.read_file)
-    if not made.verified:
-        board.log("tls: server NOT verified, this port cannot; see docs/security.md")
-    return made
 
 
 def topics(config):
@@ -66,7 +56,6 @@ def link(config, clock, session, topics, settings, online):
     made = Link(session, clock, board.random, board.log, online, filters, reboot_s)
     if settings.state.get("filters") != list(filters):
         made.resubscribe()  # the session AWS may still hold is for other topics
-        settings.note("filters", list(filters))
     return made
 
 
@@ -84,8 +73,7 @@ def sender(config, clock, outbox, session, topics):
     return Sender(outbox, session, topics.data, thing, clock, config["drain_per_s"])
 
 
-def shadow(config, check, settings):
-    true = {key: config[key] for key in SETTABLE}
+def shadow(true, check, settings):
     token = "{:06x}".format(board.random(1 << 24))
     local = settings.state.get("local")
     local = local if isinstance(local, dict) else None
@@ -96,9 +84,9 @@ def reporter(shadow, session, topics, clock, apply):
     return Reporter(shadow, session, topics, clock, apply, board.log)
 
 
-def commander(check, settings, session, topics, clock, acts, restart):
+def commander(check, settings, session, topics, clock, act, restart):
     def persist(seen):
         settings.note("seen", list(seen))
 
-    known = Commands(check, settings.state.get("seen", ()))
-    return Commander(known, session, topics.result, clock, persist, acts, restart)
+    seen = settings.state.get("seen", ())
+    return Commander(check, seen, session, topics.result, clock, persist, act, restart)

@@ -1,7 +1,5 @@
 # What the cloud wants of the board, weighed by the table of the config.
 
-from firmware.core import words
-
 _MAX_NAMED = 8  # in reported.rejected; the rest of a flood is only hinted at
 _MAX_NULLS = 4 * _MAX_NAMED
 _REASON_CHARS = 96
@@ -61,6 +59,8 @@ class Wishes:
         if not why and failed and failed[0] == value:
             why = failed[1]
         if why:
+            from firmware.core import words
+
             self.bad[words.printable(key, _NAME_CHARS)] = why[:_REASON_CHARS]
         elif key in self._local and value == self._local[key]:
             return  # what a change at the device replaced; the cloud will hear of that

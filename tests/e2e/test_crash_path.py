@@ -98,7 +98,7 @@ def test_three_crashes_lead_to_safe_mode_which_says_why_and_takes_the_cure(
     new_device, boot, clients, listener
 ):
     device = new_device(interval_s=1, sensor="bme280@0x77")
-    plant(device, "sampler", "if self._wanted == 'bme280@0x77': raise ValueError('bad setting')")
+    plant(device, "sampler", "if not self.sensor: raise ValueError('bad setting')")
     board = boot(device)
     board.wait_for(r"SAFE MODE", timeout=3 * WAIT_S)
     assert board.boots == 4

@@ -54,6 +54,9 @@ LAYERS = {
     "firmware/parts": "firmware micropython",
     "firmware/control": f"{_CORE} firmware.board firmware.parts",
     "firmware/facts": f"{_CORE} firmware.board firmware.version",
+    "firmware/start": f"{_CORE} firmware.board firmware.profile firmware.net.tls",
+    "firmware/news": f"{_CORE} firmware.facts",
+    "firmware/seldom": "sys",
 }
 
 # On the unix port, but switched off in the ESP8266 build (ports/esp8266/mpconfigport.h).

@@ -15,6 +15,7 @@ import itertools
 import keyword
 import re
 import string
+import threading
 import tokenize
 from collections.abc import Iterator
 
@@ -23,6 +24,9 @@ from tools.errors import ToolError
 # Of the base classes that are not ours (umqtt.simple 1.3.4 to 1.8.0): must not be overridden.
 _FOREIGN = frozenset({"_send_str", "_recv_len"})
 _PRIVATE = re.compile(r"_(?!_)\w+")
+
+# CPython 3.11's ast.parse() cannot be run by two threads at once (SystemError, recursion depth).
+_one_by_one = threading.Lock()
 
 _Place = tuple[int, int]  # line from 1, column in bytes from 0: as ast counts
 
@@ -50,7 +54,8 @@ def shorten(sources: dict[str, bytes]) -> dict[str, bytes]:
 
 def _parse(path: str, source: bytes) -> ast.Module:
     try:
-        tree = ast.parse(source)
+        with _one_by_one:
+            tree = ast.parse(source)
     except SyntaxError as e:
         raise ToolError(f"{path}: {e.msg}, line {e.lineno}", "mend that file") from e
     for node in ast.walk(tree):
