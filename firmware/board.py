@@ -20,7 +20,7 @@ MESSAGE_BYTES = 4096 if CHIP == "esp8266" else 8192  # the longest one we take i
 WDT_MS = const(120_000)
 _REPL_MS = const(3_600_000)
 _CHECK_MS = const(10_000)  # ESP8266: how often the timer looks whether the loop still feeds
-_LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards
+LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards
 # What a run leaves in the RTC's memory for the next: nothing if it ended on purpose. Some builds
 # for the ESP32 have no such memory.
 _BITTEN = b"wdt"  # ESP8266: by our own watchdog
@@ -126,7 +126,7 @@ def reset_cause():
 
 def led(on):
     # The ESP8266's LED lies between the pin and 3.3 V.
-    machine.Pin(_LED_PIN, machine.Pin.OUT).value(on != (CHIP == "esp8266"))
+    machine.Pin(LED_PIN, machine.Pin.OUT).value(on != (CHIP == "esp8266"))
 
 
 def random(limit):

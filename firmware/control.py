@@ -34,18 +34,12 @@ class Control:
         local = self._app.shadow.local
         if local != self._kept:
             self._kept = dict(local)
-            try:
-                self._app.settings.note("local", self._kept or None)
-            except StoreError as e:
-                board.log(str(e))
+            self._app.settings.note("local", self._kept or None)
 
     def joined(self, topics):
         # Only now: had the power gone before SUBACK, the next start would trust a session of
         # AWS's that has no subscriptions.
-        try:
-            self._app.settings.note("filters", list(subscribes(topics)))
-        except StoreError as e:
-            board.log("app: {}".format(e))  # the next start subscribes again, which is harmless
+        self._app.settings.note("filters", list(subscribes(topics)))
 
     def busy(self):
         return self._blinks > 0
@@ -89,8 +83,8 @@ class Control:
         if command.action == commands.READ_NOW:
             return self._read_now()
         if command.action == commands.IDENTIFY:
-            self._blinks = _BLINKS
-        elif command.action == commands.GET_LOG:
+            return self._identify()
+        if command.action == commands.GET_LOG:
             self.commander.log(self._app.crash.read(LOG_BYTES))
         return None
 
@@ -100,6 +94,14 @@ class Control:
             self._app.shadow.changed("interval_s", command.interval_s)
             board.log("command: interval_s is now {}".format(command.interval_s))
         return problem
+
+    def _identify(self):
+        # On small boards (ESP-01) the LED shares its pin with the sensor: better dark than deaf.
+        i2c = self._config["i2c"]
+        if board.LED_PIN in (i2c["sda"], i2c["scl"]):
+            return "the LED's pin is one of the sensor's"
+        self._blinks = _BLINKS
+        return None
 
     def _read_now(self):
         if self._app.safe:

@@ -156,6 +156,18 @@ def test_commands(device, boot, clients, listener):
     assert "unknown" in listener.wait(results, lambda m: m["id"] == "e")["reason"]
 
 
+def test_identify_leaves_the_pins_of_the_sensor_alone(new_device, boot, clients, listener):
+    device = new_device(interval_s=1, i2c={"sda": 2, "scl": 22})
+    boot(device)
+    topic = f"devices/{device.thing}/data"
+    listener.wait(topic)
+    command(clients, device.thing, {"action": "identify", "id": "blink"})
+    answer = listener.wait(f"devices/{device.thing}/commands/result", lambda m: m["id"] == "blink")
+    assert answer["ok"] is False and "pin" in answer["reason"]
+    last = listener.on(topic)[-1]["seq"]
+    listener.wait(topic, lambda m: m["seq"] >= last + 2)
+
+
 def test_a_command_with_an_id_acts_once_even_across_a_reboot(device, boot, clients, listener):
     board = boot(device)
     reported(clients, device.thing, interval_s=1)
@@ -176,18 +188,11 @@ def test_junk_on_every_subscribed_topic(device, boot, clients, listener):
     board = boot(device)
     reported(clients, device.thing, interval_s=1)
     p = f"$aws/things/{device.thing}/shadow/"
-    topics = [f"devices/{device.thing}/commands"] + [
-        p + name
-        for name in (
-            "get/accepted",
-            "get/rejected",
-            "update/delta",
-            "update/rejected",
-            "update/accepted",
-        )  # fmt: skip
-    ]
-    junk = [b"", b"null", b"[]", b"\xff\xfe\x00", b"{", b'{"state":5,"version":"x"}',
-            b"[" * 300 + b"]" * 300, b'{"state":null,"version":true}', b"x" * 9000]  # fmt: skip
+    names = ("get/accepted", "get/rejected", "update/delta", "update/rejected", "update/accepted")
+    topics = [f"devices/{device.thing}/commands"] + [p + name for name in names]
+    deep, long = b"[" * 300 + b"]" * 300, b"x" * 9000
+    junk = [b"", b"null", b"[]", b"\xff\xfe\x00", b"{", b'{"state":5,"version":"x"}']
+    junk += [b'{"state":null,"version":true}', deep, long]
     for topic in topics:
         for payload in junk:
             clients.data.publish(topic=topic, qos=1, payload=payload)
