@@ -1,8 +1,8 @@
 """The smallest heap on which the whole firmware runs a session, and how fast it answers.
 
-A session: boot, connect, shadow get, a wish through the shadow, 50 readings acknowledged. The
-32-bit build is what counts: its objects have the size of those on the ESP chips. What the simulated
-hardware takes is not counted, umqtt.simple (frozen into a board's firmware) is.
+A session: boot, connect, shadow get, a wish through the shadow, 50 readings acknowledged.
+The 32-bit build is what counts: its objects have the size of those on the ESP chips. What the
+simulated hardware takes is not counted, umqtt.simple (frozen into a board's firmware) is.
 
 Run by `make bench-heap`; nothing here is asserted by time.
 """
