@@ -89,7 +89,7 @@ def soak_reconnects(run: Run, part: Part) -> None:
 def soak_cuts(run: Run, part: Part) -> None:
     """A session cut, or damaged, at byte after byte."""
     chosen = cuts.plan(601 if run.short else 13)
-    done = cuts.run(chosen, run.umqtt, progress=lambda n: run.step(n, len(chosen)))
+    done = cuts.run(chosen, run.umqtt, progress=lambda n: run.step(n, len(chosen) + cuts.WARM + 2))
     part.figures = {
         "cuts and turned bits": f"{done.cuts:,} in {done.seconds:.0f} s",
         "what the firmware said": str(done.end["reasons"]),
