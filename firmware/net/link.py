@@ -131,7 +131,8 @@ class Link:
 
     def _words(self, error):
         # AWS answers a PUBLISH or SUBSCRIBE that the policy forbids by closing (aws-facts 1.9).
-        if error.reason == errors.CLOSED:
+        # A reset of the connection, which has an errno, is the network's doing.
+        if error.reason == errors.CLOSED and error.detail is None:
             if self.state == JOINING:
                 return "closed at SUBSCRIBE: AWS policy?"
             waiting = self._session.in_flight()

@@ -249,10 +249,12 @@ def test_closed_without_an_answer_points_at_the_policy():
     bench.session.error = LinkError(errors.CLOSED)
     bench.link.step()
     harness.equal(bench.link.last_reason, "closed with 2 unanswered: AWS policy?")
-    bench = Bench().up()
-    bench.session.error = LinkError(errors.CLOSED)
-    bench.link.step()
-    harness.equal(bench.link.last_reason, "closed")
+    for unanswered, detail, words in ((0, None, "closed"), (2, 104, "closed 104")):
+        bench = Bench().up()
+        bench.session.unanswered = unanswered
+        bench.session.error = LinkError(errors.CLOSED, detail)
+        bench.link.step()
+        harness.equal(bench.link.last_reason, words)
     bench = Bench()
     bench.link.step()
     bench.session.error = LinkError(errors.CLOSED)
