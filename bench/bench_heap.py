@@ -2,7 +2,8 @@
 
 A session: boot, connect, shadow get, a wish through the shadow, 50 readings acknowledged.
 The 32-bit build is what counts: its objects have the size of those on the ESP chips. What the
-simulated hardware takes is not counted, umqtt.simple (frozen into a board's firmware) is.
+simulated hardware takes is not counted, umqtt.simple (frozen into a board's firmware) is. With
+"ROMFS" the code lies outside the heap and runs in place, as on an ESP8266 (docs/memory.md).
 
 Run by `make bench-heap`; nothing here is asserted by time.
 """
@@ -19,11 +20,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from tools.board import romfs
 from tools.board.stage import stage
 from tools.sim import devices, feed
 from tools.sim.board import VirtualBoard
@@ -33,7 +36,31 @@ READINGS = 50
 STEP_BYTES = 1024
 LOW, HIGH = 32 * 1024, 192 * 1024
 _WAIT_S = 20.0
-_ENDS = ("crash:", "main: ", "main.py has ended")
+# A message that was dropped for want of memory, or a session, is as bad as a crash here.
+_ENDS = ("crash:", "main: ", "main.py has ended", "no memory for a message", "link: memory")
+KINDS = (".mpy", ".py", "ROMFS")
+_ROM_BYTES = 1024 * 1024
+# What the ESP8266 port does by itself: the image is outside of the heap.
+_MOUNT = """import sys
+
+
+def _mount():
+    import ffi
+    import uctypes
+    import vfs
+
+    with open("rom.img", "rb") as f:
+        size = f.seek(0, 2)
+        f.seek(0)
+        place = ffi.open(None).func("P", "malloc", "I")(size)
+        image = uctypes.bytearray_at(place, size)
+        f.readinto(image)
+    vfs.mount(vfs.VfsRom(image), "/rom")
+    sys.path.insert(0, "/rom")
+
+
+_mount()
+"""
 _RUNS = 5
 
 _numbers = itertools.count(1)
@@ -71,12 +98,29 @@ class Seen:
         return False
 
 
-def session(cloud: LocalCloud, seen: Seen, folder: Path, heap: int, compiled: bool) -> bool:
+def into_rom(staged: Path) -> None:
+    """Move the code of a staged board into an image that its boot.py mounts."""
+    tree = {
+        path.relative_to(staged).as_posix(): path.read_bytes()
+        for path in staged.rglob("*")
+        if path.is_file()
+    }
+    _, code = romfs.split(tree)
+    (staged / "rom.img").write_bytes(romfs.build(code, _ROM_BYTES))
+    shutil.rmtree(staged / "firmware")
+    (staged / "firmware").mkdir()
+    boot = staged / "boot.py"
+    boot.write_text(_MOUNT + boot.read_text())
+
+
+def session(cloud: LocalCloud, seen: Seen, folder: Path, heap: int, kind: str) -> bool:
     """One trial: does the session run to its end on ``heap`` bytes?"""
     thing = f"heap-{next(_numbers)}"
     home = folder / thing
     staged = devices.make(cloud.clients, thing, home, interval_s=1)
-    if not compiled:
+    if kind == "ROMFS":
+        into_rom(staged)
+    elif kind == ".py":
         stage(home / "thing" / "config.json", home / "thing" / "certs", staged, compiled=False)
     data = cloud.clients.data
     with contextlib.closing(VirtualBoard(staged, heap=str(heap), bits=32)) as board:
@@ -95,17 +139,22 @@ def session(cloud: LocalCloud, seen: Seen, folder: Path, heap: int, compiled: bo
     return True
 
 
-def smallest(cloud: LocalCloud, seen: Seen, folder: Path, compiled: bool) -> int | None:
-    """Binary search, to a kilobyte; None if even HIGH is too little."""
-    if not session(cloud, seen, folder, HIGH, compiled):
-        return None
+def smallest(cloud: LocalCloud, seen: Seen, folder: Path, kind: str) -> int | None:
+    """To a kilobyte, two trials at a time; None if even HIGH is too little."""
+
+    def good(kilobytes: int) -> bool:
+        return session(cloud, seen, folder, kilobytes * STEP_BYTES, kind)
+
     low, high = LOW // STEP_BYTES, HIGH // STEP_BYTES
-    while high - low > 1:
-        middle = (low + high) // 2
-        if session(cloud, seen, folder, middle * STEP_BYTES, compiled):
-            high = middle
-        else:
-            low = middle
+    if not good(high):
+        return None
+    with ThreadPoolExecutor(2) as pool:
+        while high - low > 1:
+            third = max(1, (high - low) // 3)
+            tried = sorted({low + third, max(low + third, high - third)} - {high})
+            results = list(zip(tried, pool.map(good, tried), strict=True))
+            high = min([n for n, ok in results if ok] + [high])
+            low = max([n for n, ok in results if not ok and n < high] + [low])
     return high * STEP_BYTES
 
 
@@ -137,11 +186,11 @@ def main() -> int:
             files = feed.enrol(cloud.clients.iot, cloud.info, folder)
             listener = feed.Feed(cloud.info, *files, seen.take)
             listener.open()
-            for compiled, name in ((True, ".mpy"), (False, ".py")):
-                with console.status(f"searching the smallest heap for {name}"):
-                    found = smallest(cloud, seen, folder, compiled)
+            for kind in KINDS:
+                with console.status(f"searching the smallest heap for {kind}"):
+                    found = smallest(cloud, seen, folder, kind)
                 size = f"{found:,} bytes ({found // 1024} KB)" if found else f"over {HIGH:,} bytes"
-                console.print(f"smallest heap, session of {READINGS} readings, {name}: {size}")
+                console.print(f"smallest heap, session of {READINGS} readings, {kind}: {size}")
             with console.status("measuring latencies"):
                 pairs = list(latencies(cloud, seen, folder))
             first, change = ([p[i] for p in pairs] for i in (0, 1))

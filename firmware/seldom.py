@@ -14,6 +14,7 @@ MODULES = (
     "firmware.core.words",
     "firmware.core.commands",
     "firmware.facts",
+    "firmware.drivers.search",
 )
 
 _known = 0  # modules after the last look: as long as there are no more, there is nothing to do

@@ -3,7 +3,8 @@
 import harness
 from fakes_registers import Registers
 from firmware.core.errors import SensorError
-from firmware.drivers import DRIVERS, find
+from firmware.drivers import find
+from firmware.drivers.search import DRIVERS
 
 
 class Bus:
