@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 collect_ignore = ["device", "hil"]
+
+
+def pytest_configure() -> None:
+    # A shell starts what runs in its background with SIGINT ignored, and that is inherited: the
+    # programs that tests interrupt would not notice.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
