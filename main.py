@@ -16,6 +16,6 @@ except Exception as e:
     print("main: cannot run the firmware, restarting in 30 s")
     sys.print_exception(e)
     time.sleep(30)
-    from firmware.board import reset
+    import machine  # not board.py: what could not be loaded before may not load now
 
-    reset()
+    machine.reset()

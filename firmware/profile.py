@@ -15,14 +15,15 @@ _MAX_BYTES = 8192
 def load(path=PATH):
     # (config, problems): config is None when the essential part is bad.
     try:
+        size = os.stat(path)[6]
+        if size > _MAX_BYTES:
+            return None, ["{}: is larger than {} bytes".format(path, _MAX_BYTES)]
         with open(path) as f:
-            text = f.read(_MAX_BYTES + 1)
+            text = f.read(size)  # not more: read() takes all it is allowed at once
     except OSError:
         return None, [path + ": is missing"]
     except UnicodeError:
         return None, [path + ": is no text"]
-    if len(text) > _MAX_BYTES:
-        return None, ["{}: is larger than {} bytes".format(path, _MAX_BYTES)]
     try:
         raw = json.loads(text)
     except ValueError:
