@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tools.toolchain import ROOT
 
-_WORKERS = 2  # an end-to-end test keeps a MiniStack and boards busy: more would time out
+_WORKERS = 3  # most tests wait for a board: one more than the two cores of CI
 
 Echo = Callable[[str], None]
 
