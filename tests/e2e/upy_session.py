@@ -12,6 +12,7 @@ import time
 from firmware.net.link import Link
 from firmware.net.mqtt import Session
 from firmware.net.tls import Tls
+from tests.e2e.upy_tools import Clock, say
 
 GIVEN = {
     "thing": "t-1",
@@ -26,23 +27,6 @@ GIVEN = {
     "random": 0,  # share of the backoff's range: 0 floor, 1 ceiling
     "speed": 1,  # how much faster the firmware's clock runs than the broker's
 }
-
-
-class Clock:
-    def __init__(self, speed):
-        self._start = time.ticks_ms()
-        self._speed = speed
-
-    def now(self):
-        return time.ticks_diff(time.ticks_ms(), self._start) * self._speed
-
-    def diff(self, a, b):
-        return a - b
-
-
-def say(event, **what):
-    what["event"] = event
-    print(json.dumps(what))
 
 
 class Device:

@@ -16,6 +16,7 @@ from firmware.core.errors import LinkError
 from firmware.net.link import Link
 from firmware.net.mqtt import Session
 from firmware.net.tls import Tls
+from tests.e2e.upy_tools import Clock, say
 
 GIVEN = {
     "thing": "t-1",
@@ -32,23 +33,6 @@ GIVEN = {
 
 REASONS = ("dns", "tcp", "tls", "no_connack", "refused", "closed", "timeout", "no_puback")
 REASONS += ("no_suback", "no_pingresp", "protocol", "too_large", "memory")
-
-
-class Clock:
-    def __init__(self, speed):
-        self._start = time.ticks_ms()
-        self._speed = speed
-
-    def now(self):
-        return time.ticks_diff(time.ticks_ms(), self._start) * self._speed
-
-    def diff(self, a, b):
-        return a - b
-
-
-def say(event, **what):
-    what["event"] = event
-    print(json.dumps(what))
 
 
 class Soak:
