@@ -11,7 +11,7 @@ BAUD_ = $(call opt,baud,$(BAUD))
 LOCAL_ = $(if $(LOCAL),--local)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready sim test soak advisor lint bench bench-heap bench-flash-time ports provision flash \
+.PHONY: help setup ready sim test check soak advisor lint bench bench-heap bench-link bench-flash-time ports provision flash \
 	bench-flash deploy logs repl crashlog erase hil doctor watch things rotate revoke deprovision clean
 
 help: ## List these targets
@@ -28,6 +28,9 @@ sim: ready ## Run it all here, without board or account: local AWS, N virtual bo
 
 test: ready ## Run lint, types, device tests, host tests, end-to-end tests (UMQTT=DIR, MICROPYTHON=PATH)
 	@$(TOOLS) test $(UMQTT_)
+
+check: ready ## Run what takes under a minute: lint, types, layout, device tests of changed files
+	@$(TOOLS) check
 
 soak: ready ## Run the long tests of the link: faults, reconnects, publishes, fuzz (PART, SEED)
 	@$(TOOLS) soak $(PART) $(call opt,seed,$(SEED))
@@ -46,6 +49,9 @@ bench-flash-time: ready ## Measure one image in one pass against copying file by
 
 bench-heap: ready ## Measure the smallest heap the firmware runs a session in
 	@$(TOOLS) bench heap
+
+bench-link: ready ## Measure publishing against plain umqtt.simple, in turn, near and far (UMQTT=DIR, MARKDOWN=1, ALSO=CHECKOUT)
+	@$(TOOLS) bench 'link$(if $(UMQTT), --umqtt "$(UMQTT)")$(if $(ALSO), --also "$(ALSO)")$(if $(MARKDOWN), --markdown)'
 
 ports: ready ## List the boards that are plugged in
 	@$(TOOLS) ports

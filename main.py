@@ -4,9 +4,18 @@ import sys
 import time
 
 try:
+    from firmware import loading
+
+    loading.keep()
+    from firmware import startup
+
+    prepared = startup.prepare()
+    del startup
+    loading.unload()
     from firmware.app import main
 
-    main()
+    loading.keep()
+    main(prepared)
 except KeyboardInterrupt:
     from firmware.board import stopped
 

@@ -28,14 +28,14 @@ def ours():
 
 def online(outbox, readings):
     for _ in range(readings):
-        outbox.put(_RECORD)
+        outbox.put(_RECORD, len(_RECORD))
         outbox.next_unsent()
         outbox.ack(outbox.unsent_seq)
 
 
 def outage(outbox, readings):
     for _ in range(readings):
-        outbox.put(_RECORD)
+        outbox.put(_RECORD, len(_RECORD))
 
 
 def drain(outbox):

@@ -1,175 +1,211 @@
-# Owns the only loop and steps every object in it; parts.py makes them, control.py does to them
-# what the cloud asks for.
+# Owns the only loop, and routes messages. What is imported at the top stays in the heap; what is
+# imported inside a function leaves again (loading.py): build.py makes the objects, upkeep.py has
+# what happens now and then.
 
 import gc
 
 from micropython import const
 
-from firmware import board, seldom, version
-from firmware.commander import TAG as RESULT
-from firmware.control import Control
-from firmware.core import telemetry
-from firmware.crash import CrashLog
-from firmware.net.link import DOWN
-from firmware.news import News, Uptime
-from firmware.settings import Settings
+# Resident as well, though only build.py names what is in them.
+import firmware.net.clock
+import firmware.net.session
+import firmware.outbox
+import firmware.sampler
+import firmware.settings
+import firmware.shadow_sync  # noqa: F401
+from firmware import chip, loading
+from firmware.core.telemetry import write_json
+from firmware.net.connection import UP
 
+if not chip.VERIFIED:
+    from firmware import soft_watchdog  # noqa: F401  its timer holds it
+
+_RESULT = const(-2)  # tag of the documents of commands
 _IDLE_MS = const(1_000)  # the longest wait for the socket
-_DOWN_MS = const(100)  # between two looks at Wi-Fi and backoff while there is no socket
+_SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
 _AGAIN_MS = const(30_000)  # a crash in safe mode must not become a tight circle
-_LAST_BYTES = const(300)  # enough for the last line of the crash log
 _SAFE_S = const(3600)  # perhaps the cause has gone: a full disk, a bus that was shorted
+_CHANGED_S = const(3)  # or a setting was the cause; time to report it
+_ADDRESS_S = const(10)  # how often the address is checked while all seems well
+_FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
 
 
 class App:
-    def __init__(self, settings, prepared, crash, cause, safe, uptime):
-        config, problems, true, self.tls = prepared
-        self._config = config
-        self.settings = settings
-        self.crash = crash
-        self.safe = safe  # after repeated crashes: connected, but no sensor and no outbox
-        self.uptime = uptime
-        self._record = bytearray(telemetry.RECORD_BYTES)
-        self._more = False
-        seldom.forget()
-        self._build(config, true, board.Ticks())
-        self._reporter.facts = News(self, problems, cause, crash.read(_LAST_BYTES))
-        board.log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
-
-    def _build(self, config, true, clock):
-        from firmware import parts
-
-        self._clock = clock
-        self.wifi = parts.wifi(config, clock)
-        self.wall = parts.wall(config, clock)
-        topics = self._topics = parts.topics(config)
-        self.session = parts.session(
-            config, clock, self.tls, topics, self._on_message, self._on_ack
-        )
-        self.link = parts.link(config, clock, self.session, topics, self.settings, self._online)
-        self.link.on_up = self._on_up
-        self.sampler = parts.sampler(config, clock, self.wall, self._put)
-        self.outbox = self.sender = None
-        if not self.safe:
-            self.outbox = parts.outbox(config)
-            self.sender = parts.sender(config, clock, self.outbox, self.session, topics)
-        self.shadow = parts.shadow(true, self._check, self.settings)
-        control = self._control = Control(self, config, clock)
-        self._reporter = parts.reporter(self.shadow, self.session, topics, clock, control.apply)
-        self._commander = control.commander = parts.commander(
-            self._check, self.settings, self.session, topics, clock, control.act, self.restart
-        )
-
-    # The loop
+    def __init__(self):
+        # The rest: build.py.
+        self.joining = None  # looks for a network while there is none
+        self.ssid = None  # joined, or lost last
+        self.wifi_drops = 0
+        self.runner = None  # while there are commands to be done
+        self._looked_s = 0
+        self._safe_s = _SAFE_S
+        self._second = self._sent = 0  # readings sent in this second
 
     def run(self):
-        dog = board.watchdog()
-        seldom.tidy()
+        from firmware import board
+
+        feed = board.watchdog()
+        board = None
+        loading.unload()
         gc.collect()
         gc.threshold(gc.mem_free() // 4)
+        link = self.connection
         while True:
-            self._step()
-            dog.feed()
-            if not self._commander.busy():  # what it holds belongs to such a module
-                seldom.tidy()
-            self._wait()
+            more = self._step()
+            feed()
+            loading.unload()
+            if not more:
+                wait_ms = _IDLE_MS
+                if self.outbox:
+                    wait_ms = min(wait_ms, self.sampler.next_due_ms())
+                if self.runner or link.state != UP:
+                    wait_ms = min(wait_ms, _SOON_MS)
+                if not link.wait(wait_ms):
+                    chip.sleep_ms(wait_ms)
 
     def _step(self):
-        self.uptime.step()
-        self.wifi.step()
-        self.wall.step(self.wifi.up)
-        self.link.step()
-        if not self.safe:
+        # One pass. True when there is more to send at once.
+        now, link, session, outbox = self.clock, self.connection, self.session, self.outbox
+        now.step()
+        network = self._network()
+        if network and now.s >= now.ask_s:
+            self._upkeep("ask_time")
+        if outbox:
             self.sampler.step()
-        if self.link.up:
-            self._reporter.step()
-            self._commander.step()
-            self._more = not self.safe and self.sender.step()
-        self._control.step()
-        self.crash.alive(self.uptime.s)
-        if self.safe and self.uptime.s >= _SAFE_S:
-            board.log("app: an hour of safe mode, trying again")
-            self.restart()
-        if self.link.too_long_offline():
-            board.log("app: offline for {} s, restarting".format(self.link.outage_s))
-            self.restart()
-
-    def _wait(self):
-        wait_ms = _IDLE_MS if self.safe else min(_IDLE_MS, self.sampler.next_due_ms())
-        if self._control.busy() or self._commander.busy():
-            wait_ms = min(wait_ms, _DOWN_MS)
-        if self.link.state == DOWN:
-            board.sleep_ms(min(wait_ms, _DOWN_MS))
-        elif not (self._more and self.link.up):
-            self.session.poll_ms(wait_ms)
-
-    def _online(self):
+            if outbox.waiting < self.window:  # else the module that reads old ones stays
+                loading.unload()
         # TLS needs the time: without it no certificate can be checked.
-        return self.wifi.up and self.wall.now_s() is not None
+        link.step(network and now.offset is not None)
+        up = link.state == UP
+        if up:
+            self.shadow.step()
+            if outbox:
+                self._queue()
+        if self.runner:
+            self.runner.step(up)
+            if not self.runner.busy():
+                self.runner = None
+        if self.counted_s and now.s >= self.counted_s:
+            self._upkeep("alive")
+        if self.safe and now.s >= self._safe_s:
+            self._upkeep("leave_safe_mode")
+        if not up:
+            limit_s = self.settings.values["offline_reboot_s"]
+            if limit_s and link.outage_s() >= (limit_s if link.sessions else max(limit_s, _FIRST_S)):
+                self._upkeep("offline")
+            if link.starved or (session.reserve is None and not chip.VERIFIED):
+                self._upkeep("memory")
+        return up and session.due() >= 0 and not session.transport.out
 
-    def _on_up(self, session_present):
-        self._control.joined(self._topics)
-        self._reporter.connected()
+    def _upkeep(self, what):
+        from firmware import upkeep
 
-    def _on_message(self, topic, payload):
-        try:
-            if topic == self._topics.commands:
-                self._commander.receive(payload)
-            else:
-                self._reporter.receive(topic, payload)
-        except MemoryError:
-            # Not acknowledged, it would come again in every session. What the shadow said is
-            # asked for once more, later.
-            seldom.forget()
-            board.log("app: no memory for a message, dropped")
-            self.shadow.wants_get = self.shadow.later = True
-
-    def _on_ack(self, tag):
-        if tag >= 0:
-            self.sender.acknowledged(tag)
-        elif tag == RESULT:
-            self._commander.acknowledged()
-
-    def _check(self, key, value):
-        from firmware.core.settable import check_setting
-
-        return check_setting(key, value, self._config)
+        getattr(upkeep, what)(self)
 
     def restart(self):
-        # On purpose: whatever crashed before, the next start is a normal one.
-        self.crash.stable()
-        if self.outbox:
-            self.outbox.flush()
-        self.session.disconnect()
-        board.reset()
+        self._upkeep("restart")
 
-    def _put(self, s2000, temperature_cdeg, humidity_cpct, pressure_pa):
-        size = telemetry.pack(self._record, s2000, temperature_cdeg, humidity_cpct, pressure_pa)
-        self.outbox.put(self._record, size)
+    def _network(self):
+        # True while joined, with an address. Wifi is in the heap only on the way there: at boot and
+        # after a loss. At boot always: an ESP8266 joins by itself what it remembers.
+        s = self.clock.s
+        if self.joining is None:
+            if self.ssid is not None and self.wlan.isconnected():
+                if s - self._looked_s < _ADDRESS_S:
+                    return True
+                self._looked_s = s
+                try:
+                    if self.wlan.ifconfig()[0] != "0.0.0.0":
+                        return True
+                except (OSError, RuntimeError):  # ESP32: nobody knows the address
+                    pass
+            self._upkeep("join")
+        if not self.joining.step():
+            return False
+        self.ssid = self.joining.ssid
+        self.joining = None
+        self._looked_s = s
+        return True
+
+    def _queue(self):
+        # Readings: as many at a time as the window has room for, never more in a second than
+        # drain_per_s. While many wait the window is as large as it may be.
+        session, outbox = self.session, self.outbox
+        if self.clock.s != self._second:
+            self._second = self.clock.s
+            self._sent = 0
+        window = self.window_max if outbox.waiting > self.window_max else self.window
+        while session.used < window and self._sent < self.settings.values["drain_per_s"]:
+            if outbox.next_unsent() is None:
+                break
+            session.reading(outbox.unsent_seq)
+            self._sent += 1
+
+    def encode(self, seq, buf, at):
+        record = self.outbox.get(seq)
+        return 0 if record is None else write_json(buf, at, record, seq, self.thing)
+
+    def facts(self, full):
+        from firmware import device_info
+
+        facts = device_info.report(self, full)
+        device_info = None
+        loading.unload()
+        return facts
+
+    def on_message(self, topic, payload):
+        try:
+            if topic == self.commands:
+                if not self.runner:
+                    self._upkeep("make_runner")
+                self.runner.receive(payload)
+            elif topic.startswith(self.prefix):
+                self.shadow.receive(topic[len(self.prefix) :], payload)
+        except MemoryError:
+            # Not acknowledged, it would come again in every session.
+            chip.log("app: no memory for a message, dropped")
+
+    def on_ack(self, tag):
+        if tag > 0:
+            self.outbox.ack(tag)
+        elif tag == _RESULT and self.runner:
+            self.runner.ack()
+
+    def apply(self, key):
+        # settings.values[key] has changed.
+        if key == "interval_s":
+            self.sampler.changed()
+        elif key in ("sensor", "i2c"):
+            self.sampler.restart()
+        if self.safe:
+            self._safe_s = self.clock.s + _CHANGED_S
+
+    def open_bus(self):
+        from firmware import board
+
+        return board.i2c(self.settings.values["i2c"])
+
+    def recover(self):
+        from firmware import board
+
+        return board.recover(self.settings.values["i2c"])
 
 
-def main():
-    crash = CrashLog("data/crash.log", board.log)
-    cause = board.reset_cause()
-    safe = crash.boot(cause)
-    board.log("app: fieldmouse {}, reset by {}".format(version.VERSION, cause))
-    if safe:
-        board.log("app: SAFE MODE after repeated crashes, see get_log")
-    uptime = Uptime(board.Ticks())
+def main(prepared):
+    # prepared: what startup.prepare() gave; emptied, because the configuration need not stay.
+    cause, safe = prepared[-1][:2]
     try:
-        settings = Settings("data/settings.json", board.log)
-        App(settings, _prepared(settings), crash, cause, safe, uptime).run()
+        app = App()
+        from firmware import build
+
+        build.build(app, *prepared)
+        build = None
+        prepared.clear()
+        app.run()
     except Exception as e:
-        uptime.step()
-        crash.record(e, uptime.s, cause)
-        board.log("crash: {} {}".format(type(e).__name__, e))
+        from firmware import upkeep
+
+        upkeep.crashed(e, cause)
         if safe:
-            board.sleep_ms(_AGAIN_MS)
-        board.reset()
-
-
-def _prepared(settings):
-    # A function of its own: a name that is still in use keeps its module in the heap.
-    from firmware import start
-
-    return start.prepare(settings)
+            chip.sleep_ms(_AGAIN_MS)
+        upkeep.restart(None)

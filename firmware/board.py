@@ -1,81 +1,50 @@
 # The hardware, and the only file that imports it. ESP32, ESP8266 and the virtual board
-# (tools/sim/shims) differ in here and nowhere else.
+# (tools/sim/shims) differ in here and nowhere else but in net/tls.py and net/transport.py. On
+# demand; what the loop needs all the time is in chip.py.
 
 import gc
-import os
 import sys
 import time
 
 import machine
 import network
-import ntptime
 from micropython import const
 
-from firmware.bus import Bus
+from firmware import chip
+from firmware.chip import CHIP, VERIFIED
+from firmware.core.errors import SensorError
 
-CHIP = sys.platform
-MESSAGE_BYTES = 4096 if CHIP == "esp8266" else 8192  # the longest one we take in
-# Longer than one pass of the loop can block: mqtt.CONNECT_MAX_MS, or two names that nobody knows
-# (NTP's and the broker's). lwIP asks up to 3 servers for 7 s each, for IPv4 and then for IPv6.
+# Longer than one pass of the loop can block: two names that nobody knows (NTP's and the broker's),
+# for which lwIP asks up to 3 servers for 7 s each, for IPv4 and then for IPv6.
 WDT_MS = const(120_000)
-_REPL_MS = const(3_600_000)
-_CHECK_MS = const(10_000)  # ESP8266: how often the timer looks whether the loop still feeds
 LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards
+_REPL_MS = const(3_600_000)
+_BIT_US = const(5)  # half a clock at 100 kHz
 # What a run leaves in the RTC's memory for the next: nothing if it ended on purpose. Some builds
 # for the ESP32 have no such memory.
-_BITTEN = b"wdt"  # ESP8266: by our own watchdog
+_BITTEN = b"wdt"  # ESP8266: by our own watchdog, soft_watchdog.py
 _RUNNING = b"run"
 _STOPPED = b"repl"  # by a person at the serial port
+MEMORY = b"memory"  # to get a heap that has grown too large small again
 _TIME = b"t"  # ESP8266: and the time
 _NO_ANSWER = const(71)  # EPROTO
 _NTP_ZERO = const(1139293696)  # 2036-02-07, what ntptime makes of a timestamp of 0
-_CAUSES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
-
-sleep_ms = time.sleep_ms
-
-
-class Ticks:
-    # Milliseconds that wrap at 2^30 on every 32-bit port: compare with diff() only.
-    def now(self):
-        return time.ticks_ms()
-
-    def diff(self, a, b):
-        return time.ticks_diff(a, b)
-
-
-class SoftWatchdog:
-    # ESP8266: machine.WDT there has a fixed period of seconds, shorter than one axTLS
-    # handshake. A hardware timer counts instead, fed by the same progress.
-    left = 0  # checks until it bites
-
-    def __init__(self):
-        self.feed()
-        self._timer = machine.Timer(-1)
-        repeat = machine.Timer.PERIODIC
-        try:  # MicroPython >= 1.27: bites in C code too, such as a scan() that never ends
-            self._timer.init(period=_CHECK_MS, mode=repeat, callback=self._check, hard=True)
-        except TypeError:
-            self._timer.init(period=_CHECK_MS, mode=repeat, callback=self._check)
-
-    def feed(self):
-        SoftWatchdog.left = WDT_MS // _CHECK_MS
-
-    def _check(self, _):
-        SoftWatchdog.left -= 1
-        if SoftWatchdog.left <= 0:
-            machine.RTC().memory(_BITTEN)  # the chip would only say "soft reset"
-            machine.reset()
 
 
 def watchdog():
-    # From here on a restart is ours, or a crash.
+    # Gives what feeds it. From here on a restart is ours, or a crash.
     _memory(_RUNNING)
-    return SoftWatchdog() if CHIP == "esp8266" else machine.WDT(timeout=WDT_MS)
+    if CHIP == "esp8266":
+        from firmware import soft_watchdog
+
+        chip.watchdog = soft_watchdog
+        return soft_watchdog.start(machine, WDT_MS)
+    return machine.WDT(timeout=WDT_MS).feed
 
 
-def reset():
+def reset(why=b""):
     # Setting it gives the ESP8266's RTC an offset, which a reset takes away (its machine_rtc.c).
-    _memory(_TIME + str(_rtc()).encode() if CHIP == "esp8266" else b"")
+    _memory(_TIME + str(_rtc()).encode() + b" " + why if CHIP == "esp8266" else why)
     machine.reset()
 
 
@@ -83,14 +52,34 @@ def stopped():
     # The REPL has the board now: a reset from there is no crash, and copying files takes longer
     # than the watchdog waits. An ESP32's cannot be stopped, only set anew.
     _memory(_STOPPED)
-    if CHIP == "esp8266":
-        SoftWatchdog.left = _REPL_MS // _CHECK_MS
-    else:
+    if CHIP != "esp8266":
         machine.WDT(timeout=_REPL_MS)
+    elif chip.watchdog:
+        chip.watchdog.start(machine, _REPL_MS)
 
 
 def _memory(*mark):
     return machine.RTC().memory(*mark) if hasattr(machine.RTC, "memory") else b""
+
+
+def reset_cause():
+    # As a word. Call it once: what the last run left is gone then.
+    left = _memory()
+    cause = machine.reset_cause()
+    found = "unknown {}".format(cause)
+    for name in ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"):
+        if getattr(machine, name + "_RESET", None) == cause:
+            found = name.lower()
+    if CHIP == "esp8266":
+        if left == _BITTEN or cause == 3:  # 3: the SDK's own watchdog (user_interface.h)
+            found = "wdt"
+        elif cause == 2:
+            found = "fault"  # an exception in C
+    elif found == "hard" and left == _RUNNING:
+        found = "fault"  # ESP-IDF's panic; to esp32/modmachine.c the same as machine.reset()
+    if left == _STOPPED and found in ("hard", "wdt", "fault"):
+        return "repl"
+    return "memory" if left.endswith(MEMORY) else found
 
 
 def wlan():
@@ -100,39 +89,56 @@ def wlan():
     return network.WLAN(network.STA_IF)
 
 
+def rssi(wlan):
+    # dBm, None while not joined. An ESP32 raises when the network has just gone.
+    try:
+        return wlan.status("rssi") if wlan.isconnected() else None
+    except (OSError, RuntimeError, ValueError):
+        return None
+
+
 def i2c(settings):
-    # The ESP8266 has no I2C block: there every bus is bit-banged.
-    ident = -1 if CHIP == "esp8266" else settings["id"]
-    pins = settings["sda"], settings["scl"]
-    return Bus(machine, time.sleep_us, ident, pins[0], pins[1], settings["freq_hz"])
+    # Not before it is needed: a pin the chip does not have must not keep the board from AWS. Pin()
+    # says which can only be inputs; the ESP32's I2C() would abort (its machine_i2c.c). The ESP8266
+    # has no I2C block: there every bus is bit-banged.
+    try:
+        sda, scl = _pins(settings)
+        if CHIP == "esp8266" or settings["id"] < 0:
+            return machine.SoftI2C(scl=scl, sda=sda, freq=settings["freq_hz"])
+        return machine.I2C(settings["id"], scl=scl, sda=sda, freq=settings["freq_hz"])
+    except (ValueError, OSError) as e:
+        raise SensorError("bus: i2c settings do not fit this chip: {}".format(e))
 
 
-def reset_cause():
-    left = _memory()
-    cause = machine.reset_cause()
-    found = "unknown {}".format(cause)
-    for name in _CAUSES:
-        if getattr(machine, name, None) == cause:
-            found = name[:-6].lower()
-    if CHIP == "esp8266":
-        if left == _BITTEN or cause == 3:  # 3: the SDK's own watchdog (user_interface.h)
-            found = "wdt"
-        elif cause == 2:
-            found = "fault"  # an exception in C
-    elif found == "hard" and left == _RUNNING:
-        found = "fault"  # ESP-IDF's panic; to esp32/modmachine.c the same as machine.reset()
-    return "repl" if left == _STOPPED and found in ("hard", "wdt", "fault") else found
+def recover(settings):
+    # A chip cut off in mid-byte holds SDA low for ever. Up to nine clocks let it finish, then a
+    # STOP frees the bus (NXP UM10204 rev. 7, 3.1.16). Says whether SDA came free.
+    try:
+        sda, scl = _pins(settings)
+    except ValueError as e:
+        raise SensorError("bus: i2c settings do not fit this chip: {}".format(e))
+    for _ in range(9):
+        if sda.value():
+            break
+        scl.value(0)
+        time.sleep_us(_BIT_US)
+        scl.value(1)
+        time.sleep_us(_BIT_US)
+    sda.value(0)
+    time.sleep_us(_BIT_US)
+    sda.value(1)
+    return bool(sda.value())
+
+
+def _pins(settings):
+    pin = machine.Pin
+    sda = pin(settings["sda"], pin.OPEN_DRAIN, value=1)
+    return sda, pin(settings["scl"], pin.OPEN_DRAIN, value=1)
 
 
 def led(on):
     # The ESP8266's LED lies between the pin and 3.3 V.
     machine.Pin(LED_PIN, machine.Pin.OUT).value(on != (CHIP == "esp8266"))
-
-
-def random(limit):
-    # 0 to limit - 1. os.urandom is the hardware source on ESP; 3 bytes keep it a small int.
-    a, b, c = os.urandom(3)
-    return (a << 16 | b << 8 | c) % limit
 
 
 def unique_id():
@@ -148,10 +154,26 @@ def free_heap_bytes():
     return gc.mem_free()
 
 
+def idf_heap_bytes():
+    # (free, largest piece) of what ESP-IDF has for Wi-Fi and TLS.
+    import esp32
+
+    regions = esp32.idf_heap_info(esp32.HEAP_DATA)
+    return sum(region[1] for region in regions), max(region[2] for region in regions)
+
+
+def heap_bytes():
+    # What Python's heap has taken. On an ESP32 mem_free() counts the largest piece that ESP-IDF
+    # has as Python's.
+    return gc.mem_alloc() + gc.mem_free() - (idf_heap_bytes()[1] if VERIFIED else 0)
+
+
 def ntp_s2000(host):
     # Asks one NTP server; blocks for its name and 2 s. OSError when nobody answers, or with what
     # is no time: ntptime takes any packet, a kiss of death (RFC 5905, 7.4) for the year 2036, and
     # fails with other errors on a short one or an IPv6 address.
+    import ntptime
+
     ntptime.host = host
     ntptime.timeout = 2
     try:
@@ -173,8 +195,8 @@ def rtc_s2000():
         return _rtc()
     left = _memory()
     try:
-        return int(left[1:]) + 1 if left[:1] == _TIME else 0
-    except ValueError:
+        return int(left[1:].split()[0]) + 1 if left[:1] == _TIME else 0
+    except (ValueError, IndexError):
         return 0
 
 
@@ -185,13 +207,3 @@ def _rtc():
 def set_rtc(s2000):
     t = time.gmtime(s2000 + (946684800 if epoch_year() == 1970 else 0))
     machine.RTC().datetime((t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0))
-
-
-def read_file(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
-def log(text):
-    ms = time.ticks_ms()
-    print("[{:6d}.{:03d}] {}".format(ms // 1000, ms % 1000, text))

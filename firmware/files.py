@@ -48,19 +48,3 @@ def make_folder(path):
         except OSError:
             pass  # there already; if not, open() says so
         at = path.find("/", at + 1)
-
-
-class Number:
-    # One whole number in a file of its own.
-    def __init__(self, path):
-        self._path = path
-
-    def load(self):
-        # None when nothing, or nothing sensible, was saved.
-        try:
-            return int(read(self._path, 20) or b"")
-        except ValueError:
-            return None
-
-    def save(self, number):
-        replace(self._path, str(number).encode())

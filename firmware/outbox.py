@@ -1,189 +1,195 @@
 # Store-and-forward: a reading is on flash before put() returns, and leaves after its PUBACK.
-# At least once, in order, no seq used twice. Proof and wear: docs/outbox.md.
+# At least once, in order, no seq used twice. Proof, file format and wear: docs/outbox.md.
 #
-#   path/a, path/b    the newest readings, and where we are (outbox_tail.py)
-#   path/0000012d     older, a flash block a file, the first seq its name (outbox_segments.py)
+#   path/a, path/b    the newest readings, and where we are: one file, whole, is written in turn
+#   path/0000012d     older ones, a segment: one flash block a file, the first seq its name
 #   path/m00000401    empty: no seq from 0x401 on was ever used, should a and b be lost
 #
-# put() writes a or b; when they are full it first moves what is in them to a segment. A power cut
-# between the two leaves readings in both places, under the same seq: the segment counts.
+# put() writes a or b; when they are full, it first appends what is in them to a segment. A power
+# cut between the two leaves readings in both places, under the same seq: the segment counts.
+#
+# This file stays in memory: the newest readings (`image`, the content of a or b), a page of older
+# ones (`page`), and which are acknowledged. Both hold frames, their seqs ascending:
+#
+#   length (1), seq (4, little-endian), the record, CRC-16 of all before (2)
+#
+# Boot, segments, a full store and damage are in outbox_files.py, loaded on demand.
+
+import struct
 
 from micropython import const
 
-from firmware.core import frame
-from firmware.core.acks import WINDOW, Acks
-from firmware.core.errors import StoreError
-from firmware.outbox_segments import SEGMENT_BYTES, Segments
-from firmware.outbox_tail import Tail
+from firmware.core.frame import crc16, u32
 
+_HEAD = const(14)  # bytes before the frames: 0xF5, next seq, low (4 each), dropped (3), CRC-16
+_TAIL_BYTES = const(128)  # LittleFS, block 4096 and cache 128: longer has a flash block of its own
+_MAX_BYTES = const(96)  # the longest record
+_EXTRA = const(7)  # what a frame adds to its record
+_WINDOW = const(128)  # readings that may be handed out beyond `low`: the bits in `bits`
 _SAVE_ACKS = const(16)  # acks kept in RAM only: as many duplicates may follow a power cut
-_MOST = const(0xFFFFFF)  # where the count of dropped readings stops: it has three bytes
-_ENOSPC = const(28)  # the same number on every port
+_EINVAL = const(22)
+_ENOSPC = const(28)  # the same numbers on every port
 
 
 class Outbox:
     def __init__(self, path, limit_bytes, log):
-        self._most = max(2, limit_bytes // SEGMENT_BYTES)
-        self._log = log
-        self.corrupt = 0  # readings found unreadable since boot
+        from firmware import outbox_files
+
+        self.log = log
+        self.limit = max(2, limit_bytes // 4096)  # segments
+        self.paths = [path + "/a", path + "/b"]  # the first is written next
+        # One frame more than is ever written: two damaged files together may hold so much.
+        self.image = bytearray(_TAIL_BYTES + _MAX_BYTES + _EXTRA)
+        self.used = _HEAD  # bytes of the image
+        self.bits = bytearray(_WINDOW // 8)  # a ring: bit seq % 128 is set: acknowledged early
+        self.record = b""  # what get() gave last
         self.unsent_seq = None  # belongs to what next_unsent() gave last
-        self._segments = Segments(path)
-        self._tail = Tail(path)
-        low = self._load()
-        self.dropped = self._tail.dropped  # readings lost to a full store, ever
-        self._acks = Acks(low)
-        self._read = low  # the seq to hand out next
-        self._remove_done()
-        log("outbox: {} waiting, next seq {}".format(self.waiting, self._tail.next))
+        self.corrupt = 0  # readings found unreadable since boot
+        # And from flash: next (seq of the next put), low (all below is acknowledged or given up),
+        # saved (low on flash), read (the seq to hand out next), waiting (not yet acknowledged),
+        # dropped (lost to a full store, ever), the segments and the page.
+        outbox_files.load(self)
 
-    @property
-    def waiting(self):
-        # Readings not yet acknowledged.
-        low, end = self._acks.low, self._segments.end
-        count = self._tail.next - max(low, self._tail.first()) - self._acks.early
-        return count + end - low if low < end else count
-
-    def put(self, record, size=None):
-        # The reading survives any power cut once this has returned its seq. StoreError if not
+    def put(self, record, size):
+        # The reading survives any power cut once this has returned its seq. OSError if not
         # even dropping the oldest makes room; then nothing is lost but this one.
-        size = len(record) if size is None else size
-        if not 1 <= size <= frame.MAX_BYTES:
-            raise StoreError("outbox: record of {} bytes".format(size))
+        if not 1 <= size <= _MAX_BYTES:
+            raise OSError(_EINVAL)
+        image = self.image
         while True:
             try:
-                return self._put(record, size)
+                seq, at = self.next, self.used
+                end = at + size + _EXTRA
+                if seq >= self.mark or end > _TAIL_BYTES:
+                    from firmware import outbox_files
+
+                    outbox_files.prepare(self, end > _TAIL_BYTES)
+                    continue
+                struct.pack_into("<BI", image, at, size, seq)
+                for i in range(size):
+                    image[at + 5 + i] = record[i]
+                struct.pack_into("<H", image, end - 2, crc16(image, at, end - 2))
+                self.save(end, seq + 1)
+                self.waiting += 1
+                return seq
             except OSError as e:
-                if e.args[0] != _ENOSPC or not self._drop():
-                    raise StoreError("outbox: errno {}".format(e.args[0]))
+                from firmware import outbox_files
+
+                if e.args[0] != _ENOSPC or not outbox_files.drop(self):
+                    raise
 
     def next_unsent(self):
-        # The next reading in order beyond those handed out; its seq is in unsent_seq. A view
-        # that is valid until any other call. None if there is no other, or the window is full.
-        while self._read < self._tail.next and self._read - self._acks.low < WINDOW:
-            seq = self._read
-            if self._acks.has(seq):
-                self._read += 1
-            elif seq < self._segments.end:
-                s = self._segments
-                found = s.find(seq)
-                if found == seq:
-                    return self._hand_out(s.page, s.at, s.size)
-                if not self._skip(found, True):
-                    break
-            else:
-                tail = self._tail
-                at = tail.find(seq)
-                if at < tail.used and frame.get_u32(tail.image, at + 1) == seq:
-                    return self._hand_out(tail.image, at + frame.DATA, tail.image[at])
-                found = frame.get_u32(tail.image, at + 1) if at < tail.used else tail.next
-                if not self._skip(found, seq >= tail.first()):
-                    break
+        # The next reading in order beyond those handed out; its seq is in unsent_seq. Valid
+        # until the next call. None if there is no other, or the window is full.
+        while self.read < self.next and self.read - self.low < _WINDOW:
+            seq = self.read
+            if self.bits[seq >> 3 & 15] & 1 << (seq & 7):
+                self.read += 1
+                continue
+            record = self.get(seq)
+            if record is not None:
+                self.unsent_seq = seq
+                self.read += 1
+                return record
+            # Only when nothing is in flight: the place in the file is one number.
+            if self.low < seq:
+                break
+            from firmware import outbox_files
+
+            outbox_files.skip(self)
         return None
+
+    def get(self, seq):
+        # The record of a reading that is not acknowledged, valid until the next call; None if
+        # it was dropped or cannot be read.
+        if not self.low <= seq < self.next:
+            return None
+        while True:
+            buf, at = self.image, _HEAD
+            end = self.used
+            old = seq < self.end
+            if old:
+                buf, at = self.page, 0
+                end = self.have
+            while at < end and u32(buf, at + 1) < seq:
+                at += buf[at] + _EXTRA
+            if at < end and u32(buf, at + 1) == seq:
+                break
+            if not old:
+                return None
+            from firmware import outbox_files
+
+            if outbox_files.fill(self, seq) != seq:
+                return None
+        size = buf[at]
+        if len(self.record) != size:
+            self.record = bytearray(size)
+        record = self.record
+        for i in range(size):
+            record[i] = buf[at + 5 + i]
+        return record
 
     def rewind(self):
         # The session is lost: hand out again whatever is not acknowledged.
-        self._read = self._acks.low
+        self.read = self.low
 
     def ack(self, seq):
         # In any order, once or more often. Never raises: a place in the file that could not
         # be saved costs duplicates, not readings.
-        if seq >= self._tail.next or not self._acks.add(seq):
+        low = self.low
+        i, mask = seq >> 3 & 15, 1 << (seq & 7)
+        if not low <= seq < min(self.next, low + _WINDOW) or self.bits[i] & mask:
             return
-        self._remove_done()
-        if self._acks.low - self._tail.low >= _SAVE_ACKS:
+        self.bits[i] |= mask
+        self.waiting -= 1
+        self.advance(low)
+        old = self.segments
+        if old and (old[1] if len(old) > 1 else self.end) <= self.low:
+            from firmware import outbox_files
+
+            outbox_files.remove_done(self)
+        if self.low - self.saved >= _SAVE_ACKS:
             self.flush()
 
     def flush(self):
         # Before a restart on purpose: saves which readings are acknowledged.
-        self._tail.trim(self._acks.low)
-        if self._acks.low == self._tail.low:
-            return
-        try:
-            self._tail.save(self._acks.low, self.dropped)
-        except OSError as e:
-            self._log("outbox: place not saved, errno {}".format(e.args[0]))
+        if self.low > self.saved:
+            try:
+                self.save(self.used, self.next)
+            except OSError as e:
+                self.log("outbox: place not saved, errno {}".format(e.args[0]))
 
-    def _put(self, record, size):
-        tail = self._tail
-        self._segments.reserve(tail.next)
-        tail.trim(self._acks.low)
-        if not tail.fits(size):
-            self._spill()
-        tail.add(record, size, self._acks.low, self.dropped)
-        return tail.next - 1
+    def save(self, end, following):
+        # Nothing changed if it raises. (The CRC overwrites the fourth byte of `dropped`.)
+        image = self.image
+        struct.pack_into("<BIII", image, 0, 0xF5, following, self.low, self.dropped)
+        struct.pack_into("<H", image, _HEAD - 2, crc16(image, 0, _HEAD - 2))
+        with open(self.paths[0], "wb") as f:
+            f.write(image, end)
+        self.paths.reverse()
+        self.used, self.next = end, following
+        self.saved = self.low
 
-    def _spill(self):
-        data = self._tail.frames()
-        if not self._segments.fits(len(data)):
-            while len(self._segments.firsts) >= self._most:
-                self._drop_segment()
-            self._segments.begin(self._tail.first())
-        self._segments.append(data, self._tail.next)
-        self._tail.clear()
-
-    def _drop(self):
-        # Gives up the oldest readings. False when there are none.
-        if self._segments.firsts:
-            self._drop_segment()
-            return True
-        first = max(self._tail.first(), self._acks.low)
-        if first >= self._tail.next:
-            return False
-        self._lose(first + 1)
-        return True
-
-    def _drop_segment(self):
-        # The new place first, then the file: a power cut in between is no second loss.
-        self._lose(self._segments.oldest_end())
-        try:
-            self._tail.save(self._acks.low, self.dropped)
-        except OSError:
-            pass  # no room even for that: the put() under way saves it
-        self._segments.remove_oldest()
-
-    def _lose(self, seq):
-        lost = self._acks.pass_to(seq)
-        self._read = max(self._read, self._acks.low)
-        self.dropped = min(_MOST, self.dropped + lost)
-        self._log("outbox: full, oldest {} dropped".format(lost))
-
-    def _skip(self, found, count):
-        # Nothing readable below `found`. Moves on once nothing is in flight any more: the
-        # place in the file is one number.
-        if self._acks.low < self._read:
-            return False
-        lost = self._acks.pass_to(found)
-        self._read = self._acks.low
-        if count:
-            self.corrupt += lost
-            self._log("outbox: {} readings unreadable".format(lost))
-        self._remove_done()
-        return True
-
-    def _hand_out(self, buf, at, size):
-        self.unsent_seq = self._read
-        self._read += 1
-        return memoryview(buf)[at : at + size]
-
-    def _remove_done(self):
-        s = self._segments
-        while s.firsts and s.oldest_end() <= self._acks.low:
-            s.remove_oldest()
-
-    def _load(self):
-        # Returns the lowest seq not done with.
-        segments, tail = self._segments, self._tail
-        segments.load()
-        tail.load(segments)
-        known = tail.next
-        if not known:
-            tail.next = max(1, segments.mark)
-        elif tail.damaged:
-            tail.next += 1  # the damaged file may be the newer one: its put() used one seq
-        tail.next = max(tail.next, segments.end, tail.last() + 1)
-        tail.trim(max(tail.low, segments.end))
-        if not segments.firsts:
-            return max(tail.low, tail.first())
-        if known:
-            self.corrupt += max(0, tail.first() - max(segments.end, tail.low))
-        return max(tail.low, segments.firsts[0])
+    def advance(self, seq):
+        # Moves low up to seq, and on over all that is acknowledged; what is below it leaves the
+        # image. Returns how many of those were not acknowledged.
+        bits = self.bits
+        low, lost = self.low, 0
+        while True:
+            mask = 1 << (low & 7)
+            if bits[low >> 3 & 15] & mask:
+                bits[low >> 3 & 15] ^= mask
+            elif low < seq:
+                lost += 1
+            else:
+                break
+            low += 1
+        self.low, self.read = low, max(low, self.read)
+        image, at = self.image, _HEAD
+        while at < self.used and u32(image, at + 1) < low:
+            at += image[at] + _EXTRA
+        if at > _HEAD:
+            for i in range(at, self.used):
+                image[i - at + _HEAD] = image[i]
+            self.used -= at - _HEAD
+        return lost

@@ -1,199 +1,242 @@
-# The board's side of its classic shadow, without I/O or clock. The methods named like topics
-# take the payloads; get() and update() make what is to be published, one question and one
-# update at a time.
+# What the messages of the shadow service mean to the board, and what it sends: functions on the
+# state `s`, a ShadowSync (firmware/shadow_sync.py has its attributes). No I/O. On demand.
 #
-#   event                            effect
-#   connected()                      ask: a delta is not repeated for who was away
-#   get_accepted                     the whole truth: weigh every wish, tell what differs
-#   get_rejected 404                 no shadow yet: tell everything
-#   delta, not older than seen       weigh its wishes; they are all that are open
-#   update_accepted, our token       AWS knows
-#   update_accepted, another's       perhaps a wish we refused is gone: ask
-#   update_rejected 409              ask, then tell what still differs
-#   update_rejected 429, 5xx         the same, but .later: the caller waits before it publishes
-#   update_rejected 413              the same, without the facts beside the settings
-#   update_rejected, the rest        the update was bad: counted, not repeated
+#   event                          effect
+#   get/accepted                   the whole document: apply what is desired, report what differs
+#   get/rejected 404               no shadow yet: report everything
+#   get/rejected, other            get again, later
+#   update/delta, not seen yet     apply; its keys are all that differ
+#   update/accepted, ours          AWS has it
+#   update/accepted, another's     perhaps a value we rejected is gone: get
+#   update/rejected 409            get, then update
+#   update/rejected 413            the same, without the facts
+#   update/rejected 429, 5xx       the same, later
+#   update/rejected, other         the update was bad: logged, not repeated
 #
-# A wish is weighed by the table of the config. A good one waits in next_wish() for applied()
-# or refuse(); a bad one is named in reported.rejected with the reason, until it goes away.
+# A desired value is put in force and saved by settings.set(); only then it is reported. One that
+# is not is named in reported.rejected with the reason, until it goes away.
 
 import json
 
-from firmware.core import messages
-from firmware.core.reported import MAX_BYTES, Reported
-from firmware.core.wishes import Wishes
-
-_MAX_UNANSWERED = 3
+from firmware.core.documents import load
 
 
-class Shadow:
-    def __init__(self, check, settings, token, local=None, max_bytes=MAX_BYTES):
-        # check(key, value) -> (value to use, problem or None), for any key
-        # settings: {key: value} in force; only these can be changed
-        # token: text of at most 40 characters, another one at each boot
-        # max_bytes: of the longest payload worth parsing on this board
-        self.reported = Reported(settings, local)
-        self.wishes = Wishes(check, self.reported)
-        self._token = token
-        self._serial = 0
-        self._max_bytes = max_bytes
-        self._asked = None  # token of the question under way
-        self._unanswered = 0  # questions and updates in a row
-        self._news = False  # something happened since update() found nothing to say
-        # {key: the value before}: changes by command that AWS has not accepted. To be persisted
-        # with the settings; the wish they replaced is still in the cloud and must not win.
-        self.local = self.reported.local
-        self.version = 0  # the newest seen
-        self.wants_get = False
-        self.later = False  # set here, cleared by the caller once it has waited
-        self.junk = self.stale = 0
-
-    def connected(self):
-        self._ask_again()
-        self._unanswered = 0
-
-    def waiting(self):
-        # True while an answer is due. The caller keeps the deadline and calls no_answer().
-        return self._asked is not None or self.reported.flight is not None
-
-    def no_answer(self):
-        # After three silences do without: the answer may be larger than we can take.
-        self._ask_again()
-        self._unanswered += 1
-        if self._unanswered == _MAX_UNANSWERED:
-            self._unanswered = 0
-            self.wants_get = False
-            self.reported.assume_nothing()
-
-    def report(self, info):
-        # Facts beside the settings (firmware, rssi, ...), for the next update.
-        self.reported.info = info
-        self._news = True
-
-    def changed(self, key, value):
-        # A change made at the device; any wish for the same key is older.
-        self.reported.change(key, value)
-        self._done(key)
-
-    def next_wish(self):
-        # (key, value) to be put in force, or None.
-        return self.wishes.first()
-
-    def applied(self, key, value):
-        # It is in force and persisted: true from now on.
-        self.reported.true[key] = value
-        self._done(key)
-
-    def refuse(self, key, value, why):
-        # A good wish that could not be met, in the words of what failed.
-        self.wishes.fail(key, value, why)
-        self._news = True
-
-    # To AWS
-
-    def get(self):
-        self.wants_get = False
-        self._asked = self._next_token()
-        return json.dumps({"clientToken": self._asked}).encode()
-
-    def update(self):
-        # The next document to publish; None while there is nothing to say or an answer is due.
-        if not self._news or self.wants_get or self.waiting() or not self.reported.known():
-            return None
-        text = self.reported.update(self._next_token(), self.wishes.good, self.wishes.bad)
-        self._news = text is not None
-        return text
-
-    # From AWS
-
-    def get_accepted(self, payload):
-        answer = self._answer(payload)
-        if answer is None:
-            return
-        desired = messages.section(answer.state, "desired")
-        reported = messages.section(answer.state, "reported")
-        if None in (desired, reported, answer.version):
-            self.junk += 1
-        elif answer.token is None and answer.version < self.version:
-            self.stale += 1
-        else:
-            # Even when lower: a shadow that was deleted may count from 0 again.
-            self.version = answer.version
-            self._settle(desired, reported)
-
-    def get_rejected(self, payload):
-        answer = self._answer(payload)
-        if answer is None:
-            return
-        if answer.code == 404:
-            self.version = 0
-            self._settle({}, {})
-        else:
-            self._asked = None
-            self.wants_get = self.later = True
-
-    def delta(self, payload):
-        message = self._open(payload)
-        if message is None or message.state is None or message.version is None:
-            self.junk += message is not None
-        elif message.version < self.version:
-            self.stale += 1
-        else:
-            self.version = message.version
-            self.wishes.weigh(message.state)
-
-    def update_accepted(self, payload):
-        message = self._open(payload)
+def receive(s, kind, payload):
+    # Inside the MQTT callback: only notes. kind: bytes, the topic after ".../shadow/"; AWS may
+    # send what nobody has subscribed to.
+    if kind not in (
+        b"update/delta",
+        b"update/accepted",
+        b"update/rejected",
+        b"get/accepted",
+        b"get/rejected",
+    ):
+        return
+    message = load(payload, 12)
+    try:
         if message is None:
+            raise ValueError
+        token = message.get("clientToken")
+        if kind == b"update/delta":
+            version = _version(message)
+            desired = _section(message, "state")
+            if 2 * version + 1 > s.seen:
+                s.seen = 2 * version + 1
+                # One that answers an update of ours is no news of what AWS has as reported.
+                ours = isinstance(token, str) and token.startswith(s.token)
+                s.desired = desired, not ours
+        elif kind == b"update/accepted":
+            _accepted(s, message, token)
+        elif kind == b"update/rejected":
+            if s.pending and token in (None, s.pending[0]):  # AWS leaves it out of some
+                _rejected(s, message.get("code"))
+        elif s.asked and token in (None, s.asked):  # others' answers come on the same topics
+            _answered(s, message, token, kind == b"get/accepted")
+    except (ValueError, TypeError):
+        s.junk += 1
+
+
+def _version(message):
+    version = message.get("version")
+    if not isinstance(version, int) or version < 0:
+        raise ValueError
+    return version
+
+
+def _section(message, key):
+    # An object; {} where there is none.
+    section = message.get(key)
+    if section is None:
+        return {}
+    if not isinstance(section, dict):
+        raise TypeError
+    return section
+
+
+def _answered(s, message, token, accepted):
+    desired = reported = {}
+    version = -1
+    if accepted:
+        state = _section(message, "state")
+        desired = _section(state, "desired")
+        reported = _section(state, "reported")
+        version = _version(message)
+        if token is None and 2 * version + 1 < s.seen:
             return
-        ours = self.reported.accepted(message.token)
-        if ours:
-            self._unanswered = 0
-        if message.version is None:
-            self.junk += 1
-        elif message.version > self.version:  # if equal, its delta has come already
-            self.version = message.version
-            if not ours and self.wishes.may_lapse(message.state):
-                self.wants_get = True
-        elif ours and message.version < self.version:
-            self.wants_get = True  # overtaken on the way, or the count has started again
+    elif message.get("code") != 404:
+        s.asked = None
+        s.get_due = True
+        s.wait.start(30_000)
+        return
+    # Even a lower version: a shadow that was deleted may count from 0 again.
+    s.seen = 2 * version + 1
+    s.asked = None
+    s.unanswered = 0
+    s.wait.start(0)
+    values = s.settings.values
+    for key in values:
+        if reported.get(key) != values[key]:
+            s.update_due = True
+    rejected = reported.get("rejected", {})
+    s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
+    # An unknown key that stands in reported as well is not open; the AWS console makes new
+    # shadows with one.
+    s.desired = (
+        {k: desired[k] for k in desired if k in values or reported.get(k) != desired[k]},
+        False,
+    )
 
-    def update_rejected(self, payload):
-        answer = self._open(payload)
-        if answer is not None and self.reported.failed(answer.token, answer.code):
-            self.wants_get = True
-            self.later = answer.code != 409
 
-    def _open(self, payload):
-        message = messages.parse(payload, self._max_bytes)
-        self._news = True
-        if message is None:
-            self.junk += 1
-        return message
+def _accepted(s, message, token):
+    ours = s.pending and token == s.pending[0]
+    if ours:
+        _landed(s)
+    version = _version(message)
+    if 2 * version > s.seen:
+        s.seen = 2 * version
+        # A rejected value that is taken back brings no delta when nothing else differs.
+        # MiniStack leaves a section set to null out of its answer, AWS does not.
+        state = message.get("state")
+        if not ours and (s.rejected or s.desired):
+            if not isinstance(state, dict) or "desired" in state or "reported" not in state:
+                s.get_due = True
+    elif ours and 2 * version + 1 < s.seen:
+        s.get_due = True  # overtaken on the way, or the count has started again
 
-    def _answer(self, payload):
-        # To our question: what AWS tells another client comes on the same topics.
-        message = self._open(payload)
-        if message is None or self._asked is None or message.token not in (None, self._asked):
-            return None
-        return message
 
-    def _settle(self, desired, reported):
-        self._asked = None
-        self._unanswered = 0
-        self.reported.adopt(reported)
-        self.wishes.weigh_anew(desired, reported)
+def _rejected(s, code):
+    if code in (400, 401, 403, 404, 415) or (code == 413 and s.bare):
+        s.log("shadow: update refused, {}".format(code))
+        _landed(s)
+        return
+    s.bare = s.bare or code == 413
+    s.pending = None
+    s.get_due = s.update_due = True
+    s.wait.start(0 if code in (409, 413) else 30_000)
 
-    def _done(self, key):
-        self.wishes.done(key)
-        self._news = True
 
-    def _ask_again(self):
-        self.reported.abandon()
-        self._asked = None
-        self.wants_get = True
-        self._news = True
+def _landed(s):
+    values = s.settings.values
+    desired = s.pending[1]
+    s.pending = None
+    s.bare = False
+    s.unanswered = 0
+    s.wait.start(0)
+    for key in desired:
+        if values[key] == desired[key]:
+            s.local.pop(key, None)
+            s.settings.note("local", dict(s.local) or None)
 
-    def _next_token(self):
-        self._serial += 1
-        return "{}-{}".format(self._token, self._serial)
+
+def desire(s):
+    # Outside the callback: applies what was noted. What was rejected and is not desired any more
+    # is to be taken out of reported: None.
+    desired, named = s.desired
+    s.desired = None
+    values = s.settings.values
+    rejected = {}
+    failed = {}
+    # The known keys first, so that no flood of others can hide them.
+    keys = sorted(key for key in values if key in desired)
+    keys += sorted(key for key in desired if isinstance(key, str) and key not in values)
+    for key in keys:
+        if len(rejected) == 8 and key not in values:
+            rejected["..."] = "and more"
+            break
+        old = values.get(key)
+        why = _apply(s, key, desired[key], failed)
+        if why:
+            if key not in values:
+                from firmware.core.text import printable
+
+                key = printable(key, 40)
+            rejected[key] = why[:96]
+            if s.rejected.get(key) != rejected[key]:
+                s.log("shadow: {} rejected: {}".format(key, rejected[key]))
+        elif named or values.get(key) != old:
+            s.update_due = True  # AWS's reported value is not ours
+    s.failed = failed
+    for key in s.rejected:
+        if key not in rejected:
+            rejected[key] = None
+    if rejected != s.rejected:
+        s.rejected = rejected
+        s.update_due = True
+
+
+def _apply(s, key, value, failed):
+    # None, or why it was not done. What failed is not tried again until the value changes.
+    values = s.settings.values
+    if value is None:
+        return None
+    if key in s.local:
+        if value == s.local[key]:
+            return None  # what a command has replaced; the next update says so
+        s.local.pop(key)  # desired since then
+        s.settings.note("local", dict(s.local) or None)
+    if key not in values:
+        return s.settings.set(key, value)
+    text = json.dumps(value)
+    why = s.failed.get(key)
+    if why is None or why[0] != text:
+        old = values[key]
+        why = text, s.settings.set(key, value)
+        if values[key] != old:
+            s.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
+    if why[1] and len(text) <= 96:
+        failed[key] = why
+    return why[1]
+
+
+def _token(s):
+    s.serial += 1
+    return "{}-{}".format(s.token, s.serial)
+
+
+def get(s):
+    s.get_due = False
+    s.asked = _token(s)
+    return json.dumps({"clientToken": s.asked}).encode()
+
+
+def update(s, facts):
+    # All settings, `rejected` and the facts; facts: a dict that is ours from now on.
+    values = s.settings.values
+    rejected = s.rejected
+    s.rejected = {key: rejected[key] for key in rejected if rejected[key]}
+    s.update_due = False
+    if not s.rejected or len(rejected) > 40:
+        # An object is emptied by deleting it whole. So is one full of other names: ours then
+        # follow in another update.
+        s.update_due = bool(s.rejected)
+        rejected = None
+    reported = {} if s.bare else facts
+    reported.update(values)
+    reported["rejected"] = rejected
+    state = {"reported": reported}
+    # Together with reported, else the old desired value would come back as a delta.
+    desired = {key: values[key] for key in s.local if key in values}
+    if desired:
+        state["desired"] = desired
+    s.pending = _token(s), desired
+    return json.dumps({"state": state, "clientToken": s.pending[0]}).encode()

@@ -12,15 +12,15 @@ _REG_MANUFACTURER = const(0x06)
 _REG_DEVICE = const(0x07)
 _REG_RESOLUTION = const(0x08)  # the only one of 8 bits
 
-_CONVERT = b"\x00\x00"  # continuous conversion, alert output off (DS 5.1.1)
-_FINEST = b"\x03"  # 0.0625 C (DS 5.2.4)
+_CONVERT = const(b"\x00\x00")  # continuous conversion, alert output off (DS 5.1.1)
+_FINEST = const(b"\x03")  # 0.0625 C (DS 5.2.4)
 _STEPS = const(2)  # 1/8 C: how far two readings within a millisecond may lie apart
 _LOCKS = const(0xC0)  # low byte of config: limits cannot be written until power is cut
 
 # The chip has no "data ready" bit, and after power-on it says 0.00 C until its first conversion
 # is done. The upper alert limit, unused here and 0 after power-on, serves as a mark: as long as it
 # is there, the chip has had power since start(), and that is longer than one conversion.
-_MARK = b"\x05\x50"  # 85 C
+_MARK = const(b"\x05\x50")  # 85 C
 
 
 def probe(bus, addr):
@@ -33,7 +33,7 @@ def probe(bus, addr):
 
 
 class MCP9808:
-    # start(); at least MEASURE_MS later finish(); then read the fields. Neither allocates.
+    # start(); at least MEASURE_MS later finish(); then values. Neither allocates.
     name = "mcp9808"
     MEASURE_MS = 400  # DS 5.2.4 gives 250 ms as typical and no maximum
 
@@ -42,9 +42,7 @@ class MCP9808:
         self._addr = addr
         self._buf = bytearray(2)
         self._mark = bytearray(2)
-        self.temperature_cdeg = None
-        self.humidity_cpct = None
-        self.pressure_pa = None
+        self.values = [None]
         bus.readfrom_mem_into(addr, _REG_CONFIG, self._buf)
         if self._buf[1] & _LOCKS:
             raise SensorError("mcp9808: limits locked, cut its power once")
@@ -68,7 +66,7 @@ class MCP9808:
         cdeg = sixteenths * 25 + 2 >> 2
         if not -4000 <= cdeg <= 12500:  # DS 1, operating range
             raise SensorError("mcp9808: temperature out of range")
-        self.temperature_cdeg = cdeg
+        self.values[0] = cdeg
 
 
 def _sixteenths(buf):

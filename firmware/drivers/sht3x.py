@@ -5,10 +5,10 @@ from micropython import const
 
 from firmware.core.errors import SensorError
 
-_MEASURE = b"\x24\x00"  # DS 4.3, clock stretching off
-_READ_STATUS = b"\xf3\x2d"  # DS 4.11
-_BREAK = b"\x30\x93"  # DS 4.8
-_HEATER_OFF = b"\x30\x66"  # DS 4.10
+_MEASURE = const(b"\x24\x00")  # DS 4.3, clock stretching off
+_READ_STATUS = const(b"\xf3\x2d")  # DS 4.11
+_BREAK = const(b"\x30\x93")  # DS 4.8
+_HEATER_OFF = const(b"\x30\x66")  # DS 4.10
 _CRC_POLY = const(0x31)  # DS 4.12, initial value 0xFF
 
 _RESERVED = const(0x500C)  # status bits 14, 12, 3, 2 read as 0 (DS table 18)
@@ -31,7 +31,7 @@ def probe(bus, addr):
 
 
 class SHT3x:
-    # start(); at least MEASURE_MS later finish(); then read the fields. Neither allocates.
+    # start(); at least MEASURE_MS later finish(); then values. Neither allocates.
     name = "sht3x"
     MEASURE_MS = 17  # DS 2.2: 15.5 ms at most, and a millisecond clock may be one short
 
@@ -39,9 +39,7 @@ class SHT3x:
         self._bus = bus
         self._addr = addr
         self._buf = bytearray(6)  # T msb, lsb, crc, RH msb, lsb, crc
-        self.temperature_cdeg = None
-        self.humidity_cpct = None
-        self.pressure_pa = None
+        self.values = [None, None]
 
     def start(self):
         self._bus.writeto(self._addr, _MEASURE)
@@ -52,18 +50,15 @@ class SHT3x:
         self._bus.readfrom_into(self._addr, buf)
         if _crc8(buf, 0) != buf[2] or _crc8(buf, 3) != buf[5]:
             raise SensorError("sht3x: crc")
-        cdeg = (_raw(buf, 0) * 4375 + 8192 >> 14) - 4500
+        # DS 4.13 divides by 2^16 - 1. Stretched to 2^16 the division is a shift, exact at both
+        # ends; 100/2^16 = 25/2^14 and so on keep every product below 2^30.
+        t = buf[0] << 8 | buf[1]
+        rh = buf[3] << 8 | buf[4]
+        cdeg = ((t + (t >> 15)) * 4375 + 8192 >> 14) - 4500
         if not -4000 <= cdeg <= 12500:  # DS table 2
             raise SensorError("sht3x: temperature out of range")
-        self.temperature_cdeg = cdeg
-        self.humidity_cpct = _raw(buf, 3) * 625 + 2048 >> 12
-
-
-def _raw(buf, at):
-    # DS 4.13 divides by 2^16 - 1. Stretched to 2^16 the division is a shift, exact at both ends;
-    # 100/2^16 = 25/2^14 and so on keep every product below 2^30.
-    raw = buf[at] << 8 | buf[at + 1]
-    return raw + (raw >> 15)
+        self.values[0] = cdeg
+        self.values[1] = (rh + (rh >> 15)) * 625 + 2048 >> 12
 
 
 def _crc8(buf, at):

@@ -7,9 +7,13 @@ _HALF = PERIOD // 2
 
 class Clock:
     # Milliseconds that pass only when told to. Starts just below the wrap, so that every
-    # test that waits also crosses it.
+    # test that waits also crosses it. The rest as in net/clock.py: s, whole seconds since the
+    # start; offset, to be set by tests that want a time of day.
     def __init__(self, start_ms=PERIOD - 5):
         self._ms = start_ms & _MASK
+        self._rest_ms = 0
+        self.s = 0
+        self.offset = None
 
     def now(self):
         return self._ms
@@ -21,6 +25,12 @@ class Clock:
 
     def pass_ms(self, ms):
         self._ms = self._ms + ms & _MASK
+        self._rest_ms += ms
+        self.s += self._rest_ms // 1000
+        self._rest_ms %= 1000
+
+    def now_s(self):
+        return None if self.offset is None else self.offset + self.s
 
 
 class Random:

@@ -1,16 +1,16 @@
-# The I2C bus of firmware/board.py with the chip models of tools/sim/chips on it (every bus error
-# is a SensorError), and their clock. Small: the models leave little of a 36 KB heap.
-
-from firmware.core.errors import SensorError
+# An I2C object as the machine module has it, with the chip models of tools/sim/chips on it, and
+# their clock. Small: the models leave little of a 36 KB heap.
 
 _MASK = (1 << 30) - 1
 
 
 class Clock:
-    # As in fakes.py, ticks from just below the wrap; in small ints only, because an idle step()
-    # is tested not to allocate.
+    # As in fakes.py, ticks from just below the wrap; in small ints only, because a step() with
+    # nothing due is tested not to allocate.
     def __init__(self):
         self.total = 0  # milliseconds passed, without a wrap
+        self.s = 0
+        self.offset = None  # s2000 at the start, once a time is believed
         self._ticks = _MASK - 5
 
     def now(self):
@@ -22,50 +22,33 @@ class Clock:
 
     def pass_ms(self, ms):
         self.total += ms
+        self.s = self.total // 1000
         self._ticks = (self._ticks + ms) & _MASK
 
 
 class ChipBus:
-    # Set plugged to False and nothing answers; stuck > 0 holds SDA low for that many
-    # recover() calls; after `die_after` more transfers the chip is pulled out.
+    # Set plugged to False and nothing answers.
     def __init__(self, *chips):
         self.chips = dict(chips)
         self.plugged = True
-        self.stuck = 0
-        self.recovered = 0
-        self.transfers = 0
-        self.die_after = None
 
     def scan(self):
-        if self.stuck:
-            return []
         return sorted(self.chips) if self.plugged else []
 
     def writeto(self, addr, buf):
-        self._transfer(addr, lambda chip: chip.write(bytes(buf)))
+        self._at(addr).write(bytes(buf))
 
     def readfrom_into(self, addr, buf):
-        self._transfer(addr, lambda chip: chip.read_into(buf))
+        self._at(addr).read_into(buf)
 
     def writeto_mem(self, addr, reg, buf):
-        self._transfer(addr, lambda chip: chip.write(bytes((reg,)) + bytes(buf)))
+        self._at(addr).write(bytes((reg,)) + bytes(buf))
 
     def readfrom_mem_into(self, addr, reg, buf):
-        self._transfer(addr, lambda chip: (chip.write(bytes((reg,))), chip.read_into(buf)))
+        self._at(addr).write(bytes((reg,)))
+        self.chips[addr].read_into(buf)
 
-    def recover(self):
-        self.recovered += 1
-        self.stuck = max(self.stuck - 1, 0)
-        return not self.stuck
-
-    def _transfer(self, addr, call):
-        self.transfers += 1
-        if self.die_after is not None:
-            self.plugged = self.plugged and self.die_after > 0
-            self.die_after -= 1
-        if self.stuck or not self.plugged or addr not in self.chips:
-            raise SensorError("bus: errno 19")
-        try:
-            call(self.chips[addr])
-        except OSError as e:
-            raise SensorError("bus: errno {}".format(e.args[0]))
+    def _at(self, addr):
+        if not self.plugged or addr not in self.chips:
+            raise OSError(19)
+        return self.chips[addr]

@@ -1,11 +1,13 @@
-# A network in memory: stands in for the modules `socket` and `select`, of wire.py or of umqtt.
+# A network in memory: stands in for the modules `socket` and `select` of firmware/net, or for
+# those of umqtt.
 #
-# Net(clock).install(module) puts one into wire.py or umqtt.simple. Its `peer` answers what is
-# written (a Broker; by default nobody). With `esp` setblocking(True) wipes the timeout, as on the
-# ESP ports. A read from which a real socket would never return raises Hang.
+# Net(clock).install(module, ...) puts one into them. Its `peer` answers what is written (a Broker;
+# by default nobody). With `esp` setblocking(True) wipes the timeout and poll says nothing of
+# errors, as on the ESP ports. A read from which a real socket would never return raises Hang.
 
 ETIMEDOUT = 110
-POLLIN, POLLOUT = 1, 4
+EINPROGRESS = 115
+POLLIN, POLLOUT, POLLERR, POLLHUP = 1, 4, 8, 16
 
 
 class Hang(Exception):
@@ -19,9 +21,10 @@ class Sock:
         self.writes = []  # one entry a call
         self.eof = False
         self.error = None  # raised by the next read or write
-        self.window = None  # bytes the peer still takes; None: any number
+        self.window = net.window  # bytes the peer still takes; None: any number
         self.timeout_s = None
         self.blocking = True
+        self.up = True  # False while connect() goes on without anybody waiting for it
         self.closed = 0
 
     def settimeout(self, seconds):
@@ -34,21 +37,37 @@ class Sock:
             self.timeout_s = None
 
     def setsockopt(self, level, option, value):
-        pass
+        self._net.options.append((level, option, value))
 
     def connect(self, address):
         self._net.connected.append(address)
         error = self._net.errors.get(address)
-        if error == ETIMEDOUT:
-            self._net.clock.pass_ms(int(self.timeout_s * 1000))
-        if error:
+        if self.blocking:
+            if error == ETIMEDOUT:
+                self._net.clock.pass_ms(int(self.timeout_s * 1000))
+            if error:
+                raise OSError(error)
+            return
+        if error and error < 0:
             raise OSError(error)
+        self.up = error is None
+        if error and error != ETIMEDOUT:
+            self.error = OSError(error)
+        raise OSError(EINPROGRESS)
 
     def close(self):
         self.closed += 1
 
     def sent(self):
         return b"".join(self.writes)
+
+    def ready(self, mask):
+        if self.error and not self.up:  # connect() failed
+            return POLLIN | POLLOUT | (0 if self._net.esp else POLLERR | POLLHUP)
+        if not self.up:
+            return 0
+        ready = POLLIN if self.inbox or self.eof or self.error else 0
+        return (ready | (POLLOUT if self.window is None or self.window else 0)) & mask
 
     def _take(self, size):
         # None: nothing now, and the socket does not wait.
@@ -68,6 +87,9 @@ class Sock:
         return data
 
     def read(self, size):
+        return self._take(size)
+
+    def recv(self, size):
         return self._take(size)
 
     def readinto(self, buf, size):
@@ -104,23 +126,26 @@ class Sock:
 class Poll:
     def __init__(self, net):
         self._net = net
-        self._mask = 0
+        self._masks = {}
 
     def register(self, sock, mask):
-        self._sock, self._mask = sock, mask
+        self._masks[sock] = mask
+
+    def unregister(self, sock):
+        del self._masks[sock]
 
     def modify(self, sock, mask):
-        self._mask = mask
+        self._masks[sock] = mask  # KeyError where a real one has OSError
+        if len(self._masks) != 1:
+            raise AssertionError("polls {}".format(self._masks))
 
-    def poll(self, timeout_ms):
-        sock = self._sock
-        ready = POLLIN if sock.inbox or sock.eof or sock.error else 0
-        ready |= POLLOUT if sock.window is None or sock.window else 0
-        ready &= self._mask
-        if ready:
-            return [(sock, ready)]
+    def ipoll(self, timeout_ms):
+        for sock in self._masks:
+            flags = sock.ready(self._masks[sock])
+            if flags:
+                return [(sock, flags)]
         self._net.clock.pass_ms(timeout_ms)
-        return []
+        return ()
 
 
 class Net:
@@ -132,23 +157,22 @@ class Net:
         self.clock = clock
         self.esp = esp
         self.addresses = [("10.0.0.1", 8883)]
-        self.errors = {}  # address -> errno of connect()
+        # Address: errno of connect(), at once when it is below 0. ETIMEDOUT: never a word.
+        self.errors = {}
         self.dns_error = None
+        self.window = None  # of new sockets
         self.connected = []  # every address tried
+        self.options = []
         self.socks = []
         self.peer = None
         self.lossy = False
         self.biggest = 0  # bytes asked for in one read; negative: a length gone wrong
 
-    def install(self, module):
-        module.socket = self
-        if hasattr(module, "select"):
-            module.select = self
-
-    def forget(self):
-        # For tests that look at the heap.
-        self.socks.clear()
-        self.connected.clear()
+    def install(self, *modules):
+        for module in modules:
+            module.socket = self
+            if hasattr(module, "select"):
+                module.select = self
 
     def getaddrinfo(self, host, port, *_):
         if self.dns_error:
@@ -173,21 +197,21 @@ class Broker:
         self.mute = list(mute)
         self.present = 0
         self.got = []  # (kind, whole packet)
-        self._data = b""
+        self.rest = b""  # of a packet that has not come whole
 
     def __call__(self, sock, data):
-        self._data += data
-        while len(self._data) >= 2:
+        self.rest += data
+        while len(self.rest) >= 2:
             size, at = self._length()
-            if len(self._data) < at + size:
+            if len(self.rest) < at + size:
                 return
-            packet, self._data = self._data[: at + size], self._data[at + size :]
+            packet, self.rest = self.rest[: at + size], self.rest[at + size :]
             self._answer(sock, packet, packet[at:])
 
     def _length(self):
         size, at, shift = 0, 1, 0
         while True:
-            byte = self._data[at]
+            byte = self.rest[at]
             size |= (byte & 0x7F) << shift
             at += 1
             shift += 7
@@ -233,46 +257,102 @@ def length(size):
     return bytes(out)
 
 
+def puback(pid):
+    return bytes((0x40, 2, pid >> 8, pid & 255))
+
+
+class Context:
+    # Stands for the TLS context: its sockets are the raw ones, unless there is a `make`.
+    def __init__(self):
+        self.hosts = []
+        self.make = None
+
+    def wrap_socket(self, raw, *, server_hostname, do_handshake_on_connect):
+        self.hosts.append(server_hostname)
+        return self.make(raw) if self.make else raw
+
+
 class Bench:
-    # A Session over a Net, with what its callbacks got.
+    # A Session over a Net, with what its callbacks got. A reading is a payload put into texts.
     def __init__(self, clock, window=8, limit_bytes=1024, keepalive_s=60, esp=False, mute=()):
-        from firmware.net import wire
-        from firmware.net.mqtt import Session
+        from firmware.net import connect, session, transport
 
         self.clock = clock
         self.net = Net(clock, esp)
-        self.net.install(wire)
+        self.net.install(connect, transport)
         self.broker = self.net.peer = Broker(mute)
+        self.context = Context()
+        self.limit_bytes = limit_bytes
+        self.may_wait = False  # a step of connecting
         self.messages = []
         self.acked = []
-        self.session = Session(
-            "t-1",
-            "h",
-            8883,
-            keepalive_s,
-            None,
-            clock,
-            window,
-            limit_bytes,
-            self._message,
-            self._ack,
+        self.texts = {}
+        self._connect = connect
+        self.session = session.Session(
+            b"t-1", "h", 8883, keepalive_s, clock, window, b"t", 200, self._encode
         )
+        self.session.set_callback(self._message)
+        self.session.on_ack = self.acked.append
+
+    def _encode(self, seq, buf, at):
+        text = self.texts.get(seq)
+        if text is None:
+            return 0
+        for i in range(len(text)):
+            buf[at + i] = text[i]
+        return at + len(text)
 
     def _message(self, topic, payload):
         self.messages.append((topic, bytes(payload)))
 
-    def _ack(self, tag):
-        self.acked.append(tag)
+    def publish(self, seq, text=b"x"):
+        self.texts[seq] = text
+        self.session.reading(seq)
+
+    def opening(self):
+        return self._connect.opening(self.session, self.context, self.clock, self.limit_bytes)
+
+    def connect(self, every_ms=100):
+        # As the main loop would: one step after the other, and in between time passes. No step
+        # may wait. Says whether the session was kept.
+        opening = self.opening()
+        while True:
+            now = self.clock.now()
+            try:
+                next(opening)
+            except StopIteration as e:
+                self.session.begin(e.value)
+                return e.value
+            finally:
+                if now != self.clock.now() and not self.may_wait:
+                    raise AssertionError("a step that waits")
+            self.clock.pass_ms(every_ms)
 
     def up(self):
         # Connected, and what that took is out of the way.
-        self.session.connect()
+        self.connect()
         self.clear()
         return self
+
+    def again(self, present):
+        # A new session after the old one broke; what the first step() of it writes.
+        self.session.close()
+        self.broker.present = present
+        self.broker.rest = b""
+        self.up()
+        self.session.step()
+        return self.net.sock.writes
 
     def clear(self):
         self.broker.got.clear()
         self.net.sock.writes.clear()
+
+    def forget(self):
+        # For tests that look at the heap.
+        for kept in (self.net.socks, self.net.connected, self.net.options, self.context.hosts):
+            kept.clear()
+        self.messages.clear()
+        self.acked.clear()
 
     def push(self, data):
         self.net.sock.inbox += data

@@ -2,14 +2,16 @@
 
 from fakes_bus import Clock
 from firmware import sampler
-from firmware.core.errors import SensorError
+
+SEEK, IDLE, BUSY = range(3)  # sampler.state
 
 COOL = b"\x60\x8c\xd3\x73\x33\x01"  # 21.00 C, 45.00 %RH
 WARM = b"\x6d\xb6\x8d\x73\x33\x01"  # 30.00 C, 45.00 %RH
+S2000 = 848_000_000  # November 2026
 
 
 class Bus:
-    # firmware.bus.Bus with as much of an SHT3x at 0x44 as its driver looks at (the model in
+    # An I2C object with as much of an SHT3x at 0x44 as its driver looks at (the model in
     # tools/sim/chips would not fit beside the sampler). Set plugged, damaged, and stuck: for how
     # many rounds of nine clocks SDA stays low.
     def __init__(self, clock):
@@ -35,7 +37,7 @@ class Bus:
         self._answered(addr)
         if not self._status:
             if self._done is None or self.clock.total < self._done:
-                raise SensorError("bus: errno 19")
+                raise OSError(19)
             self._done = None
         answer = b"\x00\x00\x81" if self._status else self.reading
         for i in range(len(buf)):
@@ -50,24 +52,42 @@ class Bus:
     def _answered(self, addr):
         if self.stuck or not self.plugged or addr != 0x44:
             self._done = None
-            raise SensorError("bus: errno 19")
+            raise OSError(19)
 
 
 class Bench:
-    def __init__(self, interval_s=60):
+    # full: put() fails as on a full file system.
+    def __init__(self, interval_s=60, offset=S2000):
         self.clock = Clock()
+        self.clock.offset = offset
         self.bus = Bus(self.clock)
-        self.out = []  # (second, cdeg, cpct, pa)
+        self.full = False
+        self.opened = 0
+        self.out = []  # (seconds since the start, cdeg, cpct, pa)
         self.log = []
+        self.settings = {"interval_s": interval_s, "sensor": "auto"}
         self.sampler = sampler.Sampler(
-            self.bus, "auto", interval_s, self.clock, self, self.put, self.log.append
+            self.open, self.recover, self.settings, self.clock, self.put, self.log.append
         )
 
-    def now_s(self):
-        return self.clock.total // 1000
+    def open(self):
+        self.opened += 1
+        return self.bus
 
-    def put(self, s2000, cdeg, cpct, pa):
-        self.out.append((s2000, cdeg, cpct, pa))
+    def recover(self):
+        return self.bus.recover()
+
+    def put(self, record, size):
+        if self.full:
+            raise OSError(28)
+        numbers = []
+        at = 0
+        for width in (4, 3, 2, 3):
+            number = int.from_bytes(bytes(record[at : at + width]), "little")
+            numbers.append(number if width == 4 or number + 1 < 1 << 8 * width else None)
+            at += width
+        assert at == size
+        self.out.append((numbers[0] - S2000,) + tuple(numbers[1:]))
 
     def run(self, ms, step_ms=5):
         while ms > 0:
@@ -75,6 +95,10 @@ class Bench:
             self.clock.pass_ms(min(step_ms, ms))
             ms -= step_ms
         self.sampler.step()
+
+    def change(self, interval_s):
+        self.settings["interval_s"] = interval_s
+        self.sampler.changed()
 
     def times(self):
         return [reading[0] for reading in self.out]

@@ -1,7 +1,6 @@
 # What must be true of a board that lost power anywhere in the scenario of powercut.py.
 
 import harness
-from firmware.core.errors import StoreError
 from powercut import PUTS, fill
 
 _EXTRA = 0x0FFF  # number of the reading stored between two power cuts
@@ -74,14 +73,14 @@ class Check:
 
 def replay(history, journal, second_cuts):
     # Readings lost in all.
-    luck = harness.seed()
+    state = harness.seed()
     check = Check(history)
     count = 0
     for ops, board in journal.cuts():
         extra = 0
-        luck = (luck * 75 + 74) % 65537
-        if luck % (journal.ops * 2) < second_cuts:
-            extra = fail_again(board, history.boot, luck // 7 % 12 + 1)
+        state = (state * 75 + 74) % 65537
+        if state % (journal.ops * 2) < second_cuts:
+            extra = fail_again(board, history.boot, state // 7 % 12 + 1)
             count += 1
         try:
             check.run(board, ops, extra)
@@ -103,7 +102,7 @@ def fail_again(board, boot, after):
     board.mount()
     try:
         seq = boot().put(buf, size)
-    except (OSError, StoreError):
+    except OSError:
         assert board.fuse <= 0
     board.umount()
     board.fuse = None

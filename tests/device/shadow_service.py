@@ -1,5 +1,5 @@
 # A shadow service small enough to read: merge, delta and versions as aws-facts 4.2 to 4.5 say.
-# Everything for the device lands in .out as (name of the Shadow method, payload).
+# Everything for the device lands in .out as (topic after ".../shadow/", payload).
 
 import json
 
@@ -14,18 +14,19 @@ class ShadowService:
         self.asked = 0
         self.updates = []  # what the device has sent, parsed
         self.out = []
+        self.births = []  # (topic, document, retained)
 
     def get(self, payload):
         self.asked += 1
         token = json.loads(payload).get("clientToken")
         if not self.exists:
-            self._say("get_rejected", {"code": 404, "message": "No shadow"}, token)
+            self._say(b"get/rejected", {"code": 404, "message": "No shadow"}, token)
             return
         state = {"desired": self.desired, "reported": self.reported}
         differing = delta(self.desired, self.reported)
         if differing:
             state["delta"] = differing
-        self._say("get_accepted", {"state": state, "version": self.version}, token)
+        self._say(b"get/accepted", {"state": state, "version": self.version}, token)
 
     def update(self, payload):
         # From the device.
@@ -33,11 +34,11 @@ class ShadowService:
         self.updates.append(document)
         if self.refuse:
             error = {"code": self.refuse.pop(0), "message": "no"}
-            self._say("update_rejected", error, document.get("clientToken"))
+            self._say(b"update/rejected", error, document.get("clientToken"))
             return
         self._accept(document["state"], document.get("clientToken"))
 
-    def wish(self, desired):
+    def desire(self, desired):
         # By another client; None wipes the section.
         self._accept({"desired": desired}, "console-1")
 
@@ -54,10 +55,10 @@ class ShadowService:
             self.reported = merged(self.reported, state["reported"])
         self.exists = True
         self.version += 1
-        self._say("update_accepted", {"state": state, "version": self.version}, token)
+        self._say(b"update/accepted", {"state": state, "version": self.version}, token)
         differing = delta(self.desired, self.reported)
         if differing:
-            self._say("delta", {"state": differing, "version": self.version}, token)
+            self._say(b"update/delta", {"state": differing, "version": self.version}, token)
 
     def _say(self, topic, document, token):
         if token is not None:

@@ -1,85 +1,183 @@
-# A board's shadow beside a service, and the loop that plays the caller between them.
+# A board's ShadowSync between fakes, a shadow service, and what carries the messages to and fro.
 
 import json
 
-from firmware.core.shadow import Shadow
+from fakes import Clock, Log
+from firmware.shadow_sync import ShadowSync
 from shadow_service import ShadowService, merged
 
 SETTINGS = {"interval_s": 60, "sensor": "auto", "i2c": {"sda": 21, "scl": 22}, "drain_per_s": 20}
 BAD = "must be a whole number above 0"
+PREFIX = b"$aws/things/t-1/shadow/"
+STATUS = b"devices/t-1/status"
 
 
-def shadow_of(settings=SETTINGS, local=None, token="boot1"):
-    # With a table of its own, so that the tests fit the heap of the smallest board beside it.
-    made = []
-
-    def check(key, value):
-        if key == "i2c" and isinstance(value, dict):
-            value = merged(made[0].reported.true[key], value)
-            return value, _pins_wrong(value)
-        if key == "sensor":
-            return value, None if isinstance(value, str) else "must be text"
-        if key not in settings:
-            return value, "unknown setting"
-        return value, BAD if isinstance(value, bool) or not _above_0(value) else None
-
-    made.append(Shadow(check, settings, token, local))
-    return made[0]
+def check(key, value, values):
+    # A table of its own, so that the tests fit the heap of the smallest board beside it.
+    if key == "i2c" and isinstance(value, dict):
+        value = merged(values[key], value)
+        good = _above_0(value.get("sda")) and _above_0(value.get("scl"))
+        return value, None if good else "sda: no pin"
+    if key == "sensor":
+        return value, None if isinstance(value, str) else "must be text"
+    if key not in SETTINGS:
+        return value, "unknown setting"
+    return value, None if _above_0(value) else BAD
 
 
 def _above_0(value):
-    return isinstance(value, int) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _pins_wrong(pins):
-    return None if _above_0(pins.get("sda")) and _above_0(pins.get("scl")) else "sda: no pin"
+class Settings:
+    # As firmware/settings.py, without flash. refuse(key): why a good value cannot be put in force.
+    def __init__(self, values, state, table):
+        self.values = dict(values)
+        self.state = json.loads(json.dumps(state))
+        self.refuse = None
+        self.given = []  # (key, value) of each set()
+        self._check = table
+
+    def set(self, key, value):
+        self.given.append((key, value))
+        value, problem = self._check(key, value, self.values)
+        if problem or value == self.values[key]:
+            return problem
+        problem = self.refuse and self.refuse(key)
+        if not problem:
+            self.values[key] = value
+        return problem
+
+    def note(self, key, value):
+        self.state[key] = json.loads(json.dumps(value))
+        if value is None:
+            del self.state[key]
+
+
+class Sampler:
+    def __init__(self):
+        self.sensor = "bme280@0x76"
+        self.fails = False
+
+    def failing(self):
+        return self.fails
+
+
+class Session:
+    def __init__(self):
+        self.busy = False  # a document is not acknowledged yet
+        self.sent = []  # (topic, payload, retain)
+        self.subscribed = 0
+
+    def document(self, topic, payload, tag, retain=False):
+        assert tag == -1 and not self.busy
+        self.sent.append((bytes(topic), bytes(payload), retain))
+        return True
+
+    def waiting(self, tag):
+        return self.busy and tag == -1
+
+    def subscribe(self):
+        self.subscribed += 1
+
+
+class Board:
+    def __init__(self, values=SETTINGS, state=(), token="boot1", table=check):
+        self.settings = Settings(values, dict(state), table)
+        self.sampler = Sampler()
+        self.session = Session()
+        self.clock = Clock()
+        self.log = Log()
+        self.facts = {}  # what reported carries besides the settings
+        self.sync = ShadowSync(
+            self.settings,
+            self.sampler,
+            self.session,
+            PREFIX,
+            STATUS,
+            self.clock,
+            self._facts,
+            self.log,
+            token,
+        )
+
+    def _facts(self, full):
+        facts = dict(self.facts)
+        if full:
+            facts["full"] = True
+        return facts
+
+    def report(self, **facts):
+        # Something of the facts has changed that matters.
+        self.facts.update(facts)
+        self.sync.update_due = True
+
+    def command(self, key, value):
+        # As command_runner.py does it.
+        old = self.settings.values[key]
+        assert self.settings.set(key, value) is None
+        self.sync.changed(key, old)
+
+    def hear(self, service, count=1 << 29):
+        while service.out and count:
+            count -= 1
+            kind, payload = service.out.pop(0)
+            self.sync.receive(kind, payload)
+
+    def send(self, service):
+        # One step, and what it publishes on its way; whether there was anything.
+        self.sync.step()
+        sent = self.session.sent
+        self.session.sent = []
+        for topic, payload, retain in sent:
+            if topic == PREFIX + b"get":
+                service.get(payload)
+            elif topic == PREFIX + b"update":
+                service.update(payload)
+            else:
+                service.births.append((topic, json.loads(payload), retain))
+        return bool(sent)
+
+    def pass_s(self, seconds):
+        # What is sent stays in session.sent.
+        for _ in range(seconds):
+            self.clock.pass_ms(1000)
+            self.sync.step()
+
+    def said(self, topic):
+        # The documents sent and not taken away, of one topic.
+        return [
+            json.loads(text) for where, text, _ in self.session.sent if where == PREFIX + topic
+        ]
 
 
 def in_step():
     # A device and its cloud after the first birth.
-    shadow, service = shadow_of(), ShadowService()
-    shadow.connected()
-    settle(shadow, service)
+    board, service = Board(), ShadowService()
+    connect(board, service)
     del service.updates[:]
     service.asked = 0
-    return shadow, service
+    return board, service
+
+
+def connect(board, service):
+    board.sync.connected()
+    settle(board, service)
 
 
 def message(**fields):
     return json.dumps(fields).encode()
 
 
-def settle(shadow, service, refuse=None, limit=40):
-    # Plays the caller's part until nobody has anything to say; the number of rounds it took.
-    # refuse(key): why a good wish cannot be met.
-    for turn in range(limit):
+def settle(board, service, limit=40):
+    # Until nobody has anything to say, and no answer is waited for.
+    for _ in range(limit):
         quiet = not service.out
-        while service.out:
-            topic, payload = service.out.pop(0)
-            getattr(shadow, topic)(payload)
-        quiet = _act(shadow, service, refuse) and quiet
-        if quiet:
-            return turn
+        board.hear(service)
+        if board.send(service) or not quiet or service.out:
+            continue
+        left_ms = board.sync.wait.left_ms()
+        if not left_ms:
+            return
+        board.clock.pass_ms(left_ms)
     raise AssertionError("does not settle")
-
-
-def _act(shadow, service, refuse):
-    quiet = True
-    wish = shadow.next_wish()
-    while wish:
-        quiet = False
-        why = refuse and refuse(wish[0])
-        if why:
-            shadow.refuse(wish[0], wish[1], why)
-        else:
-            shadow.applied(wish[0], wish[1])
-        wish = shadow.next_wish()
-    shadow.later = False
-    if shadow.wants_get:
-        service.get(shadow.get())
-        return False
-    document = shadow.update()
-    if document is None:
-        return quiet
-    service.update(document)
-    return False

@@ -1,7 +1,8 @@
-# The I2C bus over stand-ins for machine.Pin and machine.I2C that fail as a board's do.
+# board.i2c() and board.recover() over stand-ins for machine that fail as a board does.
+
+import sys
 
 import harness
-from firmware.bus import Bus
 from firmware.core.errors import SensorError
 
 
@@ -36,8 +37,6 @@ class Pin:
 
 
 class I2C:
-    error = None
-
     def __init__(self, ident, *, scl, sda, freq):
         if scl.number in Pin.inputs or sda.number in Pin.inputs:
             raise Aborted
@@ -45,8 +44,6 @@ class I2C:
             raise ValueError("I2C(2) doesn't exist")
 
     def scan(self):
-        if I2C.error:
-            raise I2C.error
         return [0x76]
 
 
@@ -55,33 +52,48 @@ class Machine:
     I2C = I2C
 
 
-def bus(sda=21, scl=22, ident=0):
-    return Bus(Machine, lambda us: None, ident, sda, scl, 100_000)
+class SoftI2C(I2C):
+    def __init__(self, *, scl, sda, freq):
+        self.pins = scl.number, sda.number, freq
+
+
+Machine.SoftI2C = SoftI2C
+sys.modules["machine"] = Machine
+sys.modules["network"] = Machine
+
+from firmware import board  # noqa: E402
+
+
+def pins(sda=21, scl=22, ident=0):
+    return {"id": ident, "sda": sda, "scl": scl, "freq_hz": 100_000}
 
 
 def test_scan():
-    harness.equal(bus().scan(), [0x76])
+    harness.equal(board.i2c(pins()).scan(), [0x76])
+
+
+def test_no_i2c_block_is_bit_banged():
+    harness.equal(board.i2c(pins(ident=-1)).pins, (22, 21, 100_000))
+    before, board.CHIP = board.CHIP, "esp8266"
+    try:
+        harness.equal(board.i2c(pins(4, 5)).pins, (5, 4, 100_000))
+    finally:
+        board.CHIP = before
 
 
 def test_settings_that_do_not_fit_the_chip():
-    for made in (bus(sda=34), bus(scl=34), bus(sda=48), bus(ident=2)):
-        error = harness.raises(SensorError, made.scan)
+    for wrong in (pins(sda=34), pins(scl=34), pins(sda=48), pins(ident=2)):
+        error = harness.raises(SensorError, board.i2c, wrong)
         assert str(error).startswith("bus: i2c settings do not fit this chip: "), error
-    for made in (bus(sda=34), bus(scl=40)):
-        harness.raises(SensorError, made.recover)
-
-
-def test_a_bus_error_is_a_sensor_error():
-    I2C.error = OSError(116)
-    harness.equal(str(harness.raises(SensorError, bus().scan)), "bus: errno 116")
-    I2C.error = None
+    for wrong in (pins(sda=34), pins(scl=40)):
+        error = harness.raises(SensorError, board.recover, wrong)
+        assert str(error).startswith("bus: i2c settings do not fit this chip: "), error
 
 
 def test_recover_clocks_the_bus_free_and_stops():
     for stuck, clocks, free in ((0, 0, True), (3, 3, True), (9, 9, True), (20, 9, False)):
-        made = bus()
         Pin.stuck = stuck
-        harness.equal(made.recover(), free)
+        harness.equal(board.recover(pins()), free)
         harness.equal(Pin.edges, [(22, 0), (22, 1)] * clocks + [(21, 0), (21, 1)])
         Pin.stuck = 0
 

@@ -1,49 +1,52 @@
+# heap: 48wk
 # No time is better than a wrong one.
 
+import sys
+
+import fakes
 import harness
-from fakes import Clock, Fixed
-from firmware.net.clock import WallClock
+from firmware.net import ntp
+from firmware.net.clock import Clock
 
 FLOOR = 848534400
 NOW = FLOOR + 5000000
 
 
-class Saved:
-    def __init__(self, value=None):
-        self.value = value
+class Settings:
+    # state and note() of firmware/settings.py, with a flash that may be full.
+    def __init__(self, good=None):
+        self.state = {} if good is None else {"clock": good}
         self.saves = 0
+        self.full = False
 
-    def load(self):
-        return self.value
-
-    def save(self, value):
-        self.value = value
+    def note(self, key, value):
         self.saves += 1
+        if not self.full:
+            self.state[key] = value
 
 
 class Rig:
-    def __init__(self, answers=(), rtc=0, saved=None, servers=("one", "two", "three")):
+    def __init__(self, answers=(), rtc=0, good=None):
         self.answers = list(answers)  # s2000, None: no answer; then NOW and counting
         self.asked = []
         self.silent = False
+        self.blocks_ms = 0  # how long a question takes
         self.rtc = rtc
-        self.saved = saved or Saved()
-        self.ticks = Clock()
+        self.settings = Settings(good)
+        self.servers = ["one", "two", "three"]
+        self.random = fakes.Fixed(1)
+        self.ticks = fakes.Clock()
         self.passed_ms = 0
-        self.said = None
-        self.clock = WallClock(
-            self.ask,
-            lambda: self.rtc,
-            self.set_rtc,
-            self.saved,
-            list(servers),
-            FLOOR,
-            self.ticks,
-            Fixed(1),
-            self.note,
-        )
+        self.lines = []
+        self.clock = Clock(self.ticks.now, self.ticks.diff)
+        ntp.take_rtc(self.clock, rtc, self.settings, FLOOR, self.note)
+
+    def pass_ms(self, ms):
+        self.ticks.pass_ms(ms)
+        self.passed_ms += ms
 
     def ask(self, server):
+        self.pass_ms(self.blocks_ms)
         if self.silent:
             raise OSError(110)
         self.asked.append(server)
@@ -53,17 +56,31 @@ class Rig:
         return answer
 
     def note(self, text):
-        self.said = text
+        self.lines.append(text)
+        del self.lines[:-5]
 
     def set_rtc(self, s2000):
         self.rtc = s2000
 
     def run(self, s, online=True, every_ms=1000):
+        # The loop of the app.
+        clock = self.clock
         for _ in range(s * 1000 // every_ms):
-            self.clock.step(online)
-            self.ticks.pass_ms(every_ms)
-            self.passed_ms += every_ms
-        return self.clock.now_s()
+            clock.step()
+            if online and clock.s >= clock.ask_s:
+                ntp.ask(
+                    clock,
+                    self.ask,
+                    self.set_rtc,
+                    self.settings,
+                    self.servers,
+                    FLOOR,
+                    self.random,
+                    self.note,
+                )
+            self.pass_ms(every_ms)
+        clock.step()
+        return clock.now_s()
 
 
 def test_no_time_before_an_answer():
@@ -140,34 +157,43 @@ def test_an_rtc_that_kept_the_time():
 def test_an_rtc_that_did_not():
     for rtc in (0, 10, FLOOR - 1, FLOOR + 473040001):
         assert Rig(rtc=rtc).clock.now_s() is None, rtc
-    assert Rig(rtc=NOW - 1, saved=Saved(NOW)).clock.now_s() is None
+    assert Rig(rtc=NOW - 1, good=NOW).clock.now_s() is None
 
 
 def test_below_the_last_good_time_is_not_believed():
-    rig = Rig([NOW - 86400], saved=Saved(NOW - 100))
+    rig = Rig([NOW - 86400], good=NOW - 100)
     assert rig.run(1) is None
     harness.equal(rig.run(5), NOW + 6)
 
 
 def test_three_that_agree_overrule_the_last_good_time():
-    rig = Rig(saved=Saved(NOW + 3 * 365 * 86400))
+    rig = Rig(good=NOW + 3 * 365 * 86400)
     assert rig.run(2) is None
     harness.equal(rig.run(60), NOW + 62)
     harness.equal(len(rig.asked), 3)
-    harness.equal(rig.saved.saves, 1)
-    assert NOW <= rig.saved.value <= NOW + 62
+    harness.equal(rig.settings.saves, 1)
+    assert NOW <= rig.settings.state["clock"] <= NOW + 62
 
 
 def test_three_that_do_not_agree_overrule_nothing():
     answers = [NOW, NOW + 100000, NOW + 200000, NOW + 300000, NOW + 400000]
-    rig = Rig(answers, saved=Saved(NOW + 3 * 365 * 86400))
+    rig = Rig(answers, good=NOW + 3 * 365 * 86400)
     assert rig.run(50) is None
     harness.equal(len(rig.asked), 5)
 
 
+def test_a_good_answer_in_between_and_they_are_not_in_a_row():
+    wrong = NOW - 30 * 86400
+    rig = Rig([wrong, wrong + 2, NOW + 6, wrong + 6 + 21600], good=NOW - 100)
+    rig.run(10)
+    harness.equal(len(rig.asked), 3)
+    harness.equal(rig.run(21600), NOW + 21610)
+    assert len(rig.asked) >= 4
+
+
 def test_a_saved_time_that_cannot_be_is_no_obstacle():
     for value in (0, -1, FLOOR - 1, FLOOR + 473040001, 1 << 40):
-        harness.equal(Rig(saved=Saved(value)).run(1), NOW + 1)
+        harness.equal(Rig(good=value).run(1), NOW + 1)
 
 
 def test_asks_again_every_six_hours():
@@ -197,31 +223,103 @@ def test_a_clock_that_drifted_is_put_right():
 def test_flash_is_written_every_six_hours_at_most():
     rig = Rig()
     rig.run(10 * 86400, every_ms=10_000)
-    assert 30 <= rig.saved.saves <= 41, rig.saved.saves
-    saved = Saved(NOW - 60)
-    Rig(saved=saved).run(100)
-    harness.equal(saved.saves, 0)
+    assert 30 <= rig.settings.saves <= 41, rig.settings.saves
+    for age_s, saves in ((60, 0), (21599, 0), (21600, 1)):
+        rig = Rig(good=NOW - age_s)
+        rig.run(100)
+        harness.equal(rig.settings.saves, saves)
 
 
-def test_a_full_flash_is_said_and_nothing_more():
-    saved = Saved()
-
-    def fails(_value):
-        raise OSError(28)
-
-    saved.save = fails
-    rig = Rig(saved=saved)
+def test_a_full_flash_is_no_obstacle():
+    rig = Rig()
+    rig.settings.full = True
     harness.equal(rig.run(1), NOW + 1)
-    assert "not saved" in rig.said
+    rig.run(21600, every_ms=10_000)
+    rig.settings.full = False
+    rig.run(10)
+    harness.equal(rig.settings.saves, 2)
+    assert NOW + 21600 <= rig.settings.state["clock"] <= NOW + 21620
 
 
-def test_asking_what_time_it_is_allocates_nothing():
+def test_overruled_once_it_stays_so_on_a_full_flash():
+    rig = Rig(good=NOW + 3 * 365 * 86400)
+    rig.settings.full = True
+    rig.run(60)
+    harness.equal(len(rig.asked), 3)
+    rig.run(86400, every_ms=10_000)
+    harness.equal(len(rig.asked), 3 + 4)
+    harness.equal(rig.clock.now_s(), NOW + 60 + 86400)
+
+
+def test_the_time_is_an_offset_to_the_seconds_since_boot():
+    rig = Rig(rtc=NOW - 3)
+    clock = rig.clock
+    for seconds in (1, 100, 21600, 50000):
+        rig.run(seconds, every_ms=1000)
+        harness.equal(clock.now_s(), clock.offset + clock.s)
+        harness.equal(clock.s, rig.passed_ms // 1000)  # no answer moves it
+        harness.equal(clock.offset, NOW)
+    rig = Rig([None, NOW + 9])
+    harness.equal((rig.clock.offset, rig.clock.now_s()), (None, None))
+    rig.run(1)
+    harness.equal((rig.clock.offset, rig.clock.now_s()), (None, None))
+    rig.run(4)
+    harness.equal(rig.clock.offset, NOW + 9 - 2)  # the answer came at second 2
+
+
+def test_an_answer_is_of_the_end_of_the_question():
+    rig = Rig()
+    rig.blocks_ms = 14_000
+    rig.run(1)
+    harness.equal(rig.clock.now_s(), NOW + 15)
+    rig = Rig([None])
+    rig.blocks_ms = 14_000
+    rig.run(1)
+    harness.equal(rig.clock.ask_s - 14, 2)  # the pause begins then, too
+
+
+def test_the_uptime_goes_on_across_the_wrap_of_the_ticks():
+    for start_ms in (0, 500, fakes.PERIOD - 1, fakes.PERIOD - 999, fakes.PERIOD - 1000):
+        for every_ms in (1, 7, 999, 1000, 1001, 59_999):
+            ticks = fakes.Clock(start_ms)
+            clock = Clock(ticks.now, ticks.diff)
+            for n in range(200):
+                clock.step()
+                harness.equal(clock.s, n * every_ms // 1000)
+                ticks.pass_ms(every_ms)
+    ticks = fakes.Clock()
+    clock = Clock(ticks.now, ticks.diff)
+    for _ in range(50 * 24):  # 50 days are four rounds of the ticks
+        ticks.pass_ms(3_600_123)
+        clock.step()
+    harness.equal(clock.s, 50 * 24 * 3_600_123 // 1000)
+
+
+def test_ntp_may_be_unloaded_between_two_questions():
+    global ntp
+    rig = Rig([None], good=NOW + 3 * 365 * 86400)
+    for seconds in (1, 2, 4, 8, 16, 32):
+        rig.run(seconds)
+        old = sys.modules.pop("firmware.net.ntp")
+        del sys.modules["firmware.net"].ntp
+        from firmware.net import ntp
+
+        assert ntp is not old
+    harness.equal((len(rig.asked), rig.clock.source), (4, "ntp"))
+    harness.equal(rig.asked, ["one", "two", "three", "one"])
+
+
+def test_what_is_asked_in_each_pass_allocates_nothing():
     rig = Rig()
     rig.run(1)
-    now_s = rig.clock.now_s
-    harness.no_heap(now_s)
-    rig.ticks.pass_ms(1500)
-    harness.no_heap(lambda: rig.clock.step(True))
+    clock = rig.clock
+    harness.no_heap(clock.now_s)
+    for ms in (0, 1, 1500, 100_000):
+        rig.ticks.pass_ms(ms)
+        harness.no_heap(clock.step)
+        harness.no_heap(lambda: clock.diff(clock.now(), clock.now()))
+    assert not harness.no_heap(lambda: clock.s >= clock.ask_s)
+    harness.no_heap(clock.now_s)
 
 
 harness.run(globals())

@@ -1,131 +1,128 @@
 import json
 
 import harness
-from firmware.core.commands import ACTIONS, KEPT, Commands, recall
+from firmware.core.commands import ACTIONS, parse, recall, remember
+
+KEPT = 16
 
 
-def check(key, value):
+def check(key, value, values):
     good = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 86400
     return value, None if good and key == "interval_s" else "must be a whole number"
 
 
+def read(payload, seen=()):
+    return parse(payload, seen, check)
+
+
 def given(**fields):
-    return Commands(check).receive(json.dumps(fields).encode())
+    return read(json.dumps(fields).encode())
 
 
 def test_the_example_of_the_design():
     command = given(action="set_reporting_interval", interval_seconds=30)
-    harness.equal((command.problem, command.action), (None, "set_reporting_interval"))
-    harness.equal((command.interval_s, command.ident), (30, None))
+    harness.equal(command, (None, "set_reporting_interval", 30, None))
 
 
 def test_every_action_is_taken():
     for action in ACTIONS:
-        command = given(action=action, interval_seconds=5, id="x")
-        harness.equal((command.problem, command.action, command.ident), (None, action, "x"))
+        ident, named, value, problem = given(action=action, interval_seconds=5, id="x")
+        harness.equal((ident, named, problem), ("x", action, None))
+        harness.equal(value, 5 if action == "set_reporting_interval" else None)
 
 
-def test_a_bad_interval_is_refused_in_the_words_of_the_table():
+def test_a_bad_interval_is_refused_in_the_words_of_the_schema():
     for value in (0, -5, 86401, "30", 1.5, True, None, [], {}):
-        command = given(action="set_reporting_interval", interval_seconds=value)
-        harness.equal(command.problem, "interval_seconds: must be a whole number")
-    command = given(action="set_reporting_interval", interval_second=3)
-    harness.equal(command.problem, "interval_seconds: is missing")
+        problem = given(action="set_reporting_interval", interval_seconds=value)[3]
+        harness.equal(problem, "interval_seconds: must be a whole number")
+    problem = given(action="set_reporting_interval", interval_second=3)[3]
+    harness.equal(problem, "interval_seconds: is missing")
 
 
 def test_unknown_and_missing_actions():
-    harness.equal(given(action="rebot").problem, 'unknown action, did you mean "reboot"?')
-    harness.equal(given(action="explode").problem, "unknown action")
-    harness.equal(given(id=1).problem, "action: is missing")
+    harness.equal(given(action="rebot")[3], 'unknown action, did you mean "reboot"?')
+    harness.equal(given(action="explode")[3], "unknown action")
+    harness.equal(given(id=1)[3], "action: is missing")
     for action in (None, 3, True, [], {}, ["reboot"]):
-        command = given(action=action)
-        harness.equal((command.problem, command.action), ("action: must be text", None))
+        harness.equal(given(action=action), (None, None, None, "action: must be text"))
 
 
 def test_the_same_id_acts_once():
-    commands = Commands(check)
     payload = b'{"action": "reboot", "id": "job-7"}'
-    first = commands.receive(payload)
-    assert commands.remember(first)
-    harness.equal((commands.receive(payload), commands.repeated), (None, 1))
+    harness.equal(read(payload), ("job-7", "reboot", None, None))
+    harness.equal(read(payload, remember((), "job-7")), None)
 
 
 def test_the_same_id_acts_once_across_a_restart():
-    commands = Commands(check)
-    payload = b'{"action": "reboot", "id": 4711}'
-    commands.remember(commands.receive(payload))
-    saved = json.loads(json.dumps(commands.seen))
-    again = Commands(check, saved)
-    assert again.receive(payload) is None
-    assert again.receive(b'{"action": "reboot", "id": "4711"}') is not None  # text is another
-
-
-def test_an_id_that_was_refused_may_come_again_mended():
-    commands = Commands(check)
-    assert commands.receive(b'{"action": "rebot", "id": 1}').problem
-    assert commands.receive(b'{"action": "reboot", "id": 1}').problem is None
+    saved = json.loads(json.dumps(remember(None, 4711)))
+    assert read(b'{"action": "reboot", "id": 4711}', saved) is None
+    assert read(b'{"action": "reboot", "id": "4711"}', saved) is not None  # text is another
 
 
 def test_a_command_without_id_acts_each_time():
-    commands = Commands(check)
-    for _ in range(2):
-        command = commands.receive(b'{"action": "identify", "id": null}')
-        harness.equal((command.problem, commands.remember(command)), (None, False))
-    harness.equal(commands.seen, [])
+    harness.equal(read(b'{"action": "identify", "id": null}'), (None, "identify", None, None))
+    harness.equal(read(b'{"action": "identify"}', [None]), (None, "identify", None, None))
 
 
 def test_the_memory_for_ids_is_bounded():
-    commands = Commands(check)
+    seen = None
     for ident in range(100):
-        commands.remember(given(action="reboot", id=ident))
-    harness.equal(commands.seen, list(range(100 - KEPT, 100)))
+        seen = remember(seen, ident)
+    harness.equal(seen, list(range(100 - KEPT, 100)))
+
+
+def test_what_is_remembered_is_a_list_of_its_own():
+    # settings.note() compares it with the one before.
+    seen = remember((), 1)
+    harness.equal((remember(seen, 2), seen), ([1, 2], [1]))
 
 
 def test_long_ids_are_fewer():
     # They share one small file with the settings, which must still fit.
     for letter in ("x", "\u00fc", "\U0001f41d", "\x01"):
-        commands = Commands(check)
+        seen = []
         idents = [letter * 62 + str(n) for n in range(10, 30)]
         for ident in idents:
-            commands.remember(given(action="reboot", id=ident))
-        kept = len(commands.seen)
-        harness.equal(commands.seen, idents[-kept:])
+            seen = remember(seen, ident)
+        kept = len(seen)
+        harness.equal(seen, idents[-kept:])
         assert 2 <= kept <= KEPT, kept
-        size = sum(len(json.dumps(ident).encode()) for ident in commands.seen)
+        size = sum(len(json.dumps(ident).encode()) for ident in seen)
         assert size < 1100, (letter, size)
 
 
 def test_ids_of_the_wrong_kind_are_refused():
-    for ident in ("", "x" * 65, 1.5, True, False, [], {}, 1 << 53, -(1 << 60), "\ud800"):
-        command = given(action="reboot", id=ident)
-        assert command.problem.startswith("id: must be"), ident
-        harness.equal(command.ident, None)
+    for wrong in ("", "x" * 65, 1.5, True, False, [], {}, 1 << 53, -(1 << 60), "\ud800"):
+        ident, action, _, problem = given(action="reboot", id=wrong)
+        assert problem.startswith("id: must be"), wrong
+        harness.equal((ident, action), (None, "reboot"))
     for ident in ("x", "x" * 64, "ü" * 64, 0, -1, (1 << 53) - 1):
-        harness.equal(given(action="reboot", id=ident).ident, ident)
+        harness.equal(given(action="reboot", id=ident)[0], ident)
 
 
 def test_saved_ids_may_be_anything():
     for saved in (None, 3, "abc", {"a": 1}, True, 1.5):
         harness.equal(recall(saved), [])
+        harness.equal(read(b'{"action": "reboot", "id": 1}', saved)[3], None)
     harness.equal(recall([1, None, "a", [], {}, True, "x" * 65, 2]), [1, "a", 2])
     harness.equal(len(recall(list(range(1000)))), KEPT)
+    harness.equal(remember([1, None, {}, "a"], 2), [1, "a", 2])
+    harness.equal(read(b'{"action": "reboot", "x": [[[]]]}')[3], None)
 
 
 def test_junk_is_answered_without_id():
-    commands = Commands(check)
     junk = (b"", b"reboot", b"[]", b"null", b'"reboot"', b"\xff\x00", b'{"action": "reboot"')
-    for payload in junk + (b'{"action":"reboot","x":"' + b"y" * 1024 + b'"}',):
-        command = commands.receive(payload)
-        harness.equal((command.ident, command.action), (None, None))
-        assert command.problem
-    deep = b'{"action": "reboot", "x": ' + b"[" * 200 + b"]" * 200 + b"}"
-    assert commands.receive(deep).problem
-    harness.equal(commands.junk, len(junk) + 2)
+    junk += (b'{"action":"reboot","x":"' + b"y" * 1024 + b'"}',)
+    for depth in (4, 200):
+        junk += (b'{"action": "reboot", "x": ' + b"[" * depth + b"]" * depth + b"}",)
+    for payload in junk:
+        wanted = None, None, None, "must be a JSON object of at most 1024 bytes"
+        harness.equal(read(payload), wanted)
 
 
 def test_a_memoryview_is_as_good_as_bytes():
-    command = Commands(check).receive(memoryview(b'{"action": "read_now"}'))
-    harness.equal((command.problem, command.action), (None, "read_now"))
+    command = read(memoryview(b'{"action": "read_now"}'))
+    harness.equal(command, (None, "read_now", None, None))
 
 
 harness.run(globals())

@@ -3,11 +3,11 @@
 import json
 
 import harness
-from firmware.core.commands import Commands, result
+from firmware.core.commands import parse, result
 
 
 def given(**fields):
-    return Commands(lambda key, value: (value, None)).receive(json.dumps(fields).encode())
+    return parse(json.dumps(fields).encode(), (), lambda key, value, values: (value, None))
 
 
 def test_results():
@@ -37,6 +37,8 @@ def test_results_are_bounded_and_clean():
     harness.equal(parsed["action"], "?[31m" + "z" * 35)
     assert len(parsed["reason"]) <= 120 and len(parsed["log"]) == 1200
     assert parsed["log"].endswith('line "1"\n') and len(document) < 2500
+    parsed = json.loads(result(given(action="get_log"), "why" * 100, ""))
+    harness.equal((len(parsed["reason"]), parsed["log"]), (120, ""))
 
 
 harness.run(globals())

@@ -1,41 +1,58 @@
+# heap: 52wk
 # What no shadow service would send, and how much of it is kept.
 
 import json
 
 import harness
-from firmware.core.shadow import Shadow
-from shadow_setup import SETTINGS, in_step, message, settle, shadow_of
+from shadow_setup import SETTINGS, Board, in_step, message, settle
+
+
+def asked(board):
+    # Makes the board ask; the token of it.
+    board.sync.get_due = True
+    board.sync.wait.start(0)
+    board.sync.step()
+    return json.loads(board.session.sent.pop()[1])["clientToken"]
 
 
 def test_empty_null_and_wrong_types_change_nothing():
-    shadow, service = in_step()
+    board, service = in_step()
+    receive = board.sync.receive
     for state in (None, [], "text", 3, True, 1.5):
-        shadow.delta(message(version=50, state=state))
+        receive(b"update/delta", message(version=50, state=state))
     for version in (None, "7", -1, 1.5, True, [], {}):
-        shadow.delta(message(version=version, state={"interval_s": 5}))
-    shadow.delta(message(version=51))
+        receive(b"update/delta", message(version=version, state={"interval_s": 5}))
+    receive(b"update/delta", message(version=51))
     for section in ([], "text", 3, True):
-        shadow.connected()
-        token = json.loads(shadow.get())["clientToken"]
         for key in ("desired", "reported"):
+            token = asked(board)
             answer = message(version=52, state={key: section}, clientToken=token)
-            shadow.get_accepted(answer)
-            assert shadow.waiting(), (key, section)
-    assert shadow.next_wish() is None
-    harness.equal(shadow.junk, 5 + 7 + 8)
+            receive(b"get/accepted", answer)
+            harness.equal(board.sync.asked, token)
+            board.sync.asked = None
+    for version in (None, "7", True):
+        token = asked(board)
+        receive(b"get/accepted", message(version=version, state={}, clientToken=token))
+        harness.equal(board.sync.asked, token)
+        board.sync.asked = None
+    board.sync.step()
+    harness.equal(board.settings.values, SETTINGS)
+    harness.equal(board.sync.junk, 5 + 7 + 8 + 3)
 
 
 def test_an_empty_shadow_and_null_sections_are_no_shadow():
     for state in ({}, None, {"desired": None, "reported": None}, {"desired": {}}):
-        shadow = shadow_of()
-        shadow.connected()
-        token = json.loads(shadow.get())["clientToken"]
-        shadow.get_accepted(message(version=3, state=state, clientToken=token))
-        harness.equal(json.loads(shadow.update())["state"]["reported"], SETTINGS)
+        board = Board()
+        token = asked(board)
+        board.sync.receive(b"get/accepted", message(version=3, state=state, clientToken=token))
+        board.pass_s(1)
+        wanted = dict(SETTINGS)
+        wanted["rejected"] = None
+        harness.equal(board.said(b"update")[0]["state"]["reported"], wanted)
 
 
 def test_junk_is_counted_and_ignored():
-    shadow, service = in_step()
+    board, service = in_step()
     junk = (
         b"",
         b"{",
@@ -48,38 +65,48 @@ def test_junk_is_counted_and_ignored():
         b"\x00" * 99,
     )
     for payload in junk:
-        for name in ("get_accepted", "get_rejected", "delta", "update_accepted"):
-            getattr(shadow, name)(payload)
-        shadow.update_rejected(payload)
-    harness.equal(shadow.junk, 5 * len(junk))
-    settle(shadow, service)
+        for name in (b"get/accepted", b"get/rejected", b"update/delta"):
+            board.sync.receive(name, payload)
+        for name in (b"update/accepted", b"update/rejected"):
+            board.sync.receive(name, memoryview(payload))
+    harness.equal(board.sync.junk, 5 * len(junk))
+    settle(board, service)
     harness.equal(service.updates, [])
 
 
-def test_too_large_and_too_deep_are_junk():
-    shadow, service = in_step()
-    small = Shadow(None, {}, "boot", max_bytes=1000)
-    small.delta(b'{"version":9,"state":{"sensor":"' + b"a" * 1000 + b'"}}')
-    shadow.delta(b'{"version":9,"state":{"a":' + b"[" * 500 + b"]" * 500 + b"}}")
-    harness.equal((small.junk, small.version), (1, 0))
-    harness.equal((shadow.junk, shadow.version), (1, service.version))
+def test_too_deep_is_junk():
+    board, service = in_step()
+    deep = b'{"version":9,"state":{"a":' + b"[" * 500 + b"]" * 500 + b"}}"
+    board.sync.receive(b"update/delta", deep)
+    harness.equal((board.sync.junk, board.sync.desired), (1, None))
 
 
-def test_silence_costs_no_memory():
-    shadow, service = in_step()
-    shadow.update()
+def test_strange_tokens_and_codes_are_answers_to_nobody():
+    board, service = in_step()
+    board.sync.update_due = True
+    board.sync.step()
+    for token in (0, True, [], {}, 1.5, ""):
+        board.sync.receive(b"update/accepted", message(version=9, clientToken=token))
+        board.sync.receive(b"update/rejected", message(code=400, clientToken=token))
+        board.sync.receive(b"update/delta", message(version=9, state={}, clientToken=token))
+    assert board.sync.pending
+    for code in ([], {}, "409", True, 1.5, None):
+        board.sync.receive(b"update/rejected", message(code=code))
+        assert board.sync.get_due and board.sync.update_due
+        settle(board, service)
+        board.sync.update_due = True
+        board.sync.step()
 
-    def idle():
-        return shadow.update(), shadow.next_wish(), shadow.waiting(), shadow.wants_get
 
-    def turn():
-        # What the loop asks at each pass.
-        shadow.update()
-        shadow.next_wish()
-        shadow.waiting()
-
-    harness.equal(idle(), (None, None, False, False))
-    harness.no_heap(turn)
+def test_a_pass_of_the_loop_costs_no_memory():
+    board, service = in_step()
+    harness.no_heap(board.sync.step)
+    board.session.busy = True
+    harness.no_heap(board.sync.step)
+    board.session.busy = False
+    board.sync.update_due = True
+    board.sync.step()
+    harness.no_heap(board.sync.step)  # an answer is due
 
 
 harness.run(globals())

@@ -1,166 +1,280 @@
+# heap: 56wk
 # Refusals, lost answers, other clients, deleted shadows.
 
 import json
 
 import harness
-from shadow_setup import SETTINGS, in_step, message, settle, shadow_of
+from shadow_setup import PREFIX, SETTINGS, Board, connect, in_step, message, settle
 
 
-def test_409_asks_again_and_then_tells_what_still_differs():
-    shadow, service = in_step()
+def lose(board):
+    # What was sent, and lost on the way.
+    board.sync.step()
+    return [json.loads(board.session.sent.pop()[1]) for _ in list(board.session.sent)]
+
+
+def test_409_gets_and_then_updates():
+    board, service = in_step()
     service.refuse.append(409)
-    shadow.changed("interval_s", 10)
-    settle(shadow, service)
+    board.command("interval_s", 10)
+    start_ms = board.clock.now()
+    settle(board, service)
     harness.equal((service.asked, len(service.updates)), (1, 2))
-    harness.equal(service.reported["interval_s"], 10)
-    assert not shadow.later
+    harness.equal((service.reported["interval_s"], service.desired), (10, {"interval_s": 10}))
+    assert board.clock.diff(board.clock.now(), start_ms) < 1000
 
 
 def test_429_and_500_wait_and_lose_nothing():
     for code in (429, 500, 503, None, "odd"):
-        shadow, service = in_step()
+        board, service = in_step()
         service.refuse.append(code)
-        shadow.report({"rssi": -70})
-        shadow.applied("interval_s", 30)
-        service.update(shadow.update())
-        shadow.update_rejected(service.out.pop()[1])
-        assert shadow.later and shadow.wants_get, code
-        settle(shadow, service)
-        harness.equal((service.reported["rssi"], service.reported["interval_s"]), (-70, 30))
+        board.report(rssi=-70)
+        board.send(service)
+        board.hear(service)
+        board.pass_s(29)
+        harness.equal(board.session.sent, [])
+        board.pass_s(1)
+        harness.equal([topic for topic, _, _ in board.session.sent], [PREFIX + b"get"])
+        board.send(service)
+        settle(board, service)
+        harness.equal((service.reported["rssi"], len(service.updates)), (-70, 2))
+
+
+def test_a_get_that_is_refused_is_asked_again_later():
+    board = Board()
+    board.sync.connected()
+    board.pass_s(2)
+    board.sync.receive(b"get/rejected", message(code=429))
+    board.pass_s(29)
+    harness.equal(len(board.said(b"get")), 1)
+    board.pass_s(2)
+    harness.equal((len(board.said(b"get")), board.said(b"update")), (2, []))
 
 
 def test_413_leaves_out_the_facts():
-    shadow, service = in_step()
+    board, service = in_step()
     service.refuse.append(413)
-    shadow.report({"log": "x" * 200})
-    shadow.applied("interval_s", 30)
-    settle(shadow, service)
+    board.report(log="x" * 200)
+    board.command("interval_s", 30)
+    settle(board, service)
     harness.equal(service.reported["interval_s"], 30)
     assert "log" not in service.reported
-    service.refuse.extend([413, 413])
-    shadow.applied("interval_s", 31)
-    settle(shadow, service)
-    harness.equal((shadow.reported.refused, service.refuse), (1, [413]))
+    harness.equal(len(service.updates), 2)
+    board.facts = {"rssi": -1}
+    board.sync.update_due = True
+    settle(board, service)
+    harness.equal(service.reported["rssi"], -1)  # the next one has them again
+    service.refuse.extend([413, 413, 413])
+    board.command("interval_s", 31)
+    settle(board, service)
+    harness.equal(service.refuse, [413])
+    harness.equal(board.log.lines[-1], "shadow: update refused, 413")
 
 
 def test_a_bad_update_is_not_repeated():
     for code in (400, 403):
-        shadow, service = in_step()
+        board, service = in_step()
         service.refuse.extend([code, code])
-        shadow.changed("interval_s", 10)
-        settle(shadow, service)
-        harness.equal((len(service.updates), shadow.reported.refused), (1, 1))
+        board.command("interval_s", 10)
+        settle(board, service)
+        harness.equal((len(service.updates), service.refuse), (1, [code]))
+        harness.equal(board.log.lines, ["shadow: update refused, {}".format(code)])
 
 
 def test_a_refusal_without_token_is_ours():
     # AWS sends version conflicts like that.
-    shadow, service = in_step()
-    shadow.report({"rssi": -1})
-    shadow.update()
-    shadow.update_rejected(message(code=409, message="Version conflict"))
-    assert shadow.wants_get and not shadow.waiting()
+    board, service = in_step()
+    board.report(rssi=-1)
+    lose(board)
+    board.sync.receive(b"update/rejected", message(code=409, message="Version conflict"))
+    assert board.sync.get_due and not board.sync.pending
 
 
 def test_answers_to_other_clients_are_not_ours():
-    shadow, service = in_step()
-    shadow.connected()
-    shadow.get()
-    shadow.get_accepted(message(version=9, state={"desired": {"interval_s": 5}}, clientToken="x"))
-    shadow.get_rejected(message(code=404, clientToken="x"))
-    assert shadow.waiting() and shadow.next_wish() is None
-    shadow.report({"rssi": -1})
-    shadow.get_rejected(message(code=404, clientToken="boot1-999"))
-    assert shadow.waiting()
+    board, service = in_step()
+    board.sync.connected()
+    lose(board)  # birth
+    lose(board)  # get
+    theirs = message(version=9, state={"desired": {"interval_s": 5}}, clientToken="x")
+    board.sync.receive(b"get/accepted", theirs)
+    board.sync.receive(b"get/rejected", message(code=404, clientToken="x"))
+    board.sync.receive(b"get/rejected", message(code=404, clientToken="boot1-999"))
+    assert board.sync.asked and not board.sync.desired
 
 
 def test_an_update_of_another_client_does_not_land_ours():
-    shadow, service = in_step()
-    shadow.report({"rssi": -1})
-    shadow.update()
-    shadow.update_accepted(message(version=8, state={"reported": {}}, clientToken="x"))
-    shadow.update_rejected(message(code=400, clientToken="x"))
-    assert shadow.waiting()
-    harness.equal((shadow.version, shadow.reported.refused), (8, 0))
+    board, service = in_step()
+    board.report(rssi=-1)
+    lose(board)
+    theirs = message(version=8, state={"reported": {}}, clientToken="x")
+    board.sync.receive(b"update/accepted", theirs)
+    board.sync.receive(b"update/rejected", message(code=400, clientToken="x"))
+    assert board.sync.pending
+    # Its version counts: what is older than that is old.
+    board.sync.receive(b"update/delta", message(version=7, state={"interval_s": 5}))
+    harness.equal((board.sync.desired, board.log.lines), (None, []))
+    board.sync.receive(b"update/delta", message(version=8, state={"interval_s": 5}))
+    board.sync.step()
+    harness.equal(board.settings.values["interval_s"], 5)
 
 
 def test_a_get_answer_without_token_counts_unless_it_is_old():
-    shadow, service = in_step()
-    shadow.connected()
-    shadow.get()
-    shadow.get_accepted(message(version=0, state={"desired": {"interval_s": 5}}))
-    assert shadow.waiting() and shadow.stale == 1
-    shadow.get_accepted(message(version=7, state={"desired": {"interval_s": 5}}))
-    harness.equal(shadow.next_wish(), ("interval_s", 5))
+    board, service = in_step()
+    board.sync.connected()
+    lose(board)
+    lose(board)
+    board.sync.receive(b"get/accepted", message(version=0, state={"desired": {"interval_s": 5}}))
+    assert board.sync.asked and not board.sync.desired
+    board.sync.receive(b"get/accepted", message(version=7, state={"desired": {"interval_s": 5}}))
+    board.sync.step()
+    harness.equal(board.settings.values["interval_s"], 5)
 
 
 def test_a_deleted_shadow_starts_from_zero():
-    shadow, service = in_step()
+    board, service = in_step()
     for interval_s in range(10, 20):
-        service.wish({"interval_s": interval_s})
-    settle(shadow, service)
+        service.desire({"interval_s": interval_s})
+    settle(board, service)
     service.asked = 0
     service.delete()
-    shadow.connected()
-    settle(shadow, service)
-    harness.equal((shadow.version, service.version, service.asked), (1, 1, 1))
-    service.wish({"interval_s": 33})
-    settle(shadow, service)
+    connect(board, service)
+    harness.equal((service.version, service.asked), (1, 1))
+    service.desire({"interval_s": 33})
+    settle(board, service)
     harness.equal(service.reported["interval_s"], 33)
 
 
 def test_a_shadow_deleted_behind_our_back_is_found_out_by_the_next_update():
-    shadow, service = in_step()
+    board, service = in_step()
     for interval_s in range(10, 20):
-        service.wish({"interval_s": interval_s})
-    settle(shadow, service)
+        service.desire({"interval_s": interval_s})
+    settle(board, service)
+    service.asked = 0
     service.delete()
-    shadow.report({"rssi": -1})
-    settle(shadow, service)
-    harness.equal(shadow.version, service.version)
-    harness.equal(service.reported["interval_s"], 19)
+    board.report(rssi=-1)
+    settle(board, service)
+    harness.equal((service.asked, service.reported["interval_s"]), (1, 19))
+    service.desire({"interval_s": 33})
+    settle(board, service)
+    harness.equal(service.reported["interval_s"], 33)
 
 
 def test_no_answer_is_asked_for_three_times_and_then_done_without():
-    shadow = shadow_of()
-    shadow.connected()
-    for _ in range(3):
-        assert shadow.wants_get
-        shadow.get()
-        shadow.no_answer()
-    assert not shadow.wants_get
-    told = json.loads(shadow.update())["state"]["reported"]
-    harness.equal(told, SETTINGS)
+    board = Board()
+    board.sync.connected()
+    board.pass_s(31)
+    harness.equal((len(board.said(b"get")), board.said(b"update")), (3, []))
+    board.pass_s(1)
+    wanted = dict(SETTINGS)
+    wanted["rejected"] = None
+    told = [update["state"]["reported"] for update in board.said(b"update")]
+    harness.equal((len(board.said(b"get")), told), (3, [wanted]))
+    harness.equal(board.session.subscribed, 3)
+    # And again, once more that the update is not answered either.
+    board.pass_s(31)
+    harness.equal((len(board.said(b"get")), len(board.said(b"update"))), (5, 2))
 
 
 def test_an_update_without_answer_is_made_anew():
-    shadow, service = in_step()
-    shadow.report({"rssi": -1})
-    shadow.applied("interval_s", 30)
-    assert shadow.update() is not None  # and lost on the way
-    shadow.no_answer()
-    settle(shadow, service)
+    board, service = in_step()
+    board.report(rssi=-1)
+    board.command("interval_s", 30)
+    (lost,) = lose(board)
+    harness.equal(lost["state"]["desired"], {"interval_s": 30})
+    settle(board, service)
     harness.equal((service.reported["rssi"], service.reported["interval_s"]), (-1, 30))
+    harness.equal((service.desired, service.asked), ({"interval_s": 30}, 1))
 
 
 def test_the_newest_facts_win_over_those_of_a_lost_update():
-    shadow, service = in_step()
-    shadow.report({"rssi": -1})
-    shadow.update()
-    shadow.report({"rssi": -2})
-    shadow.connected()
-    settle(shadow, service)
+    board, service = in_step()
+    board.report(rssi=-1)
+    lose(board)
+    board.report(rssi=-2)
+    connect(board, service)
     harness.equal(service.reported["rssi"], -2)
 
 
 def test_tampering_with_reported_is_set_right_at_the_next_get():
-    shadow, service = in_step()
+    board, service = in_step()
     service.tamper({"interval_s": 5, "rejected": "a scalar"})
-    settle(shadow, service)
+    settle(board, service)
     harness.equal(service.updates, [])  # no duel with another writer
-    shadow.connected()
-    settle(shadow, service)
+    connect(board, service)
     harness.equal(service.reported["interval_s"], 60)
     assert "rejected" not in service.reported
+
+
+def test_a_get_finds_what_is_tampered_with_whatever_it_was_for():
+    for reported in ({"interval_s": 5}, {"rejected": {"sensor": "x"}}, {"rejected": 7}):
+        board, service = in_step()
+        service.tamper(reported)
+        settle(board, service)
+        board.sync.get_due = True  # nothing of ours to report
+        settle(board, service)
+        harness.equal((service.reported["interval_s"], len(service.updates)), (60, 1))
+        assert "rejected" not in service.reported
+
+
+def test_a_get_in_step_brings_no_update():
+    board, service = in_step()
+    service.desire({"interval_s": 60, "drain_per_s": 0})
+    settle(board, service)
+    told = len(service.updates)
+    board.sync.get_due = True
+    settle(board, service)
+    harness.equal((service.asked, len(service.updates)), (1, told))
+
+
+def test_a_get_finds_what_is_desired():
+    board, service = in_step()
+    service.desire({"interval_s": 7})
+    del service.out[:]  # lost on the way
+    board.sync.get_due = True
+    settle(board, service)
+    harness.equal((service.reported["interval_s"], len(service.updates)), (7, 1))
+
+
+def test_answers_now_and_then_are_enough():
+    # Three without an answer in a row, not in a week.
+    board, service = in_step()
+    for _ in range(5):
+        board.sync.get_due = True
+        lose(board)
+        board.pass_s(11)
+        assert board.said(b"get")
+        board.send(service)
+        settle(board, service)
+    for _ in range(5):
+        board.report(rssi=-1)
+        lose(board)
+        board.pass_s(11)
+        assert board.said(b"get")
+        board.send(service)
+        settle(board, service)
+
+
+def test_an_answer_to_get_begins_the_count_anew():
+    board, service = in_step()
+    board.sync.get_due = True
+    board.pass_s(21)
+    harness.equal(len(board.said(b"get")), 3)
+    service.get(board.session.sent.pop()[1])
+    board.session.sent = []
+    board.hear(service)
+    board.pass_s(12)  # the update is lost
+    harness.equal((len(board.said(b"update")), len(board.said(b"get"))), (1, 1))
+
+
+def test_a_message_that_there_was_no_memory_for_is_asked_for_later():
+    board, service = in_step()
+    service.desire({"interval_s": 7})
+    del service.out[:]
+    board.sync.lost()
+    board.pass_s(29)
+    harness.equal(board.session.sent, [])
+    settle(board, service)
+    harness.equal((service.asked, service.reported["interval_s"]), (1, 7))
 
 
 harness.run(globals())

@@ -6,16 +6,18 @@ import json
 import harness
 from fakes import Random
 from firmware.core import telemetry
+from firmware.core.quantities import QUANTITIES
+from firmware.core.telemetry import RECORD_BYTES
 
 UNIX_2000 = 946684800
 THING = b"greenhouse-1"
 
 
 def written(s2000, cdeg, cpct=None, pa=None, seq=4711, thing=THING):
-    record = bytearray(telemetry.RECORD_BYTES)
+    record = bytearray(RECORD_BYTES)
     buf = bytearray(telemetry.text_bytes(thing))
-    assert telemetry.pack(record, s2000, cdeg, cpct, pa) == telemetry.RECORD_BYTES
-    return bytes(buf[: telemetry.write_json(buf, record, seq, thing)])
+    harness.equal(telemetry.pack(record, 0, s2000, (cdeg, cpct, pa)), RECORD_BYTES)
+    return bytes(buf[: telemetry.write_json(buf, 0, record, seq, thing)])
 
 
 def test_the_example_of_the_design():
@@ -84,16 +86,48 @@ def test_the_longest_text_fits_its_buffer():
     assert size <= telemetry.text_bytes(thing), size
 
 
-def test_a_name_given_as_text_reads_the_same():
-    harness.equal(written(1, 2, thing="greenhouse-1"), written(1, 2))
+def test_both_write_where_they_are_asked_to():
+    record = bytearray(RECORD_BYTES + 3)
+    harness.equal(telemetry.pack(record, 2, 1, (2137,)), RECORD_BYTES + 2)
+    harness.equal(bytes(record), b"\0\0\x01\0\0\0\x59\x08\0" + b"\xff" * 5 + b"\0")
+    buf = bytearray(200)
+    wanted = written(1, 2137)
+    end = telemetry.write_json(buf, 5, memoryview(record)[2:-1], 4711, THING)
+    harness.equal(end, 5 + len(wanted))
+    harness.equal(bytes(buf), b"\0" * 5 + wanted + b"\0" * (200 - end))
+
+
+def test_a_new_quantity_is_a_row():
+    old = bytearray(RECORD_BYTES)
+    telemetry.pack(old, 0, 1, (2137, None, 101325))
+    telemetry.QUANTITIES = QUANTITIES + (
+        (b"soil", "mV", 3, -500, 500, 2),
+        (b"co2", "ppm", 0, 0, 1, 2),
+    )
+    try:
+        buf = bytearray(telemetry.text_bytes(THING))
+        new = bytearray(RECORD_BYTES + 4)
+        harness.equal(telemetry.pack(new, 0, 1, (2137, None, None, -7, 415)), len(new))
+        size = telemetry.write_json(buf, 0, new, 5, THING)
+        assert bytes(buf[:size]).endswith(b'"seq": 5, "soil": -0.007, "co2": 415}'), buf
+        # A record that was stored before, and one that a later version left behind.
+        size = telemetry.write_json(buf, 0, old, 5, THING)
+        assert bytes(buf[:size]).endswith(b'21.37, "seq": 5, "pressure": 1013.25}'), buf
+    finally:
+        telemetry.QUANTITIES = QUANTITIES
+    size = telemetry.write_json(buf, 0, new, 5, THING)
+    assert bytes(buf[:size]).endswith(b'21.37, "seq": 5}'), buf
 
 
 def test_packing_and_writing_do_not_allocate():
-    record = bytearray(telemetry.RECORD_BYTES)
+    record = bytearray(RECORD_BYTES)
+    view = memoryview(record)
     buf = bytearray(telemetry.text_bytes(THING))
+    values = [-2137, 4512, 101325]
     # A small int on the 32-bit build too; its Unix time is not.
-    harness.no_heap(lambda: telemetry.pack(record, 900000000, -2137, 4512, 101325))
-    harness.no_heap(lambda: telemetry.write_json(buf, record, 1073741823, THING))
+    harness.no_heap(lambda: telemetry.pack(record, 0, 900000000, values))
+    harness.no_heap(lambda: telemetry.write_json(buf, 0, record, 1073741823, THING))
+    harness.no_heap(lambda: telemetry.write_json(buf, 0, view, 1073741823, THING))
 
 
 harness.run(globals())

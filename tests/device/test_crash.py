@@ -4,45 +4,61 @@ import os
 
 import harness
 from fakes import Log
-from firmware.crash import STABLE_S, CrashLog
+from firmware import crash
 from flash import Flash
 
 FLASH = Flash(16)
+RUNS = crash.LOG + ".runs"
 
 
 def fresh():
     FLASH.umount()
     FLASH.format()
     FLASH.mount()
+    return Log()
+
+
+LOG = Log()
 
 
 def start(cause="hard"):
-    crash = CrashLog("data/crash.log", Log())
-    return crash, crash.boot(cause)
+    # Whether the board starts in safe mode.
+    return crash.boot(cause, LOG)[0]
 
 
-def crashed(crash, uptime_s, text="broken"):
+def crashed(uptime_s, text="broken", log=LOG):
     try:
         raise ValueError(text)
     except ValueError as e:
-        crash.record(e, uptime_s, "hard")
+        crash.record(e, uptime_s, "hard", log)
 
 
 def run_and_crash(*uptimes_s):
     # Each run ends in a crash; says whether the one after the last starts in safe mode.
     for uptime_s in uptimes_s:
-        crash, _ = start()
-        crashed(crash, uptime_s)
-    return start()[1]
+        start()
+        crashed(uptime_s)
+    return start()
+
+
+def live(cause, seconds):
+    # A run as app.py has it: alive() every minute while crashes are counted. Says whether it began
+    # in safe mode.
+    safe, counted = crash.boot(cause, LOG)
+    for uptime_s in range(60, seconds + 1, 60):
+        counted = counted and crash.alive(uptime_s, LOG)
+    return safe
+
+
+def runs():
+    with open(RUNS) as f:
+        return [int(n) for n in f.read().split()]
 
 
 def test_a_healthy_board_writes_nothing():
     fresh()
-    for cause in ("pwron", "hard", "soft", "deepsleep", "pwron", "pwron"):
-        crash, safe = start(cause)
-        assert not safe
-        for uptime_s in range(0, 1000, 10):
-            crash.alive(uptime_s)
+    for cause in ("pwron", "hard", "soft", "deepsleep", "repl", "memory", "pwron"):
+        harness.equal(crash.boot(cause, LOG), (False, False))  # alive() need not be called
     assert "data" not in os.listdir(), os.listdir()
     harness.equal(crash.read(1000), "")
 
@@ -68,72 +84,83 @@ def test_power_cuts_are_no_crashes():
     fresh()
     assert not run_and_crash(1, 1)
     for _ in range(5):
-        crash, safe = start("pwron")
-        assert not safe
-        crash.alive(70)
+        assert not live("pwron", 120)
+    harness.equal(runs(), [120, 1, 1])
 
 
 def test_a_stable_run_ends_the_row():
     fresh()
     run_and_crash(1, 1)
-    crash, _ = start()
-    crash.alive(STABLE_S - 1)
-    crash.alive(STABLE_S)
+    start()
+    harness.equal(crash.alive(crash.STABLE_S - 1, LOG), True)
+    harness.equal(crash.alive(crash.STABLE_S, LOG), False)
     assert not run_and_crash(1, 1)
     assert run_and_crash(1)
+
+
+def test_a_crash_has_to_be_counted():
+    fresh()
+    harness.equal(crash.boot("hard", LOG), (False, False))
+    crashed(1)
+    harness.equal(crash.boot("hard", LOG), (False, True))
 
 
 def test_safe_mode_lasts_until_a_run_is_stable():
     fresh()
     assert run_and_crash(1, 1, 1)
-    crash, safe = start()
-    assert safe
-    crash.alive(STABLE_S)
-    assert not crash.safe
-    assert not start()[1]
+    assert start()
+    assert start("pwron")
+    assert live("pwron", crash.STABLE_S)
+    assert not start()
 
 
 def test_the_watchdog_counts():
+    for cause, word in (("wdt", "watchdog"), ("fault", "fault in C")):
+        fresh()
+        assert not start(cause)
+        assert not start(cause)
+        assert start(cause)
+        harness.equal(crash.read(1000), (word + ", after 0 s or more\n") * 3)
+
+
+def test_how_long_the_watchdog_let_it_run():
     fresh()
-    assert not start("wdt")[1]
-    assert not start("wdt")[1]
-    crash, safe = start("wdt")
-    assert safe
-    assert "watchdog" in crash.read(1000)
+    start("wdt")
+    live("hard", 180)
+    start("wdt")
+    harness.equal(crash.read(1000).split("\n")[-2], "watchdog, after 180 s or more")
+    harness.equal(runs(), [0, 0, 180])
 
 
 def test_a_watchdog_every_few_days_does_not():
     fresh()
     for _ in range(5):
-        crash, safe = start("wdt")
-        assert not safe
-        for uptime_s in range(0, STABLE_S + 60, 30):
-            crash.alive(uptime_s)
+        assert not live("wdt", crash.STABLE_S + 60)
 
 
 def test_a_watchdog_every_six_minutes_does_not():
     fresh()
     for _ in range(6):
-        crash, safe = start("wdt")
-        assert not safe
-        for uptime_s in range(0, 370, 30):
-            crash.alive(uptime_s)
+        assert not live("wdt", 370)
 
 
 def test_a_watchdog_after_the_crash_was_written_down_is_no_second_one():
     fresh()
-    crash, _ = start()
-    crashed(crash, 1)
-    crash, _ = start("wdt")
-    crashed(crash, 1)
-    assert not start("wdt")[1]
+    start()
+    crashed(1)
+    start("wdt")
+    harness.equal(runs(), [0, 1])
+    crashed(1)
+    assert not start("wdt")
+    harness.equal(runs(), [0, 1, 1])
+    assert "watchdog" not in crash.read(1000)
 
 
 def test_the_log_has_the_traceback():
     fresh()
-    crash, _ = start()
-    crashed(crash, 77, "no such thing")
-    text = start()[0].read(1000)
+    start()
+    crashed(77, "no such thing")
+    text = crash.read(1000)
     assert text.startswith("after 77 s, started by hard\n"), text
     assert "ValueError: no such thing" in text and "test_crash.py" in text, text
 
@@ -141,48 +168,92 @@ def test_the_log_has_the_traceback():
 def test_the_log_stays_small_and_keeps_the_newest():
     fresh()
     for n in range(40):
-        crashed(start()[0], 1000, "number {} {}".format(n, "x" * 150))
+        crashed(1000, "number {} {}".format(n, "x" * 50))
     sizes = [os.stat("data/" + name)[6] for name in os.listdir("data")]
     assert 2500 < sum(sizes) < 6000, sizes
-    crash = start()[0]
-    text = crash.read(1500)
+    text = crash.read(1000)
     assert "number 39 " in text and "number 37 " in text
-    harness.equal(len(text), 1500)
+    harness.equal(len(text), 1000)
     harness.equal(crash.read(10), text[-10:])
 
 
-def test_a_long_message_is_cut():
+def test_a_long_message_stays_within_the_log():
+    # An entry is not cut; two files stay, each of one entry more than 2 KB at most.
     fresh()
-    crashed(start()[0], 1, "y" * 3000)
-    assert 700 < os.stat("data/crash.log")[6] < 800
+    for _ in range(5):
+        crashed(1, "y" * 2500)
+        crashed(1, "short")
+    sizes = [os.stat("data/" + name)[6] for name in os.listdir("data")]
+    assert sum(sizes) < 2 * (2048 + 2700), sizes
+    assert "short" in crash.read(1000)
 
 
 def test_bytes_that_are_no_text():
     fresh()
-    crash, _ = start()
-    crashed(crash, 1, "\u00e9")
-    with open("data/crash.log", "ab") as f:
+    crashed(1, "\u00e9")
+    with open(crash.LOG, "ab") as f:
         f.write(b"\xff\xfe")
     harness.equal(crash.read(3)[1:], "??")
 
 
 def test_damaged_counts_start_anew():
-    for data in (b"", b"x", b"1 x", b"\xff\xff", b"1 2 3 4 5 6 7"):
+    # Whatever stands there: no exception, and what can be read of it is what counts.
+    for data, safe in (
+        (b"", False),
+        (b"x", False),
+        (b"1 x", False),
+        (b"\xff\xff", False),
+        (b"1 2 3 4 5 6 7", True),
+    ):
         fresh()
         run_and_crash(1)
-        with open("data/crash.log.runs", "wb") as f:
+        with open(RUNS, "wb") as f:
             f.write(data)
-        start()
-        start("wdt")
+        harness.equal(start(), safe)
+        with open(RUNS, "wb") as f:
+            f.write(data)
+        harness.equal(start("wdt"), safe)
+        if not safe:
+            known = runs()
+            assert len(known) == 2 and known[0] == 0, (data, known)  # this run, and the watchdog's
+            assert not run_and_crash(0)
+        assert run_and_crash(0, 0)
 
 
 def test_flash_that_fails_is_said_and_no_second_crash():
-    fresh()
-    crash, _ = start()
-    FLASH.fuse = 0
-    crashed(crash, 1)
-    crash.alive(700)
-    FLASH.fuse = None
+    for fuse in (0, 1, 2):
+        log = fresh()
+        start()
+        crashed(1)
+        before = runs()
+        FLASH.fuse = fuse
+        crashed(1, log=log)
+        FLASH.fuse = 0
+        harness.equal(crash.alive(60, log), True)
+        harness.equal(crash.alive(crash.STABLE_S, log), False)
+        crash.boot("wdt", log)
+        FLASH.fuse = None
+        said = [
+            line for line in log.lines if line.startswith(("crash: log not", "crash: count not"))
+        ]
+        harness.equal(said, log.lines)
+        assert any("log not written" in line for line in said), said
+        assert any("count not written" in line for line in said), said
+        harness.equal(runs()[1:], before[1:])  # nothing half written
+        crashed(1)
+        harness.equal(len(runs()), 3)  # and once it works again, it works
+
+
+def test_no_memory_is_no_second_crash():
+    log = fresh()
+    start()
+    error = ValueError("broken")
+    said = []
+    hear = said.append
+    harness.no_heap(lambda: crash.record(error, 1, "hard", hear))
+    harness.equal(said, ["crash: no memory to write it down"])
+    crash.record(error, 1, "hard", log)
+    harness.equal((log.lines, runs()), ([], [-1, 1]))
 
 
 FLASH.format()

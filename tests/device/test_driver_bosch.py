@@ -3,7 +3,7 @@
 
 import harness
 from fakes import Random
-from firmware.drivers import bosch
+from firmware.drivers import bme280
 from tools.sim.chips.trim import Trim
 
 UT, UP = 519888, 415148  # BMP280 datasheet 3.12
@@ -43,15 +43,15 @@ def test_formulas_over_the_whole_range():
         for mdeg in range(-39900, 85000, 9600):
             adc_t = trim.adc_t(mdeg / 1000)
             real = trim.t_fine(adc_t)
-            fine = bosch.t_fine(adc_t, trim.t)
+            fine = bme280.t_fine(adc_t, trim.t)
             worst_t = max(worst_t, abs(fine - real) / 5120)
             for pa in (30050, 65000, 101325, 109900):
                 adc = trim.adc_p(pa, real)
-                got = bosch.pascal(adc, fine, trim.p)
+                got = bme280.pascal(adc, fine, trim.p)
                 worst_p = max(worst_p, abs(got - trim.pascal(adc, real)))
             for rh in (0, 33, 66, 100):
                 adc = trim.adc_h(rh, real)
-                got = bosch.cpct(adc, fine, trim.h) / 100
+                got = bme280.cpct(adc, fine, trim.h) / 100
                 wanted = min(max(trim.percent(adc, real), 0), 100)
                 worst_h = max(worst_h, abs(got - wanted))
     print("worst: {:.4f} C, {:.2f} Pa, {:.4f} %RH".format(worst_t, worst_p, worst_h))
@@ -65,9 +65,9 @@ def test_no_formula_reaches_two_to_the_thirty():
     raw = [0, 0, 0]
 
     def all_of_it():
-        fine = bosch.t_fine(raw[0], trim.t)
-        bosch.pascal(raw[1], fine, trim.p)
-        bosch.cpct(raw[2], fine, trim.h)
+        fine = bme280.t_fine(raw[0], trim.t)
+        bme280.pascal(raw[1], fine, trim.p)
+        bme280.cpct(raw[2], fine, trim.h)
 
     for trim in trims():
         for mdeg in (-40000, -10000, 25000, 85000):
@@ -80,8 +80,8 @@ def test_no_formula_reaches_two_to_the_thirty():
 
 
 def test_worked_example_of_the_datasheet():
-    harness.equal(bosch.t_fine(UT, Trim().t), 128422)
-    harness.equal(bosch.pascal(UP, 128422, Trim().p), 100653)
+    harness.equal(bme280.t_fine(UT, Trim().t), 128422)
+    harness.equal(bme280.pascal(UP, 128422, Trim().p), 100653)
 
 
 def test_humidity_against_the_datasheets_integer_form():
@@ -94,7 +94,7 @@ def test_humidity_against_the_datasheets_integer_form():
             x = ((adc << 14) - (h4 << 20) - h5 * v + 16384 >> 15) * (gain * h2 + 8192 >> 14)
             x -= ((x >> 15) * (x >> 15) >> 7) * h1 >> 4
             wanted = min(max(x, 0), 419430400) >> 12
-            got = bosch.cpct(adc, t_fine, Trim().h)
+            got = bme280.cpct(adc, t_fine, Trim().h)
             assert abs(got * 1024 - wanted * 100) <= 1.5 * 1024, (t_fine, adc, got, wanted)
 
 

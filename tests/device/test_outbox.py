@@ -1,7 +1,6 @@
 # What goes in comes out, in order, until it is acknowledged; on LittleFS with a board's blocks.
 
 import harness
-from firmware.core.errors import StoreError
 from outbox_board import boot, drain, filled, fresh, put
 
 
@@ -43,7 +42,7 @@ def test_seq_goes_on_after_everything_was_acknowledged():
 def test_readings_of_different_lengths():
     outbox = fresh()
     for n in range(1, 120):
-        harness.equal(outbox.put(bytes([n]) * (1 + n % 96)), n)
+        harness.equal(outbox.put(bytes([n]) * 96, 1 + n % 96), n)
     outbox = boot()
     for n in range(1, 120):
         harness.equal(bytes(outbox.next_unsent()), bytes([n]) * (1 + n % 96))
@@ -58,9 +57,9 @@ def test_put_takes_the_first_bytes_of_a_larger_buffer():
 
 def test_a_record_of_no_size_we_know_is_refused():
     outbox = fresh()
-    harness.raises(StoreError, outbox.put, b"")
-    harness.raises(StoreError, outbox.put, bytes(97))
-    harness.equal(outbox.put(bytes(96)), 1)
+    harness.raises(OSError, outbox.put, b"", 0)
+    harness.raises(OSError, outbox.put, bytes(97), 97)
+    harness.equal(outbox.put(bytes(96), 96), 1)
 
 
 harness.run(globals())

@@ -40,8 +40,8 @@ def test_rewind_within_an_old_segment():
 
 def test_acks_that_do_not_fit_are_ignored():
     outbox = fresh()
-    outbox.put(record(1))
-    outbox.put(record(2))
+    outbox.put(record(1), 12)
+    outbox.put(record(2), 12)
     for seq in (0, -1, 3, 1000, 1 << 29):
         outbox.ack(seq)
     harness.equal(outbox.waiting, 2)
@@ -75,7 +75,7 @@ def test_a_full_and_emptied_outbox_leaves_no_memory_behind():
     used = []
     for _ in range(3):
         for _ in range(400):
-            outbox.put(b"twelve bytes")
+            outbox.put(b"twelve bytes", 12)
         while outbox.next_unsent():
             outbox.ack(outbox.unsent_seq)
         used.append(harness.settled_heap())

@@ -4,7 +4,7 @@
 import os
 
 import harness
-from firmware import outbox_segments
+from firmware import outbox_files
 from outbox_board import FOLDER, boot, count, cut, drain, filled, put, segments, spoil, write
 
 
@@ -55,12 +55,12 @@ def test_a_newest_segment_that_flash_does_not_give_back():
         older, newest = segments()[-2:]
         end = int(newest, 16)
 
-        outbox_segments.open = refusing(newest, errno)
+        outbox_files.open = refusing(newest, errno)
         outbox = boot()
         seqs = drain(outbox)
         harness.equal((seqs[0], seqs[1]), (1, end - 1))
         put(outbox, 601, 601)
-        del outbox_segments.open
+        del outbox_files.open
 
 
 def test_a_missing_segment():
@@ -94,7 +94,7 @@ def test_empty_files():
     outbox = boot()
     seqs = drain(outbox)
     assert count(seqs) >= 185, count(seqs)
-    assert outbox.put(b"next") > 300
+    assert outbox.put(b"next", 4) > 300
 
 
 harness.run(globals())

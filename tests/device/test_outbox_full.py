@@ -3,7 +3,6 @@
 import os
 
 import harness
-from firmware.core.errors import StoreError
 from outbox_board import FLASH, boot, drain, filled, fresh, memory, put, record, segments
 
 _BLOCK = memory(4096)
@@ -25,7 +24,7 @@ def used_bytes():
 def test_never_more_than_the_limit_and_the_newest_stay():
     outbox = fresh(8192)
     for n in range(1, 1501):
-        outbox.put(record(n))
+        outbox.put(record(n), 12)
         assert n % 10 or used_bytes() <= 8192 + 256, used_bytes()
     kept = outbox.waiting
     assert 205 <= kept <= 430, kept
@@ -58,6 +57,25 @@ def test_a_drop_while_readings_are_in_flight():
     harness.equal(drain(outbox), [first, 460])
 
 
+def test_a_drop_behind_which_all_is_acknowledged():
+    # Only the first has no PUBACK: with it goes all that is stored, the newest readings included.
+    outbox = fresh(8192)
+    data = bytes(96)
+    n = 0
+    while not outbox.dropped:
+        n += 1
+        harness.equal(outbox.put(data, 96), n)
+        while outbox.next_unsent():
+            if outbox.unsent_seq > 1:
+                outbox.ack(outbox.unsent_seq)
+        assert n < 128
+    assert n > 70, n
+    harness.equal((outbox.dropped, outbox.waiting, segments()), (1, 0, []))
+    put(outbox, n + 1, n + 20)
+    outbox = boot(8192)
+    harness.equal((outbox.dropped, drain(outbox)), (1, [n + 1, n + 20]))
+
+
 def test_a_limit_made_smaller_by_the_config():
     filled(600)
     outbox = boot(8192)
@@ -86,12 +104,12 @@ def test_full_from_the_start():
     stored = 0
     for _ in range(200):
         try:
-            outbox.put(b"a reading")
+            outbox.put(b"a reading", 9)
             stored += 1
-        except StoreError:
+        except OSError:
             pass
     os.remove("big")
-    seq = outbox.put(b"room again")
+    seq = outbox.put(b"room again", 10)
     harness.equal(seq, stored + 1)
     outbox = boot()
     while outbox.next_unsent():
@@ -103,7 +121,7 @@ def test_flash_that_fails_costs_no_stored_reading():
     outbox = filled(300)
     FLASH.fuse = 0
     for _ in range(3):
-        harness.raises(StoreError, outbox.put, b"lost, and the caller knows")
+        harness.raises(OSError, outbox.put, b"lost, and the caller knows", 26)
     outbox.flush()
     FLASH.fuse = None
     FLASH.umount()

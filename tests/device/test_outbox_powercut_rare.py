@@ -29,7 +29,7 @@ def test_the_marker_keeps_its_word_across_any_cut():
         for name in ("a", "b"):
             os.remove("data/outbox/" + name)
         returned = 1015 + sum(end <= ops for end in ends)
-        assert boot().put(b"next") > returned, ops
+        assert boot().put(b"next", 4) > returned, ops
         board.umount()
 
 
@@ -68,7 +68,7 @@ def test_any_cut_while_littlefs_moves_the_directory():
         while outbox.next_unsent():
             outbox.ack(outbox.unsent_seq)
         assert outbox.unsent_seq in (returned, returned + 1), (ops, outbox.unsent_seq)
-        assert outbox.put(b"next") > returned
+        assert outbox.put(b"next", 4) > returned
         board.umount()
 
 
@@ -76,7 +76,7 @@ def online(journal, outbox, count):
     # Where the journal was when each put() had returned.
     ends = array("i")
     for _ in range(count):
-        seq = outbox.put(b"a reading of more than twelve bytes")
+        seq = outbox.put(b"a reading of more than twelve bytes", 35)
         if journal.start:
             ends.append(journal.ops)
         outbox.next_unsent()

@@ -1,7 +1,7 @@
 # How the sampler gets over sensors that fail, vanish, come back or hold the bus.
 
 import harness
-from fakes_sampler import WARM, Bench, sampler
+from fakes_sampler import BUSY, SEEK, WARM, Bench
 
 
 def test_single_error_is_counted_and_tried_again():
@@ -26,10 +26,10 @@ def test_single_error_is_counted_and_tried_again():
 def test_unplugged_in_mid_measurement_and_plugged_in_again():
     b = Bench(60)
     b.run(60_003)
-    harness.equal(b.sampler.state, sampler.BUSY)
+    harness.equal(b.sampler.state, BUSY)
     b.bus.plugged = False
     b.run(5000, 10)
-    harness.equal((b.sampler.state, b.sampler.sensor), (sampler.SEEK, None))
+    harness.equal((b.sampler.state, b.sampler.sensor), (SEEK, None))
     assert b.sampler.errors >= 4 and b.bus.recovered >= 1
     b.bus.plugged = True
     b.run(10_000, 10)

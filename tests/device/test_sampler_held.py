@@ -1,99 +1,129 @@
 # With which time a reading goes out, and what becomes of it when it cannot go yet.
 
 import harness
-from fakes_bus import Clock
-from firmware.core.errors import StoreError
-from firmware.sampler_held import Held
-
-S2000 = 848_000_000  # November 2026
+from fakes_sampler import S2000, Bench
 
 
-class Bench:
-    # A reading every interval_s, each one hundredth warmer than the last; the wall clock shows
-    # S2000 when the test's clock has run for base_s.
-    def __init__(self, interval_s=10):
-        self.clock = Clock()
-        self.interval_s = interval_s
-        self.known = self.full = False
-        self.taken = 0
-        self.out = []
-        self.log = []
-        self.held = Held(self.clock, self, self.put, self.log.append)
+class Chip:
+    # A driver whose every reading is one hundredth warmer than the last.
+    MEASURE_MS = 1
 
-    def now_s(self):
-        return S2000 + self.clock.total // 1000 if self.known else None
+    def __init__(self):
+        self.values = [-1, None, 101325]
 
-    def put(self, s2000, cdeg, cpct, pa):
-        if self.full:
-            raise StoreError("full")
-        harness.equal((cpct, pa), (None, 101325))
-        self.out.append((s2000 - S2000, cdeg))
+    def start(self):
+        pass
 
-    def run(self, seconds):
-        for _ in range(seconds):
-            if self.clock.total // 1000 == self.taken * self.interval_s:
-                self.held.add(self.taken, None, 101325)
-                self.taken += 1
-            self.held.step()
-            self.clock.pass_ms(1000)
+    def finish(self):
+        self.values[0] += 1
+
+
+def bench(interval_s=10, offset=None):
+    b = Bench(interval_s, offset)
+    b.run(10)
+    b.sampler._driver = Chip()
+    return b
+
+
+def run(b, seconds):
+    # Two steps a second are a reading, where one is due.
+    for _ in range(2 * seconds):
+        b.sampler.step()
+        b.clock.pass_ms(500)
+
+
+def readings(b):
+    for reading in b.out:
+        harness.equal(reading[2:], (None, 101325))
+    return [reading[:2] for reading in b.out]
 
 
 def test_known_time_is_that_of_the_reading():
-    b = Bench()
-    b.known = True
-    b.run(25)
-    harness.equal(b.out, [(0, 0), (10, 1), (20, 2)])
-    harness.equal(b.held.ready(), False)
+    b = bench(offset=S2000)
+    run(b, 25)
+    harness.equal(readings(b), [(0, 0), (10, 1), (20, 2)])
+    assert b.sampler.next_due_ms() > 1000
 
 
-def test_readings_before_the_time_is_known_are_stamped_later():
-    b = Bench()
-    b.run(35)
-    harness.equal((b.out, b.held.ready()), ([], False))
-    b.known = True
-    harness.equal(b.held.ready(), True)
+def test_readings_before_the_time_is_known_are_dated_later():
+    b = bench()
+    run(b, 35)
+    harness.equal(b.out, [])
+    assert b.sampler.next_due_ms() > 1000
+    b.clock.offset = S2000
+    harness.equal(b.sampler.next_due_ms(), 0)
     b.clock.pass_ms(700)
-    b.run(1)
-    harness.equal(b.out, [(0, 0), (10, 1), (20, 2), (30, 3)])
+    run(b, 1)
+    harness.equal(readings(b), [(0, 0), (10, 1), (20, 2), (30, 3)])
 
 
 def test_only_a_few_are_written_at_a_time():
-    b = Bench()
-    b.run(95)
-    b.known = True
+    b = bench()
+    run(b, 95)
+    b.clock.offset = S2000
     for wanted in (4, 8, 10, 10):
-        b.held.step()
+        b.sampler.step()
         harness.equal(len(b.out), wanted)
 
 
 def test_what_is_kept_is_bounded_and_the_loss_is_counted():
-    b = Bench()
-    b.run(395)
-    harness.equal(b.held.dropped, 8)
-    b.known = True
-    b.run(60)
-    harness.equal(b.out, [(10 * n, n) for n in range(8, 46)])
+    b = bench()
+    run(b, 395)
+    harness.equal(b.sampler.dropped, 8)
+    b.clock.offset = S2000
+    run(b, 60)
+    harness.equal(readings(b), [(10 * n, n) for n in range(8, 46)])
+    harness.equal(b.sampler.dropped, 8)
 
 
-def test_full_file_system_loses_nothing_and_is_not_hammered():
-    b = Bench()
-    b.known = b.full = True
-    b.run(35)
-    harness.equal(len(b.log), 4)
-    assert "full" in b.log[0], b.log
+def test_full_file_system_loses_nothing_and_is_not_written_to_at_every_step():
+    b = bench(offset=S2000)
+    b.full = True
+    run(b, 35)
+    kept = [line for line in b.log if line == "sensor: reading kept in RAM: errno 28"]
+    harness.equal(len(kept), 4)
     b.full = False
-    b.run(15)
-    harness.equal(b.out, [(0, 0), (10, 1), (20, 2), (30, 3), (40, 4)])
+    run(b, 15)
+    harness.equal(readings(b), [(0, 0), (10, 1), (20, 2), (30, 3), (40, 4)])
+
+
+def test_a_full_file_system_that_stays_so_is_bounded_too():
+    b = bench(offset=S2000)
+    b.full = True
+    run(b, 395)
+    harness.equal(b.sampler.dropped, 8)
+    b.full = False
+    run(b, 30)
+    harness.equal(readings(b), [(10 * n, n) for n in range(8, 43)])
+
+
+def test_a_time_that_is_corrected_moves_later_readings_only():
+    b = bench(offset=S2000 + 5)
+    b.full = True
+    run(b, 15)
+    b.clock.offset = S2000
+    b.full = False
+    run(b, 16)
+    harness.equal(readings(b), [(5, 0), (10, 1), (20, 2), (30, 3)])
+
+
+def test_memory_held_during_an_outage_is_given_back():
+    b = bench()
+    run(b, 400)
+    harness.equal(len(b.sampler._held), 33 * 12)
+    b.clock.offset = S2000
+    run(b, 30)
+    harness.equal(len(b.sampler._held), 12)
 
 
 def test_uptime_outlives_the_wrap_of_the_ticks():
-    b = Bench(86_400)
+    b = bench(86_400)
     for _ in range(20 * 24):  # 20 days; the ticks wrap after 12
-        b.run(1)
+        run(b, 1)
         b.clock.pass_ms(3_599_000)
-    b.known = True
-    b.run(10)
-    harness.equal(b.out, [(86_400 * n, n) for n in range(21)])
+    b.clock.offset = S2000
+    run(b, 10)
+    harness.equal(readings(b), [(86_400 * n, n) for n in range(21)])
 
 
 harness.run(globals())

@@ -3,7 +3,6 @@
 # the real one is met in tests/e2e/test_server_tls.py.
 
 import harness
-from firmware.core import errors
 from firmware.core.errors import LinkError
 from firmware.net import tls
 
@@ -15,9 +14,10 @@ class AxContext:
         self.loaded = []
         self.wrapped = []
         self.error = None
-        AxContext.made.append(self)
 
     def load_cert_chain(self, cert, key):
+        if isinstance(cert, Exception):
+            raise cert
         if key == b"junk":
             raise ValueError("invalid key")
         if cert == b"junk":
@@ -33,6 +33,8 @@ class AxContext:
 
 class Context(AxContext):
     def load_verify_locations(self, ca):
+        if isinstance(ca, Exception):
+            raise ca
         if ca == b"junk":
             raise ValueError("invalid cert")
         self.loaded.append(ca)
@@ -68,26 +70,41 @@ class AxTls:
     SSLContext = AxContext
 
 
-def made(module=MbedTls, **changes):
+def made(module=MbedTls, der=False, **changes):
+    # What context() makes of these files.
     files = dict(FILES)
     for name, content in changes.items():
         files["certs/" + name + ".pem"] = content
-    AxContext.made = []
     tls._tls = module
+    tls.VERIFIED = hasattr(module.SSLContext, "load_verify_locations")
 
-    def read(path):
+    def opened(path, mode):
+        harness.equal(mode, "rb")
+        if der and path.endswith(".der"):
+            return File(b"DER")
         if files.get(path) is None:
             raise OSError(2)
-        return files[path]
+        return File(files[path])
 
-    return tls.Tls(read)
+    tls.open = opened
+    return tls.context()
+
+
+class File:
+    def __init__(self, content):
+        self.read = lambda: content
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
 
 
 def test_server_is_always_verified():
-    one = made()
-    harness.equal(one.verified, True)
-    one.wrap("raw", "host.example")
-    context = AxContext.made[0]
+    context = made()
+    harness.equal(tls.VERIFIED, True)
+    harness.equal(tls.wrap(context, "raw", "host.example"), "raw")
     harness.equal(context.verify_mode, MbedTls.CERT_REQUIRED)
     harness.equal(context.loaded, [(b"CERT", b"KEY"), b"CA"])
     wanted = {"server_hostname": "host.example", "do_handshake_on_connect": False}
@@ -95,97 +112,117 @@ def test_server_is_always_verified():
 
 
 def test_one_context_for_all_sessions():
-    one = made()
+    context = made()
     for _ in range(3):
-        one.wrap("raw", "h")
-    harness.equal((len(AxContext.made), len(AxContext.made[0].loaded)), (1, 2))
+        tls.wrap(context, "raw", "h")
+    harness.equal((len(context.wrapped), len(context.loaded)), (3, 2))
 
 
 def test_only_suites_that_aws_recommends_are_offered():
-    made(PickyTls).load()
-    harness.equal(AxContext.made[0].ciphers, Picky.KNOWN)
+    harness.equal(made(PickyTls).ciphers, Picky.KNOWN)
 
 
 def test_a_port_that_knows_none_of_the_suites_keeps_its_own():
     known, Picky.KNOWN = Picky.KNOWN, ()
     try:
-        made(PickyTls).load()
-        harness.equal(AxContext.made[0].ciphers, None)
+        harness.equal(made(PickyTls).ciphers, None)
     finally:
         Picky.KNOWN = known
 
 
 def test_axtls_is_found_by_what_it_lacks_and_says_so():
-    one = made(AxTls)
-    harness.equal(one.verified, False)
-    one.wrap("raw", "h")
-    context = AxContext.made[0]
+    context = made(AxTls)
+    harness.equal(tls.VERIFIED, False)
+    tls.wrap(context, "raw", "h")
     harness.equal(context.loaded, [(b"CERT", b"KEY")])
     harness.equal(context.wrapped, [{"server_hostname": "h", "do_handshake_on_connect": True}])
 
 
 def test_der_where_there_is_no_pem():
-    one = made(cert=None, key=None)
-    read = one._read
-
-    def der(path):
-        return b"DER" if path.endswith(".der") else read(path)
-
-    one._read = der
-    one.load()
-    harness.equal(AxContext.made[0].loaded, [(b"DER", b"DER"), b"CA"])
+    context = made(der=True, cert=None, key=None)
+    harness.equal(context.loaded, [(b"DER", b"DER"), b"CA"])
 
 
 def test_files_at_fault_are_named():
+    # "invalid cert" is all MicroPython says, also when there was no memory.
     for name, content, words in (
         ("ca", None, "certs/ca is missing"),
         ("cert", None, "certs/cert is missing"),
         ("key", None, "certs/key is missing"),
-        ("ca", b"junk", "certs/ca is no certificate"),
-        ("cert", b"junk", "certs/cert is no certificate"),
-        ("key", b"junk", "certs/key is no private key"),
+        ("ca", b"junk", "certs/ca is no certificate, or no memory for it"),
+        ("cert", b"junk", "certs/cert is no certificate, or no memory for it"),
+        ("key", b"junk", "certs/key is no private key, or no memory for it"),
     ):
-        error = harness.raises(LinkError, made(**{name: content}).wrap, "raw", "h")
-        harness.equal((error.reason, error.detail), (errors.TLS, words))
+        error = harness.raises(LinkError, made, **{name: content})
+        harness.equal((error.reason, error.detail), ("tls", words))
+    harness.equal(str(harness.raises(LinkError, made, AxTls, key=b"junk"))[:12], "tls certs/ke")
+
+
+def test_no_memory_for_the_files():
+    for name, error, words in (
+        ("cert", MemoryError(), "memory certs/key"),
+        ("cert", OSError(-0x2880), "memory tls"),
+        ("cert", OSError(12), "memory tls"),
+        ("ca", MemoryError("memory allocation failed"), "memory certs/ca"),
+        ("ca", OSError(-0x3F80), "memory tls"),
+    ):
+        harness.equal(str(harness.raises(LinkError, made, **{name: error})), words)
 
 
 def test_errors_in_words_that_stay_the_same():
     for error, reason, words in (
-        (OSError(-0x7280, "MBEDTLS_ERR_SSL_CONN_EOF"), errors.TLS, "closed by server"),
-        (OSError(-0x7780), errors.TLS, "alert from server"),
-        (OSError(-0x2700), errors.TLS, "certificate"),
-        (OSError(-0x6123), errors.TLS, -0x6123),
-        (OSError(104), errors.TLS, "reset by server"),
-        (OSError(12), errors.MEMORY, "tls"),
-        (OSError(-0x7F00), errors.MEMORY, "tls"),
-        (OSError(-0x2880), errors.MEMORY, "tls"),
-        (OSError(-17168), errors.MEMORY, "tls"),
-        (MemoryError("memory allocation failed"), errors.MEMORY, "tls"),
-        (OSError(), errors.TLS, None),
+        (OSError(-0x7280, "MBEDTLS_ERR_SSL_CONN_EOF"), "tls", "closed by server"),
+        (OSError(-0x7780), "tls", "alert from server"),
+        (OSError(-0x2700), "tls", "certificate"),
+        (OSError(-0x6E00), "tls", "handshake"),
+        (OSError(-0x7200), "tls", "bad record"),
+        (OSError(-0x7100), "tls", "bad record"),
+        (OSError(-0x6123), "tls", -0x6123),
+        (OSError(104), "tls", "reset by server"),
+        (OSError(32), "tls", "reset by server"),
+        (OSError(-104), "tls", "reset by server"),  # as an ESP32 has them
+        (OSError(-32), "tls", "reset by server"),
+        (OSError(-113), "tls", 113),
+        (OSError(12), "memory", "tls"),
+        (OSError(-12), "memory", "tls"),
+        (OSError(-0x7F00), "memory", "tls"),
+        (OSError(-0x2880), "memory", "tls"),
+        (OSError(-0x3F80), "memory", "tls"),
+        (OSError(-17168), "memory", "tls"),  # 0x4300 + 0x10
+        (OSError(-0x3D00 - 0x6A), "memory", "tls"),
+        (MemoryError("memory allocation failed"), "memory", "tls"),
+        (MemoryError(), "memory", "tls"),
+        (OSError(), "tls", None),
         (
             ValueError("The certificate Common Name (CN) does not match with the expected CN\n"),
-            errors.TLS,
+            "tls",
             "host name",
         ),
         (
             ValueError("The certificate is not correctly signed by the trusted CA\n"),
-            errors.TLS,
+            "tls",
             "not trusted",
         ),
-        (ValueError("The certificate validity has expired\n"), errors.TLS, "expired"),
         (
-            ValueError("The certificate validity starts in the future\n"),
-            errors.TLS,
-            "not yet valid",
+            ValueError(
+                "The certificate validity has expired\n"
+                "The certificate is not correctly signed by the trusted CA\n"
+            ),
+            "tls",
+            "not trusted",
         ),
-        (ValueError("something new"), errors.TLS, "certificate"),
+        (ValueError("The certificate validity has expired\n"), "tls", "expired"),
+        (ValueError("The certificate has been revoked (is on a CRL)\n"), "tls", "revoked"),
+        (ValueError("The certificate validity starts in the future\n"), "tls", "not yet valid"),
+        (ValueError("something new"), "tls", "certificate"),
+        (ValueError(), "tls", "certificate"),
     ):
         made_of_it = tls.link_error(error)
         harness.equal((made_of_it.reason, made_of_it.detail), (reason, words))
-        one = made()
-        one.load()
-        AxContext.made[0].error = error
-        harness.equal(harness.raises(LinkError, one.wrap, "raw", "h").reason, reason)
+        context = made()
+        context.error = error
+        raised = harness.raises(LinkError, tls.wrap, context, "raw", "h")
+        harness.equal((raised.reason, raised.detail), (reason, words))
 
 
 harness.run(globals())

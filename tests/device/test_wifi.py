@@ -1,9 +1,8 @@
-# heap: 48wk
+# heap: 64wk
 # The station finds its way back to a network, by the rules in firmware/net/wifi.py.
 
 import harness
 from fakes import Clock, Log
-from firmware.net import wifi
 from firmware.net.wifi import Wifi
 
 HOME = {"ssid": "home", "password": "correct horse"}
@@ -70,26 +69,62 @@ class Wlan:
 
 
 class Rig:
-    def __init__(self, *networks, luck=0, log=None):
+    # Does with a Wifi what the app does: keeps it until the network is joined, looks from then on
+    # whether it still is, and makes a new one when it is lost.
+    def __init__(self, *networks, share=0, log=None):
         self.wlan = Wlan()
         self.clock = Clock()
         self.log = log or Log()
-        self.wifi = Wifi(self.wlan, list(networks), self.clock, self.luck, self.log)
-        self.share = luck  # of the longest pause: 0 or 1
+        self.share = share  # of the longest pause: 0 or 1
+        self.networks = list(networks)
+        self.ssid = None  # joined, or joined last
+        self.drops = 0
+        self.wifi = None
+        self.looked_s = 0
+        self.up = False
 
-    def luck(self, limit):
+    def random(self, limit):
         return self.share * (limit - 1)
+
+    def joined(self):
+        clock, wlan = self.clock, self.wlan
+        joining = self.wifi
+        if joining is None:
+            if self.ssid is not None and wlan.isconnected():
+                if clock.s - self.looked_s < 10:
+                    return True
+                self.looked_s = clock.s
+                try:
+                    if wlan.ifconfig()[0] != "0.0.0.0":
+                        return True
+                except (OSError, RuntimeError):
+                    pass
+            self.drops += self.ssid is not None
+            joining = Wifi(wlan, self.networks, clock, self.random, self.log, self.ssid)
+            self.wifi = joining
+        if not joining.step():
+            return False
+        self.ssid = joining.ssid
+        self.wifi = None
+        self.looked_s = clock.s
+        return True
+
+    def rssi(self):
+        try:
+            return self.wlan.status("rssi")
+        except (OSError, RuntimeError, ValueError):
+            return None
 
     def run(self, ms, every_ms=100):
         for _ in range(ms // every_ms):
-            self.wifi.step()
+            self.up = self.joined()
             self.clock.pass_ms(every_ms)
 
     def join(self):
         self.run(3000)
         self.wlan.joined = True
         self.run(200)
-        assert self.wifi.up
+        assert self.up
         self.wlan.take()
 
 
@@ -102,11 +137,11 @@ def test_joins_the_one_network_without_a_scan():
     rig.run(3000)
     wanted = [("active", True), ("disconnect",), ("connect", "home", "correct horse")]
     harness.equal(rig.wlan.take(), wanted)
-    assert not rig.wifi.up
+    assert not rig.up
     rig.wlan.joined = True
     rig.run(200)
-    assert rig.wifi.up
-    harness.equal((rig.wifi.ip(), rig.wifi.rssi(), rig.wifi.ssid), ("192.168.4.2", -61, "home"))
+    assert rig.up
+    harness.equal((rig.rssi(), rig.ssid, rig.drops, rig.wifi), (-61, "home", 0, None))
     harness.equal(rig.log.lines[-1], "wifi: up 192.168.4.2 rssi -61")
 
 
@@ -149,10 +184,10 @@ def test_no_address_is_not_up():
     rig.wlan.joined = True
     rig.wlan.address = "0.0.0.0"
     rig.run(5000)
-    assert not rig.wifi.up
+    assert not rig.up
     rig.wlan.address = "10.0.0.7"
     rig.run(200)
-    assert rig.wifi.up
+    assert rig.up
 
 
 def test_an_address_that_goes_is_noticed():
@@ -160,7 +195,7 @@ def test_an_address_that_goes_is_noticed():
     rig.join()
     rig.wlan.address = "0.0.0.0"
     rig.run(11000)
-    assert not rig.wifi.up
+    assert not rig.up
 
 
 def test_202_is_never_final():
@@ -171,7 +206,7 @@ def test_202_is_never_final():
     assert len(connects(rig.wlan.take())) >= 4
     rig.wlan.joined = True
     rig.run(60000)
-    assert rig.wifi.up
+    assert rig.up
 
 
 def test_a_loss_is_left_to_the_driver_first():
@@ -180,13 +215,13 @@ def test_a_loss_is_left_to_the_driver_first():
     rig.wlan.joined = False
     rig.wlan.code = 200
     rig.run(100)
-    assert not rig.wifi.up
-    harness.equal((rig.wifi.drops, rig.wifi.last_reason), (1, "beacon lost"))
+    assert not rig.up
+    harness.equal((rig.drops, rig.wifi.last_reason), (1, "beacon lost"))
     rig.run(9000)
     harness.equal(rig.wlan.take(), [])
     rig.wlan.joined = True
     rig.run(200)
-    assert rig.wifi.up
+    assert rig.up
     harness.equal(rig.wlan.take(), [])
 
 
@@ -213,11 +248,11 @@ def test_a_driver_that_refuses():
         rig.run(30000)
         rig.wlan.joined = True
         rig.run(200)
-        assert rig.wifi.up
+        assert rig.up
 
 
 def test_the_pause_grows_and_stays_below_its_cap():
-    rig = Rig(HOME, luck=1)
+    rig = Rig(HOME, share=1)
     times = []
     for second in range(600):
         rig.run(1000)
@@ -241,6 +276,18 @@ def test_the_radio_is_switched_off_and_on_after_five_minutes():
     assert rig.wlan.take().count(("active", False)) in (1, 2)
 
 
+def test_a_new_scan_once_the_radio_is_on_again():
+    for networks in ((HOME, SHED), (HOME, SHED, OPEN), (HOME, SHED, OPEN, HOME)):
+        rig = Rig(*networks, log=lambda text: None)
+        rig.run(2000)
+        rig.wlan.take()
+        rig.run(330_000)
+        calls = rig.wlan.take()
+        at = calls.index(("active", True))
+        harness.equal(calls[at - 1 : at], [("active", False)])
+        harness.equal(calls[at + 1 : at + 3], [("disconnect",), ("scan",)])
+
+
 def test_a_radio_that_does_not_start():
     # ESP32: esp_wifi_start() and esp_wifi_stop() may want memory that TLS holds just now.
     rig = Rig(HOME, log=lambda text: None)
@@ -252,9 +299,9 @@ def test_a_radio_that_does_not_start():
     rig.run(30_000)
     rig.join()
     rig.wlan.dead = True
-    harness.equal(rig.wifi.rssi(), None)
+    harness.equal(rig.rssi(), None)
     rig.run(15_000)  # connected, but nobody knows the address
-    assert not rig.wifi.up
+    assert not rig.up
     rig.wlan.joined = False
     rig.run(310_000)
     assert ("active", False) in rig.wlan.take()
@@ -270,14 +317,14 @@ def test_a_network_back_after_a_week():
     rig.run(7 * 86400 * 1000, every_ms=20000)
     rig.wlan.joined = True
     rig.run(60000)
-    assert rig.wifi.up
+    assert rig.up
 
 
 def test_rssi_of_a_network_that_has_just_gone():
     rig = Rig(HOME)
     rig.join()
     rig.wlan.joined = False
-    assert rig.wifi.rssi() is None
+    assert rig.rssi() is None
 
 
 def test_the_password_is_never_logged():
@@ -298,13 +345,107 @@ def test_the_password_is_never_logged():
     assert sum(lines) > 3
 
 
+def test_words_for_what_the_driver_says():
+    # ESP32: MicroPython's own (network.STAT_*) and ESP-IDF's reasons; ESP8266: below 10.
+    words = {1000: "idle", 1001: "connecting", 200: "beacon lost", 201: "no ap", 202: "auth"}
+    words.update({15: "auth", 203: "refused", 204: "auth", 205: "refused", 8: "status 8"})
+    words.update({0: "idle", 1: "connecting", 2: "auth", 3: "no ap", 4: "refused"})
+    for code, word in words.items():
+        rig = Rig(HOME)
+        rig.wlan.code = code
+        rig.run(23_000)
+        harness.equal(rig.wifi.last_reason, word)
+        harness.equal(rig.log.lines[1], "wifi: not joined home, " + word)
+        rig.join()
+        rig.wlan.joined = False
+        rig.run(100)
+        harness.equal(rig.wifi.last_reason, word)
+        harness.equal(rig.log.lines[-1], "wifi: lost home, " + word)
+
+
+def test_a_new_one_after_each_loss():
+    # What counts over the whole run is kept by the app.
+    rig = Rig(HOME, SHED)
+    rig.wlan.found = [(b"home", -40)]
+    rig.join()
+    first = None
+    for n in range(1, 6):
+        harness.equal((rig.wifi, rig.ssid), (None, "home"))
+        rig.wlan.joined = False
+        rig.run(100)
+        assert rig.wifi is not first
+        first = rig.wifi
+        harness.equal((rig.drops, first.ssid, rig.wlan.take()), (n, "home", []))
+        rig.run(15_000)
+        calls = rig.wlan.take()
+        harness.equal(calls[0], ("disconnect",))
+        harness.equal(connects(calls)[0], "home")
+        rig.wlan.joined = True
+        rig.run(5000)
+        assert rig.up
+        rig.wlan.take()
+    harness.equal(rig.drops, 5)
+
+
+def test_after_a_loss_the_pauses_start_short_again():
+    rig = Rig(HOME, share=1)
+    rig.run(500_000)
+    rig.wlan.joined = True
+    rig.run(60_000)
+    assert rig.up
+    rig.wlan.joined = False
+    rig.wlan.take()
+    rig.run(10_000 + 1000 + 1000 + 300)
+    harness.equal(connects(rig.wlan.take()), ["home"])
+
+
+def test_what_is_joined_already_is_left_at_boot():
+    # An ESP8266 joins by itself what it remembers: perhaps a network of somebody else's.
+    rig = Rig(HOME)
+    rig.wlan.joined = True
+    rig.run(100)
+    assert not rig.up
+    harness.equal(rig.wlan.take(), [("active", True), ("disconnect",)])
+    rig.run(3000)
+    assert rig.up
+    harness.equal((rig.ssid, connects(rig.wlan.take())), ("home", ["home"]))
+
+
+def test_an_address_without_rssi_is_joined():
+    for error in (OSError("Wifi Not Connected"), RuntimeError("x"), ValueError("x")):
+        rig = Rig(HOME)
+
+        def status(what=None, error=error):
+            if what:
+                raise error
+            return 1010
+
+        rig.wlan.status = status
+        rig.join()
+        harness.equal(rig.log.lines[-1], "wifi: up 192.168.4.2 rssi None")
+
+
+def test_waiting_allocates_nothing():
+    rig = Rig(HOME)
+    rig.run(500)
+    step = rig.wifi.step
+    assert not harness.no_heap(step)  # the pause before connect()
+    rig.run(3000)
+    harness.equal(connects(rig.wlan.take()), ["home"])
+    assert not harness.no_heap(step)
+    rig.wlan.joined = True
+    rig.run(200)
+    rig.wlan.joined = False
+    rig.run(200)
+    assert not harness.no_heap(rig.wifi.step)
+
+
 def test_all_well_allocates_nothing():
     rig = Rig(HOME)
     rig.join()
-    step = rig.wifi.step
-    step()
-    harness.no_heap(step)
-    harness.equal(rig.wifi.state, wifi.UP)
+    joined = rig.joined
+    assert joined()
+    assert harness.no_heap(joined)
 
 
 harness.run(globals())

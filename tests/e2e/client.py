@@ -20,9 +20,10 @@ class Client:
     def __init__(self, folder: Path, umqtt: Path, ca: Authority, identity: Identity) -> None:
         self._folder = folder
         self._umqtt = umqtt
-        (folder / "ca.pem").write_bytes(ca.cert)
-        (folder / "cert.pem").write_bytes(identity.cert)
-        (folder / "key.pem").write_bytes(identity.key)
+        (folder / "certs").mkdir(exist_ok=True)
+        (folder / "certs" / "ca.pem").write_bytes(ca.cert)
+        (folder / "certs" / "cert.pem").write_bytes(identity.cert)
+        (folder / "certs" / "key.pem").write_bytes(identity.key)
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, *, bits: int = 64, heap: str = "96wk", **given: Any) -> Client:

@@ -156,7 +156,8 @@ def test_deploy_config_and_crashlog(plug, cli, provisioned):
     said = cli.ok("config", "barn-1", "interval_s=30", "i2c.sda=4", "--port", server.url)
     assert "sent; the board restarts" in said
     on_board = json.loads(fixtures.files_of(server)["config.json"])
-    assert (on_board["interval_s"], on_board["i2c"]) == (30, {"sda": 4})
+    assert on_board["interval_s"] == 30
+    assert on_board["i2c"] == {"id": 0, "sda": 4, "scl": 22, "freq_hz": 100000}
     assert json.loads((provisioned / "config.json").read_text())["interval_s"] == 30
     said = cli.refused("config", "barn-1", "interval_s=soon", "--port", server.url)
     assert "interval_s" in said

@@ -28,7 +28,7 @@ def client(tmp_path: Path, umqtt_dir: Path, ca: pki.Authority) -> Iterator[Clien
 
 
 def last_reason(events: list[dict[str, Any]]) -> str:
-    """What the link said about its last failure, without the waiting time."""
+    """What the connection said about its last failure, without the waiting time."""
     texts = [event["text"] for event in events if event["event"] == "log"]
     return texts[-1].removeprefix("link: ").split(", next")[0]
 
@@ -86,7 +86,7 @@ def test_a_wrong_server_is_refused_before_any_mqtt(
     with Server(ca, made, tls=tls) as broker:
         events = client.run(port=broker.port, seconds=1.2)
         assert last_reason(events) == reason
-        assert len(broker.connections) > 1, "the link tries again"
+        assert len(broker.connections) > 1, "it tries again"
         for connection in broker.connections:
             assert connection.packets == []
             assert alert in (connection.tls_error or "")
@@ -120,10 +120,10 @@ def test_an_address_as_endpoint(ca: pki.Authority, client: Client) -> None:
 def test_a_client_certificate_that_is_refused(
     ca: pki.Authority, tmp_path: Path, umqtt_dir: Path, tls: str
 ) -> None:
-    stranger = Client(tmp_path, umqtt_dir, ca, pki.Authority().client())
+    other = Client(tmp_path, umqtt_dir, ca, pki.Authority().client())
     with Server(ca, ca.server(), tls=tls) as broker:
-        events = stranger.run(port=broker.port, seconds=1.2)
-        # TLS 1.3 tells it after the handshake; with a plain reset it looks like AWS saying no.
+        events = other.run(port=broker.port, seconds=1.2)
+        # TLS 1.3 says it after the handshake; with a plain reset it looks like AWS saying no.
         words = ("tls alert from server", "tls reset by server", "no_connack closed by AWS")
         assert last_reason(events).startswith(words), events
         assert all(connection.connack is None for connection in broker.connections)
@@ -133,9 +133,9 @@ def test_a_key_that_is_not_the_certificates(
     ca: pki.Authority, tmp_path: Path, umqtt_dir: Path
 ) -> None:
     mixed = pki.Identity(ca.client().cert, ca.client().key)
-    stranger = Client(tmp_path, umqtt_dir, ca, mixed)
+    other = Client(tmp_path, umqtt_dir, ca, mixed)
     with Server(ca, ca.server(), tls="1.2") as broker:
-        events = stranger.run(port=broker.port, seconds=1.2)
+        events = other.run(port=broker.port, seconds=1.2)
         assert last_reason(events).startswith("tls "), events
         assert broker.connections[0].connect is None
 
@@ -172,3 +172,4 @@ def test_a_handshake_that_never_comes(ca: pki.Authority, client: Client) -> None
         assert events[0]["text"].startswith("link: timeout handshake"), events
         assert events[-1]["acked"] == 1
         assert 2.9 < broker.attempts()[1] - broker.attempts()[0] < 4.5
+        assert events[-1]["longest_ms"] < 1000, "a step waited"

@@ -1,18 +1,21 @@
-# Run by MicroPython: Session, Tls and Link against the broker of server.py, without a board.
+# Run by MicroPython: Session and Connection against the broker of server.py, without a board.
 #
 #   micropython upy_session.py '{"port": 8883, "certs": DIR, ...}'
 #
-# DIR holds ca.pem, cert.pem, key.pem. Every event is one line of JSON on standard output; the
-# program ends by itself after "seconds", or when as many readings as "publish" are acknowledged.
+# DIR/certs holds ca.pem, cert.pem, key.pem. Every event is one line of JSON on standard output;
+# the program ends by itself after "seconds", or when as many readings as "publish" are
+# acknowledged.
 
 import json
+import os
 import sys
 import time
 
-from firmware.net.link import Link
-from firmware.net.mqtt import Session
-from firmware.net.tls import Tls
-from tests.e2e.upy_tools import Clock, say
+from firmware.core.errors import LinkError
+from firmware.net import tls
+from firmware.net.connection import UP, Connection
+from firmware.net.session import Session
+from tests.e2e.upy_tools import Clock, Settings, say
 
 GIVEN = {
     "thing": "t-1",
@@ -33,34 +36,45 @@ class Device:
     def __init__(self, given):
         self.given = given
         self.clock = Clock(given["speed"])
-        self.tls = Tls(self._read)
-        thing, port, keepalive_s = given["thing"], given["port"], given["keepalive_s"]
+        thing, port, keepalive_s = given["thing"].encode(), given["port"], given["keepalive_s"]
         self.session = Session(
             thing,
             given["host"],
             port,
             keepalive_s,
-            self.tls,
             self.clock,
             given["window"],
+            b"devices/" + thing + b"/data",
+            given["payload_bytes"],
+            self._encode,
+        )
+        status = b"devices/" + thing + b"/status"
+        self.session.set_last_will(status, b'{"online": false}', True, 1)
+        self.session.set_callback(self._message)
+        self.session.on_ack = self._acked
+        self.session.filters = given["topics"]
+        context = None
+        try:
+            context = tls.context()
+        except LinkError as e:
+            say("log", text=str(e))
+        self.connection = Connection(
+            self.session,
+            self.clock,
+            self._random,
+            self._log,
+            Settings(),
+            context,
             given["limit_bytes"],
-            self._message,
-            self._acked,
         )
-        self.session.will("devices/" + thing + "/status", b'{"online": false}', True)
-        self.link = Link(
-            self.session, self.clock, self._random, self._log, self._online, given["topics"], 0
-        )
-        self.link.on_up = lambda present: say("up", present=present)
-        self.link.on_down = lambda error: say("down", reason=error.reason)
-        self.topic = ("devices/" + thing + "/data").encode()
-        self.payload = b"x" * given["payload_bytes"]
+        self.connection.on_up = self._up
         self.sent = self.acked = 0
         self.in_order = True
 
-    def _read(self, path):
-        with open(self.given["certs"] + "/" + path.split("/")[-1], "rb") as file:
-            return file.read()
+    def _encode(self, seq, buf, at):
+        for i in range(self.given["payload_bytes"]):
+            buf[at + i] = 120
+        return at + self.given["payload_bytes"]
 
     def _random(self, limit):
         return int(self.given["random"] * (limit - 1))
@@ -68,33 +82,50 @@ class Device:
     def _log(self, text):
         say("log", text=text)
 
-    def _online(self):
-        return True
+    def _up(self, present):
+        say("up", present=present)
 
     def _message(self, topic, payload):
         say("message", topic=topic.decode(), size=len(payload))
 
     def _acked(self, tag):
-        self.in_order = self.in_order and tag == self.acked
-        self.acked += 1
+        if tag > 0:
+            self.in_order = self.in_order and tag == self.acked + 1
+            self.acked += 1
 
     def run(self):
         start = time.ticks_ms()
-        wanted = self.given["publish"]
-        while time.ticks_diff(time.ticks_ms(), start) < self.given["seconds"] * 1000:
-            self.link.step()
-            while self.link.up and self.sent < wanted and self.session.can_send():
-                if self.session.publish1(self.topic, self.payload, self.sent):
+        given, session, connection = self.given, self.session, self.connection
+        wanted = given["publish"]
+        was_up = False
+        longest_ms = 0
+        while time.ticks_diff(time.ticks_ms(), start) < given["seconds"] * 1000:
+            self.clock.step()
+            begun = time.ticks_ms()
+            connection.step(True)
+            longest_ms = max(longest_ms, time.ticks_diff(time.ticks_ms(), begun))
+            if was_up and connection.state != UP:
+                say("down", reason=connection.last_reason)
+            was_up = connection.state == UP
+            if was_up:
+                while self.sent < wanted and session.used < given["window"]:
                     self.sent += 1
+                    session.reading(self.sent)
             if wanted and self.acked == wanted:
                 break
-            self.session.poll_ms(20) if self.link.state else time.sleep_ms(5)
+            if session.due() < 0 and not connection.wait(20):
+                time.sleep_ms(5)
         took_ms = time.ticks_diff(time.ticks_ms(), start)
-        self.session.disconnect()
-        counts = {"resent": self.session.resent, "oversized": self.session.oversized}
+        session.disconnect()
+        counts = {
+            "resent": session.resent,
+            "oversized": session.oversized,
+            "longest_ms": longest_ms,
+        }
         say("end", acked=self.acked, in_order=self.in_order, ms=took_ms, **counts)
 
 
 given = dict(GIVEN)
 given.update(json.loads(sys.argv[1]))
+os.chdir(given["certs"])
 Device(given).run()

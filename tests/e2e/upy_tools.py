@@ -10,12 +10,24 @@ class Clock:
     def __init__(self, speed):
         self._start = time.ticks_ms()
         self._speed = speed
+        self.s = 0
 
     def now(self):
         return time.ticks_diff(time.ticks_ms(), self._start) * self._speed
 
     def diff(self, a, b):
         return a - b
+
+    def step(self):
+        self.s = self.now() // 1000
+
+
+class Settings:
+    def __init__(self):
+        self.state = {}
+
+    def note(self, key, value):
+        self.state[key] = value
 
 
 def say(event, **what):

@@ -21,6 +21,7 @@ class Workbench:
 
     def __exit__(self, *_: object) -> None:
         for board in self._boards:
+            print(f"--- log of {board.folder}", *board.log, sep="\n")
             board.close()
 
     def device(self, main: str, boot: str = "") -> Path:
@@ -34,8 +35,12 @@ class Workbench:
 
     def board(self, main: str, boot: str = "", **options: Any) -> VirtualBoard:
         """A running board with that main.py."""
+        return self.run(self.device(main, boot), **options)
+
+    def run(self, device: Path, **options: Any) -> VirtualBoard:
+        """A running board on a folder that was made before."""
         options = {"umqtt": self._umqtt(), **options}
-        board = VirtualBoard(self.device(main, boot), **options)
+        board = VirtualBoard(device, **options)
         self._boards.append(board)
         board.start()
         return board

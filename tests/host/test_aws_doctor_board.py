@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.host import pki
 from tools.aws import doctor_board
 from tools.aws.doctor import FAILED, OK, UNKNOWN, UNTRIED, Finding
 from tools.aws.folder import Folder
-from tools.board import boot_check
+from tools.board import boards, boot_check, prepare
 from tools.errors import ToolError
 
 PORT = "rfc2217://localhost:4000"
@@ -22,15 +23,9 @@ class Board:
     """Plays mpremote and the serial log."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        self.files: dict[str, str] = {}
-        for name in ("ca", "cert", "key"):
-            # As stage writes them; the key in the traditional form.
-            data = (folder / "certs" / f"{name}.pem").read_bytes()
-            if name == "key":
-                data = pki.key_pem(pki.key("ec"), pki.TRADITIONAL)
-            self.files[f"certs/{name}.pem"] = hashlib.sha256(data).hexdigest()
-        config = b'{"thing_name":"g-1"}'  # as stage writes it, without spaces
-        self.files["config.json"] = hashlib.sha256(config).hexdigest()
+        tree = prepare.tree(folder, boards.get("esp32"))
+        carried = {path for path in tree if path == "config.json" or path.startswith("certs/")}
+        self.files = {path: hashlib.sha256(tree[path]).hexdigest() for path in carried}
         self.crash = ""
         self.lines = [
             "[     0.028] config: g-1 at localhost",
@@ -57,7 +52,8 @@ class Board:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     pki.folder(tmp_path / "g-1" / "certs")
-    (tmp_path / "g-1" / "config.json").write_text('{ "thing_name": "g-1" }\n')
+    config = {"thing_name": "g-1", "endpoint": "localhost", "wifi": [{"ssid": "barn"}]}
+    (tmp_path / "g-1" / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     return tmp_path / "g-1"
 
 

@@ -95,6 +95,11 @@ def test_pins_are_checked_against_those_in_use() -> None:
         shadow.check({"i2c": {"sda": 5}}, {"i2c": {"id": 0, "sda": 4, "scl": 5, "freq_hz": 1000}})
 
 
+@pytest.mark.parametrize("junk", [7, None, [], {"sda": "x"}, {"zebra": 1}])
+def test_what_is_reported_may_be_anything(junk: Any) -> None:
+    shadow.check({"i2c": {"sda": 5}}, {"i2c": junk, "interval_s": "soon", "zebra": 1})
+
+
 # What the device answers.
 
 

@@ -26,6 +26,14 @@ def test_host_and_board_measurements_run_where_they_belong(
     assert capfd.readouterr().out.split() == ["cpython", "micropython"]
 
 
+def test_options_follow_the_name(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    measure(tmp_path, "here", '"""On the host."""\nimport sys\nprint(sys.argv[1:])\n')
+    measure(tmp_path, "there", "# On the board.\nimport sys\nprint(sys.argv[1:])\n")
+    for name in ("here", "there"):
+        assert benches.run(f"{name} --markdown --of 'a b'", tmp_path) == 0
+    assert capfd.readouterr().out.splitlines() == 2 * ["['--markdown', '--of', 'a b']"]
+
+
 def test_a_failing_measurement_fails(tmp_path: Path) -> None:
     measure(tmp_path, "bad", '"""Fails."""\nraise SystemExit(3)\n')
     assert benches.run("bad", tmp_path) == 3

@@ -5,27 +5,28 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from firmware.core import config
-from firmware.core.shadow import MAX_BYTES, Shadow
+from firmware.core import schema
 from tools.toolchain import ROOT
 
 sys.path.append(str(ROOT / "tests" / "device"))
+sys.modules.setdefault("micropython", SimpleNamespace(const=int))  # type: ignore[arg-type]
 
-from shadow_service import ShadowService, delta, merged
-from shadow_setup import settle
+from shadow_service import ShadowService, delta, merged  # noqa: E402
+from shadow_setup import PREFIX, Board, connect, settle  # noqa: E402
 
-BASE = config.check({"thing_name": "t", "endpoint": "a.io", "wifi": [{"ssid": "home"}]})[0]
-START = {key: BASE[key] for key in config.SETTABLE}
+MAX_BYTES = 8192  # of a shadow document (aws-facts 4.6)
+START = json.loads(json.dumps(schema.DEFAULTS))
 
 INTERVAL = st.sampled_from([1, 30, 60, 86400])
 PINS = st.fixed_dictionaries({}, optional={"sda": st.integers(19, 23), "scl": st.integers(21, 50)})
-WISHES = st.fixed_dictionaries(
+DESIRED = st.fixed_dictionaries(
     {},
     optional={
         "interval_s": INTERVAL | st.sampled_from([0, "soon", True, None, 1.5, []]),
@@ -36,11 +37,13 @@ WISHES = st.fixed_dictionaries(
         "zebra": st.sampled_from([1, {"a": {"b": 2}}, None]),
     },
 )
-STRANGE = st.fixed_dictionaries(
+TAMPERED = st.fixed_dictionaries(
     {},
     optional={
         "interval_s": INTERVAL | st.sampled_from(["x", None]),
-        "rejected": st.sampled_from([None, "x", 7, {"sensor": "because"}, {"old": "why"}]),
+        "rejected": st.sampled_from(
+            [None, "x", 7, {"sensor": "because"}, {"old": "why"}, {str(i): 1 for i in range(50)}]
+        ),
         "zebra": st.sampled_from([1, None]),
         "i2c": st.sampled_from([None, 7, {"sda": 1}]),
     },
@@ -52,46 +55,35 @@ class Field(RuleBasedStateMachine):
         super().__init__()
         self.service = ShadowService()
         self.boots = 0
-        self.true: dict[str, Any] = json.loads(json.dumps(START))
-        self.local: dict[str, Any] = {}
-        self.stubborn: set[str] = set()  # keys of good wishes that cannot be met
-        self.calm = False  # nothing but wishes and commands since both sides agreed
+        self.broken: set[str] = set()  # keys of good values that cannot be put in force
+        self.calm = False  # nothing but desired values and commands since both sides agreed
+        self.board = Board(START, table=schema.check)
         self.boot()
 
-    def check(self, key: str, value: Any) -> Any:
-        return config.check_setting(key, value, self.shadow.reported.true)
-
     def boot(self) -> None:
+        # With what settings.json would hold.
         self.boots += 1
-        self.shadow = Shadow(self.check, self.true, f"boot{self.boots}", self.local)
-        self.shadow.connected()
-        self.keep()
-
-    def keep(self) -> None:
-        # What settings.json would hold.
-        self.true = json.loads(json.dumps(self.shadow.reported.true))
-        self.local = json.loads(json.dumps(self.shadow.local))
-
-    def cannot(self, key: str) -> str | None:
-        return "no such chip" if key in self.stubborn else None
+        kept = self.board.settings
+        self.board = Board(kept.values, kept.state, f"boot{self.boots}", schema.check)
+        self.board.settings.refuse = lambda key: "no such chip" if key in self.broken else None
+        self.board.sync.connected()
 
     def talk(self) -> None:
-        settle(self.shadow, self.service, self.cannot)
-        self.keep()
+        settle(self.board, self.service)
 
     @initialize()
     def birth(self) -> None:
         self.quiet()
 
-    @rule(wishes=WISHES)
-    def wish(self, wishes: dict[str, Any]) -> None:
-        self.service.wish(wishes)
+    @rule(desired=DESIRED)
+    def desire(self, desired: dict[str, Any]) -> None:
+        self.service.desire(desired)
 
     @rule()
-    def withdraw_everything(self) -> None:
-        self.service.wish(None)
+    def take_everything_back(self) -> None:
+        self.service.desire(None)
 
-    @rule(reported=STRANGE)
+    @rule(reported=TAMPERED)
     def tamper(self, reported: dict[str, Any]) -> None:
         self.calm = False
         self.service.tamper(reported)
@@ -103,34 +95,41 @@ class Field(RuleBasedStateMachine):
 
     @rule(interval_s=INTERVAL)
     def command(self, interval_s: int) -> None:
-        self.shadow.changed("interval_s", interval_s)
-        self.keep()
+        self.board.command("interval_s", interval_s)
 
     @rule(rssi=st.integers(-99, 0))
     def report(self, rssi: int) -> None:
-        self.shadow.report({"rssi": rssi})
+        self.board.report(rssi=rssi)
 
     @rule()
     def reconnect(self) -> None:
         self.calm = False
-        self.shadow.connected()
+        self.board.sync.connected()
 
     @rule()
     def reboot(self) -> None:
         self.calm = False
         self.boot()
 
+    @rule()
+    def no_memory(self) -> None:
+        self.calm = False
+        self.board.sync.lost()
+
     @rule(keep=st.integers(0, 3))
     def lose(self, keep: int) -> None:
         self.calm = False
         del self.service.out[keep:]
-        if self.shadow.waiting():
-            self.shadow.no_answer()
+
+    @rule()
+    def time_passes(self) -> None:
+        self.calm = False
+        self.board.clock.pass_ms(self.board.sync.wait.left_ms())
 
     @rule()
     def deliver_twice(self) -> None:
         self.calm = False
-        self.service.out *= 2
+        self.service.out += self.service.out[:40]
 
     @rule(order=st.randoms(use_true_random=False))
     def deliver_in_any_order(self, order: Any) -> None:
@@ -139,20 +138,22 @@ class Field(RuleBasedStateMachine):
 
     @rule()
     def deliver_one(self) -> None:
-        if self.service.out:
-            topic, payload = self.service.out.pop(0)
-            getattr(self.shadow, topic)(payload)
+        self.board.hear(self.service, 1)
 
-    @rule()
-    def say_one(self) -> None:
+    @rule(lost=st.booleans())
+    def one_step(self, lost: bool) -> None:
         self.calm = False
-        document = self.shadow.get() if self.shadow.wants_get else self.shadow.update()
-        if document and "state" in json.loads(document):
+        self.board.sync.step()
+        for topic, document, _ in self.board.session.sent:
             assert len(document) <= MAX_BYTES
-            self.told_is_true(json.loads(document)["state"])
-            self.service.update(document)
-        elif document:
-            self.service.get(document)
+            if topic == PREFIX + b"update":
+                self.reported_is_true(json.loads(document)["state"])
+        sent, self.board.session.sent = self.board.session.sent, []
+        for topic, document, _ in [] if lost else sent:
+            if topic == PREFIX + b"update":
+                self.service.update(document)
+            elif topic == PREFIX + b"get":
+                self.service.get(document)
 
     @rule(code=st.sampled_from([400, 409, 413, 429, 500, None]))
     def refuse_the_next(self, code: int | None) -> None:
@@ -162,16 +163,17 @@ class Field(RuleBasedStateMachine):
     @rule(key=st.sampled_from(["sensor", "drain_per_s"]))
     def break_or_mend(self, key: str) -> None:
         self.calm = False
-        self.stubborn ^= {key}
+        self.broken ^= {key}
 
     @rule()
     def listen(self) -> None:
         # With no new connection to help.
         if self.calm:
-            asked = self.service.asked
+            asked, told = self.service.asked, len(self.service.updates)
             self.talk()
             self.agree()
             assert self.service.asked <= asked + 2
+            assert len(self.service.updates) <= told + 4
 
     @rule()
     def quiet(self) -> None:
@@ -181,36 +183,37 @@ class Field(RuleBasedStateMachine):
         self.boot()
         self.talk()
         self.agree()
-        told = len(self.service.updates)
-        self.shadow.connected()
-        self.talk()
+        told, reported = len(self.service.updates), self.service.reported
+        self.board.facts = {}
+        connect(self.board, self.service)
         self.boot()
         self.talk()
-        assert len(self.service.updates) == told, self.service.updates[told:]
+        # One report for each connection.
+        assert len(self.service.updates) == told + 2, self.service.updates[told:]
+        assert self.service.reported == reported
         self.calm = True
 
-    def told_is_true(self, state: dict[str, Any]) -> None:
-        true = self.shadow.reported.true
-        for section in state.values():
-            for key in section:
-                if key in true:
-                    assert section[key] == true[key]
+    def reported_is_true(self, state: dict[str, Any]) -> None:
+        values = self.board.settings.values
+        assert {key: state["reported"][key] for key in values} == values
+        for key, value in state.get("desired", {}).items():
+            assert value == values[key]
 
     def agree(self) -> None:
-        true = self.shadow.reported.true
+        values = self.board.settings.values
         reported = self.service.reported
-        assert {key: reported[key] for key in true} == true
+        assert {key: reported[key] for key in values} == values
         wrong = {}
         for key, wanted in delta(self.service.desired, reported).items():
-            value, problem = config.check_setting(key, wanted, true)
-            assert problem or key in self.stubborn, (key, value)
+            value, problem = schema.check(key, wanted, values)
+            assert problem or key in self.broken, (key, value)
             wrong[key] = problem or "no such chip"
         assert reported.get("rejected", {}) == {key: why[:96] for key, why in wrong.items()}
         for key, wanted in self.service.desired.items():
-            if key in true and key not in wrong:
-                now = true[key]
+            if key in values and key not in wrong:
+                now = values[key]
                 assert (merged(now, wanted) if isinstance(now, dict) else wanted) == now
-        assert self.shadow.local == {}
+        assert self.board.sync.local == self.board.settings.state.get("local", {}) == {}
 
     def teardown(self) -> None:
         self.quiet()
@@ -220,15 +223,15 @@ TestField = Field.TestCase
 TestField.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 
 
-@given(st.lists(WISHES | st.none() | INTERVAL, max_size=12))
+@given(st.lists(DESIRED | st.none() | INTERVAL, max_size=12))
 @settings(deadline=None)
 def test_each_change_alone_ends_in_agreement(changes: list[Any]) -> None:
-    """Wishes, a wiped section (None) and commands (a number), heard one by one in order."""
+    """Desired values, a wiped section (None) and commands (a number), one by one in order."""
     field = Field()
     field.quiet()
     for change in changes:
         if isinstance(change, int):
             field.command(change)
         else:
-            field.service.wish(change)
+            field.service.desire(change)
         field.listen()

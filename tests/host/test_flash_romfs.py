@@ -20,17 +20,15 @@ import os, sys, vfs
 with open(sys.argv[1], "rb") as f: data = f.read()
 vfs.mount(vfs.VfsRom(data), "/rom")
 sys.path.append("/rom")
-import firmware.core.rules
-print(sorted(os.listdir("/rom/firmware")), firmware.core.rules.ANSWER)
+import firmware.core.x
+print(sorted(os.listdir("/rom/firmware")), firmware.core.x.ANSWER)
 """
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> dict[str, bytes]:
-    staged = fixtures.tree(tmp_path / "tree", firmware__core__rules=b"")
-    files = image.tree(staged)
-    files.pop("firmware/core/rules")
-    return files | {"firmware/core/rules.py": b"ANSWER = 42\n", "firmware/__init__.py": b""}
+    files = image.tree(fixtures.tree(tmp_path / "tree"))
+    return files | {"firmware/core/x.py": b"ANSWER = 42\n", "firmware/__init__.py": b""}
 
 
 @pytest.fixture

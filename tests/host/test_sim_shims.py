@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import select
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,7 +182,7 @@ def test_i2c_speaks_to_the_chips(bench: Workbench) -> None:
             print("into", buf, bus.writeto(0x76, b"\\xd0"), bus.readfrom(0x76, 1))
             bus.writeto_mem(0x76, 0xF4, b"\\x25")
             reg = bus.readfrom_mem(0x76, 0xF4, 1)[0] & 0xFC
-            print("mem", reg, bus.writevto(0x76, (b"\\xd0", b"")))
+            print("mem", reg)
             try:
                 bus.readfrom(0x44, 2)
             except OSError as e:
@@ -195,7 +197,7 @@ def test_i2c_speaks_to_the_chips(bench: Workbench) -> None:
     board.wait_for("no such bus")
     assert board.log.count("scan [24, 118] b'`'") == 2
     assert board.log.count("into bytearray(b'`') 1 b'`'") == 2
-    assert board.log.count("mem 36 1") == 2
+    assert board.log.count("mem 36") == 2
     assert board.log.count("absent 19") == 2
 
 
@@ -256,7 +258,8 @@ def test_temperature_follows_its_expression(bench: Workbench) -> None:
         import time
         import _bus
         while True:
-            print("mdeg", _bus._environment.temperature_mdeg(), _bus._environment.pressure_pa())
+            air = _bus.on_bus()[0x76].environment
+            print("mdeg", air.temperature_mdeg(), air.pressure_pa())
             time.sleep_ms(50)
         """,
         temperature="10 + 5*floor(t/1000)",
@@ -332,11 +335,9 @@ def test_the_rest_of_the_chip(bench: Workbench) -> None:
     board = bench.board(
         """
         import esp32, machine, network
-        print("id", machine.unique_id(), machine.freq(), network.WLAN(0).config("mac"))
-        machine.freq(240000000)
-        regions = esp32.idf_heap_info(esp32.HEAP_DATA)
-        print("heap", machine.freq(), all(len(r) == 4 for r in regions))
-        for call, bad in ((machine.freq, 1), (machine.I2C, 7), (machine.Pin, 99)):
+        print("id", machine.unique_id(), network.WLAN(0).config("mac"))
+        print("same", machine.Pin(4) is machine.Pin(4), machine.RTC() is machine.RTC())
+        for call, bad in ((machine.WDT, 1), (machine.I2C, 7), (machine.Pin, 99)):
             try:
                 call(bad)
             except ValueError as e:
@@ -344,10 +345,74 @@ def test_the_rest_of_the_chip(bench: Workbench) -> None:
         """,
         unique_id="0a0b0c0d0e0f",
     )
-    board.wait_for(r"id b'\\n\\x0b\\x0c\\r\\x0e\\x0f' 160000000 b'\\n\\x0b\\x0c\\r\\x0e\\x0f'")
-    board.wait_for("heap 240000000 True")
+    board.wait_for(r"id b'\\n\\x0b\\x0c\\r\\x0e\\x0f' b'\\n\\x0b\\x0c\\r\\x0e\\x0f'")
+    board.wait_for("same True True")
     board.wait_for("main.py has ended")
     assert sum(bool(re.match("refused", line)) for line in board.log) == 3
+
+
+@pytest.mark.parametrize("time_scale", [1, 10])
+def test_a_connect_need_not_block(bench: Workbench, time_scale: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        board = bench.board(
+            f"""
+            import errno, select, socket
+            for port in ({listener.getsockname()[1]}, 1):
+                sock = socket.socket()
+                sock.setblocking(False)
+                poll = select.poll()
+                poll.register(sock, select.POLLOUT)
+                try:
+                    sock.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+                except OSError as e:
+                    print("begun", e.errno == errno.EINPROGRESS)
+                print("event", port, poll.poll(5000)[0][1])
+                try:
+                    print("sent", sock.send(b"x"))
+                except OSError as e:
+                    print("failed", e.errno)
+            """,
+            time_scale=time_scale,
+        )
+        board.wait_for("begun True")
+        board.wait_for(rf"event \d+ {select.POLLOUT}$")
+        board.wait_for("sent 1")
+        board.wait_for(r"event 1 \d+")
+        board.wait_for("failed 111")
+
+
+def test_the_heap_of_esp_idf_shrinks_with_what_uses_it(bench: Workbench) -> None:
+    # Those of a WROOM-32 whose Python heap has not grown (shared/memory-facts.md 6).
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        board = bench.board(
+            f"""
+            import esp32, gc, network, socket, time
+
+            def say(what):
+                found = esp32.idf_heap_info(esp32.HEAP_DATA)
+                sizes = [sum(r[1] for r in found), max(r[2] for r in found), found[-1][3]]
+                print(what, *sizes, gc.mem_free() - sizes[1] < 56000 * 2)
+
+            wlan = network.WLAN(network.STA_IF)
+            say("boot")
+            wlan.active(True)
+            say("active")
+            wlan.connect("barn", "x")
+            while not wlan.isconnected():
+                time.sleep_ms(10)
+            say("joined")
+            sock = socket.socket()
+            sock.connect(socket.getaddrinfo("127.0.0.1", {listener.getsockname()[1]})[0][-1])
+            say("connected")
+            sock.close()
+            say("closed")
+            """
+        )
+        board.wait_for("boot 142628 110592 137188 True")
+        board.wait_for("active 100400 94200")
+        board.wait_for("joined 92000 86800")
+        board.wait_for("connected 66176 59392 27736 True")
+        board.wait_for("closed 92000 86800 27736")
 
 
 def test_only_what_a_board_has_is_importable(bench: Workbench) -> None:

@@ -7,15 +7,20 @@ import os
 import runpy
 import stat
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization as ser
 
+from firmware.core import schema
 from tests.host import pki
-from tools.board import certs, stage
+from tools import cli
+from tools.board import boards, certs, stage
 from tools.errors import ToolError
+from tools.things import config as thing_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "a secret that must not show"
@@ -49,13 +54,22 @@ class Setting:
     def write(self, config: object) -> None:
         self.config.write_text(json.dumps(config), "utf-8")
 
-    def stage(self, board: str = "esp32") -> stage.Staged:
-        return stage.stage(self.config, self.certs, self.out, board, self.source, pki.NOW)
+    def stage(self, board: str = "esp32", sensors: Sequence[str] = ()) -> stage.Staged:
+        return stage.stage(
+            self.config, self.certs, self.out, board, self.source, pki.NOW, sensors=sensors
+        )
 
-    def refused(self, board: str = "esp32") -> str:
+    def refused(self, board: str = "esp32", sensors: Sequence[str] = ()) -> str:
         with pytest.raises(ToolError) as caught:
-            self.stage(board)
+            self.stage(board, sensors)
         return str(caught.value)
+
+    def written(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.out / "config.json").read_text("utf-8"))
+        return found
+
+    def drivers(self) -> set[str]:
+        return {path.stem for path in (self.out / "firmware" / "drivers").iterdir()}
 
 
 @pytest.fixture
@@ -86,8 +100,104 @@ def test_writes_the_file_system_of_a_board(setting: Setting) -> None:
         "firmware/version.py",
     }
     assert made.files == tuple(sorted(tree(setting.out)))
-    assert json.loads((setting.out / "config.json").read_text("utf-8")) == CONFIG
+    assert setting.written() == made.config
     assert made.config["interval_s"] == 60
+
+
+# What differs by board: boards.json.
+
+
+@pytest.mark.parametrize("board", boards.names())
+def test_the_board_gets_a_complete_configuration(setting: Setting, board: str) -> None:
+    kind = boards.get(board)
+    pki.folder(setting.certs, kind.key)
+    setting.stage(board)
+    found = setting.written()
+    assert set(found) == {*schema.SETTABLE, *schema.KEYS.split()}
+    assert found["thing_name"] == CONFIG["thing_name"]
+    assert found["wifi"] == CONFIG["wifi"]
+    assert found["i2c"] == {**kind.i2c, "freq_hz": 100000}
+    assert thing_config.check(found) == (found, [])
+
+
+def test_the_limits_of_a_board_unless_the_configuration_has_others(setting: Setting) -> None:
+    def limits() -> list[int]:
+        return [setting.written()[k] for k in ("window", "window_max", "message_bytes")]
+
+    setting.stage()
+    assert limits() == [8, 32, 8192]
+    pki.folder(setting.certs, "rsa")
+    setting.stage("esp8266")
+    assert limits() == [2, 2, 1024]
+    setting.write(CONFIG | {"window": 1, "i2c": {"sda": 12}})
+    setting.stage("esp8266")
+    assert limits() == [1, 2, 1024]
+    assert setting.written()["i2c"] == {"id": -1, "sda": 12, "scl": 5, "freq_hz": 100000}
+
+
+@pytest.fixture
+def with_drivers(setting: Setting) -> Setting:
+    for name in ("__init__", "bme280", "sht3x", "mcp9808"):
+        path = setting.source / "firmware" / "drivers" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{name} = 1\n")
+    pki.folder(setting.certs, "rsa")
+    return setting
+
+
+def test_an_esp32_gets_every_driver(with_drivers: Setting) -> None:
+    for sensor in ("auto", "sht3x@0x44"):
+        with_drivers.write(CONFIG | {"sensor": sensor})
+        with_drivers.stage()
+        assert with_drivers.drivers() == {"__init__", "bme280", "sht3x", "mcp9808"}
+
+
+@pytest.mark.parametrize(
+    ("sensor", "asked", "drivers"),
+    [
+        ("auto", [], {"bme280"}),
+        ("bmp280@0x76", [], {"bme280"}),
+        ("sht3x", [], {"sht3x"}),
+        ("mcp9808@0x18", [], {"mcp9808"}),
+        ("auto", ["sht3x", "mcp9808"], {"sht3x", "mcp9808"}),
+        ("bme280", ["bmp280"], {"bme280"}),
+        ("sht3x@0x45", ["bme280", "sht3x"], {"bme280", "sht3x"}),
+    ],
+)
+def test_an_esp8266_gets_the_drivers_it_needs(
+    with_drivers: Setting, sensor: str, asked: list[str], drivers: set[str]
+) -> None:
+    with_drivers.write(CONFIG | {"sensor": sensor})
+    with_drivers.stage("esp8266", asked)
+    assert with_drivers.drivers() == {"__init__", *drivers}
+    assert "firmware/core/x.mpy" in tree(with_drivers.out)
+
+
+def test_a_driver_that_cannot_be_is_a_problem(with_drivers: Setting) -> None:
+    text = with_drivers.refused("esp8266", ["dht22", "sht3x"])
+    assert "no such sensor: dht22; use bme280, bmp280, sht3x, mcp9808" in text
+    with_drivers.write(CONFIG | {"sensor": "bme280"})
+    text = with_drivers.refused("esp8266", ["sht3x"])
+    assert "sensor: is bme280, and its driver is not asked for" in text
+
+
+def test_the_command_line_takes_sensors(tmp_path: Path) -> None:
+    config, out = tmp_path / "config.json", tmp_path / "out"
+    config.write_text(json.dumps(CONFIG), "utf-8")
+    pki.folder(tmp_path / "certs", "rsa")
+    where = ["--config", str(config), "--certs", str(tmp_path / "certs"), "--out", str(out)]
+    assert cli.main(["stage", *where, "--board", "esp8266", "--sensor", "sht3x"]) == 0
+    found = {path.stem for path in (out / "firmware" / "drivers").iterdir()}
+    assert found == {"__init__", "sht3x"}
+
+
+def test_the_table_has_the_driver_of_every_sensor() -> None:
+    drivers = boards.table()["drivers"]
+    assert list(drivers) == schema.SENSORS.split()
+    found = {f"firmware/drivers/{p.name}" for p in (ROOT / "firmware" / "drivers").glob("*.py")}
+    assert found == {"firmware/drivers/__init__.py", *drivers.values()}
+    for name in boards.names():
+        assert set(boards.get(name).sensors) <= set(drivers)
 
 
 def test_an_emoji_is_written_as_utf8_because_micropython_reads_no_surrogate_pairs(
@@ -437,7 +547,7 @@ def test_an_unknown_board_and_a_firmware_with_holes(setting: Setting) -> None:
 def test_the_real_firmware_stages(setting: Setting) -> None:
     setting.source = ROOT
     made = setting.stage()
-    assert "firmware/core/config.mpy" in made.files
+    assert {"firmware/core/schema.mpy", "firmware/drivers/sht3x.mpy"} <= set(made.files)
     assert all(name.endswith((".py", ".mpy", ".json", ".pem")) for name in made.files)
 
 

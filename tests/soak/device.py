@@ -32,14 +32,16 @@ class Device:
         heap: str = "96wk",
         **given: Any,
     ) -> None:
-        (folder / "ca.pem").write_bytes(ca.cert)
-        (folder / "cert.pem").write_bytes(identity.cert)
-        (folder / "key.pem").touch(mode=0o600)
-        (folder / "key.pem").write_bytes(identity.key)
+        certs = folder / "certs"
+        certs.mkdir()
+        (certs / "ca.pem").write_bytes(ca.cert)
+        (certs / "cert.pem").write_bytes(identity.cert)
+        (certs / "key.pem").touch(mode=0o600)
+        (certs / "key.pem").write_bytes(identity.key)
         self.events: list[dict[str, Any]] = []
         self.noise: list[str] = []
         self._on_event = on_event
-        wanted = json.dumps({"certs": str(folder), **given})
+        wanted = json.dumps({"folder": str(folder), **given})
         self._process = subprocess.Popen(
             [*toolchain.micropython(bits), "-X", f"heapsize={heap}", str(PROGRAM), wanted],
             env={**os.environ, "MICROPYPATH": f"{toolchain.ROOT}:{umqtt}"},

@@ -29,7 +29,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from firmware.core.backoff import CAP_MS
 from tests.soak.verdict import COLDEST, RISE, Verdict, judge
 from tools.sim import devices, feed
 from tools.sim.board import VirtualBoard
@@ -58,11 +57,10 @@ def constant_s(file: str, name: str) -> float:
 
 def notice_s() -> float:
     """How long a session may be dead before the firmware knows: the longest of its limits."""
-    ping = KEEPALIVE_S / 2 + constant_s("flow.py", "PING_MS")
-    stall = constant_s("pipe.py", "STALL_MS") + 1  # and a millisecond for each byte of the packet
-    connect = constant_s("mqtt.py", "CONNECT_MAX_MS")
-    # The unix port's limit for TCP is in our seconds, not in the board's.
-    return max(ping, stall, connect, constant_s("wire.py", "TCP_MS") * SCALE)
+    ping = KEEPALIVE_S / 2 + constant_s("session.py", "PING_MS")
+    # And a millisecond for each byte of the packet.
+    stall = constant_s("transport.py", "STALL_MS") + 1
+    return max(ping, stall, constant_s("connect.py", "CONNECT_MAX_MS"))
 
 
 class Bench:
@@ -231,7 +229,7 @@ class Bench:
     def _recover(self, thing: str, board: VirtualBoard, proxy: Proxy, verdict: Verdict) -> None:
         over = time.monotonic()
         over_s = time.time()
-        most_s = notice_s() + CAP_MS / 1000 + _connect_s()
+        most_s = notice_s() + constant_s("connection.py", "_CAP_MS") + _connect_s()
         end = over + most_s / SCALE + _HOST_S
         while proxy.deaf() and time.monotonic() < end:  # readings may arrive, but no PUBACK
             time.sleep(0.02)
@@ -249,4 +247,4 @@ class Bench:
 
 def _connect_s() -> float:
     """A connect that succeeds: a handshake and a CONNACK, each at its limit."""
-    return constant_s("hello.py", "HANDSHAKE_MS") + constant_s("hello.py", "CONNACK_MS")
+    return constant_s("connect.py", "HANDSHAKE_MS") + constant_s("connect.py", "CONNACK_MS")

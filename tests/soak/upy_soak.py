@@ -1,22 +1,26 @@
-# Run by MicroPython: the firmware's Session, Tls and Link against the broker of
+# Run by MicroPython: the firmware's Session and Connection against the broker of
 # tests/e2e/server.py, for as many sessions or QoS 1 publishes as wanted.
 #
-#   micropython upy_soak.py '{"port": 8883, "certs": DIR, ...}'
+#   micropython upy_soak.py '{"port": 8883, "folder": DIR, ...}'
 #
-# With "sessions": each sends a window full, and once all is acknowledged, in this session or a
-# later one, its number and the free heap after gc.collect() are a line of JSON; then the parent
-# ends it. With "publishes": as fast as the window lets them, numbered in the payload.
+# DIR/certs holds ca.pem, cert.pem, key.pem. With "sessions": each sends a window full, and once
+# all is acknowledged, in this session or a later one, its number and the free heap after
+# gc.collect() are a line of JSON; then the parent ends it. With "publishes": as fast as the window
+# lets them, numbered in the payload. As on a board, what is needed only to connect is loaded for
+# each connect.
 
 import gc
 import json
+import os
 import sys
 import time
 
+from firmware import loading
 from firmware.core.errors import LinkError
-from firmware.net.link import Link
-from firmware.net.mqtt import Session
-from firmware.net.tls import Tls
-from tests.e2e.upy_tools import Clock, say
+from firmware.net import tls
+from firmware.net.connection import UP, Connection
+from firmware.net.session import Session
+from tests.e2e.upy_tools import Clock, Settings, say
 
 GIVEN = {
     "thing": "t-1",
@@ -38,35 +42,44 @@ REASONS += ("no_suback", "no_pingresp", "protocol", "too_large", "memory")
 class Soak:
     def __init__(self, given):
         self.given = given
-        thing = given["thing"]
+        thing, port, keepalive_s = given["thing"].encode(), given["port"], given["keepalive_s"]
         self.clock = Clock(given["speed"])
-        self.session = Session(
+        self.text = bytearray(b"0000000000 " + b"x" * 69)
+        session = self.session = Session(
             thing,
             given["host"],
-            given["port"],
-            given["keepalive_s"],
-            Tls(self._read),
+            port,
+            keepalive_s,
             self.clock,
             given["window"],
-            given["limit_bytes"],
-            self._message,
-            self._acked,
+            b"devices/" + thing + b"/data",
+            len(self.text),
+            self._encode,
         )
-        self.session.will("devices/" + thing + "/status", b'{"online": false}', True)
-        topics = ["devices/" + thing + "/commands"]
-        self.link = Link(self.session, self.clock, lambda _: 0, self._log, lambda: True, topics, 0)
+        session.set_last_will(b"devices/" + thing + b"/status", b'{"online": false}', True, 1)
+        session.set_callback(self._message)
+        session.on_ack = self._acked
+        session.filters = ["devices/" + given["thing"] + "/commands"]
+        clock, limit_bytes = self.clock, given["limit_bytes"]
+        self.link = Connection(
+            session, clock, lambda _: 0, self._log, Settings(), tls.context(), limit_bytes
+        )
         self.link.on_up = self._up
-        self.topic = ("devices/" + thing + "/data").encode()
-        self.payload = bytearray(b"0000000000 " + b"x" * 69)
-        self.sessions = self.new = self.sent = self.acked = self.messages = 0
+        self.new = self.sent = self.acked = self.messages = 0
         self.quiet = self.told = 0  # how often all was acknowledged; in which session last
         self.in_order = True
         self.wraps = 0
         self.reasons = {reason: 0 for reason in REASONS}
 
-    def _read(self, path):
-        with open(self.given["certs"] + "/" + path.split("/")[-1], "rb") as file:
-            return file.read()
+    def _encode(self, seq, buf, at):
+        text = self.text
+        number = seq - 1
+        for i in range(9, -1, -1):
+            text[i] = 48 + number % 10
+            number //= 10
+        for i in range(len(text)):
+            buf[at + i] = text[i]
+        return at + len(text)
 
     def _log(self, text):
         # Why connections fail or end, in a word; a word of its own would be a KeyError.
@@ -78,34 +91,35 @@ class Soak:
         self.messages += 1
 
     def _acked(self, tag):
-        self.in_order = self.in_order and tag == self.acked
-        self.acked += 1
+        if tag > 0:
+            self.acked += 1
+            self.in_order = self.in_order and tag == self.acked
 
     def _up(self, present):
-        self.sessions += 1
         self.new += not present
 
     def _quiet(self):
         # The same place in the program every time: what the stack holds is not collected.
+        loading.unload()
         gc.collect()
         gc.collect()
         free = gc.mem_free()
-        self.told = self.sessions
+        self.told = self.link.sessions
         say("quiet", number=self.quiet, free=free)
 
     def _publish(self, most):
-        while self.link.up and self.sent < most and self.session.can_send():
-            number, pid = self.sent, self.session.pid
-            for i in range(9, -1, -1):
-                self.payload[i] = 48 + number % 10
-                number //= 10
-            if not self.session.publish1(self.topic, self.payload, self.sent):
-                return
-            self.wraps += self.session.pid < pid
+        session = self.session
+        while self.link.state == UP and self.sent < most and session.used < self.given["window"]:
+            pid = session.pid
             self.sent += 1
+            session.reading(self.sent)
+            self.wraps += session.pid < pid
 
     def _settled(self):
-        return self.told != self.sessions and self.acked == self.sent
+        # SUBACK counts, too: without it the session is not what it is to be.
+        return (
+            self.told != self.link.sessions and self.acked == self.sent and not self.session.used
+        )
 
     def run(self):
         given = self.given
@@ -114,18 +128,17 @@ class Soak:
         start = time.ticks_ms()
         wanted = given["publishes"]
         while time.ticks_diff(time.ticks_ms(), start) < given["seconds"] * 1000:
-            self.link.step()
-            self._publish(wanted or self.sessions * given["window"])
+            self.clock.step()
+            self.link.step(True)
+            self._publish(wanted or self.link.sessions * given["window"])
             if wanted and self.acked == wanted:
                 break
-            if not wanted and self.link.up and self._settled():
+            if not wanted and self.link.state == UP and self._settled():
                 self.quiet += 1
                 self._quiet()
                 if self.quiet > given["sessions"]:  # one more, so that the last can be looked at
                     break
-            if self.link.state:
-                self.session.poll_ms(20)
-            else:
+            if self.session.due() < 0 and not self.link.wait(20):
                 time.sleep_ms(1)
         took_ms = time.ticks_diff(time.ticks_ms(), start)
         gc.collect()
@@ -139,7 +152,7 @@ class Soak:
             in_order=self.in_order,
             wraps=self.wraps,
             resent=self.session.resent,
-            sessions=self.sessions,
+            sessions=self.link.sessions,
             new=self.new,
             messages=self.messages,
             free=free,
@@ -150,6 +163,8 @@ class Soak:
 
 given = dict(GIVEN)
 given.update(json.loads(sys.argv[1]))
+os.chdir(given["folder"])
+loading.keep()
 try:
     Soak(given).run()
 except LinkError as e:

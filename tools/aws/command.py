@@ -7,8 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from firmware.core import commands, topics
-from firmware.core import config as schema
+from firmware.core import commands, schema, topics
 from tools.aws.errors import explained
 from tools.aws.folder import Folder, things_dir
 from tools.errors import ToolError
@@ -24,11 +23,10 @@ def build(action: str, arguments: Mapping[str, Any], ident: str = "") -> bytes:
     """
     document = {"id": ident or uuid.uuid4().hex[:12], "action": action, **arguments}
     payload = json.dumps(document).encode()
-    judge = commands.Commands(lambda key, value: schema.check_setting(key, value, {}))
-    judged = judge.receive(payload)
-    if judged.problem:
+    *_, problem = commands.parse(payload, (), schema.check)
+    if problem:
         hint = "for example: set_reporting_interval interval_seconds=30"
-        raise ToolError(f"the device would refuse this: {judged.problem}", hint)
+        raise ToolError(f"the device would refuse this: {problem}", hint)
     return payload
 
 
@@ -36,7 +34,7 @@ def topic_of(thing: str) -> str:
     """Where the thing listens: as its folder on this machine says, else the usual topic."""
     raw = Folder(things_dir() / thing).read_config() or {}
     template = raw.get("command_topic", _DEFAULT_TOPIC)
-    return str(topics.fill(template, thing))
+    return str(topics.of(thing, "", template)[1])
 
 
 def send(data: Any, topic: str, payload: bytes) -> None:

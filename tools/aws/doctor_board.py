@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 from collections.abc import Iterator
 
 from tools.aws.doctor import FAILED, OK, UNKNOWN, UNTRIED, Finding
@@ -13,6 +12,7 @@ from tools.board import boot_check, certs, deploy, mpremote, ports, prepare
 from tools.board.boot_check import Outcome
 from tools.board.serial_log import SerialLog
 from tools.errors import ToolError
+from tools.things import config as thing_config
 
 # What the log says of a link that fails (docs/troubleshooting.md) -> what to do; {0}: deploy.
 _LINK = {
@@ -39,17 +39,16 @@ def examine(port: str, thing: str, folder: Folder) -> Iterator[Finding]:
 def _files(port: str, thing: str, folder: Folder) -> Finding:
     """Are configuration and certificates on the board those in the thing's folder?"""
     name = "board: files"
-    kind = prepare.board_of(folder.path, "").stage_board
-    found, _ = certs.load(folder.certs, kind, dt.datetime.now(dt.timezone.utc))
+    board = prepare.board_of(folder.path, "")
+    found, _ = certs.load(folder.certs, board.name, dt.datetime.now(dt.timezone.utc))
     try:
-        raw = folder.read_config()
+        config, _ = thing_config.check(folder.read_config(), board.defaults)
     except ToolError:
-        raw = None
-    if found is None or raw is None:
+        config = None
+    if found is None or config is None:
         return Finding(name, UNTRIED, "not tried, as those here are not good")
     # As stage writes it; `deploy` brings it to the board byte for byte.
-    compact = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode()
-    wanted = {"config.json": compact, **found.files()}
+    wanted = {"config.json": thing_config.for_board(config), **found.files()}
     there, _ = mpremote.listing(port, ["config.json", "certs"])
     digests = {path: hashlib.sha256(data).hexdigest() for path, data in wanted.items()}
     differs = sorted(path for path, digest in digests.items() if there.get(path) != digest)

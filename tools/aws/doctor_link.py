@@ -10,13 +10,13 @@ import shlex
 import socket
 from pathlib import Path
 
-from firmware.core import config as schema
 from tools.aws.errors import explained
 from tools.aws.patient import Fault, Patient
 from tools.aws.provision import ROOTS
 from tools.aws.route import Identity
 from tools.board import boards, certs
 from tools.errors import ToolError
+from tools.things import config as thing_config
 
 _TCP_S = 10.0
 CLOCK = "timedatectl set-ntp true"
@@ -33,10 +33,10 @@ def config(p: Patient) -> str:
         raise Fault(e.message, f"{aside} && {p.provision()}") from e
     if raw is None:
         raise Fault(f"{p.folder.config} is missing", p.provision())
-    found, problems = schema.check(raw)
+    found, problems = thing_config.check(raw)
     if found is None:
         raise Fault("; ".join(problems), p.setting(_change(p, problems[0])))
-    p.config = dict(found)
+    p.config = found
     name = p.config["thing_name"]
     if name != p.thing:
         raise Fault(f"it is for another thing, {name}", p.setting(f"thing_name={p.thing}"))

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from firmware.core import rules
 from tools.aws.clients import Clients
 from tools.aws.errors import explained
 from tools.aws.folder import Folder
@@ -29,6 +28,7 @@ from tools.aws.policies import Policies
 from tools.aws.provision import Order, Place, fulfil, place_of
 from tools.board import boards
 from tools.errors import ToolError
+from tools.things.values import thing_name
 
 PER_SECOND = 8.0  # of any one call: at most 9 in any second; AWS takes 10/s (General Reference)
 PARALLEL = 8
@@ -119,7 +119,7 @@ def _row(values: dict[str, str]) -> Row:
 
 
 def _row_problems(row: Row, cells: int, columns: int) -> list[str]:
-    wrong = rules.thing_name(row.thing)
+    wrong = thing_name(row.thing)
     problems = [f"thing {row.thing!r} {wrong}"] if wrong else []
     if cells > columns:
         problems.append(f"{cells} cells, but {columns} columns")

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from firmware.core import config as schema
-from firmware.core import rules
 from tools.errors import ToolError
+from tools.things.values import thing_name
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,7 +35,7 @@ class Record:
 
 def check_name(thing: str) -> str:
     """The name, or a ToolError for one that AWS would refuse."""
-    wrong = rules.thing_name(thing)
+    wrong = thing_name(thing)
     if wrong:
         raise ToolError(f"thing name {thing!r} {wrong}")
     return thing
@@ -106,11 +104,3 @@ class Folder:
         except (OSError, ValueError, RecursionError) as e:
             raise ToolError(f"{self.config} is not readable JSON", "mend it or remove it") from e
         return found if isinstance(found, dict) else {}
-
-
-def checked(raw: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """The configuration with its defaults; ToolError with every problem, by key not by value."""
-    found, problems = schema.check(raw)
-    if found is None:
-        raise ToolError("\n  ".join([f"{source}:", *problems]), "see config.example.json")
-    return dict(found)

@@ -32,14 +32,15 @@ def needs(
     thing: str, telemetry_topic: str = DATA_TOPIC, command_topic: str = COMMAND_TOPIC
 ) -> list[Need]:
     """Everything the firmware does as ``thing``, in the order of the documents."""
-    topics = firmware_topics.Topics(thing, telemetry_topic, command_topic)
+    topics = firmware_topics.of(thing, telemetry_topic, command_topic)
     sent = firmware_topics.publishes(topics)
+    heard = firmware_topics.subscribes(topics)  # exact topics: the same may arrive
     return [
         Need("iot:Connect", f"client/{thing}"),
         *(Need("iot:Publish", f"topic/{topic}") for topic, _ in sent),
         *(Need("iot:RetainPublish", f"topic/{topic}") for topic, retained in sent if retained),
-        *(Need("iot:Subscribe", f"topicfilter/{t}") for t in firmware_topics.subscribes(topics)),
-        *(Need("iot:Receive", f"topic/{t}") for t in firmware_topics.receives(topics)),
+        *(Need("iot:Subscribe", f"topicfilter/{t}") for t in heard),
+        *(Need("iot:Receive", f"topic/{t}") for t in heard),
     ]
 
 

@@ -15,12 +15,13 @@ from typing import Any
 from tools.aws import certificates
 from tools.aws.clients import Clients
 from tools.aws.errors import code_of, explained, is_missing
-from tools.aws.folder import Folder, Record, check_name, checked
+from tools.aws.folder import Folder, Record, check_name
 from tools.aws.policies import Policies
 from tools.aws.policy import arn_prefix
 from tools.aws.undo import Undo
 from tools.board import boards
 from tools.errors import ToolError
+from tools.things.config import checked
 
 _DATA = Path(__file__).with_name("data")
 ROOTS = (_DATA / "AmazonRootCA1.pem", _DATA / "AmazonRootCA3.pem")

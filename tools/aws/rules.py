@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from firmware.core.quantities import QUANTITIES
 from tools.errors import ToolError
 
 SQL_VERSION = "2016-03-23"
@@ -18,7 +19,7 @@ TAG = "fieldmouse"  # on everything that was made here; its value is the name of
 TABLE_KEYS = (("device_id", "S", "HASH"), ("timestamp", "N", "RANGE"))
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,40}")
 _FILTER = re.compile(r"[^'\s]{1,256}")
-_FIELDS = ("temperature", "humidity", "pressure")
+_FIELDS = tuple(row[0].decode() for row in QUANTITIES)
 _TERM = re.compile(r"\s*(\w+)\s*(<=|>=|<>|<|>|=)\s*(-?\d+(?:\.\d+)?)\s*")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 

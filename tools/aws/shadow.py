@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from firmware.core import config as schema
-from firmware.core import words
+from firmware.core import schema
+from firmware.core.text import did_you_mean
 from tools.aws.errors import explained, is_missing
 from tools.errors import ToolError
 
 _POLL_S = 0.5
 _MAX_BYTES = 8192  # of the state in a shadow (AWS quota)
-_ANY = {"thing_name": "x", "endpoint": "x.example", "wifi": [{"ssid": "x"}]}
 
 
 @dataclass(frozen=True)
@@ -58,13 +57,14 @@ def _value(text: str) -> Any:
 
 def check(wishes: Mapping[str, Any], reported: Mapping[str, Any]) -> None:
     """ToolError with every wish that the firmware would refuse; None (null) takes a wish back."""
-    current, _ = schema.check(_ANY)
-    known = {k: v for k, v in reported.items() if k in schema.SETTABLE}
+    # What is reported may be anything: others write to the shadow too.
+    sound = {k: schema.check(k, v, {}) for k, v in reported.items() if k in schema.SETTABLE}
+    current = {**schema.DEFAULTS, **{k: v for k, (v, wrong) in sound.items() if not wrong}}
     problems = []
     for key, value in wishes.items():
         if value is None:
             continue
-        _, problem = schema.check_setting(key, value, {**current, **known})
+        _, problem = schema.check(key, value, current)
         if problem:
             problems.append(f"{key}: {problem}")
     if len(json.dumps(dict(wishes))) > _MAX_BYTES:
@@ -179,7 +179,7 @@ def check_thing(iot: Any, thing: str) -> None:
             if not is_missing(e):
                 raise
             known = [t["thingName"] for t in iot.list_things(maxResults=250)["things"]]
-            guess = words.did_you_mean(thing, known) if known else ""
+            guess = did_you_mean(thing, known) if known else ""
             raise ToolError(
                 f"there is no thing {thing} in this account{guess}", "python -m tools things"
             ) from e

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firmware.core.quantities import QUANTITIES
 from tools.errors import ToolError
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 DATA = "devices/+/data"
 SHADOWS = "$aws/things/+/shadow/update/documents"
-COLUMNS = ("received", "thing", "timestamp", "temperature", "humidity", "pressure", "seq")
-_MEASURED = ("temperature", "humidity", "pressure")
+_MEASURED = tuple(row[0].decode() for row in QUANTITIES)
+_UNITS = tuple(row[1] for row in QUANTITIES)
+COLUMNS = ("received", "thing", "timestamp", *_MEASURED, "seq")
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARK = 40
 _KEPT = 100_000  # readings a thing, for the plot: two months at one a minute
@@ -113,7 +115,7 @@ class Watch:
         from rich.markup import escape
         from rich.table import Table
 
-        made = Table("thing", "°C", "%RH", "hPa", "seq", "at", "", "shadow", expand=True)
+        made = Table("thing", *_UNITS, "seq", "at", "", "shadow", expand=True)
         for thing in self.things.values():
             last = thing.last
             cells = [_cell(last.get(key)) for key in (*_MEASURED, "seq")]

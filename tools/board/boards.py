@@ -1,13 +1,18 @@
-"""The table of boards, boards.json: which MicroPython build, where it goes, which pins and key.
+"""The table of boards, boards.json: which MicroPython build, where it goes, pins and profile.
 
 `chip` is esptool's name, `chip_id` the number in the header of its images (ESP-IDF,
 esp_app_format.h); `sha256` holds only checksums of files that were in our hands.
+A profile is what a family of boards can do: the kind of key, the form of the certificates, the
+files of the firmware (patterns over paths, in which `*` takes in `/`), the sensors whose drivers
+are among them unless others are asked for, and the values config.json gets where it has none.
 """
 
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,15 +43,41 @@ class Board:
     flash_offset: int
     flash_bytes: int
     i2c: dict[str, int]
-    key: str
-    certs: str
+    profile: str
     sha256: dict[str, str]
     romfs: Romfs | None
 
     @property
     def stage_board(self) -> str:
         """What `stage --board` calls it: the ESP32 family is one there."""
-        return "esp8266" if self.chip == "esp8266" else "esp32"
+        return self.profile
+
+    @property
+    def key(self) -> str:
+        """The kind of key made for it: "ec" or "rsa". One that is made "rsa" can take no other."""
+        return str(_profile(self)["key"])
+
+    @property
+    def certs(self) -> str:
+        """The form of its certificates and key: "pem" or "der"."""
+        return str(_profile(self)["certs"])
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What config.json gets on this board where it says nothing."""
+        return {"i2c": dict(self.i2c), **_profile(self)["config"]}
+
+    @property
+    def sensors(self) -> list[str]:
+        """The sensors whose drivers it gets unless others are asked for."""
+        return list(_profile(self)["sensors"])
+
+    def takes(self, path: str, sensors: Collection[str]) -> bool:
+        """Whether the firmware's file ``path`` goes on, with drivers for ``sensors`` alone."""
+        drivers = table()["drivers"]
+        if path in drivers.values():
+            return path in [drivers[name] for name in sensors]
+        return any(fnmatch.fnmatchcase(path, pattern) for pattern in _profile(self)["files"])
 
 
 @cache
@@ -54,6 +85,11 @@ def table() -> dict[str, Any]:
     """The file as it is."""
     loaded: dict[str, Any] = json.loads(TABLE.read_text("utf-8"))
     return loaded
+
+
+def _profile(board: Board) -> dict[str, Any]:
+    found: dict[str, Any] = table()["profiles"][board.profile]
+    return found
 
 
 def names() -> list[str]:

@@ -14,12 +14,13 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tools.board.shorten import shorten
 from tools.errors import ToolError
 
 CACHE = Path(__file__).resolve().parents[2] / ".tools" / "mpy"
+SHORTEN = True  # short private names (shorten.py); False shows what they are worth
 # -O2 drops asserts, of which there are none, but keeps line numbers: the crash log needs them.
 _FLAGS = ("-O2",)
 _TIMEOUT_S = 60.0
@@ -32,9 +33,11 @@ def compile_all(files: dict[str, bytes]) -> dict[str, bytes]:
     a file. What was compiled once is kept in `.tools/mpy/`, by content.
     """
     names = [n for n in files if _is_code(n)]
-    short = shorten({name: files[name] for name in names})
+    source = {name: files[name] for name in names}
+    if SHORTEN:
+        source = shorten(source)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        made = pool.map(lambda name: _compile(name, short[name]), names)
+        made = pool.map(lambda name: _compile(name, source[name]), names)
         compiled = {name[:-3] + ".mpy": data for name, data in zip(names, made, strict=True)}
     return {n: data for n, data in files.items() if n not in names} | compiled
 
@@ -45,7 +48,7 @@ def _is_code(name: str) -> bool:
 
 
 def _compile(name: str, source: bytes) -> bytes:
-    key = hashlib.sha256("\0".join((version(), *_FLAGS, name)).encode() + b"\0" + source)
+    key = hashlib.sha256("\0".join((version(), *_FLAGS, _short(name))).encode() + b"\0" + source)
     kept = CACHE / key.hexdigest()
     try:
         return kept.read_bytes()
@@ -54,10 +57,16 @@ def _compile(name: str, source: bytes) -> bytes:
     with tempfile.TemporaryDirectory(prefix="fieldmouse-mpy-") as scratch:
         given, made = Path(scratch, "in.py"), Path(scratch, "out.mpy")
         given.write_bytes(source)
-        _run(name, *_FLAGS, "-s", name.removeprefix("firmware/"), "-o", str(made), str(given))
+        _run(name, *_FLAGS, "-s", _short(name), "-o", str(made), str(given))
         data = made.read_bytes()
         _keep(kept, data)
     return data
+
+
+def _short(name: str) -> str:
+    """The file as a traceback names it: the module's own name, which is interned anyway."""
+    path = PurePosixPath(name)
+    return path.parent.name if path.stem == "__init__" else path.stem
 
 
 def _keep(path: Path, data: bytes) -> None:

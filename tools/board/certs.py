@@ -19,6 +19,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from tools.board import boards
+from tools.board.boards import Board
+
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 T = TypeVar("T")
 
@@ -84,8 +87,9 @@ def load(folder: Path, board: str, now: dt.datetime) -> tuple[Certificates | Non
     """Find and check the three files in ``folder``.
 
     Returns (certificates, []) or (None, every problem found); a problem names files, never their
-    contents. ``board`` is "esp32" or "esp8266"; ``now`` is an aware time.
+    contents. ``board`` is one of boards.json; ``now`` is an aware time.
     """
+    kind = boards.get(board)
     if not folder.is_dir():
         return None, [f"certificates: {folder} is not a folder"]
     problems: list[str] = []
@@ -101,13 +105,13 @@ def load(folder: Path, board: str, now: dt.datetime) -> tuple[Certificates | Non
         problems += _date_problems(path.name, chain[0], now) if chain else []
     for path in paths["key"]:
         key = _parse(path, _private_key, problems)
-        problems += _key_problems(path.name, key, board) if key else []
+        problems += _key_problems(path.name, key, kind) if key else []
     if chain and key and not belong_together(chain[0], key):
         names = paths["cert"][0].name, paths["key"][0].name
         problems.append(f"{names[0]}: does not belong to the key {names[1]}")
     if problems or not chain or not key:
         return None, problems
-    return _for_board(board, list(dict.fromkeys(roots)), chain, key), []
+    return _for_board(kind, list(dict.fromkeys(roots)), chain, key), []
 
 
 def find(folder: Path, role: str, problems: list[str]) -> list[Path]:
@@ -207,14 +211,15 @@ def _date_problems(name: str, certificate: x509.Certificate, now: dt.datetime) -
     return []
 
 
-def _key_problems(name: str, key: PrivateKey, board: str) -> list[str]:
+def _key_problems(name: str, key: PrivateKey, board: Board) -> list[str]:
+    only_rsa = board.key == "rsa"
     if isinstance(key, rsa.RSAPrivateKey):
-        if board == "esp8266" and key.key_size != 2048:
+        if only_rsa and key.key_size != 2048:
             return [f"{name}: is RSA-{key.key_size}; the ESP8266 needs RSA-2048"]
         if key.key_size < 2048:
             return [f"{name}: is RSA-{key.key_size}; AWS IoT takes 2048 bits or more"]
         return []
-    if board == "esp8266":
+    if only_rsa:
         return [f"{name}: is an EC key; the ESP8266 can use RSA-2048 only"]
     if not isinstance(key.curve, ec.SECP256R1):
         return [f"{name}: uses the curve {key.curve.name}; the board needs P-256 (or RSA)"]
@@ -232,13 +237,12 @@ def belong_together(certificate: x509.Certificate, key: PrivateKey) -> bool:
 
 
 def _for_board(
-    board: str, roots: list[x509.Certificate], chain: list[x509.Certificate], key: PrivateKey
+    board: Board, roots: list[x509.Certificate], chain: list[x509.Certificate], key: PrivateKey
 ) -> Certificates:
-    der = board == "esp8266"
+    der = board.certs == "der"
     encoding = ser.Encoding.DER if der else ser.Encoding.PEM
     secret = key.private_bytes(encoding, ser.PrivateFormat.TraditionalOpenSSL, ser.NoEncryption())
     # A DER file holds one certificate.
     ca = b"".join(c.public_bytes(encoding) for c in (roots[:1] if der else roots))
     cert = b"".join(c.public_bytes(encoding) for c in (chain[:1] if der else chain))
-    suffix = "der" if der else "pem"
-    return Certificates(ca, cert, secret, suffix, tuple(roots), chain[0], key)
+    return Certificates(ca, cert, secret, board.certs, tuple(roots), chain[0], key)

@@ -29,6 +29,10 @@ def stage(
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="new, empty, or an earlier output")],
     board: Annotated[_Board, typer.Option(help="what it is for")] = _Board.esp32,
+    sensor: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHIP", help="whose drivers go on; default: what fits the board"),
+    ] = None,
     py: Annotated[
         bool, typer.Option("--py", help="firmware as .py to look into; takes twice the heap")
     ] = False,
@@ -43,7 +47,7 @@ def stage(
 
     from tools.board import stage as staging
 
-    made = staging.stage(config, certs, out, board.value, compiled=not py)
+    made = staging.stage(config, certs, out, board.value, compiled=not py, sensors=sensor or ())
     until = made.certificates.certificate.not_valid_after_utc
     Console(highlight=False, soft_wrap=True).print(
         f"{made.out}: {made.config['thing_name']} for {board.value}, firmware {made.version}, "

@@ -110,7 +110,8 @@ def config(
 ) -> None:
     """Change a thing's config.json, checked as a whole, and send it to the board."""
     from tools.aws import folder as things
-    from tools.board import edit_config, mpremote, ports
+    from tools.board import edit_config, mpremote, ports, prepare
+    from tools.things import config as thing_config
 
     folder = things.Folder(things.things_dir() / things.check_name(thing))
     raw = folder.read_config()
@@ -124,8 +125,10 @@ def config(
     if not send:
         typer.echo(f"{folder.config} is changed; make deploy THING={thing} sends it")
         return
-    compact = json.dumps(new, ensure_ascii=False, separators=(",", ":")).encode()
-    sent, _ = mpremote.sync(where, {"config.json": compact}, [], typer.echo)
+    board = prepare.board_of(folder.path, "")
+    complete = thing_config.checked(new, str(folder.config), board.defaults)
+    files = {"config.json": thing_config.for_board(complete)}
+    sent, _ = mpremote.sync(where, files, [], typer.echo)
     typer.echo("sent; the board restarts" if sent else "the board has it already; it restarts")
 
 

@@ -7,14 +7,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from firmware.core import config as schema
 from tools.errors import ToolError
+from tools.things import config as thing_config
 
 ASK = "-"  # key=- asks for the value, so that a password is in no list of processes
 
 
 def change(
-    raw: dict[str, Any], wishes: list[str], ask: Callable[[str], str] = lambda key: ""
+    raw: dict[str, Any], changes: list[str], ask: Callable[[str], str] = lambda key: ""
 ) -> dict[str, Any]:
     """Return a copy of ``raw`` with each `key=value` done; `key=` takes the key out.
 
@@ -22,12 +22,12 @@ def change(
     every problem the new configuration has, by key and never by value.
     """
     new = copy.deepcopy(raw)
-    for wish in wishes:
-        key, equals, text = wish.partition("=")
+    for assignment in changes:
+        key, equals, text = assignment.partition("=")
         if not equals or not key:
             raise ToolError("a change has the form key=value", "interval_s=30 or i2c.sda=4")
         new = _best(new, key, ask(key) if text == ASK else text)
-    _, problems = schema.check(new)
+    _, problems = thing_config.check(new)
     if problems:
         raise ToolError("\n  ".join(["config.json would not be right:", *problems]))
     return new
@@ -36,7 +36,7 @@ def change(
 def _best(raw: dict[str, Any], key: str, text: str) -> dict[str, Any]:
     """The reading of ``text`` with the fewest problems, the likelier one first."""
     tries = [_with(raw, key, value) for value in _readings(text)]
-    return min(tries, key=lambda new: len(schema.check(new)[1]))
+    return min(tries, key=lambda new: len(thing_config.check(new)[1]))
 
 
 def _readings(text: str) -> list[Any]:

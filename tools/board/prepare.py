@@ -33,5 +33,5 @@ def tree(folder: Path, board: Board) -> dict[str, bytes]:
     certs = folder / "certs"
     with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
         out = Path(scratch, "tree")
-        stage.stage(config, certs if certs.is_dir() else folder, out, board.stage_board)
+        stage.stage(config, certs if certs.is_dir() else folder, out, board.name)
         return image.tree(out)

@@ -41,7 +41,7 @@ def shorten(sources: dict[str, bytes]) -> dict[str, bytes]:
     every = [node for tree in trees.values() for node in ast.walk(tree)]
     keywords = {n.arg for n in every if isinstance(n, ast.keyword) and n.arg}
     groups = _families(trees)
-    kept = _FOREIGN | _strangers(trees, groups)
+    kept = _FOREIGN | _defined_elsewhere(trees, groups)
     made: dict[str, bytes] = {}
     for group in groups:
         names = sorted({n for path in group for n in _mentioned(trees[path])} - kept)
@@ -86,7 +86,7 @@ def _mentioned(tree: ast.Module) -> set[str]:
     return {name for name, _ in _names(tree) if _PRIVATE.fullmatch(name)}
 
 
-def _strangers(trees: dict[str, ast.Module], groups: list[list[str]]) -> set[str]:
+def _defined_elsewhere(trees: dict[str, ast.Module], groups: list[list[str]]) -> set[str]:
     """Private names used where they are not defined, or spelled out in a text: left alone."""
     found: set[str] = set()
     for group in groups:

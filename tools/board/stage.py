@@ -7,23 +7,22 @@ wrote is listed in its `firmware/version.py`, so that the next one removes exact
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from firmware.core import config as schema
-from tools.board import bytecode, certs
+from tools.board import boards, bytecode, certs
 from tools.errors import ToolError
+from tools.things import config as thing_config
 
 ROOT = Path(__file__).resolve().parents[2]
-BOARDS = ("esp32", "esp8266")
 VERSION_FILE = "firmware/version.py"
 EPOCH_2000 = 946_684_800  # Unix seconds at 2000-01-01: the zero of every *_s2000
 _LISTED = "# files: "
@@ -33,7 +32,7 @@ _VERSION = re.compile(r"^VERSION = \"([^\"]+)\"$", re.M)
 
 @dataclass(frozen=True)
 class Staged:
-    """What was written; ``files`` are relative to ``out``, ``config`` has its defaults."""
+    """What was written; ``files`` are relative to ``out``, ``config`` is the complete one."""
 
     out: Path
     files: tuple[str, ...]
@@ -51,58 +50,54 @@ def stage(
     source: Path = ROOT,
     now: dt.datetime | None = None,
     compiled: bool = True,
+    sensors: Sequence[str] = (),
 ) -> Staged:
-    """Check everything, then write the file system of ``board`` to ``out``.
+    """Check everything, then write the file system of ``board``, one of boards.json, to ``out``.
 
-    ``compiled``: the firmware as .mpy, which is what fits a board; else as .py.
+    ``compiled``: the firmware as .mpy, which is what fits a board; else as .py. ``sensors``: whose
+    drivers go on; none: the one the configuration names, else those of the board's profile.
 
     Raises ToolError with every problem of the configuration and the certificates at once; ``out``
     is then as it was. Files in ``out`` that no stage wrote, and `data/`, are never touched.
     """
-    if board not in BOARDS:
-        raise ToolError(f"no such board: {board}", f"use one of {', '.join(BOARDS)}")
+    kind = boards.get(board)
     now = now or dt.datetime.now(dt.timezone.utc)
-    raw, config, problems = read_config(config_file)
+    config, problems = thing_config.read(config_file, kind.defaults)
     pair, wrong = certs.load(certs_dir, board, now)
     problems += wrong
+    chosen = _sensors(kind, config, sensors, problems)
     if problems or config is None or pair is None:
         raise ToolError("\n  ".join(["nothing was staged:", *problems]))
     former = _former_files(out)
-    files = _sources(source)
+    files = {
+        path: data
+        for path, data in _sources(source).items()
+        if not path.startswith("firmware/") or kind.takes(path, chosen)
+    }
     if compiled:
         files = bytecode.compile_all(files)
     version, build = version_of(source), build_s2000(source, now)
-    files["config.json"] = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode()
+    files["config.json"] = thing_config.for_board(config)
     files |= pair.files()
     files[VERSION_FILE] = _version_file(version, build, files)
     _write(out, files, former)
     return Staged(out, tuple(sorted(files)), config, version, build, pair)
 
 
-def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None, list[str]]:
-    """Read and check a config.json: (as given, with defaults or None, problems)."""
-    doubles: list[str] = []
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        doubles.extend(k for i, (k, _) in enumerate(pairs) if k in dict(pairs[:i]))
-        return dict(pairs)
-
-    def refuse(_name: str) -> None:
-        raise ValueError("NaN and Infinity are not JSON")
-
-    try:
-        text = path.read_text("utf-8-sig")
-        raw = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-    except OSError as e:
-        return {}, None, [f"{path}: {e.strerror}"]
-    except json.JSONDecodeError as e:
-        return {}, None, [f"{path}: not JSON: {e.msg}, line {e.lineno} column {e.colno}"]
-    except (ValueError, RecursionError) as e:
-        why = "not UTF-8 text" if isinstance(e, UnicodeDecodeError) else "not JSON"
-        return {}, None, [f"{path}: {why}"]
-    config, problems = schema.check(raw)
-    listed = [*problems, *(f"{key}: is given twice" for key in doubles)]
-    return raw, (None if listed else config), [f"{path.name}: {p}" for p in listed]
+def _sensors(
+    board: boards.Board, config: dict[str, Any] | None, asked: Sequence[str], problems: list[str]
+) -> list[str]:
+    """The sensors whose drivers go onto the board; adds what is wrong to ``problems``."""
+    drivers = boards.table()["drivers"]
+    unknown = [name for name in asked if name not in drivers]
+    problems += [f"no such sensor: {name}; use {', '.join(drivers)}" for name in unknown]
+    chosen = list(asked) or board.sensors
+    named = str(config["sensor"]).split("@")[0] if config else "auto"
+    if unknown or named == "auto" or drivers[named] in [drivers[name] for name in chosen]:
+        return chosen
+    if asked:
+        problems.append(f"sensor: is {named}, and its driver is not asked for")
+    return [named]
 
 
 def _sources(source: Path) -> dict[str, bytes]:

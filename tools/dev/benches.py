@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -22,18 +23,19 @@ def names(folder: Path) -> dict[str, Path]:
 def run(name: str, folder: Path = toolchain.ROOT / "bench") -> int:
     """Run one measurement, its output to ours; return its exit code.
 
-    Raises ToolError when there is none of this name.
+    Options may follow the name: "link --markdown". Raises ToolError when there is none of it.
     """
+    name, *options = shlex.split(name) or [name]
     known = names(folder)
     if name not in known:
         raise ToolError(f"no measurement is called {name}", " or ".join(sorted(known)))
     path = known[name]
     if on_board(path):
         search = f"{toolchain.ROOT}:{toolchain.ROOT / 'tests' / 'device'}"
-        argv = [*toolchain.micropython(32), "-X", f"heapsize={_HEAP}", str(path)]
+        argv = [*toolchain.micropython(32), "-X", f"heapsize={_HEAP}", str(path), *options]
         return subprocess.call(argv, env={**os.environ, "MICROPYPATH": search})
     env = {**os.environ, "PYTHONPATH": str(toolchain.ROOT)}
-    return subprocess.call([sys.executable, str(path)], cwd=toolchain.ROOT, env=env)
+    return subprocess.call([sys.executable, str(path), *options], cwd=toolchain.ROOT, env=env)
 
 
 def on_board(path: Path) -> bool:

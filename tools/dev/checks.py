@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.dev import changed
 from tools.toolchain import ROOT
 
 _WORKERS = 3  # most tests wait for a board: one more than the two cores of CI
@@ -58,6 +59,16 @@ def tests(echo: Echo, chosen: Sequence[str], umqtt: Path | None) -> Outcome:
     if code and not failed:
         failed = 1  # a worker that died, an option pytest does not know
     return Outcome("tests", passed, failed, time.monotonic() - began)
+
+
+def quick(echo: Echo) -> list[Outcome]:
+    """Run the linters, the house rules, and the device tests about what differs from main."""
+    names = changed.device_tests(changed.files())
+    echo(f"device tests: {', '.join(names) or 'none'}")
+    one = "tests/host/test_device.py::test_device[{}-{}]"
+    device = [one.format(name, bits) for name in names for bits in (64, 32)]
+    spread = ["--dist", "load"]  # all of them are in one file
+    return [*lint(echo), tests(echo, [*spread, "tests/host/test_layout.py", *device], None)]
 
 
 def counted(closing: str) -> tuple[int, int]:

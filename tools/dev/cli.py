@@ -1,4 +1,4 @@
-"""The commands `test`, `lint` and `bench`: parse, call one function, print its result."""
+"""The commands `test`, `check`, `lint` and `bench`: parse, call one function, print its result."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ _Paths = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``app``."""
     app.command("test")(run_tests)
+    app.command("check")(check)
     app.command("lint")(lint)
     app.command("bench")(bench)
     app.command("advisor")(run_advisor)
@@ -42,6 +43,13 @@ def run_tests(paths: _Paths = None, match: _Match = "", umqtt: _Umqtt = None) ->
     outcomes = [] if chosen else checks.lint(typer.echo)
     outcomes.append(checks.tests(typer.echo, chosen, umqtt))
     _finish(outcomes)
+
+
+def check() -> None:
+    """Run what takes under a minute: lint, types, layout, device tests of changed files."""
+    from tools.dev import checks
+
+    _finish(checks.quick(typer.echo))
 
 
 def soak(

@@ -7,7 +7,6 @@ after `machine.reset()`, a watchdog, a deep sleep or a crash, with the right res
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -15,32 +14,33 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from tools.sim import launch
 from tools.sim.boardlog import Log
+from tools.sim.control import Control
 
 # What shims/_sim.py exits with -> (cause as shims/machine.py knows it, as the log says it).
 _CAUSES = {
     71: ("hard", "machine.reset"),
     72: ("soft", "soft reset"),
     73: ("deepsleep", "deep sleep"),
+    75: ("fault", "crash, an exception in C"),
     -signal.SIGALRM: ("watchdog", "watchdog"),
 }
 _MAIN_ENDED = 74
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _REBOOT_S = 0.3  # an ESP32 takes about that long from reset to boot.py
+_LOOK_S = 0.1  # how often the file of --world is looked at
 
 
 class VirtualBoard:
-    """One board. ``settings`` are those of shims/*.py: sensor, temperature, wifi, ntp, epoch, …
+    """One board, with the memory of a real one (shims/_memory.py).
 
-    ``time_scale`` 10 makes its seconds ten times as short (shims/_scaled.py); fixed at power-on.
-
+    ``heap`` is "esp32", "esp8266" or a number (launch.heap_of); ``settings`` are the keys of
+    tools/sim/world.py, and ``world`` a file of them that is read again whenever it changes.
     ``on_line`` is called with every line of the log, from the board's own thread. Raises ToolError
     for a folder that is not staged, a missing interpreter or a setting that cannot be.
     """
@@ -54,28 +54,19 @@ class VirtualBoard:
         umqtt: Path | None = None,
         micropython: Path | None = None,
         on_line: Callable[[str], None] | None = None,
+        world: Path | None = None,
         **settings: Any,
     ) -> None:
         self.folder = launch.staged(folder)
-        self._settings: dict[str, Any] = {
-            "sensor": launch.DEFAULT_SENSOR,
-            "temperature": launch.DEFAULT_TEMPERATURE,
-            "humidity": "45 + 4*sin(t/90)",
-            "pressure": "1013.25 + sin(t/300)",
-            "unique_id": f"02f1e1{zlib.crc32(str(self.folder).encode()) & 0xFFFFFF:06x}",
-        }
-        self._settings |= launch.settings(settings)
-        self._scale = float(self._settings.get("time_scale", 1))
-        self._settings.setdefault("time_anchor_s", int(time.time()))
-        sensor = str(self._settings["sensor"])
-        self._launch = launch.prepare(micropython, bits, umqtt, heap, sensor)
-        self._scratch = Path(tempfile.mkdtemp(prefix="fieldmouse-board-"))
-        self._control = self._scratch / "sim.json"
         self._log = Log(lambda: self.running, on_line)
+        self._control = Control(self.folder, settings, world, self._log.add)
+        self._launch = launch.prepare(micropython, bits, umqtt, heap)
+        self._scratch = Path(tempfile.mkdtemp(prefix="fieldmouse-board-"))
+        self._env = self._launch.env | {"FIELDMOUSE_SIM": str(self._control.begin(self._scratch))}
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self._off = threading.Event()
-        self._writes = 0
+        self._told: dict[str, Any] = {}
         self.boots = 0  # processes started since power-on
         self.cause = "power_on"  # why the current one was started
 
@@ -104,26 +95,24 @@ class VirtualBoard:
 
     def set(self, **settings: Any) -> None:
         """Change settings of the board's world while it runs; None takes one back."""
-        checked = launch.settings({k: v for k, v in settings.items() if v is not None})
-        if "sensor" in checked:
-            launch.hardware_bytes(self._launch.program, str(checked["sensor"]))
-        self._settings |= checked
-        for name in settings.keys() - checked.keys():
-            self._settings.pop(name, None)
-        self._write_settings()
+        self._control.set(settings)
 
     def start(self) -> None:
         """Power on. Does nothing if it is on."""
         if self.running:
             return
-        self._off.clear()
-        self._forget_power()
+        self._off = threading.Event()
+        self._control.power_on()
+        self._told = dict(self._launch.told)
+        if self._launch.profile == "esp8266":
+            image = launch.rom(self.folder, self._scratch)
+            self._told["rom"] = str(image) if image else ""
         self.boots, self.cause = 0, "power_on"
-        self._write_settings()
         # PR_SET_PDEATHSIG counts the thread that starts the process as its parent: so it is
         # this one, which lives as long as the board.
         self._thread = threading.Thread(target=self._live, name="board", daemon=True)
         self._thread.start()
+        threading.Thread(target=self._watch, args=(self._off,), name="world", daemon=True).start()
 
     def kill(self) -> None:
         """Cut the power (SIGKILL, at any instruction) and return once the board is dark."""
@@ -167,26 +156,24 @@ class VirtualBoard:
             self._off.wait()
             return
         crash = f"crash, signal {-code}" if code < 0 else f"crash, exit code {code}"
-        self.cause, said = _CAUSES.get(code, ("hard", crash))
+        self.cause, said = _CAUSES.get(code, ("fault", crash))
         self._log.add(f"board: reset ({said})")
-        self._off.wait(self._sleep_s() if self.cause == "deepsleep" else _REBOOT_S)
+        self._off.wait(self._control.sleep_s() if self.cause == "deepsleep" else _REBOOT_S)
 
     def _one_life(self) -> int:
-        self._write_settings()
-        env = self._launch.env | {"FIELDMOUSE_SIM": str(self._control)}
-        command = [*self._launch.argv, str(launch.SHIMS / "_start.py")]
+        self._control.boot(self._told | {"reset_cause": self.cause})
         try:
             process = subprocess.Popen(
-                command,
+                self._launch.argv,
                 cwd=self.folder,
-                env=env,
+                env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         except OSError as e:
-            self._log.add(f"board: cannot start {command[0]}: {e}")
+            self._log.add(f"board: cannot start {self._launch.argv[0]}: {e}")
             self._off.set()
             return 1
         self._process = process
@@ -205,24 +192,9 @@ class VirtualBoard:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
-    def _write_settings(self) -> None:
-        # Padded to a new length each time: the board notices a change by inode, size and mtime.
-        self._writes += 1
-        now = self._settings | {"reset_cause": self._settings.get("reset_cause", self.cause)}
-        fresh = self._control.with_suffix(".new")
-        fresh.write_text(json.dumps(now) + " " * (self._writes % 64))
-        fresh.replace(self._control)
-
-    def _state_file(self) -> Path:
-        return self._control.with_name(self._control.name + ".state")
-
-    def _forget_power(self) -> None:
-        self._state_file().unlink(missing_ok=True)
-
-    def _sleep_s(self) -> float | None:
-        """Seconds of the deep sleep just begun; None is for ever, as `deepsleep()` means it."""
-        sleep_ms = float(json.loads(self._state_file().read_text()).get("sleep_ms", 0))
-        return sleep_ms / 1000 / self._scale if sleep_ms > 0 else None
+    def _watch(self, off: threading.Event) -> None:
+        while not off.wait(_LOOK_S):
+            self._control.look()
 
 
 def run(make: Callable[[Callable[[str], None]], VirtualBoard], out: TextIO) -> None:

@@ -32,6 +32,7 @@ def sim(
         Path | None, typer.Option(metavar="FILE", help="write the last picture as SVG")
     ] = None,
     keep: Annotated[bool, typer.Option(help="keep the boards' files and logs in .sim/")] = False,
+    board: Annotated[str, typer.Option(help="which board they are: esp32 or esp8266")] = "esp32",
     chaos: Annotated[
         str | None, typer.Option(metavar="FAULTS", help=f"a bad network on purpose: {_CHAOS}")
     ] = None,
@@ -48,6 +49,7 @@ def sim(
             interval_s=interval,
             sensor=sensor,
             temperature=temperature,
+            board=board,
             duration_s=duration,
             svg=svg,
             keep=keep,
@@ -62,7 +64,7 @@ def board(
         Path, typer.Argument(metavar="DIR", help="a folder that `stage` has written")
     ],
     heap: Annotated[
-        str, typer.Option(metavar="BYTES|esp32|esp8266", help="heap of the firmware")
+        str, typer.Option(metavar="BYTES|esp32|esp8266", help="what the firmware has for a heap")
     ] = "esp32",
     bits: Annotated[int, typer.Option(help="word size of the interpreter, 64 or 32")] = 64,
     sensor: Annotated[str, typer.Option(help=_SENSOR)] = "bme280@0x76",
@@ -72,6 +74,10 @@ def board(
     ] = None,
     micropython: Annotated[
         Path | None, typer.Option(metavar="PATH", help="another unix port of MicroPython")
+    ] = None,
+    world: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="its world, JSON, read again whenever it changes"),
     ] = None,
 ) -> None:
     """Boot a staged folder as a virtual board until Ctrl-C; its log goes to standard output."""
@@ -85,6 +91,7 @@ def board(
             umqtt=umqtt,
             micropython=micropython,
             on_line=echo,
+            world=world,
             sensor=sensor,
             temperature=temperature,
         ),

@@ -20,11 +20,14 @@ def names(first: str, count: int) -> list[str]:
     return [first, *(f"{first}-{i + 2}" for i in range(count - 1))]
 
 
-def make(clients: Clients, thing: str, folder: Path, **settings: Any) -> Path:
+def make(
+    clients: Clients, thing: str, folder: Path, board: str = "esp32", **settings: Any
+) -> Path:
     """Provision ``thing`` with the code of real AWS and stage its board; returns what to boot.
 
     ``folder`` gets `thing/` (config.json and certificates) and `board/` (the device file system).
-    ``settings`` go into config.json. Raises ToolError when either step does.
+    ``board`` decides kind and format of the key: esp32 or esp8266. ``settings`` go into
+    config.json. Raises ToolError when either step does.
     """
-    made = provision(clients, thing, folder / "thing", wifi=WIFI, settings=settings)
-    return stage(made.folder.config, made.folder.certs, folder / "board").out
+    made = provision(clients, thing, folder / "thing", wifi=WIFI, settings=settings, board=board)
+    return stage(made.folder.config, made.folder.certs, folder / "board", board).out

@@ -1,41 +1,44 @@
-"""What it takes to start a virtual board: the interpreter, its path, heap and environment."""
+"""What it takes to start a virtual board: the interpreter, its path, its memory, its code."""
 
 from __future__ import annotations
 
 import functools
-import json
+import hashlib
 import os
 import re
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.board import boards, romfs
 from tools.errors import ToolError
-from tools.sim import expression
+from tools.sim import hardware
 
-SHIMS = Path(__file__).resolve().parent / "shims"
-DEFAULT_SENSOR = "bme280@0x76"
-DEFAULT_TEMPERATURE = "21 + 2*sin(t/60)"
-# Bytes on a 32-bit chip. ESP8266: fixed (ports/esp8266/main.c). ESP32: free and used together as
-# measured with Wi-Fi and one TLS session up, without PSRAM (peterhinch/micropython-mqtt issue 132:
-# 129,360 + 21,552); it grows to that from 64 KB.
-HEAPS = {"esp32": 147 * 1024, "esp8266": 38 * 1024}
+PROFILES = ("esp32", "esp8266")
+# Bytes on a 32-bit chip (shared/memory-facts.md 5 and 6). ESP32: what Python's heap starts with;
+# it must never outgrow that. ESP8266: 38 KB less the tables of the collector and what _boot.py and
+# the file system take.
+HEAPS = {"esp32": 56_000, "esp8266": 38 * 1024 - 922 - 2560}
 _LEAST_HEAP = 8 * 1024
 _MOST_HEAP = 1024**3
-_MOST_SCALE = 100  # a TLS handshake would take longer than the firmware allows
-_HEAP = re.compile(r"(\d{1,12})(w?)([km]?)")
-_MEASURE_HEAP = "8m"
+_HEAP = re.compile(r"(?:(esp32|esp8266):)?(\d{1,12})(w?)([km]?)")
+_ROOM = 256 * 1024  # on 32 bits: for the simulated hardware, which is not the firmware's
+_PROBE = "import sys, ffi, uctypes, vfs; print(64 if sys.maxsize > 2**32 else 32, vfs.VfsRom)"
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start it: ``argv`` is ``program`` with its heap, ``env`` the whole environment."""
+    """How to start it: ``argv`` and ``env`` are all of it; ``told`` what its settings need."""
 
-    program: tuple[str, ...]
     argv: tuple[str, ...]
     env: dict[str, str]
+    told: dict[str, Any]
+
+    @property
+    def profile(self) -> str:
+        """Which chip it is: a name of PROFILES."""
+        return str(self.told["profile"])
 
 
 def staged(folder: Path) -> Path:
@@ -49,52 +52,58 @@ def staged(folder: Path) -> Path:
     return folder.resolve()
 
 
-def settings(values: dict[str, Any]) -> dict[str, Any]:
-    """Check the expressions among the settings of a virtual board (all keys: shims/*.py)."""
-    checked = dict(values)
-    limits = {"temperature": (-60, 160), "humidity": (0, 100), "pressure": (100, 1200)}
-    for name, (low, high) in limits.items():
-        if isinstance(checked.get(name), str):
-            checked[name] = expression.check(checked[name], name, low, high)
-    scale = checked.get("time_scale", 1)
-    if type(scale) not in (int, float) or not 1 <= scale <= _MOST_SCALE:
-        raise ToolError(f"time_scale: {scale!r} is not 1 to {_MOST_SCALE}", "time_scale=10")
-    return checked
+def heap_of(text: str, bits: int) -> tuple[str, int]:
+    """(profile, bytes of heap) for a chip's name, scaled to the word of this build, or a number.
 
-
-def heap_bytes(text: str, bits: int) -> int:
-    """Bytes of heap for a chip's name, scaled to the word of this build, or for a number.
-
-    A number may end in k or m, and have a w before it to be scaled too: MicroPython's own way.
+    A number may end in k or m, and have a w before it to be scaled too: MicroPython's own way. It
+    is an ESP32's unless "esp8266:" stands before it.
     """
     if text in HEAPS:
-        return HEAPS[text] * bits // 32
+        return text, HEAPS[text] * bits // 32
     found = _HEAP.fullmatch(text.lower())
-    size = int(found[1]) * {"": 1, "k": 1024, "m": 1024**2}[found[3]] if found else 0
-    if found and found[2]:
+    size = int(found[2]) * {"": 1, "k": 1024, "m": 1024**2}[found[4]] if found else 0
+    if found and found[3]:
         size = size * bits // 32
-    if not _LEAST_HEAP <= size <= _MOST_HEAP:
+    if not found or not _LEAST_HEAP <= size <= _MOST_HEAP:
         raise ToolError(
             f"heap: {text!r} is not esp32, esp8266 or bytes from {_LEAST_HEAP} to {_MOST_HEAP}",
-            "--heap esp8266, or --heap 64k",
+            "--heap esp8266, --heap 50k, or --heap esp8266:18k",
         )
-    return size
+    return found[1] or "esp32", size
 
 
-def prepare(
-    micropython: Path | None, bits: int, umqtt: Path | None, heap: str, sensor: str
-) -> Launch:
-    """Find the interpreter and the libraries and work out the heap.
-
-    ``heap`` is what the firmware gets: what the simulated hardware takes of the interpreter's heap
-    is measured and added, as a real board has that outside its heap.
-    """
+def prepare(micropython: Path | None, bits: int, umqtt: Path | None, heap: str) -> Launch:
+    """Find the interpreter and the libraries, and compile what a board has built in."""
     program = _interpreter(micropython, bits)
-    # In front of these come the shims (the folder of the script) and the device (_start.py).
-    path = [str(_umqtt(umqtt)), ".frozen", "lib"]
+    profile, size = heap_of(heap, bits)
+    _probe(program)
+    shims, chips, library = hardware.built_in(profile, _umqtt(umqtt))
+    # In front of these comes the device's own folder, its working directory: as on a board.
+    path = [str(shims), str(library), ".frozen", "lib"]
     env = {"MICROPYPATH": ":".join(path), "TZ": "UTC", "HOME": "/nonexistent"}
-    size = heap_bytes(heap, bits) + hardware_bytes(program, sensor)
-    return Launch(program, (*program, "-X", f"heapsize={size}"), env)
+    argv = (*program, "-X", f"heapsize={size + _ROOM * bits // 32}", "-c", "import _start")
+    return Launch(argv, env, {"profile": profile, "heap": size, "chips": str(chips)})
+
+
+def rom(folder: Path, scratch: Path) -> Path | None:
+    """The code of a staged folder as the image that an ESP8266 runs in place, in ``scratch``.
+
+    None if there is no code. Raises ToolError when it is larger than the partition.
+    """
+    code = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted((folder / "firmware").rglob("*"))
+        if path.is_file()
+    }
+    if not code:
+        return None
+    key = hashlib.sha256(repr(sorted(code.items())).encode()).hexdigest()[:16]
+    image = scratch / f"rom-{key}.img"
+    if not image.is_file():
+        place = boards.get("esp8266").romfs
+        assert place is not None
+        image.write_bytes(romfs.build(code, place.size))
+    return image
 
 
 def _interpreter(micropython: Path | None, bits: int) -> tuple[str, ...]:
@@ -122,36 +131,17 @@ def _umqtt(given: Path | None) -> Path:
 
 
 @functools.lru_cache
-def hardware_bytes(program: tuple[str, ...], sensor: str) -> int:
-    """Heap taken by shims and chips once loaded; it differs with the word size and the version.
-
-    Raises ToolError when the interpreter does not run, or ``sensor`` is not
-    ``CHIP[@ADDR]``, several of them joined by commas, or ``none`` (chips/__init__.py decides).
-    """
-    with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
-        control = Path(scratch, "sim.json")
-        control.write_text(json.dumps({"sensor": sensor}))
-        command = [
-            *program,
-            "-X",
-            f"heapsize={_MEASURE_HEAP}",
-            str(SHIMS / "_start.py"),
-            "measure",
-        ]
-        env = {"MICROPYPATH": ".frozen", "FIELDMOUSE_SIM": str(control), "TZ": "UTC"}
-        try:
-            ran = subprocess.run(
-                command, env=env, cwd=scratch, capture_output=True, text=True, timeout=20
-            )
-        except (OSError, subprocess.TimeoutExpired) as e:
-            raise ToolError(f"{program[0]} does not run: {e}", "make setup") from e
-    if ran.returncode == 0 and ran.stdout.strip().isdecimal():
-        return int(ran.stdout)
-    said = ((ran.stderr + ran.stdout).strip().splitlines() or ["nothing"])[-1]
-    if said.startswith("ValueError: "):
-        why = said.removeprefix("ValueError: ")
-        raise ToolError(f"sensor {sensor!r}: {why}", "--sensor bme280@0x76, or --sensor none")
-    raise ToolError(
-        f"{program[0]} cannot run the virtual board; it said: {said}",
-        "make setup, or give --micropython a unix port of 1.26 or newer",
-    )
+def _probe(program: tuple[str, ...]) -> None:
+    """ToolError when the interpreter lacks what the virtual board is made of."""
+    try:
+        ran = subprocess.run(
+            [*program, "-c", _PROBE], capture_output=True, text=True, timeout=20, env={}
+        )
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise ToolError(f"{program[0]} does not run: {e}", "make setup") from e
+    if ran.returncode or "VfsRom" not in ran.stdout:
+        said = ((ran.stderr + ran.stdout).strip().splitlines() or ["nothing"])[-1]
+        raise ToolError(
+            f"{program[0]} cannot run the virtual board; it said: {said}",
+            "make setup, or give --micropython a unix port of 1.26 or newer",
+        )

@@ -21,7 +21,7 @@ from rich.live import Live
 from tools.aws.clients import Clients
 from tools.aws.folder import check_name
 from tools.errors import ToolError
-from tools.sim import announce, chaos, devices, feed, folders, launch
+from tools.sim import announce, chaos, devices, feed, folders, launch, world
 from tools.sim.board import VirtualBoard
 from tools.sim.chaos_proxy import Proxy
 from tools.sim.cloud import LocalCloud
@@ -39,8 +39,9 @@ class Options:
     thing: str = "demo-1"
     things: int = 1
     interval_s: int = 5
-    sensor: str = launch.DEFAULT_SENSOR
-    temperature: str = launch.DEFAULT_TEMPERATURE
+    sensor: str = world.DEFAULTS["sensor"]
+    temperature: str = world.DEFAULTS["temperature"]
+    board: str = "esp32"  # or "esp8266": the profile of the boards, and the key they are given
     duration_s: float | None = None
     svg: Path | None = None
     keep: bool = False
@@ -67,8 +68,8 @@ class Simulation:
         """Bring up the cloud, the viewer and the boards; ToolError says what cannot be."""
         for name in self.fleet.things:
             check_name(name)
-        launch.settings({"temperature": self.options.temperature})
-        launch.prepare(None, 64, None, "esp32", self.options.sensor)
+        world.check({"temperature": self.options.temperature, "sensor": self.options.sensor})
+        launch.prepare(None, 64, None, self.options.board)
         self.folder = self._stack.enter_context(folders.scratch(self.options.keep))
         with self._step("starting the local AWS (MiniStack)") as say:
             self._stack.callback(self.cloud.stop)
@@ -134,11 +135,12 @@ class Simulation:
 
     def _boot(self, name: str, clients: Clients) -> None:
         settings: dict[str, Any] = {"interval_s": self.options.interval_s}
-        world: dict[str, Any] = {}
+        hosts: dict[str, Any] = {}
         if self.proxy is not None:
             settings["port"] = self.proxy.port
-            world["hosts"] = self.proxy.hosts()
-        device = devices.make(clients, name, self.folder / name, **settings)
+            hosts["hosts"] = self.proxy.hosts()
+        kind = self.options.board
+        device = devices.make(clients, name, self.folder / name, board=kind, **settings)
         log = self._stack.enter_context((self.folder / f"{name}.log").open("w", buffering=1))
 
         def on_line(line: str) -> None:
@@ -150,10 +152,11 @@ class Simulation:
         number = len(self.boards)
         board = VirtualBoard(
             device,
+            heap=kind,
             sensor=self.options.sensor,
             temperature=_shifted(self.options.temperature, number),
             on_line=on_line,
-            **world,
+            **hosts,
         )
         self.boards.append(board)
         self._stack.callback(board.close)

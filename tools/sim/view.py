@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from firmware.core.config import SETTABLE
+from firmware.core.schema import SETTABLE
 
 _LOG_LINES = 8
 _LOG_OF = 4  # with more things than that, the log only says what went wrong

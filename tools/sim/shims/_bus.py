@@ -1,84 +1,85 @@
 # Pins and the I2C bus of the virtual board. The chips on it are tools/sim/chips.
-# Settings: "sensor" (which chips), "i2c_stuck" (a slave holds SDA low until it has seen nine
-# clocks), "i2c_error" (a probability that a read times out, or a fault of chips/__init__.py, such
-# as "crc"), "pins" ({"0": 0}: the level of an input), "wired" ([SDA, SCL]: where the chips are
-# soldered to; else on any pins), "highest_pin" (48; an ESP32 has 39).
+# Settings: "sensor" (which chips), "own" (by address, what a chip's surroundings have of their
+# own), "temperature", "humidity", "pressure" (for the others), "i2c_stuck", "i2c_error", "pins",
+# "wired", "highest_pin": see tools/sim/world.py.
+#
+# All objects are made before the firmware starts, and a transfer takes no memory: as on a board.
 
 import errno
+import math
 import random
 
 import _sim
 import chips
+from chips.trim import Trim
 
-_nets = {}  # pin number -> [mode, output level]
-_wired = {}  # "scl" and "sda" -> pin number, as the last I2C() or SoftI2C() said
+_wired = {"scl": None, "sda": None, "lost": False}  # pin numbers, as the last I2C said
 _chips = {}  # address -> chip
-_spec = None  # the setting _chips was made from
+_spec = ""  # the setting _chips was made from
 _stuck_clocks = 0  # clocks the stuck slave still wants
 _was_stuck = False
+_NOTHING = {}
+_register = bytearray(1)
 
 
 class Pin:
     IN = 1
     OUT = 3
     OPEN_DRAIN = 7
-    PULL_DOWN = 1
     PULL_UP = 2
-    IRQ_RISING = 1
-    IRQ_FALLING = 2
 
-    def __init__(self, id, mode=None, pull=-1, *, value=None, drive=None, hold=None):
-        if not isinstance(id, int) or not 0 <= id <= _sim.get("highest_pin", 48):
-            raise ValueError("invalid pin")
-        self._id = id
-        _nets.setdefault(id, [Pin.IN, 1])
-        self.init(mode, pull, value=value)
+    def __init__(self, number):
+        self._id = number
+        self._mode = Pin.IN
+        self._out = 1
+        self._name = str(number)
 
-    def init(self, mode=None, pull=-1, *, value=None, drive=None, hold=None):
-        net = _nets[self._id]
+    def _set(self, mode, value):
         if value is not None:
-            net[1] = 1 if value else 0
+            self._out = 1 if value else 0
         if mode is not None:
-            net[0] = mode
+            self._mode = mode
             # Setting a pin up takes it away from the I2C peripheral until I2C() is made again.
-            for line in ("scl", "sda"):
-                if _wired.get(line) == self._id:
-                    _wired["lost"] = True
+            if self._id == _wired["scl"] or self._id == _wired["sda"]:
+                _wired["lost"] = True
 
     def value(self, level=None):
-        net = _nets[self._id]
         if level is None:
-            return self._level(net)
+            return self._level()
         level = 1 if level else 0
-        if level and not net[1] and net[0] != Pin.IN:
+        if level and not self._out and self._mode != Pin.IN:
             _clocked(self._id)
-        net[1] = level
+        self._out = level
         return None
 
-    def _level(self, net):
-        if net[0] == Pin.OUT or (net[0] == Pin.OPEN_DRAIN and not net[1]):
-            return net[1]
+    def _level(self):
+        if self._mode == Pin.OUT or (self._mode == Pin.OPEN_DRAIN and not self._out):
+            return self._out
         if _held_low(self._id):
             return 0
-        return (_sim.get("pins") or {}).get(str(self._id), 1)
-
-    def __call__(self, level=None):
-        return self.value(level)
-
-    def on(self):
-        self.value(1)
-
-    def off(self):
-        self.value(0)
-
-    def toggle(self):
-        self.value(1 - _nets[self._id][1])
-
-    def irq(self, handler=None, trigger=3, wake=None):
-        return None
+        return _sim.get("pins", _NOTHING).get(self._name, 1)
 
     def __repr__(self):
         return "Pin({})".format(self._id)
+
+
+class Pins:
+    # machine.Pin: gives the one object of each pin, as the chips do.
+    IN = Pin.IN
+    OUT = Pin.OUT
+    OPEN_DRAIN = Pin.OPEN_DRAIN
+    PULL_UP = Pin.PULL_UP
+
+    def __init__(self):
+        highest = 16 if _sim.ESP8266 else 48
+        self._all = [Pin(n) for n in range(_sim.get("highest_pin", highest) + 1)]
+
+    def __call__(self, id, mode=None, pull=-1, *, value=None):
+        if not isinstance(id, int) or not 0 <= id < len(self._all):
+            raise ValueError("invalid pin")
+        pin = self._all[id]
+        pin._set(mode, value)
+        return pin
 
 
 def _stuck():
@@ -94,14 +95,14 @@ def _stuck():
 
 
 def _held_low(pin):
-    return _stuck() and _wired.get("sda", pin) == pin and _wired.get("scl") != pin
+    return _stuck() and _wired["sda"] in (None, pin) and _wired["scl"] != pin
 
 
 def _clocked(pin):
     # Before any I2C() nobody said which pin is SCL: then any pin with a rising edge is.
     global _stuck_clocks
-    if _stuck() and _wired.get("scl", pin) == pin:
-        _wired.setdefault("scl", pin)
+    if _stuck() and _wired["scl"] in (None, pin):
+        _wired["scl"] = pin
         _stuck_clocks -= 1
 
 
@@ -110,45 +111,105 @@ def on_bus():
     spec = _sim.get("sensor", "none")
     if spec != _spec:
         _spec = spec
-        _chips = dict(chips.make(spec))
+        _chips = dict(_plugged(spec))
     fault = _sim.get("i2c_error", None)
     for chip in _chips.values():
-        chip.environment = _environment
         chip.fault = fault if isinstance(fault, str) else None
     wired = _sim.get("wired", None)
-    if wired and wired != [_wired.get("sda"), _wired.get("scl")]:
-        return {}
+    if wired and wired != [_wired["sda"], _wired["scl"]]:
+        return _NOTHING
     return _chips
 
 
+def _plugged(spec):
+    # A chip that was there before goes on as it is.
+    for address, chip in chips.make(spec):
+        old = _chips.get(address)
+        if old is not None and type(old) is type(chip):
+            chip = old
+        else:
+            chip.environment = _Environment(str(address))
+        yield address, chip
+
+
+_names = {"t": 0.0, "abs": abs, "min": min, "max": max}
+for _key in ("sin", "cos", "tan", "sqrt", "exp", "log", "floor", "ceil", "pi"):
+    _names[_key] = getattr(math, _key)
+
+
+class _Value:
+    # A setting that is a number or an expression in t = seconds since boot. The host has checked
+    # the expression (tools/sim/expression.py) before it gets here.
+    def __init__(self, name, default):
+        self._name = name
+        self._default = default
+        self._text = self._code = None
+
+    def now(self, own):
+        value = own.get(self._name)
+        if value is None:
+            value = _sim.get(self._name, self._default)
+        if not isinstance(value, str):
+            return value
+        try:
+            if value != self._text:
+                self._code = compile(value, self._name, "eval")
+                self._text = value
+            _names["t"] = _sim.uptime_ms() / 1000
+            return eval(self._code, _names)
+        except Exception as e:
+            print("sim: {} = {!r}: {}".format(self._name, value, e))
+            return self._default
+
+
 class _Environment:
+    def __init__(self, address):
+        self._address = address
+        self._temperature = _Value("temperature", 21.0)
+        self._humidity = _Value("humidity", 45.0)
+        self._pressure = _Value("pressure", 1013.25)
+        self._air = self._raw = None  # the last, and what a Bosch chip makes of it
+
+    def _own(self):
+        return _sim.get("own", _NOTHING).get(self._address, _NOTHING)
+
     def temperature_mdeg(self):
-        return int(min(max(_sim.number("temperature", 21.0), -60), 160) * 1000)
+        return int(min(max(self._temperature.now(self._own()), -60), 160) * 1000)
 
     def humidity_mpct(self):
-        return int(min(max(_sim.number("humidity", 45.0), 0), 100) * 1000)
+        return int(min(max(self._humidity.now(self._own()), 0), 100) * 1000)
 
     def pressure_pa(self):
-        return int(min(max(_sim.number("pressure", 1013.25), 100), 1200) * 100)
+        return int(min(max(self._pressure.now(self._own()), 100), 1200) * 100)
 
 
-_environment = _Environment()
+_search = Trim.raw
+
+
+def _raw(self, air):
+    # Searching takes 24 KB of floats: not again for the same air.
+    now = air.temperature_mdeg(), air.humidity_mpct(), air.pressure_pa()
+    if air._air != now:
+        air._raw = _search(self, air)
+        air._air = now
+    return air._raw
+
+
+Trim.raw = _raw
 
 
 class SoftI2C:
-    def __init__(self, scl, sda, *, freq=400000, timeout=50000):
-        self.init(scl, sda, freq=freq, timeout=timeout)
-
-    def init(self, scl, sda, *, freq=400000, timeout=50000):
-        _wired.clear()
+    def _use(self, scl, sda):
         _wired["scl"] = scl._id
         _wired["sda"] = sda._id
+        _wired["lost"] = False
+        return self
 
     def deinit(self):
         _wired["lost"] = True
 
     def _chip(self, addr):
-        if _stuck() or "lost" in _wired:
+        if _stuck() or _wired["lost"]:
             raise OSError(errno.ETIMEDOUT)
         try:
             return on_bus()[addr]
@@ -156,7 +217,7 @@ class SoftI2C:
             raise OSError(errno.ENODEV)
 
     def scan(self):
-        if _stuck() or "lost" in _wired:
+        if _stuck() or _wired["lost"]:
             return []
         return sorted(addr for addr, chip in on_bus().items() if chip.fault != "nack")
 
@@ -168,37 +229,48 @@ class SoftI2C:
     def readfrom_into(self, addr, buf, stop=True):
         chip = self._chip(addr)
         chance = _sim.get("i2c_error", 0)
-        if not isinstance(chance, str) and random.random() < chance:
+        if chance and not isinstance(chance, str) and random.random() < chance:
             raise OSError(errno.ETIMEDOUT)
         chip.read_into(buf)
 
     def writeto(self, addr, buf, stop=True):
         chip = self._chip(addr)
         if len(buf):
-            chip.write(bytes(buf))
+            chip.write(buf)
         elif chip.fault == "nack":  # an address alone is acknowledged by whatever chip is there
             raise OSError(errno.ENODEV)
         return len(buf)
 
-    def writevto(self, addr, vector, stop=True):
-        return self.writeto(addr, b"".join(bytes(part) for part in vector), stop)
-
     def readfrom_mem(self, addr, memaddr, nbytes, *, addrsize=8):
-        self.writeto(addr, memaddr.to_bytes(addrsize // 8, "big"), False)
-        return self.readfrom(addr, nbytes)
+        buf = bytearray(nbytes)
+        self.readfrom_mem_into(addr, memaddr, buf)
+        return bytes(buf)
 
     def readfrom_mem_into(self, addr, memaddr, buf, *, addrsize=8):
-        self.writeto(addr, memaddr.to_bytes(addrsize // 8, "big"), False)
+        _register[0] = memaddr
+        self.writeto(addr, _register, False)
         self.readfrom_into(addr, buf)
 
     def writeto_mem(self, addr, memaddr, buf, *, addrsize=8):
-        self.writeto(addr, memaddr.to_bytes(addrsize // 8, "big") + bytes(buf))
+        self.writeto(addr, bytes((memaddr,)) + bytes(buf))
 
 
-class I2C(SoftI2C):
-    # With the ESP32's default pins.
-    def __init__(self, id, *, scl=None, sda=None, freq=400000, timeout=50000):
+class Buses:
+    # machine.I2C and machine.SoftI2C: give the same object every time. An ESP32's I2C has a
+    # number and default pins; an ESP8266's is bit-banged too, and has none.
+    def __init__(self, numbered):
+        self._buses = (SoftI2C(), SoftI2C()) if numbered else None
+        self._soft = SoftI2C()
+
+    def __call__(self, id=-1, *, scl=None, sda=None, freq=400000, timeout=50000):
+        if self._buses is None:
+            if id != -1 or scl is None or sda is None:
+                raise ValueError("I2C: scl and sda are needed, and no number")
+            return self._soft._use(scl, sda)
         if id not in (0, 1):
             raise ValueError("I2C({}) doesn't exist".format(id))
         defaults = ((18, 19), (25, 26))[id]
-        self.init(scl or Pin(defaults[0]), sda or Pin(defaults[1]), freq=freq, timeout=timeout)
+        return self._buses[id]._use(scl or pins(defaults[0]), sda or pins(defaults[1]))
+
+
+pins = Pins()

@@ -3,10 +3,11 @@
 #   faster       ticks, sleeps, the RTC, what NTP answers, a chip's conversion times, t in
 #                expressions, the waits of select.poll(), the watchdog's period
 #   as fast as   computing (a TLS handshake takes ten times as long, as the board sees it), socket
-#   ever         timeouts (the firmware sets one for TCP's connect), the dates of certificates
+#   ever         timeouts, the dates of certificates
 #
 # install() puts this module in the place of `utime`, which is where all the simulated hardware
-# gets its time from, and a poll() of its own into `select`.
+# gets its time from, and a poll() of its own into `select`. Ticks are counted in small steps:
+# asking for them takes no memory, as on a board.
 
 import select as _select
 import sys
@@ -18,6 +19,9 @@ _MASK = (1 << 30) - 1
 _HALF = 1 << 29
 _scale = 1
 _anchor_ns = 0  # when both worlds had the same time
+_last_us = _real.ticks_us()
+_ms = _us = 0  # the ticks
+_rest_us = 0  # of a millisecond
 
 
 def install(sim):
@@ -40,15 +44,25 @@ def time():
     return time_ns() // 1000000000
 
 
+def _count():
+    global _last_us, _ms, _us, _rest_us
+    now = _real.ticks_us()
+    us = int(_real.ticks_diff(now, _last_us) * _scale)
+    _last_us = now
+    _us = _us + us & _MASK
+    _rest_us += us
+    _ms = _ms + _rest_us // 1000 & _MASK
+    _rest_us %= 1000
+
+
 def ticks_ms():
-    return time_ns() // 1000000 & _MASK
+    _count()
+    return _ms
 
 
 def ticks_us():
-    return time_ns() // 1000 & _MASK
-
-
-ticks_cpu = ticks_us
+    _count()
+    return _us
 
 
 def ticks_add(ticks, delta):

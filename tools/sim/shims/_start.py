@@ -1,8 +1,8 @@
 # What the chip's boot ROM and MicroPython's start-up code do on a board: boot.py, then main.py.
 
-import gc
 import sys
 
+import _memory  # first: what it marks lies before all that follows
 import _sim
 
 if _sim.get("time_scale", 1) != 1:
@@ -28,27 +28,48 @@ def _run(name):
 
 
 def _load():
-    # The simulated hardware is loaded before the firmware, so that its memory is a constant which
-    # tools/sim/board.py measures ("measure" below) and adds to the heap. `chips` is found through
-    # its parent folder, which then leaves the path: a board has no such modules.
-    here = sys.path[0]
-    sys.path.append(here + "/..")
+    # What a board has built in: its hardware, and umqtt.simple. `chips` is found through its own
+    # folder, which then leaves the path: a board has no such modules.
+    sys.path.append(_sim.get("chips"))
     import _bus
 
     _bus.on_bus()  # the chips get their power when the processor does
     sys.path.pop()
-    for name in ("time", "machine", "network", "socket", "ntptime", "esp32"):
+    for name in ("time", "machine", "network", "socket", "ntptime", "umqtt.simple", "_gc"):
         __import__(name)
+    for name in ("_axtls", "_sys") if _sim.ESP8266 else ("esp32",):
+        __import__(name)
+    for chip in _bus.on_bus().values():  # once, so that what it keeps is there
+        for air in ("temperature_mdeg", "humidity_mpct", "pressure_pa"):
+            getattr(chip.environment, air)()
+
+
+def _stand_in():
+    # For modules that are built into this interpreter.
+    sys.modules["gc"] = sys.modules["_gc"]
+    if _sim.ESP8266:
+        sys.modules["tls"] = sys.modules["ssl"] = sys.modules["_axtls"]
+        sys.modules["sys"] = sys.modules["_sys"]
+
+
+def _mount():
+    # The code of an ESP8266 lies in flash and runs in place. What the folder has under the same
+    # names stays where it is, and is not looked at.
+    import vfs
+
+    vfs.mount(vfs.VfsRom(_sim.mapped(_sim.get("rom"))), "/rom")
+    sys.path.insert(0, "/rom")
 
 
 _sim.die_with_parent()
-sys.path.insert(1, "")  # the device's own files, before libraries: as on a board
 _load()
-gc.collect()
-if sys.argv[1:] == ["measure"]:
-    print(gc.mem_alloc())
-else:
-    utime.sleep_ms(_BOOT_MS)
-    if _run("boot.py"):
-        _run("main.py")
-    _sim.die(_sim.EXIT_MAIN_ENDED)
+if _sim.get("rom"):
+    _mount()
+utime.sleep_ms(_BOOT_MS)
+_stand_in()
+_memory.leave(_sim.get("heap"))
+_sim.hooks["split_heap"] = _memory.split
+_sim.hooks["report_heap"] = _memory.report
+if _run("boot.py"):
+    _run("main.py")
+_sim.die(_sim.EXIT_MAIN_ENDED)

@@ -1,17 +1,39 @@
-# The part of `esp32` that this firmware may ask for. The figures are those of a WROOM-32 that has
-# just joined a network: (size, free, largest free block, least ever free) per region, in bytes.
+# The part of `esp32` that this firmware may ask for: ESP-IDF's heap, which Wi-Fi, lwIP and mbedTLS
+# share with Python's. Figures as seen on an emulated WROOM-32 (shared/memory-facts.md 6) while
+# Python's heap has its first 56,000 bytes; between those, by what Wi-Fi and a session were seen to
+# take: (free in all, largest free block). A handshake takes 33 KB more for a moment.
+
+import socket
+
+import network
 
 HEAP_DATA = 4  # MALLOC_CAP_8BIT in ESP-IDF
-HEAP_EXEC = 1
 
-_DATA = ((7288, 0, 0, 0), (16648, 5440, 5120, 4072), (86104, 61268, 59392, 52124))
-_EXEC = ((15072, 7880, 7680, 7880), (113840, 68948, 65536, 62016))
+_BOOT = (142628, 110592)
+_ACTIVE = (100400, 94200)
+_JOINED = (92000, 86800)
+_CONNECTED = (66176, 59392)
+_HANDSHAKE = 33000
+_SMALL = (16648, 5440, 5120, 4072)  # a region that nothing of this touches
+_least = _BOOT[0]
+
+
+def _now():
+    station = network.station
+    if not station.active():
+        return _BOOT
+    if not station.joined():
+        return _ACTIVE
+    return _CONNECTED if socket.connected() else _JOINED
+
+
+def largest():
+    return _now()[1]
 
 
 def idf_heap_info(capabilities):
-    return list(_EXEC if capabilities & HEAP_EXEC else _DATA)
-
-
-def raw_temperature():
-    # Fahrenheit, as the chip's own sensor has it.
-    return 128
+    # (size, free, largest free block, least ever free) of each region, in bytes.
+    global _least
+    free, block = _now()
+    _least = min(_least, free - (_HANDSHAKE if free == _CONNECTED[0] else 0))
+    return [_SMALL, (143360, free - _SMALL[1], block, max(0, _least - _SMALL[1]))]

@@ -1,28 +1,35 @@
-# `machine` of an ESP32 as far as the unix port lacks it. A reset ends the process with a code that
-# tools/sim/board.py understands; it starts it again with the right cause.
+# `machine` of an ESP32 or ESP8266 as far as the unix port lacks it. A reset ends the process with
+# a code that tools/sim/board.py understands; it starts it again with the right cause. There is one
+# object of each kind, made before the firmware starts, as the chips have it.
 
 import _sim
 import utime
-from _bus import I2C, Pin, SoftI2C  # noqa: F401
+from _bus import Buses, pins
 
-PWRON_RESET = 1
-HARD_RESET = 2
-WDT_RESET = 3
-DEEPSLEEP_RESET = 4
-SOFT_RESET = 5
-PIN_WAKE = 2  # values of wake_reason()
-TIMER_WAKE = 4
+_ESP8266 = _sim.ESP8266
+if _ESP8266:  # user_interface.h, ports/esp8266/modmachine.c
+    PWRON_RESET, WDT_RESET, _FAULT, SOFT_RESET, DEEPSLEEP_RESET, HARD_RESET = 0, 1, 2, 4, 5, 6
+    _BY_US = SOFT_RESET
+else:
+    PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
+    # esp_restart() and a panic both count as HARD_RESET (ports/esp32/modmachine.c).
+    _BY_US = _FAULT = HARD_RESET
 
 _CAUSES = {
     "power_on": PWRON_RESET,
-    "hard": HARD_RESET,
+    "hard": _BY_US,
     "watchdog": WDT_RESET,
     "deepsleep": DEEPSLEEP_RESET,
     "soft": SOFT_RESET,
+    "fault": _FAULT,
 }
 _boot_cause = _sim.get("reset_cause", "power_on")
-_freq_hz = 160000000
-_RTC_MEMORY_BYTES = 2048
+_RTC_MEMORY_BYTES = 492 if _ESP8266 else 2048
+_WDT_MS = 3200  # ESP8266: fixed
+
+Pin = pins
+I2C = Buses(not _ESP8266)
+SoftI2C = Buses(False)
 
 
 def reset():
@@ -34,75 +41,82 @@ def soft_reset():
 
 
 def reset_cause():
-    # esp_restart() and a panic both count as HARD_RESET on the ESP32 (ports/esp32/modmachine.c).
     return _CAUSES.get(_boot_cause, _boot_cause)
 
 
-def wake_reason():
-    return TIMER_WAKE if reset_cause() == DEEPSLEEP_RESET else 0
-
-
 def deepsleep(time_ms=0):
-    _sim.state()["sleep_ms"] = time_ms
+    state = _sim.state()
+    state["sleep_ms"] = time_ms
+    if _ESP8266:  # its RTC is set anew for the time it sleeps
+        state["clock_ms"] += _sim.uptime_ms() + time_ms
     _sim.save()
     _sim.die(_sim.EXIT_DEEPSLEEP)
 
 
-def lightsleep(time_ms=0):
-    utime.sleep_ms(time_ms)
-
-
-def idle():
-    utime.sleep_ms(1)
-
-
 def unique_id():
     text = _sim.get("unique_id", "02f1e1d00001")
-    return bytes(int(text[i : i + 2], 16) for i in range(0, len(text), 2))
+    found = bytes(int(text[i : i + 2], 16) for i in range(0, len(text), 2))
+    if _ESP8266:  # its chip id: the last three bytes of the MAC as a number
+        return bytes((found[5], found[4], found[3], 0))
+    return found
 
 
-def freq(hz=None):
-    global _freq_hz
-    if hz is None:
-        return _freq_hz
-    if hz not in (20000000, 40000000, 80000000, 160000000, 240000000):
-        raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
-    _freq_hz = hz
-    return None
-
-
-def disable_irq():
-    return 0
-
-
-def enable_irq(state):
-    pass
-
-
-class WDT:
+class _Wdt:
     # Ended by the kernel, so that a hang inside C is caught too. There is no way to stop it.
-    def __init__(self, id=0, timeout=5000):
-        if id != 0:
+    def __call__(self, id=0, timeout=5000):
+        if id != 0 or (_ESP8266 and timeout != 5000):
             raise ValueError
         if timeout <= 0:
             raise ValueError("WDT timeout too short")
-        self.feed = _sim.alarm_ms(max(1, int(timeout * _sim.get("wdt_scale", 1.0))))
+        period = _WDT_MS if _ESP8266 else timeout
+        self.feed = _sim.alarm_ms(max(1, int(period * _sim.get("wdt_scale", 1.0))))
         self.feed()
+        return self
 
 
-class RTC:
+class _Timer:
+    # A virtual timer of the ESP8266; its callback comes from a thread of its own.
+    ONE_SHOT = 0
+    PERIODIC = 1
+    _turn = 0
+
+    def __call__(self, id=-1):
+        if id != -1:
+            raise ValueError("no such timer")
+        return self
+
+    def init(self, *, period, mode=1, callback=None, hard=False):
+        import _thread
+
+        self._turn += 1
+        _thread.start_new_thread(self._run, (self._turn, period / 1000, mode, callback))
+
+    def deinit(self):
+        self._turn += 1
+
+    def _run(self, turn, period_s, mode, callback):
+        while True:
+            utime.sleep(period_s)
+            if turn != self._turn:
+                return
+            callback(self)
+            if mode == self.ONE_SHOT:
+                return
+
+
+class _Rtc:
+    def __call__(self):
+        return self
+
     def datetime(self, when=None):
+        unit = 1 if _ESP8266 else 1000  # its last part is milliseconds, the ESP32's microseconds
         if when is None:
             ms = _sim.unix_ms()
             y, mo, d, h, mi, s, wd, _ = utime.gmtime(ms // 1000)[:8]
-            return (y, mo, d, wd, h, mi, s, ms % 1000 * 1000)
-        y, mo, d, _, h, mi, s, us = when
-        _sim.set_unix_ms(int(utime.mktime((y, mo, d, h, mi, s, 0, 0))) * 1000 + us // 1000)
+            return (y, mo, d, wd, h, mi, s, ms % 1000 * unit)
+        y, mo, d, _, h, mi, s, part = when
+        _sim.set_unix_ms(int(utime.mktime((y, mo, d, h, mi, s, 0, 0))) * 1000 + part // unit)
         return None
-
-    def init(self, when):
-        y, mo, d, h, mi, s, us = (tuple(when) + (0, 0, 0, 0, 0))[:7]
-        self.datetime((y, mo, d, 0, h, mi, s, us))
 
     def memory(self, data=None):
         if data is None:
@@ -113,3 +127,9 @@ class RTC:
         _sim.state()["memory"] = "".join("{:02x}".format(b) for b in bytes(data))
         _sim.save()
         return None
+
+
+WDT = _Wdt()
+RTC = _Rtc()
+if _ESP8266:
+    Timer = _Timer()

@@ -9,16 +9,14 @@ import utime
 host = "pool.ntp.org"
 timeout = 1
 _ANSWER_MS = 20
+_NOTHING = {}
 
 
 def time():
-    ntp = _sim.get("ntp") or {}
-    wifi = _sim.get("wifi") or {}
-    if (
-        not ntp.get("up", True)
-        or not wifi.get("up", True)
-        or host not in ntp.get("hosts", (host,))
-    ):
+    ntp = _sim.get("ntp", _NOTHING)
+    wifi = _sim.get("wifi", _NOTHING)
+    silent = not ntp.get("up", True) or not wifi.get("up", True)
+    if silent or ("hosts" in ntp and host not in ntp["hosts"]):
         utime.sleep_ms(int(timeout * 1000))
         raise OSError(errno.ETIMEDOUT)
     utime.sleep_ms(_ANSWER_MS)

@@ -18,10 +18,6 @@ def time():
     return _sim.unix_ms() // 1000 - _OFFSET_S
 
 
-def time_ns():
-    return (_sim.unix_ms() - _OFFSET_S * 1000) * 1000000
-
-
 def gmtime(secs=None):
     return utime.gmtime((time() if secs is None else secs) + _OFFSET_S)[:8]
 
@@ -39,9 +35,6 @@ def ticks_ms():
 
 def ticks_us():
     return utime.ticks_add(utime.ticks_us(), _start_us) & _MASK
-
-
-ticks_cpu = ticks_us
 
 
 def ticks_add(ticks, delta):

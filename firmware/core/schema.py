@@ -1,0 +1,83 @@
+# What the cloud may change, and what it may be: one table for the board, which loads it on demand,
+# and for tools/things, which checks all of config.json before a board gets it.
+
+from firmware.core.text import did_you_mean, made_of, printable
+
+SETTABLE = ("interval_s", "sensor", "i2c", "drain_per_s", "offline_reboot_s")
+DEFAULTS = {
+    "interval_s": 60,
+    "sensor": "auto",
+    "i2c": {"id": 0, "sda": 21, "scl": 22, "freq_hz": 100000},
+    "drain_per_s": 90,  # AWS takes 100 publishes a second (aws-facts 1.2): some are the shadow's
+    "offline_reboot_s": 3600,
+}
+# The other keys of a complete config.json: they decide whether the cloud can be reached at all.
+KEYS = (
+    "thing_name endpoint port keepalive_s wifi ntp telemetry_topic command_topic"
+    " window window_max message_bytes outbox_bytes"
+)
+SENSORS = "bme280 bmp280 sht3x mcp9808"
+# Name, lowest, highest of all numbers; one tuple, because each takes memory of its own.
+LIMITS = (
+    "interval_s", 1, 86400,
+    "drain_per_s", 1, 100,
+    "offline_reboot_s", 10, 604800,  # or 0: never
+    "id", -1, 1,  # of the bus; -1: bit-banged, all the ESP8266 has
+    "sda", 0, 48,
+    "scl", 0, 48,
+    "freq_hz", 1000, 1000000,
+)  # fmt: skip
+
+
+def check(key, value, values):
+    # (the value to use, None), or (value, what is wrong with it). values: the settings in force;
+    # an i2c may be a part, which goes over the one in there.
+    if key not in SETTABLE:
+        if key in KEYS.split():
+            return value, "cannot be changed from the cloud"
+        return value, "unknown setting" + did_you_mean(str(key), SETTABLE)
+    if key == "i2c":
+        return _i2c(value, values.get(key) or DEFAULTS[key])
+    return value, (_sensor(value) if key == "sensor" else _number(key, value))
+
+
+def _number(key, value):
+    at = LIMITS.index(key)
+    low, high = LIMITS[at + 1 : at + 3]
+    zero = "0 or " if key == "offline_reboot_s" else ""
+    if type(value) is int and (low <= value <= high or (zero and value == 0)):
+        return None
+    return "must be {}a whole number from {} to {}".format(zero, low, high)
+
+
+def _i2c(value, current):
+    if not isinstance(value, dict):
+        return value, "must be an object"
+    if len(value) > 8:  # a flood of unknown keys: each would be named
+        return value, "has far too many keys"
+    made = {}
+    problems = []
+    for name in ("id", "sda", "scl", "freq_hz"):
+        made[name] = value.get(name, current[name])
+        problem = _number(name, made[name])
+        if problem:
+            problems.append("{}: {}".format(name, problem))
+    for name in sorted(map(str, value)):
+        if name not in made:
+            problems.append(printable(name, 40) + ": unknown key" + did_you_mean(name, made))
+    if made["sda"] == made["scl"]:
+        problems.append("scl: must not be the pin of sda")
+    return (value, "; ".join(problems)) if problems else (made, None)
+
+
+def _sensor(value):
+    # An address may follow the name of a chip. Those outside 0x08 to 0x77 are reserved (I2C-bus
+    # specification UM10204, 3.1.12).
+    parts = value.split("@0x") if isinstance(value, str) and len(value) <= 32 else ()
+    if value == "auto" or (len(parts) and parts[0] in SENSORS.split()):
+        if len(parts) == 1:
+            return None
+        if len(parts) == 2 and len(parts[1]) == 2 and made_of(parts[1], b"0123456789abcdefABCDEF"):
+            if 0x08 <= int(parts[1], 16) <= 0x77:
+                return None
+    return 'must be "auto" or one of {}, with "@0x76" after it for an address'.format(SENSORS)

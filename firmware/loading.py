@@ -1,0 +1,24 @@
+# Code that is needed now and then leaves the heap again. The rule: what main.py had loaded when it
+# called keep() stays (app.py and what it imports at its top); what is imported inside a function
+# leaves with the next unload(). Objects made from such a module go on working: they hold what they
+# need. So it may be imported anew at any time, and must hold no state of its own.
+
+import sys
+
+_kept = ()
+
+
+def keep():
+    global _kept
+    _kept = tuple(sys.modules)
+
+
+def unload():
+    # Allocates nothing, unless there is something to unload.
+    if len(sys.modules) > len(_kept):
+        for name in [name for name in sys.modules if name not in _kept]:
+            module = sys.modules.pop(name)
+            at = name.rfind(".")
+            parent = sys.modules.get(name[:at]) if at > 0 else None
+            if getattr(parent, name[at + 1 :], None) is module:
+                delattr(parent, name[at + 1 :])

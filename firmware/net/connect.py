@@ -1,0 +1,143 @@
+# How a session begins, step by step: DNS, TCP, TLS, CONNECT, CONNACK. On demand: it leaves the
+# heap again once the session is there. opening() is a generator, each next() a step that returns
+# within the time of one handshake computation; only DNS, and axTLS's handshake, block longer.
+
+import gc
+import select
+import socket
+
+from micropython import const
+
+from firmware.core.errors import LinkError
+from firmware.core.timing import Deadline
+from firmware.net import tls
+from firmware.net.packets import Packet
+from firmware.net.transport import READ_S, Transport
+
+CONNECT_MAX_MS = const(30_000)  # board.WDT_MS must be longer; DNS has no limit on any port
+TCP_MS = const(10_000)  # one address
+HANDSHAKE_MS = const(15_000)  # an ESP32 needs 1 to 4 s, mostly arithmetic
+CONNACK_MS = const(10_000)
+
+_NODELAY = const(1)  # TCP_NODELAY where the module lacks the name: unix, ESP32
+_IPPROTO_TCP = const(6)
+_IN_PROGRESS = (115, 119, 36)  # Linux, lwIP, macOS
+_NO_CONNACK = "closed by AWS: policy, client id or certificate"
+
+
+def opening(session, context, clock, limit_bytes):
+    # In the end session.transport is open, CONNACK has been read, and the value of the
+    # StopIteration says whether the broker still has our session.
+    total, wait = Deadline(clock), Deadline(clock)
+    total.start(CONNECT_MAX_MS)
+    yield from _tcp(session, clock, limit_bytes, total, wait)
+    transport = session.transport
+    if not tls.VERIFIED:
+        session.reserve = None  # this piece of the heap is axTLS's now
+        transport.raw.settimeout(READ_S)
+    secure = tls.wrap(context or tls.context(), transport.raw, session.server)
+    transport.over(secure, not tls.VERIFIED)
+    secure = context = None
+    # The first write is where mbedTLS makes its handshake.
+    wait.start(min(HANDSHAKE_MS, total.left_ms()))
+    transport.send(_packet(session))
+    while not transport.push():
+        if not wait.left_ms():
+            raise LinkError("timeout", "handshake")
+        yield
+    wait.start(min(CONNACK_MS, total.left_ms()))
+    try:
+        while not transport.receive():
+            if not wait.left_ms():
+                raise LinkError("timeout", "connack")
+            yield
+    except LinkError as e:
+        raise LinkError("no_connack", _NO_CONNACK) if e.reason == "closed" else e
+    if transport.op != 0x20 or transport.size != 2:
+        raise LinkError("protocol", "connack")
+    flags, code = transport.body[0], transport.body[1]
+    transport.next()
+    if code:
+        raise LinkError("refused", code)
+    return bool(flags & 1)
+
+
+def _tcp(session, clock, limit_bytes, total, wait):
+    # Every address the name has now, in turn; an ESP32 gives None for one that is IPv6.
+    try:
+        found = socket.getaddrinfo(session.server, session.port, 0, socket.SOCK_STREAM)
+    except OSError as e:
+        raise LinkError("dns", e.args[0] if e.args else None)
+    found = [info for info in found if info[-1]]
+    gc.collect()  # TLS needs one big piece of heap, the sockets of old sessions go first
+    error = LinkError("dns")  # also what lwIP gives while there is no network
+    while found and total.left_ms():
+        wait.start(min(TCP_MS, total.left_ms() // len(found)))
+        try:
+            session.transport = Transport(_socket(found.pop(0)), clock, limit_bytes)
+            while not _connected(session.transport):
+                if not wait.left_ms():
+                    raise LinkError("tcp", "timeout")
+                yield
+            return
+        except LinkError as e:
+            error = e
+            session.close()
+    raise error
+
+
+def _socket(info):
+    raw = None
+    try:
+        raw = socket.socket(info[0], socket.SOCK_STREAM)
+        raw.setblocking(False)
+        raw.connect(info[-1])
+    except MemoryError:
+        raise LinkError("memory", "socket")
+    except OSError as e:
+        if e.args[0] not in _IN_PROGRESS:
+            if raw:
+                raw.close()
+            raise LinkError("tcp", abs(e.args[0]))
+    return raw
+
+
+def _connected(transport):
+    # A TLS server does not speak first: whatever can be read now is an error. An ESP32 does not
+    # set POLLERR or POLLHUP then (its modsocket.c).
+    flags = transport.wait(0)
+    if flags & ~select.POLLOUT:
+        try:
+            transport.raw.recv(1)  # says why
+            raise OSError
+        except OSError as e:
+            raise LinkError("tcp", abs(e.args[0]) if e.args else None)
+    if not flags & select.POLLOUT:
+        return False
+    try:  # else Nagle holds a small packet back until the one before it is acknowledged
+        transport.raw.setsockopt(_IPPROTO_TCP, getattr(socket, "TCP_NODELAY", _NODELAY), 1)
+    except (OSError, AttributeError):
+        pass  # only slower
+    return True
+
+
+def _packet(client):
+    # CONNECT, clean session 0, through the client's own _send_str, whose socket is a Packet.
+    will = client.lw_topic
+    flags = 0
+    size = 12 + len(client.client_id)
+    if will:
+        flags = 0x04 | client.lw_qos << 3 | (0x20 if client.lw_retain else 0)  # MQTT 3.1.2.3
+        size += 4 + len(will) + len(client.lw_msg)
+    small, client.sock = client.sock, Packet(size + 5)
+    packet = client.sock
+    packet.head(0x10, size)
+    packet.write(b"\x00\x04MQTT\x04")
+    packet.write(bytes((flags,)))
+    packet.word(client.keepalive)
+    client._send_str(client.client_id)
+    if will:
+        client._send_str(will)
+        client._send_str(client.lw_msg)
+    client.sock = small
+    return packet

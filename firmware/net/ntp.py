@@ -1,0 +1,83 @@
+# The time of day: from the RTC at boot, from NTP servers later. Loaded on demand; what has to be
+# remembered is kept in the clock, and the last good time in the settings' state.
+#
+# TLS cannot check a certificate without the time, and a reading is worth nothing with a wrong one,
+# so until a time is believed there is none.
+#
+#   believed       an NTP answer, or the RTC when it survived the reset
+#   not believed   below the build time (the floor), below the last good time on flash, or 15 years
+#                  beyond the build. But three NTP answers in a row that agree overrule the last
+#                  good time: one wrong server must not lock the board out for ever.
+
+from micropython import const
+
+from firmware.core.timing import pause_ms
+
+_SYNC_S = const(21_600)  # 6 h: 20 ppm of a crystal are half a second by then
+_RETRY_MS = const(2_000)  # after no answer; the longest pause doubles
+_RETRY_MIN_MS = const(1_000)
+_RETRY_MAX_MS = const(300_000)  # while there is no time at all
+_AGAIN_MAX_MS = const(3_600_000)  # when there is: asking holds up the loop
+_AGREE = const(3)
+_AGREE_S = const(120)  # answers agree when they put the boot at the same time, give or take this
+_SAVE_S = const(21_600)  # the last good time is written at most this often
+_LIFE_S = const(473_040_000)
+
+
+def take_rtc(clock, s2000, settings, floor_s2000, log):
+    # Once, at boot. Only a clock that was set before can be past the last good time.
+    if _good(settings, floor_s2000) <= s2000 <= floor_s2000 + _LIFE_S:
+        clock.offset = s2000 - clock.s
+        clock.source = "rtc"
+        log("clock: rtc kept the time")
+
+
+def ask(clock, ntp_s2000, set_rtc, settings, servers, floor_s2000, random, log):
+    # Asks one server, and sets clock.ask_s for the next time. Blocks as long as ntp_s2000(server)
+    # does, which returns s2000 or raises OSError. A server that gave no believable answer goes to
+    # the end of the list.
+    server = servers[0]
+    s2000 = None
+    try:
+        s2000 = ntp_s2000(server)
+        problem = "{} not believed".format(s2000)
+    except OSError as e:
+        problem = "no answer, errno {}".format(e.args[0])
+    clock.step()  # the answer is of now, seconds after the question
+    if s2000 is not None and _believed(clock, s2000, settings, floor_s2000):
+        if clock.source == "ntp":
+            log("clock: {} s2000, off by {} s".format(s2000, clock.now_s() - s2000))
+        else:
+            log("clock: {} s2000 from {}".format(s2000, server))
+        clock.offset = s2000 - clock.s
+        clock.source = "ntp"
+        clock.failures = 0
+        clock.ask_s = clock.s + _SYNC_S
+        set_rtc(s2000)
+        if not 0 <= s2000 - _good(settings, floor_s2000) < _SAVE_S:
+            settings.note("clock", s2000)
+        return
+    log("clock: {}: {}".format(server, problem))
+    servers.append(servers.pop(0))
+    clock.failures += 1
+    most_ms = _RETRY_MAX_MS if clock.offset is None else _AGAIN_MAX_MS
+    wait_ms = pause_ms(random, clock.failures, _RETRY_MS, most_ms, _RETRY_MIN_MS)
+    clock.ask_s = clock.s + (wait_ms + 999) // 1000
+
+
+def _good(settings, floor_s2000):
+    # The time that it must be by now: the last good one on flash, if that is possible at all.
+    s2000 = settings.state.get("clock", 0)
+    return s2000 if floor_s2000 <= s2000 <= floor_s2000 + _LIFE_S else floor_s2000
+
+
+def _believed(clock, s2000, settings, floor_s2000):
+    if not floor_s2000 <= s2000 <= floor_s2000 + _LIFE_S:
+        return False
+    if s2000 >= _good(settings, floor_s2000):
+        clock.rejected = ()
+        return True
+    offset = s2000 - clock.s
+    agreeing = [old for old in clock.rejected if abs(old - offset) <= _AGREE_S]
+    clock.rejected = agreeing[1 - _AGREE :] + [offset]
+    return len(clock.rejected) >= _AGREE

@@ -1,0 +1,120 @@
+# A Connection with a session, and a way to it, that do as they are told. They stand in place of
+# the modules connect and session, too, which leaves the heap to the tests.
+
+import sys
+
+import harness
+from fakes import Clock, Fixed, Log
+from firmware import net
+from firmware.core.errors import LinkError
+
+
+class FakeSession:
+    SUBSCRIBE = 0
+
+    def __init__(self):
+        self.filters = ["a", "b"]
+        self.present = False
+        self.error = None  # raised while connecting, or by step()
+        self.steps = 0  # of connecting
+        self.subscribed = True
+        self.used = 0
+        self.transport = None
+        self.calls = []
+
+    def opening(self, context, clock, limit_bytes):
+        self.calls.append("connect")
+        self.given = context, limit_bytes
+        self.transport = self
+        for _ in range(self.steps):
+            yield
+        self.step()
+        return self.present
+
+    def begin(self, present):
+        self.calls.append("begin {}".format(present))
+
+    def step(self):
+        if self.error is not None:
+            raise self.error
+
+    def subscribe(self):
+        self.calls.append("subscribe")
+        self.subscribed = False
+
+    def waiting(self, tag):
+        harness.equal(tag, self.SUBSCRIBE)
+        return not self.subscribed
+
+    def wait(self, timeout_ms):
+        self.calls.append("wait {}".format(timeout_ms))
+        self.step()
+
+    def close(self):
+        if self.transport:
+            self.calls.append("close")
+        self.transport = None
+
+
+net.connect = FakeSession
+sys.modules["firmware.net.session"] = FakeSession
+
+from firmware.net.connection import DOWN, UP, Connection  # noqa: E402
+
+
+class Settings:
+    def __init__(self, filters=None):
+        self.state = {"filters": filters} if filters else {}
+
+    def note(self, key, value):
+        self.state[key] = value
+
+
+class Bench:
+    def __init__(self, random=None, filters=("a", "b")):
+        self.clock = Clock()
+        self.session = FakeSession()
+        self.network = True
+        self.log = Log()
+        self.events = []
+        self.random = random or Fixed(0)
+        self.settings = Settings(filters and list(filters))
+        self.link = Connection(
+            self.session, self.clock, self.random, self.log, self.settings, "context", 4096
+        )
+        self.link.on_up = self.events.append
+
+    def step(self):
+        self.link.step(self.network)
+
+    def run(self, ms, every_ms=250):
+        for _ in range(0, ms, every_ms):
+            self.clock.pass_ms(every_ms)
+            self.step()
+
+    def up(self):
+        self.session.present = True
+        while self.link.state != UP:
+            self.run(250)
+        self.session.calls.clear()
+        self.events.clear()
+        return self
+
+    def break_up(self, *error):
+        self.session.error = error[0] if isinstance(error[0], Exception) else LinkError(*error)
+        self.step()
+        self.session.error = None
+        return self.link.last_reason
+
+    def fail(self, reason):
+        # One failure, and how long the connection then waits.
+        self.session.error = LinkError(reason)
+        self.step()
+        harness.equal(self.link.state, DOWN)
+        before = self.session.calls.count("connect")
+        waited_ms = 0
+        while self.session.calls.count("connect") == before:
+            self.clock.pass_ms(50)
+            waited_ms += 50
+            self.step()
+        return waited_ms

@@ -1,0 +1,386 @@
+# heap: 64wk
+# From the payload of a command to its act and its result.
+
+import json
+
+import harness
+from fakes import Clock, Log
+from firmware import crash
+from firmware.command_runner import CommandRunner
+from firmware.core import schema
+
+TOPIC = b"devices/t-1/commands/result"
+
+
+class Settings:
+    def __init__(self):
+        self.values = {"interval_s": 60, "i2c": {"id": 0, "sda": 21, "scl": 22}}
+        self.state = {}
+        self.problem = None
+
+    def set(self, key, value):
+        if not self.problem:
+            self.values[key] = value
+        return self.problem
+
+    def note(self, key, value):
+        self.state[key] = json.loads(json.dumps(value))
+
+
+class Sampler:
+    def __init__(self):
+        self.readings = self.errors = self.asked = 0
+        self.last_error = None
+
+    def read_now(self):
+        self.asked += 1
+
+
+class Session:
+    def __init__(self):
+        self.busy = False
+        self.sent = []
+
+    def waiting(self, tag):
+        return self.busy and tag == -2
+
+    def document(self, topic, payload, tag, retain=False):
+        assert (topic, tag, retain) == (TOPIC, -2, False)
+        if not self.busy:
+            self.sent.append(json.loads(payload))
+        return not self.busy
+
+
+class Board:
+    LED_PIN = 2
+
+    def __init__(self):
+        self.leds = []
+
+    def led(self, on):
+        self.leds.append(on)
+
+
+class Shadow:
+    def __init__(self):
+        self.changes = []
+
+    def changed(self, key, old):
+        self.changes.append((key, old))
+
+
+class Bench:
+    def __init__(self, safe=False):
+        self.clock, self.log = Clock(), Log()
+        self.settings, self.session = Settings(), Session()
+        self.sampler = None if safe else Sampler()
+        self.board, self.shadow = Board(), Shadow()
+        self.restarts = 0
+        self.make()
+
+    def make(self):
+        self.runner = CommandRunner(
+            self.settings,
+            self.sampler,
+            self.session,
+            TOPIC,
+            self.clock,
+            self.board,
+            self.shadow,
+            self.restart,
+            self.log,
+        )
+
+    def restart(self):
+        self.restarts += 1
+
+    def hear(self, action, **fields):
+        fields["action"] = action
+        self.runner.receive(json.dumps(fields).encode())
+
+    def steps(self, count=20, ms=0, up=True):
+        for _ in range(count):
+            self.clock.pass_ms(ms)
+            self.runner.step(up)
+        return self.session.sent
+
+    def outcomes(self):
+        return [(told["id"], told["ok"], told["reason"]) for told in self.steps()]
+
+
+def test_nothing_happens_inside_the_callback():
+    bench = Bench()
+    harness.equal(bench.runner.busy(), False)
+    bench.hear("set_reporting_interval", interval_seconds=30, id=1)
+    bench.hear("read_now")
+    harness.equal((bench.settings.values["interval_s"], bench.sampler.asked), (60, 0))
+    harness.equal((bench.settings.state, bench.session.sent), ({}, []))
+    assert bench.runner.busy()
+
+
+def test_a_new_interval_is_in_force_and_a_change_at_the_device():
+    bench = Bench()
+    bench.hear("set_reporting_interval", interval_seconds=30, id="a")
+    told = {"id": "a", "action": "set_reporting_interval", "ok": True, "reason": None}
+    harness.equal(bench.steps(), [told])
+    harness.equal(bench.settings.values["interval_s"], 30)
+    harness.equal(bench.shadow.changes, [("interval_s", 60)])
+    harness.equal(bench.log.lines, ["command: interval_s is now 30"])
+    assert not bench.runner.busy()
+
+
+def test_an_interval_that_cannot_be_is_not_a_change():
+    bench = Bench()
+    bench.settings.problem = "not done: errno 28"
+    bench.hear("set_reporting_interval", interval_seconds=30, id=1)
+    bench.hear("set_reporting_interval", interval_seconds=0, id=2)
+    bench.hear("set_reporting_interval", id=3)
+    problem = "interval_seconds: " + schema.check("interval_s", 0, {})[1]
+    harness.equal(
+        bench.outcomes(),
+        [
+            (1, False, "not done: errno 28"),
+            (2, False, problem),
+            (3, False, "interval_seconds: is missing"),
+        ],
+    )
+    harness.equal((bench.shadow.changes, bench.settings.state), ([], {"seen": [1]}))
+
+
+def test_read_now_answers_when_there_is_a_reading():
+    bench = Bench()
+    bench.hear("read_now", id=1)
+    harness.equal((bench.steps(9, 1000), bench.sampler.asked), ([], 1))
+    assert bench.runner.busy()
+    bench.sampler.readings += 1
+    harness.equal(bench.outcomes(), [(1, True, None)])
+
+
+def test_read_now_answers_with_the_fault_or_that_there_is_none():
+    bench = Bench()
+    bench.hear("read_now", id=1)
+    bench.steps(1)
+    bench.sampler.errors += 1
+    bench.sampler.last_error = "bus: errno 19"
+    bench.steps()
+    bench.hear("read_now", id=2)
+    bench.steps(12, 1000)
+    silent = "nothing happened within 10 s"
+    harness.equal(bench.outcomes(), [(1, False, "bus: errno 19"), (2, False, silent)])
+    assert not bench.runner.busy()
+
+
+def test_one_at_a_time():
+    bench = Bench()
+    bench.hear("read_now", id=1)
+    bench.hear("identify", id=2)
+    harness.equal((bench.steps(5, 1000), bench.board.leds), ([], []))
+    bench.sampler.readings += 1
+    harness.equal([told["id"] for told in bench.steps()], [1, 2])
+
+
+def test_safe_mode_has_no_readings():
+    bench = Bench(safe=True)
+    bench.hear("read_now", id=1)
+    harness.equal(bench.outcomes(), [(1, False, "safe mode")])
+
+
+def test_identify_blinks_twenty_times_and_ends_dark():
+    bench = Bench()
+    bench.hear("identify", id=1)
+    harness.equal(bench.steps(3)[0]["ok"], True)
+    bench.steps(30, 100)
+    assert 0 < len(bench.board.leds) < 20
+    assert bench.runner.busy()
+    bench.steps(40, 100, up=False)  # also without a session
+    harness.equal(bench.board.leds, [True, False] * 10)
+    assert not bench.runner.busy()
+
+
+def test_blinks_last_a_quarter_of_a_second():
+    bench = Bench()
+    bench.hear("identify")
+    bench.steps(5)
+    harness.equal(len(bench.board.leds), 1)
+    bench.steps(249, 1)
+    harness.equal(len(bench.board.leds), 1)
+    bench.steps(1, 1)
+    harness.equal(len(bench.board.leds), 2)
+
+
+def test_identify_leaves_the_pins_of_the_sensor_alone():
+    for name in ("sda", "scl"):
+        bench = Bench()
+        bench.settings.values["i2c"][name] = 2
+        bench.hear("identify", id=1)
+        harness.equal(bench.outcomes(), [(1, False, "the LED's pin is one of the sensor's")])
+        harness.equal(bench.board.leds, [])
+
+
+def test_reboot_comes_after_the_puback_of_its_result():
+    bench = Bench()
+    bench.hear("reboot", id="b")
+    bench.hear("identify")
+    bench.steps(40, 100)
+    harness.equal([told["id"] for told in bench.session.sent], ["b"])
+    harness.equal((bench.settings.state, bench.restarts), ({"seen": ["b"]}, 0))
+    assert bench.runner.busy()
+    bench.runner.ack()
+    harness.equal(bench.restarts, 1)
+
+
+def test_reboot_waits_five_seconds_at_most():
+    for up in (True, False):
+        bench = Bench()
+        bench.hear("reboot")
+        bench.steps(1)
+        bench.steps(49, 100, up)
+        harness.equal((bench.restarts, bench.runner.busy()), (0, True))
+        bench.steps(2, 100, up)
+        assert bench.restarts
+
+
+def test_an_ack_of_an_earlier_result_is_no_reason_to_leave():
+    bench = Bench()
+    bench.hear("identify")
+    bench.steps(3)
+    bench.session.busy = True
+    bench.hear("reboot")
+    bench.steps(3)
+    bench.runner.ack()
+    bench.session.busy = False
+    harness.equal(bench.restarts, 0)
+    bench.steps(3)
+    bench.runner.ack()
+    harness.equal((bench.restarts, len(bench.session.sent)), (1, 2))
+
+
+def test_get_log_sends_the_end_of_the_crash_log():
+    limits = []
+    sound = crash.read
+
+    def read(limit_bytes):
+        limits.append(limit_bytes)
+        return "line\n" * 600
+
+    crash.read = read
+    try:
+        bench = Bench()
+        bench.hear("get_log", id=1)
+        (told,) = bench.steps()
+    finally:
+        crash.read = sound
+    harness.equal((told["ok"], told["log"]), (True, "line\n" * 240))
+    assert limits[0] <= 3000
+
+
+def test_what_is_no_command_is_answered():
+    bench = Bench()
+    bench.runner.receive(b"junk")
+    bench.hear("rebot", id=2)
+    harness.equal(
+        bench.outcomes(),
+        [
+            (None, False, "must be a JSON object of at most 1024 bytes"),
+            (2, False, 'unknown action, did you mean "reboot"?'),
+        ],
+    )
+    harness.equal(bench.settings.state, {})
+
+
+def test_an_id_that_was_refused_may_come_again_corrected():
+    bench = Bench()
+    bench.hear("rebot", id=1)
+    bench.steps()
+    bench.hear("identify", id=1)
+    harness.equal([told["ok"] for told in bench.steps()], [False, True])
+
+
+def test_the_same_id_acts_once_also_after_a_restart():
+    bench = Bench()
+    for _ in range(3):
+        for _ in range(3):
+            bench.hear("identify", id=7)
+            bench.hear("read_now", id="7")
+        bench.steps(200, 100)
+        harness.equal([told["id"] for told in bench.session.sent], [7, "7"])
+        harness.equal((len(bench.board.leds), bench.sampler.asked), (20, 1))
+        bench.make()
+
+
+def test_a_second_copy_that_waits_is_ignored():
+    # AWS may deliver it twice before the first is done, and remembered.
+    bench = Bench()
+    for ident in (7, 7, 8, 7, None, None):
+        bench.hear("identify", id=ident)
+    harness.equal([told["id"] for told in bench.steps()], [7, 8, None, None])
+
+
+def test_a_refused_one_that_waits_does_not_keep_the_corrected_one_out():
+    bench = Bench()
+    bench.hear("rebot", id=1)
+    bench.hear("identify", id=1)
+    harness.equal([told["ok"] for told in bench.steps()], [False, True])
+
+
+def test_what_is_wrong_is_said_also_when_many_wait():
+    bench = Bench()
+    for _ in range(4):
+        bench.hear("identify")
+    bench.hear("explode")
+    harness.equal(bench.steps()[4]["reason"], "unknown action")
+
+
+def test_what_has_no_id_is_not_remembered():
+    bench = Bench()
+    bench.hear("identify")
+    harness.equal((len(bench.steps()), bench.settings.state), (1, {}))
+
+
+def test_four_may_wait_four_more_are_answered_and_the_rest_dropped():
+    bench = Bench()
+    for ident in range(12):
+        bench.hear("identify", id=ident)
+    busy = "busy: 4 commands are waiting"
+    wanted = [(n, True, None) for n in range(4)] + [(n, False, busy) for n in range(4, 8)]
+    harness.equal(bench.outcomes(), wanted)
+    harness.equal(bench.settings.state["seen"], [0, 1, 2, 3])  # a busy one may come again
+
+
+def test_without_a_session_or_with_a_result_in_flight_nothing_begins():
+    bench = Bench()
+    bench.hear("set_reporting_interval", interval_seconds=5)
+    bench.steps(5, up=False)
+    bench.session.busy = True
+    bench.steps(5)
+    harness.equal((bench.settings.values["interval_s"], bench.session.sent), (60, []))
+    bench.session.busy = False
+    harness.equal(len(bench.steps()), 1)
+
+
+def test_a_result_waits_for_a_session():
+    bench = Bench()
+    bench.hear("read_now", id=1)
+    bench.steps(1)
+    bench.sampler.readings += 1
+    bench.session.busy = True
+    bench.steps(5)
+    bench.steps(5, up=False)
+    assert bench.runner.busy()
+    bench.session.busy = False
+    harness.equal(bench.outcomes(), [(1, True, None)])
+
+
+def test_waiting_costs_no_memory():
+    bench = Bench()
+    bench.hear("read_now")
+    bench.steps(1)
+    harness.no_heap(lambda: bench.runner.step(True))
+    bench.sampler.readings += 1
+    bench.steps()
+    bench.hear("identify")
+    bench.steps(3)
+    harness.no_heap(lambda: bench.runner.step(True))
+
+
+harness.run(globals())

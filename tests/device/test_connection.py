@@ -1,0 +1,180 @@
+# heap: 48wk
+# When the connection is made, when it subscribes, and what ends it. The session and the way to it
+# are fakes; test_connection_steps.py has the real ones.
+
+import harness
+from fakes_connection import Bench
+from firmware.core.errors import LinkError
+from firmware.net.connection import DOWN, OPENING, UP
+
+
+def test_up_with_connack_and_subscribes():
+    # A publish does not wait for SUBACK: that saves a round trip.
+    bench = Bench()
+    bench.step()
+    harness.equal(bench.session.calls, ["connect", "begin False", "subscribe"])
+    harness.equal((bench.link.state, bench.events, bench.link.sessions), (UP, [False], 1))
+    harness.equal(bench.session.given, ("context", 4096))
+    harness.equal(bench.log.lines, ["link: up, session new"])
+
+
+def test_connecting_goes_in_steps():
+    bench = Bench()
+    bench.session.steps = 3
+    for _ in range(3):
+        bench.step()
+        harness.equal((bench.link.state, bench.events), (OPENING, []))
+    bench.step()
+    harness.equal((bench.link.state, bench.session.calls[0]), (UP, "connect"))
+    harness.equal(bench.session.calls.count("connect"), 1)
+
+
+def test_a_kept_session_is_not_subscribed_again():
+    bench = Bench()
+    bench.session.present = True
+    bench.step()
+    harness.equal((bench.session.calls, bench.events), (["connect", "begin True"], [True]))
+    harness.equal(bench.log.lines, ["link: up, session kept"])
+
+
+def test_a_forgotten_session_is():
+    bench = Bench().up()
+    bench.break_up("closed")
+    bench.session.present = False
+    bench.run(2000)
+    harness.equal(bench.session.calls, ["close", "connect", "begin False", "subscribe"])
+
+
+def test_dropped_before_suback_means_subscribe_again():
+    # The broker made the session at CONNECT; the SUBSCRIBE may never have reached it.
+    bench = Bench()
+    bench.step()
+    bench.break_up("closed")
+    bench.session.present = True
+    bench.run(2000)
+    harness.equal(bench.session.calls[-3:], ["connect", "begin True", "subscribe"])
+
+
+def test_a_suback_is_the_end_of_the_doubt():
+    bench = Bench()
+    bench.step()
+    bench.session.subscribed = True
+    bench.step()
+    bench.break_up("closed")
+    bench.session.present = True
+    bench.run(2000)
+    harness.equal(bench.session.calls[-2:], ["connect", "begin True"])
+
+
+def test_other_filters_than_last_time():
+    for filters in (None, ["a"], ["b", "a"]):
+        bench = Bench(filters=filters)
+        bench.session.present = True
+        bench.step()
+        harness.equal(bench.session.calls, ["connect", "begin True", "subscribe"])
+
+
+def test_filters_are_noted_only_after_suback():
+    # Had the power gone before, the next start would trust a session without subscriptions.
+    bench = Bench(filters=["old"])
+    for _ in range(3):
+        bench.step()
+        harness.equal(bench.settings.state, {"filters": ["old"]})
+    bench.break_up("closed")
+    bench.run(2000)
+    harness.equal(bench.settings.state, {"filters": ["old"]})
+    bench.session.subscribed = True
+    bench.step()
+    harness.equal(bench.settings.state, {"filters": ["a", "b"]})
+
+
+def test_a_subscribe_in_between_counts_too():
+    # As the shadow asks for one when AWS does not answer: a cut before SUBACK leaves the doubt.
+    bench = Bench().up()
+    bench.session.subscribe()
+    bench.step()
+    bench.break_up("closed")
+    bench.run(2000)
+    harness.equal(bench.session.calls[-3:], ["connect", "begin True", "subscribe"])
+
+
+def test_closed_without_an_answer_points_at_the_policy():
+    # AWS says no to a PUBLISH or SUBSCRIBE by closing (aws-facts 1.9).
+    for used, detail, words in (
+        (2, None, "closed with 2 unanswered: AWS policy?"),
+        (0, None, "closed"),
+        (2, 104, "closed 104"),
+    ):
+        bench = Bench().up()
+        bench.session.used = used
+        harness.equal(bench.break_up("closed", detail), words)
+        assert bench.log.lines[-1].startswith("link: " + words + ", next try in "), bench.log.lines
+    bench = Bench()
+    bench.step()
+    bench.session.used = 1
+    harness.equal(bench.break_up("closed"), "closed at SUBSCRIBE: AWS policy?")
+    bench = Bench()
+    bench.session.used = 2  # of the session before
+    harness.equal(bench.break_up("closed"), "closed")
+
+
+def test_the_log_says_what_happened():
+    bench = Bench()
+    bench.break_up("no_connack", "closed by AWS")
+    harness.equal(bench.log.lines, ["link: no_connack closed by AWS, next try in 4000 ms"])
+
+
+def test_no_memory():
+    for error, reason in (
+        (MemoryError("memory allocation failed"), "memory session"),
+        (LinkError("memory", "tls"), "memory tls"),
+    ):
+        for bench in (Bench(), Bench().up()):
+            harness.equal(bench.break_up(error), reason)
+            harness.equal((bench.link.state, bench.link.starved), (DOWN, True))
+            harness.equal(bench.session.transport, None)
+    bench.session.error = None
+    bench.run(2000)
+    harness.equal((bench.link.state, bench.link.starved), (UP, False))
+
+
+def test_no_memory_for_the_subscription():
+    bench = Bench()
+
+    def scarce():
+        raise MemoryError("memory allocation failed")
+
+    bench.session.subscribe = scarce
+    bench.step()
+    harness.equal((bench.link.state, bench.link.last_reason), (DOWN, "memory session"))
+    harness.equal((bench.link.sessions, bench.link.drops, bench.events), (0, 0, []))
+    del bench.session.subscribe
+    bench.session.present = True
+    bench.run(2000)
+    harness.equal(bench.session.calls[-3:], ["connect", "begin True", "subscribe"])
+
+
+def test_what_nobody_expected_does_not_end_the_program():
+    for bench in (Bench(), Bench().up()):
+        harness.equal(bench.break_up(ValueError("no such thing")), "bug ValueError no such thing")
+        harness.equal((bench.link.state, bench.session.transport), (DOWN, None))
+        bench.up()
+    bench.link.on_up = lambda present: 1 // 0
+    bench.break_up("closed")
+    bench.run(1000)
+    assert bench.link.last_reason.startswith("bug ZeroDivisionError"), bench.link.last_reason
+
+
+def test_waiting():
+    bench = Bench()
+    harness.equal(bench.link.wait(100), False)  # at once: there is nothing to wait for
+    bench.session.steps = 1
+    bench.step()
+    harness.equal((bench.link.wait(100), bench.session.calls[-1]), (True, "wait 100"))
+    bench.up()
+    bench.session.error = LinkError("closed", 104)
+    harness.equal(bench.link.wait(50), True)
+    harness.equal((bench.link.state, bench.link.last_reason), (DOWN, "closed 104"))
+
+
+harness.run(globals())

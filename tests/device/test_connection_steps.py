@@ -1,0 +1,123 @@
+# heap: 96wk
+# Connection, Session, connect.py and Transport together: no step() waits, however silent the other
+# side is, so that sampling goes on.
+
+import harness
+from fakes import Clock, Fixed, Log
+from fakes_net import ETIMEDOUT, Bench
+from firmware.net import connect
+from firmware.net.connection import DOWN, OPENING, UP, Connection
+
+
+class Settings:
+    def __init__(self):
+        self.state = {}
+
+    def note(self, key, value):
+        self.state[key] = value
+
+
+class Chain:
+    # All of it, over a network in memory.
+    def __init__(self, mute=()):
+        self.bench = Bench(Clock(), mute=mute)
+        self.clock, self.net = self.bench.clock, self.bench.net
+        self.samples = 0
+        self.link = Connection(
+            self.bench.session,
+            self.clock,
+            Fixed(0),
+            Log(),
+            Settings(),
+            self.bench.context,
+            1024,
+        )
+        self.link.on_up = lambda present: None
+        self.bench.session.filters = ["t"]
+
+    def run(self, ms):
+        # The main loop with a sensor that is read every 100 ms. No step() may let time pass.
+        for _ in range(0, ms, 100):
+            now = self.clock.now()
+            self.link.step(True)
+            harness.equal(self.clock.now(), now)
+            self.samples += 1
+            if not self.link.wait(100):
+                self.clock.pass_ms(100)
+
+
+class Deaf:
+    # TLS over a socket whose other side says nothing, not even in the handshake.
+    def __init__(self, raw):
+        self.raw = raw
+
+    def write(self, buf, at, size):
+        return None
+
+    def ready(self, mask):
+        return 0
+
+    def close(self):
+        pass
+
+
+def test_no_step_waits_however_silent_the_server_is():
+    def no_tcp(chain):
+        chain.net.errors = {chain.net.addresses[0]: ETIMEDOUT}
+
+    def no_tls(chain):
+        chain.bench.context.make = Deaf
+
+    def no_connack(chain):
+        chain.bench.broker.mute.append(1)
+
+    for silent, reason, limit_ms in (
+        (no_tcp, "tcp timeout", connect.TCP_MS),
+        (no_tls, "timeout handshake", connect.HANDSHAKE_MS),
+        (no_connack, "timeout connack", connect.CONNACK_MS),
+    ):
+        chain = Chain()
+        silent(chain)
+        chain.run(limit_ms - 200)
+        harness.equal((chain.link.state, chain.link.last_reason), (OPENING, None))
+        chain.run(700)
+        harness.equal((chain.link.state, chain.link.last_reason), (DOWN, reason))
+        harness.equal(chain.samples, (limit_ms + 500) // 100)
+        harness.equal([sock.closed > 0 for sock in chain.net.socks], [True])
+        chain.net.errors, chain.bench.context.make, chain.bench.broker.mute = {}, None, []
+        chain.run(1000)
+        harness.equal(chain.link.state, UP)
+
+
+def test_the_whole_way_up_and_down_again():
+    chain = Chain()
+    chain.run(2000)
+    harness.equal((chain.link.state, chain.bench.broker.kinds()), (UP, [1, 8]))
+    chain.bench.publish(1)
+    chain.run(500)
+    harness.equal(chain.bench.acked, [0, 1])
+    chain.net.sock.eof = True
+    chain.bench.publish(2)
+    chain.run(100)
+    harness.equal(
+        (chain.link.state, chain.link.last_reason), (DOWN, "closed with 1 unanswered: AWS policy?")
+    )
+    chain.bench.broker.present = 1
+    chain.run(2000)
+    harness.equal((chain.link.state, chain.bench.acked), (UP, [0, 1, 2]))
+    harness.equal(chain.bench.broker.kinds().count(8), 1)
+
+
+def test_junk_from_a_name_server_does_not_end_the_program():
+    for addresses in ([None], [()], [""], []):
+        chain = Chain()
+        chain.net.addresses = addresses
+        chain.run(300)
+        harness.equal((chain.link.state, chain.link.last_reason), (DOWN, "dns"))
+    chain = Chain()
+    chain.net.getaddrinfo = lambda *_: [()]
+    chain.run(300)
+    assert chain.link.last_reason.startswith("bug IndexError"), chain.link.last_reason
+
+
+harness.run(globals())

@@ -1,0 +1,97 @@
+# What the cloud may change: each value, what is wrong with it, and what the board can rely on.
+
+import harness
+from firmware.core import schema
+
+
+def problem(key, value):
+    return schema.check(key, value, {})[1]
+
+
+def test_the_defaults_are_sound_and_complete():
+    harness.equal(sorted(schema.DEFAULTS), sorted(schema.SETTABLE))
+    for key in schema.SETTABLE:
+        value = schema.DEFAULTS[key]
+        harness.equal(schema.check(key, value, {}), (value, None))
+
+
+def test_no_key_is_both_settable_and_not():
+    for key in schema.KEYS.split():
+        assert key not in schema.SETTABLE, key
+
+
+def test_numbers():
+    for key, low, high in (("interval_s", 1, 86400), ("drain_per_s", 1, 100)):
+        wrong = "must be a whole number from {} to {}".format(low, high)
+        for value in (low, high):
+            harness.equal(schema.check(key, value, {}), (value, None))
+        for value in (low - 1, high + 1, True, 1.5, "5", None, [], {}, 1 << 70):
+            harness.equal(schema.check(key, value, {}), (value, wrong))
+
+
+def test_an_offline_reboot_may_be_switched_off():
+    for value in (0, 10, 604800):
+        harness.equal(problem("offline_reboot_s", value), None)
+    for value in (-1, 1, 9, 604801, False, 0.0, None):
+        wrong = "must be 0 or a whole number from 10 to 604800"
+        harness.equal(problem("offline_reboot_s", value), wrong)
+
+
+def test_sensors():
+    for value in ("auto", "bme280", "bmp280@0x77", "sht3x@0x44", "mcp9808@0x1F", "bme280@0x08"):
+        harness.equal(schema.check("sensor", value, {}), (value, None))
+    wrong = 'must be "auto" or one of bme280 bmp280 sht3x mcp9808, with "@0x76" after it for an '
+    for value in ("", "bme", "auto@0x76", "bme280@", "bme280@76", "bme280@0x00", "bme280@0x78"):
+        harness.equal(problem("sensor", value), wrong + "address")
+    for value in ("bme280@0x7g", "bme280@0x+8", "BME280", "bme280@0x76@0x77", "x" * 500, "\ud800"):
+        harness.equal(problem("sensor", value), wrong + "address")
+    for value in (None, 7, True, [], {}, ["bme280"]):
+        harness.equal(problem("sensor", value), wrong + "address")
+
+
+def test_a_part_of_i2c_goes_over_what_is_in_force():
+    now = {"i2c": {"id": 0, "sda": 4, "scl": 5, "freq_hz": 100000}}
+    value, wrong = schema.check("i2c", {"freq_hz": 400000}, now)
+    harness.equal((value, wrong), ({"id": 0, "sda": 4, "scl": 5, "freq_hz": 400000}, None))
+    harness.equal(now["i2c"]["freq_hz"], 100000)
+    harness.equal(schema.check("i2c", {"id": -1}, {})[0]["sda"], 21)
+    harness.equal(schema.DEFAULTS["i2c"]["id"], 0)
+
+
+def test_every_problem_of_i2c_is_named():
+    wrong = problem("i2c", {"scl": 21, "x": 1})
+    harness.equal(wrong, "x: unknown key; scl: must not be the pin of sda")
+    wrong = problem("i2c", {"sad": 4, "freq_hz": 0, "id": 2})
+    harness.equal(
+        wrong,
+        "id: must be a whole number from -1 to 1; "
+        "freq_hz: must be a whole number from 1000 to 1000000; "
+        'sad: unknown key, did you mean "sda"?',
+    )
+    for value in (None, [], "x", 3):
+        harness.equal(problem("i2c", value), "must be an object")
+
+
+def test_a_flood_of_keys_in_i2c_is_one_short_problem():
+    harness.equal(problem("i2c", {str(i): i for i in range(9)}), "has far too many keys")
+    assert len(problem("i2c", {"\n" * 90 + str(i): 1 for i in range(8)})) < 700
+    harness.equal(problem("i2c", {"\n\x1b[2J": 1}), "??[2J: unknown key")
+
+
+def test_keys_that_are_no_text():
+    # MicroPython's json takes them.
+    assert problem("i2c", {1: 1, "a": 2, None: 3})
+    harness.equal(problem(7, 1), "unknown setting")
+
+
+def test_what_the_cloud_may_not_change():
+    for key in schema.KEYS.split():
+        harness.equal(problem(key, None), "cannot be changed from the cloud")
+    wrong = problem("intervall_s", 1)
+    harness.equal(wrong, 'unknown setting, did you mean "interval_s"?')
+    for key in ("x" * 500, "", "sda", "freq_hz", "thing_name endpoint"):
+        harness.equal(problem(key, 1), "unknown setting")
+    assert problem("id", 0).startswith("unknown setting")
+
+
+harness.run(globals())

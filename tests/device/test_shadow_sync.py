@@ -1,0 +1,157 @@
+# heap: 52wk
+# Deadlines of the shadow, and a session that does what a broker may do to it.
+
+import harness
+from shadow_setup import Board, ShadowService, connect, in_step, settle
+
+
+def updates(board):
+    return len(board.said(b"update"))
+
+
+def test_unheard_it_subscribes_again():
+    # Found by chaos: the broker kept the session but not its subscriptions, and the board received
+    # no desired value and no command for good.
+    board, service = Board(), ShadowService()
+    board.sync.connected()
+    board.pass_s(9)
+    harness.equal((len(board.said(b"get")), board.session.subscribed), (1, 0))
+    board.pass_s(5)
+    harness.equal((len(board.said(b"get")), board.session.subscribed), (2, 1))
+    harness.equal(board.log.lines, ["shadow: no answer, subscribing again"])
+    service.get(board.session.sent.pop()[1])
+    board.hear(service)
+    board.pass_s(5)
+    harness.equal((len(board.said(b"get")), board.session.subscribed), (1, 1))
+
+
+def test_heard_it_does_not():
+    # Device Advisor's MQTT_Persistent_Session_Happy_Case fails a board that does.
+    board, service = Board(), ShadowService()
+    connect(board, service)
+    board.pass_s(20)
+    harness.equal(board.session.subscribed, 0)
+
+
+def test_one_document_at_a_time():
+    board, service = Board(), ShadowService()
+    board.sync.connected()
+    board.session.busy = True
+    board.pass_s(3)
+    harness.equal(board.session.sent, [])
+    board.session.busy = False
+    settle(board, service)
+    harness.equal((len(service.births), service.asked, len(service.updates)), (1, 1, 1))
+
+
+def test_the_wait_for_an_answer_begins_with_the_puback():
+    board = Board()
+    board.sync.connected()
+    board.pass_s(2)
+    board.session.busy = True  # a slow network
+    board.pass_s(40)
+    board.session.busy = False
+    board.pass_s(9)
+    harness.equal((len(board.said(b"get")), board.session.subscribed), (1, 0))
+    board.pass_s(2)
+    harness.equal((len(board.said(b"get")), board.session.subscribed), (2, 1))
+
+
+def test_a_desired_value_is_applied_while_a_document_is_in_flight():
+    board, service = in_step()
+    service.desire({"interval_s": 7})
+    board.hear(service)
+    board.session.busy = True
+    board.sync.step()
+    harness.equal((board.settings.values["interval_s"], board.session.sent), (7, []))
+
+
+def test_once_an_hour_it_reports():
+    board, service = in_step()
+    board.pass_s(3599)
+    harness.equal(board.session.sent, [])
+    board.pass_s(2)
+    harness.equal(updates(board), 1)
+    board.send(service)
+    settle(board, service)
+    board.pass_s(3600)
+    harness.equal(updates(board), 1)
+
+
+def test_a_sensor_that_comes_or_goes_is_reported_soon_and_not_too_often():
+    board, service = in_step()
+    board.pass_s(60)
+    for sensor in (None, "sht3x@0x44", None):
+        board.sampler.sensor = sensor
+        board.pass_s(1)
+        harness.equal(updates(board), 1)
+        board.send(service)
+        settle(board, service)
+        board.sampler.sensor = "a bad contact"
+        board.pass_s(4)
+        harness.equal(updates(board), 0)
+        board.sampler.sensor = sensor
+        board.pass_s(5)
+        harness.equal(updates(board), 0)
+
+
+def test_readings_that_fail_are_reported_within_a_minute():
+    board, service = in_step()
+    board.pass_s(60)
+    for fails in (True, False):
+        board.sampler.fails = fails
+        board.pass_s(1)
+        harness.equal(updates(board), 1)
+        board.send(service)
+        settle(board, service)
+        board.sampler.fails = not fails
+        board.pass_s(59)
+        board.sampler.fails = fails
+        board.pass_s(3)
+        harness.equal(updates(board), 0)
+
+
+def test_any_report_covers_the_sensor():
+    board, service = in_step()
+    board.sampler.sensor = None
+    board.report(rssi=-1)
+    settle(board, service)
+    harness.equal(len(service.updates), 1)
+    board.pass_s(100)
+    harness.equal(updates(board), 0)
+
+
+def test_a_new_session_waits_for_no_old_answer():
+    board = Board()
+    board.sync.connected()
+    board.pass_s(5)
+    board.sync.connected()
+    board.pass_s(9)
+    harness.equal((len(board.said(b"get")), board.session.subscribed), (2, 0))
+
+
+def test_a_new_session_asks_three_times():
+    board = Board()
+    board.sync.connected()
+    board.pass_s(25)
+    board.sync.connected()
+    del board.session.sent[:]
+    board.pass_s(25)
+    harness.equal((len(board.said(b"get")), board.said(b"update")), (3, []))
+
+
+def test_a_new_session_begins_anew():
+    board, service = in_step()
+    service.refuse.append(429)
+    board.report(rssi=-1)
+    board.send(service)
+    board.hear(service)  # half a minute of silence
+    board.sync.connected()
+    board.pass_s(2)
+    harness.equal(len(board.said(b"get")), 1)
+    board.send(service)
+    settle(board, service)
+    harness.equal(service.reported["rssi"], -1)
+
+
+harness.run(globals())

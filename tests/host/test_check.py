@@ -1,0 +1,122 @@
+"""`make check`: which device tests a change is about, and what is run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.dev import changed, checks
+from tools.errors import ToolError
+from tools.toolchain import ROOT
+
+FILES = {
+    "firmware/__init__.py": "",
+    "firmware/core/__init__.py": "",
+    "firmware/core/low.py": "A = 1\n",
+    "firmware/core/hidden.py": "B = 1\n",
+    "firmware/core/lost.py": "C = 1\n",
+    "firmware/high.py": "def f():\n    from firmware.core.hidden import B\n\n    return B\n",
+    "tests/device/fakes.py": "from firmware.core import low\n",
+    "tests/device/more.py": "import fakes\n",
+    "tests/device/test_low.py": "from firmware.core.low import A\n",
+    "tests/device/test_high.py": "import more\nfrom firmware import high\n",
+    "tests/device/test_other.py": "import sys\n",
+    "tests/device/test_board.py": "import firmware.core\n",
+    "tools/x.py": "from firmware.core import low\n",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("path", "tests"),
+    [
+        ("tests/device/test_other.py", ["test_other"]),
+        ("firmware/core/low.py", ["test_high", "test_low"]),  # by itself and through helpers
+        ("firmware/core/hidden.py", ["test_high"]),  # no test imports it, but what uses it
+        ("firmware/core/__init__.py", ["test_board", "test_high"]),
+        ("firmware/high.py", ["test_high"]),
+        ("firmware/core/lost.py", []),
+        ("tests/device/fakes.py", ["test_high"]),
+        ("firmware/gone.py", []),
+        ("tests/device/test_gone.py", []),
+        ("tools/x.py", []),
+        ("docs/memory.md", []),
+    ],
+)
+def test_a_change_and_its_tests(tree: Path, path: str, tests: list[str]) -> None:
+    assert changed.device_tests([path], tree) == tests
+
+
+def test_a_module_that_is_gone_is_about_those_who_still_import_it(tree: Path) -> None:
+    (tree / "firmware/core/low.py").unlink()
+    assert changed.device_tests(["firmware/core/low.py"], tree) == ["test_high", "test_low"]
+
+
+def git(folder: Path, *args: str) -> None:
+    who = {f"GIT_{a}_{b}": "t@t" for a in ("AUTHOR", "COMMITTER") for b in ("NAME", "EMAIL")}
+    quiet = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    command = ["git", "-C", str(folder), *args]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, **who, **quiet})
+
+
+def test_what_differs_from_main(tree: Path) -> None:
+    git(tree, "init", "-q", "-b", "main")
+    (tree / ".gitignore").write_text("ignored\n")
+    git(tree, "add", ".")
+    git(tree, "commit", "-qm", "first")
+    assert changed.files(tree) == []
+    git(tree, "checkout", "-qb", "branch")
+    (tree / "tools/x.py").write_text("committed on the branch\n")
+    git(tree, "commit", "-qam", "second")
+    (tree / "firmware/high.py").write_text("X = 1\n")
+    (tree / "firmware/core/lost.py").unlink()
+    (tree / "firmware/new.py").write_text("X = 1\n")
+    (tree / "ignored").write_text("")
+    git(tree, "add", "firmware/high.py")
+    wanted = ["firmware/core/lost.py", "firmware/high.py", "firmware/new.py", "tools/x.py"]
+    assert changed.files(tree) == wanted
+
+
+def test_no_checkout_is_an_error_that_says_what_to_do(tree: Path) -> None:
+    with pytest.raises(ToolError) as e:
+        changed.files(tree)
+    assert e.value.hint == "make test"
+
+
+def test_check_runs_lint_layout_and_both_word_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[Any] = []
+    lint = checks.Outcome("rules", 1, 0, 0.1)
+    monkeypatch.setattr(checks, "lint", lambda echo: [lint])
+    monkeypatch.setattr(changed, "files", lambda: ["tests/device/test_core_text.py"])
+
+    def run(echo: Any, chosen: list[str], umqtt: Any) -> checks.Outcome:
+        ran.extend(chosen)
+        return checks.Outcome("tests", 3, 0, 0.1)
+
+    monkeypatch.setattr(checks, "tests", run)
+    assert [o.name for o in checks.quick(lambda text: None)] == ["rules", "tests"]
+    assert ran[2:] == [
+        "tests/host/test_layout.py",
+        "tests/host/test_device.py::test_device[test_core_text-64]",
+        "tests/host/test_device.py::test_device[test_core_text-32]",
+    ]
+
+
+def test_the_names_are_those_that_pytest_knows() -> None:
+    argv = ["-m", "pytest", "-q", "--collect-only", "tests/host/test_device.py"]
+    found = subprocess.run(
+        [sys.executable, *argv], cwd=ROOT, capture_output=True, text=True, timeout=60
+    ).stdout
+    assert "test_device[test_core_text-64]" in found

@@ -1,0 +1,66 @@
+"""The record of a reading and its JSON, against Python's own arithmetic and JSON reader."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware.core import telemetry
+from firmware.core.quantities import QUANTITIES
+
+U32 = st.integers(0, 2**32 - 1)
+_NUMBERS = st.tuples(
+    *(
+        st.integers(-(2 ** (8 * size - 1)), 2 ** (8 * size - 1) - 1)
+        if lowest < 0
+        else st.none() | st.integers(0, 2 ** (8 * size) - 2)
+        for _, _, _, lowest, _, size in QUANTITIES
+    )
+)
+
+
+@given(
+    s2000=U32,
+    values=_NUMBERS,
+    seq=U32,
+    thing=st.from_regex(r"[a-zA-Z0-9:_-]{1,128}", fullmatch=True),
+    at=st.integers(0, 9),
+)
+def test_a_reading_comes_back_from_its_json(
+    s2000: int, values: tuple[int | None, ...], seq: int, thing: str, at: int
+) -> None:
+    record = bytearray(at + telemetry.RECORD_BYTES + 1)
+    assert telemetry.pack(record, at, s2000, values) == len(record) - 1
+    assert not any(record[:at]) and not record[-1]
+    buf = bytearray(at + telemetry.text_bytes(thing) + 1)
+    end = telemetry.write_json(buf, at, record[at:-1], seq, thing.encode())
+    wanted = {"device_id": thing, "timestamp": s2000 + 946684800, "seq": seq}
+    for (name, _, decimals, *_), value in zip(QUANTITIES, values, strict=True):
+        if value is not None:
+            wanted[name.decode()] = value / 10**decimals
+    assert json.loads(buf[at:end]) == wanted
+    assert not any(buf[:at]) and not any(buf[end:])
+
+
+@pytest.mark.parametrize("row", QUANTITIES, ids=lambda row: row[0].decode())
+def test_a_row_fits_its_bytes(row: tuple[bytes, str, int, int, int, int]) -> None:
+    name, unit, decimals, lowest, highest, size = row
+    assert name.isascii() and name.islower() and unit
+    assert 0 <= decimals <= 3 and 1 <= size <= 3
+    values = [None] * len(QUANTITIES)
+    for value in (lowest, highest):
+        record = bytearray(telemetry.RECORD_BYTES)
+        values[QUANTITIES.index(row)] = value  # type: ignore[call-overload]
+        telemetry.pack(record, 0, 0, values)
+        buf = bytearray(telemetry.text_bytes("t"))
+        text = buf[: telemetry.write_json(buf, 0, record, 1, b"t")]
+        assert json.loads(text)[name.decode()] == value / 10**decimals
+
+
+def test_what_every_reading_has_comes_first() -> None:
+    # `seq` follows the first quantity, in the text as AWS has got it since 0.1.0.
+    assert [row[3] < 0 for row in QUANTITIES].index(True) == 0
+    assert 4 + sum(row[5] for row in QUANTITIES) == telemetry.RECORD_BYTES

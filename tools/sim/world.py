@@ -1,0 +1,203 @@
+"""The world of a virtual board: what `--world FILE` may say, and the settings of `VirtualBoard`.
+
+A world is one JSON object. Every key may be missing; what is missing is as in DEFAULTS. The file
+is read again whenever it changes. A mistake in it is reported with the key, and the former world
+goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next power-on.
+
+    time_scale   1 to 100: how many of the board's seconds go by in one of ours (_scaled.py)
+    epoch        2000 (ESP32, ESP8266) or 1970: the zero of time.time()
+    ntp          {"up": true, "offset_s": 0, "hosts": ["pool.ntp.org"]}: false is silence, the
+                 offset is the servers' error in seconds, others than "hosts" never answer
+    wifi         {"up": true, "rssi": -58, "join_ms": 100, "networks": [{"ssid": "barn",
+                 "password": "right", "rssi": -61}]}; dBm -120 to 0; milliseconds 0 to 60,000 until
+                 joined; without "networks" every SSID is there and takes any password
+    hosts        {"name": ["127.0.0.1"]}: what the name server says, in this order; [] is a name
+  XX that are not listed go to this machine's resolver
+    sensors      [{"chip": "sht3x", "address": 68, "temperature": "21 + t/60", "humidity": 45,
+                 "pressure": 1013.25, "present": true}]: the chips on the bus; only "chip" is
+                 required; without "address" the chip's first one; "present": false unplugs it
+
+    sensor       the same as text, for the command line: "bme280@0x76,mcp9808" or "none"
+    temperature  degrees Celsius, -60 to 160; a number or an expression in t (seconds since boot),
+    humidity     % relative humidity, 0 to 100        } for all chips that do not say otherwise
+    pressure     hPa, 100 to 1200                     }
+    i2c_error    a probability (0 to 1) that a read times out, or a fault of every chip: "nack"
+                 (acknowledges nothing), "stuck" (a measurement never ends), "crc" (damaged data)
+    i2c_stuck    true: a slave holds SDA low until it has seen nine clocks
+    pins         {"0": 0}: the level of an input, by number; wired: [SDA, SCL], where the chips are
+                 soldered to, else on any pins; highest_pin: 0 to 48
+    ticks_start  time.ticks_ms() at boot, 0 to 2^30 - 1
+    time_anchor_s  Unix seconds at which the board's world and ours had the same time
+    unique_id    12 hexadecimal digits; reset_cause: one of CAUSES or the chip's own number
+    wdt_scale    above 0 to 1: shortens the watchdog's period
+    tls_outside  true (ESP8266): what axTLS takes does not come out of the board's heap
+    split_heap   bytes, 16 to 65,536: cuts the free heap into pieces of no more than that, now; 0
+                 at boot, to get ready for it
+    report_heap  any number: the log says how much of the heap is in use, when it changes
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tools.errors import ToolError
+from tools.sim import expression
+from tools.sim.schema import (
+    HINT,
+    Check,
+    a_list,
+    a_map,
+    a_number,
+    a_text,
+    an_object,
+    either,
+    one_of,
+)
+
+DEFAULTS: Mapping[str, Any] = {
+    "sensor": "bme280@0x76",
+    "temperature": "21 + 2*sin(t/60)",
+    "humidity": "45 + 4*sin(t/90)",
+    "pressure": "1013.25 + sin(t/300)",
+}
+# chip -> first and last address, as chips/plug.py has them
+CHIPS = {
+    "bme280": (0x76, 0x77),
+    "bmp280": (0x76, 0x77),
+    "sht3x": (0x44, 0x45),
+    "mcp9808": (0x18, 0x1F),
+}
+CAUSES = ("power_on", "hard", "watchdog", "deepsleep", "soft", "fault")
+# Settings that a board reads once, when it gets its power.
+POWER_ON = ("time_scale", "time_anchor_s", "epoch", "ticks_start", "unique_id", "tls_outside")
+_FAULTS = ("nack", "stuck", "crc")
+_MOST_SCALE = 100  # a TLS handshake would take longer than the firmware allows
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The checked world of a file; ToolError says what is wrong with it."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except OSError as e:
+        raise ToolError(f"{path}: {e.strerror}", "--world FILE") from e
+    except ValueError as e:
+        raise ToolError(f"{path}: not JSON: {e}", HINT) from e
+    try:
+        return check(document)
+    except ToolError as e:
+        raise ToolError(f"{path}: {e.message}", e.hint) from e
+
+
+def check(document: Any) -> dict[str, Any]:
+    """The same world with its expressions checked; ToolError names the key that cannot be."""
+    checked = an_object(SCHEMA)(document, "")
+    for name in ("sensor", "sensors"):
+        if name in checked:
+            plugged({"sensors": None} | checked, name)
+    return dict(checked)
+
+
+def wire(world: Mapping[str, Any]) -> dict[str, Any]:
+    """The world as shims/*.py read it: "sensors" as the text of those present, and their own."""
+    told = {key: value for key, value in world.items() if key != "sensors"}
+    if world.get("sensors") is not None:
+        placed = plugged(world, "sensors")
+        told["sensor"] = ",".join(f"{row['chip']}@0x{at:x}" for at, row in placed) or "none"
+        names = ("temperature", "humidity", "pressure")
+        told["own"] = {str(at): {n: row[n] for n in names if n in row} for at, row in placed}
+    return told
+
+
+def plugged(world: Mapping[str, Any], key: str) -> list[tuple[int, dict[str, Any]]]:
+    """Address and row of each chip on the bus by "sensors" or "sensor"; ToolError names it."""
+    rows = world["sensors"] if key == "sensors" else _rows(world["sensor"])
+    found: dict[int, dict[str, Any]] = {}
+    for number, row in enumerate(rows):
+        where = f"sensors[{number}]" if key == "sensors" else f"sensor {world['sensor']!r}"
+        name = row["chip"]
+        if name not in CHIPS:
+            hint = "--sensor bme280@0x76, or --sensor none"
+            raise ToolError(f"{where}: no chip {name!r}; known: {', '.join(sorted(CHIPS))}", hint)
+        first, last = CHIPS[name]
+        at = row.get("address", first)
+        if not first <= at <= last:
+            said = f"{where}: {name} has addresses 0x{first:02x} to 0x{last:02x}"
+            raise ToolError(said, f"--sensor {name}@0x{first:02x}")
+        if at in found:
+            raise ToolError(f"{where}: two chips at 0x{at:02x}", "give one another address")
+        if row.get("present", True):
+            found[at] = row
+    return sorted(found.items())
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    rows = []
+    for word in ("" if text == "none" else text).split(","):
+        name, _, place = word.strip().partition("@")
+        try:
+            address = {"address": int(place, 16)} if place else {}
+        except ValueError:
+            hint = "--sensor bme280@0x76"
+            raise ToolError(f"sensor {text!r}: {place!r} is no address", hint) from None
+        if name:
+            rows.append({"chip": name, **address})
+    return rows
+
+
+def _expression(low: float, high: float) -> Check:
+    def look(value: Any, where: str) -> Any:
+        text = value if isinstance(value, str) else json.dumps(value)
+        if isinstance(value, str) or a_number(-1e9, 1e9)(value, where) is not None:
+            return expression.check(text, where, low, high)
+        raise AssertionError
+
+    return look
+
+
+_FLAG = one_of(True, False)
+_NAME = a_text(r".{1,253}", "a name")
+_PIN = a_number(0, 48, whole=True)
+_DBM = a_number(-120, 0)
+_ADDRESS = either(a_text(r"[0-9a-fA-F.:]+", "an address, or null"), type(None), one_of(None))
+_TEMPERATURE, _HUMIDITY, _PRESSURE = (
+    _expression(*limits) for limits in ((-60, 160), (0, 100), (100, 1200))
+)
+_ENVIRONMENT = {"temperature": _TEMPERATURE, "humidity": _HUMIDITY, "pressure": _PRESSURE}
+_SENSOR = {"chip": _NAME, "address": a_number(0, 127, whole=True), "present": _FLAG}
+_NETWORK = {"ssid": _NAME, "password": a_text(r".{0,64}", "a password"), "rssi": _DBM}
+
+SCHEMA: dict[str, Check] = {
+    "time_scale": a_number(1, _MOST_SCALE),
+    "epoch": one_of(2000, 1970),
+    "ntp": an_object(
+        {"up": _FLAG, "offset_s": a_number(-(10**10), 10**10, whole=True), "hosts": a_list(_NAME)}
+    ),
+    "wifi": an_object(
+        {
+            "up": _FLAG,
+            "rssi": _DBM,
+            "join_ms": a_number(0, 60_000),
+            "networks": a_list(an_object(_NETWORK, "ssid")),
+        }
+    ),
+    "hosts": a_map(_NAME, a_list(_ADDRESS)),
+    "sensors": a_list(an_object(_SENSOR | _ENVIRONMENT, "chip")),
+    "sensor": a_text(r".*", 'text such as "bme280@0x76"'),
+    **_ENVIRONMENT,
+    "i2c_error": either(a_number(0, 1), str, one_of(*_FAULTS)),
+    "i2c_stuck": _FLAG,
+    "pins": a_map(a_text(r"\d\d?", "the number of a pin"), a_number(0, 1, whole=True)),
+    "wired": a_list(_PIN, 2),
+    "highest_pin": _PIN,
+    "ticks_start": a_number(0, (1 << 30) - 1, whole=True),
+    "time_anchor_s": a_number(0, 2**40),
+    "unique_id": a_text(r"[0-9a-fA-F]{12}", "12 hexadecimal digits"),
+    "reset_cause": either(one_of(*CAUSES), int, a_number(0, 255, whole=True)),
+    "wdt_scale": a_number(1e-6, 1),
+    "tls_outside": _FLAG,
+    "split_heap": a_number(0, 65_536, whole=True),
+    "report_heap": a_number(0, 2**30, whole=True),
+}
