@@ -23,8 +23,8 @@ setup: ## Install what is missing into this checkout: .venv and .tools, nothing 
 ready:
 	@$(PYTHON) -m tools.setup --quiet
 
-sim: ready ## Run it all here, without board or account: local AWS, N virtual boards, a live view (THING, N, CHAOS=FAULTS)
-	@$(TOOLS) sim $(call opt,thing,$(THING)) $(call opt,things,$(N)) $(call opt,chaos,$(CHAOS))
+sim: ready ## Run it all here, without board or account: local AWS, N virtual boards, a live view (THING, N, BOARD, CHAOS=FAULTS)
+	@$(TOOLS) sim $(call opt,thing,$(THING)) $(call opt,things,$(N)) $(BOARD_) $(call opt,chaos,$(CHAOS))
 
 test: ready ## Run lint, types, device tests, host tests, end-to-end tests (UMQTT=DIR, MICROPYTHON=PATH)
 	@$(TOOLS) test $(UMQTT_)

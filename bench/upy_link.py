@@ -9,8 +9,8 @@ import time
 from umqtt.simple import MQTTClient
 
 from firmware.core import telemetry, topics
+from firmware.core.timing import Clock
 from firmware.net import tls
-from firmware.net.clock import Clock
 from firmware.net.connection import UP, Connection
 from firmware.net.session import Session
 

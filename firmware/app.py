@@ -1,13 +1,12 @@
 # Owns the only loop, and routes messages. What is imported at the top stays in the heap; what is
-# imported inside a function leaves again (loading.py): build.py makes the objects, upkeep.py has
-# what happens now and then.
+# imported inside a function leaves again (loading.py): startup.py makes the objects, upkeep.py
+# has what happens now and then.
 
 import gc
 
 from micropython import const
 
-# Resident as well, though only build.py names what is in them.
-import firmware.net.clock
+# Resident as well, though only startup.py names what is in them.
 import firmware.net.session
 import firmware.outbox
 import firmware.sampler
@@ -21,6 +20,7 @@ if not chip.VERIFIED:
     from firmware import soft_watchdog  # noqa: F401  its timer holds it
 
 _RESULT = const(-2)  # tag of the documents of commands
+_OLD = "firmware.outbox_files"
 _IDLE_MS = const(1_000)  # the longest wait for the socket
 _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
 _AGAIN_MS = const(30_000)  # a crash in safe mode must not become a tight circle
@@ -32,7 +32,7 @@ _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP82
 
 class App:
     def __init__(self):
-        # The rest: build.py.
+        # The rest: startup.build().
         self.joining = None  # looks for a network while there is none
         self.ssid = None  # joined, or lost last
         self.wifi_drops = 0
@@ -53,8 +53,8 @@ class App:
         while True:
             more = self._step()
             feed()
-            loading.unload()
             if not more:
+                loading.unload()
                 wait_ms = _IDLE_MS
                 if self.outbox:
                     wait_ms = min(wait_ms, self.sampler.next_due_ms())
@@ -70,21 +70,30 @@ class App:
         network = self._network()
         if network and now.s >= now.ask_s:
             self._upkeep("ask_time")
+        # While old readings are sent, what reads them stays.
+        spare = _OLD if outbox and outbox.waiting > self.window else None
         if outbox:
             self.sampler.step()
-            if outbox.waiting < self.window:  # else the module that reads old ones stays
-                loading.unload()
+            loading.unload(spare)
         # TLS needs the time: without it no certificate can be checked.
-        link.step(network and now.offset is not None)
         up = link.state == UP
-        if up:
-            self.shadow.step()
-            if outbox:
-                self._queue()
-        if self.runner:
-            self.runner.step(up)
-            if not self.runner.busy():
-                self.runner = None
+        link.step(network and now.offset is not None)
+        if link.state == UP and not up:
+            return True
+        up = link.state == UP
+        try:
+            if up:
+                self.shadow.step()
+            if self.runner:
+                self.runner.step(up)
+                if not self.runner.busy():
+                    self.runner = None
+        except MemoryError:
+            chip.log("app: no memory for an answer, later")
+            self.shadow.lost()
+        loading.unload(spare)
+        if up and outbox:
+            self._queue()
         if self.counted_s and now.s >= self.counted_s:
             self._upkeep("alive")
         if self.safe and now.s >= self._safe_s:
@@ -134,7 +143,7 @@ class App:
         if self.clock.s != self._second:
             self._second = self.clock.s
             self._sent = 0
-        window = self.window_max if outbox.waiting > self.window_max else self.window
+        window = self.slots if outbox.waiting > self.slots else self.window
         while session.used < window and self._sent < self.settings.values["drain_per_s"]:
             if outbox.next_unsent() is None:
                 break
@@ -153,11 +162,17 @@ class App:
         loading.unload()
         return facts
 
+    def filters(self):
+        from firmware.core import topics
+
+        return topics.subscribes((0, self.commands.decode(), 0, 0, self.prefix.decode()))
+
     def on_message(self, topic, payload):
         try:
             if topic == self.commands:
                 if not self.runner:
                     self._upkeep("make_runner")
+                    loading.unload()
                 self.runner.receive(payload)
             elif topic.startswith(self.prefix):
                 self.shadow.receive(topic[len(self.prefix) :], payload)
@@ -196,10 +211,10 @@ def main(prepared):
     cause, safe = prepared[-1][:2]
     try:
         app = App()
-        from firmware import build
+        from firmware import startup
 
-        build.build(app, *prepared)
-        build = None
+        startup.build(app, *prepared)
+        startup = None
         prepared.clear()
         app.run()
     except Exception as e:

@@ -2,8 +2,6 @@
 # (tools/sim/shims) differ in here and nowhere else but in net/tls.py and net/transport.py. On
 # demand; what the loop needs all the time is in chip.py.
 
-import gc
-import sys
 import time
 
 import machine
@@ -11,7 +9,7 @@ import network
 from micropython import const
 
 from firmware import chip
-from firmware.chip import CHIP, VERIFIED
+from firmware.chip import CHIP
 from firmware.core.errors import SensorError
 
 # Longer than one pass of the loop can block: two names that nobody knows (NTP's and the broker's),
@@ -25,7 +23,7 @@ _BIT_US = const(5)  # half a clock at 100 kHz
 _BITTEN = b"wdt"  # ESP8266: by our own watchdog, soft_watchdog.py
 _RUNNING = b"run"
 _STOPPED = b"repl"  # by a person at the serial port
-MEMORY = b"memory"  # to get a heap that has grown too large small again
+_MEMORY = b"memory"  # to get a heap that has grown too large small again
 _TIME = b"t"  # ESP8266: and the time
 _NO_ANSWER = const(71)  # EPROTO
 _NTP_ZERO = const(1139293696)  # 2036-02-07, what ntptime makes of a timestamp of 0
@@ -79,7 +77,7 @@ def reset_cause():
         found = "fault"  # ESP-IDF's panic; to esp32/modmachine.c the same as machine.reset()
     if left == _STOPPED and found in ("hard", "wdt", "fault"):
         return "repl"
-    return "memory" if left.endswith(MEMORY) else found
+    return "memory" if left.endswith(_MEMORY) else found
 
 
 def wlan():
@@ -87,14 +85,6 @@ def wlan():
     if CHIP == "esp8266" and network.WLAN(network.AP_IF).active():
         network.WLAN(network.AP_IF).active(False)
     return network.WLAN(network.STA_IF)
-
-
-def rssi(wlan):
-    # dBm, None while not joined. An ESP32 raises when the network has just gone.
-    try:
-        return wlan.status("rssi") if wlan.isconnected() else None
-    except (OSError, RuntimeError, ValueError):
-        return None
 
 
 def i2c(settings):
@@ -139,33 +129,6 @@ def _pins(settings):
 def led(on):
     # The ESP8266's LED lies between the pin and 3.3 V.
     machine.Pin(LED_PIN, machine.Pin.OUT).value(on != (CHIP == "esp8266"))
-
-
-def unique_id():
-    return "".join("{:02x}".format(b) for b in machine.unique_id())
-
-
-def micropython_version():
-    return "{}.{}.{}".format(*sys.implementation[1][:3])
-
-
-def free_heap_bytes():
-    gc.collect()
-    return gc.mem_free()
-
-
-def idf_heap_bytes():
-    # (free, largest piece) of what ESP-IDF has for Wi-Fi and TLS.
-    import esp32
-
-    regions = esp32.idf_heap_info(esp32.HEAP_DATA)
-    return sum(region[1] for region in regions), max(region[2] for region in regions)
-
-
-def heap_bytes():
-    # What Python's heap has taken. On an ESP32 mem_free() counts the largest piece that ESP-IDF
-    # has as Python's.
-    return gc.mem_alloc() + gc.mem_free() - (idf_heap_bytes()[1] if VERIFIED else 0)
 
 
 def ntp_s2000(host):

@@ -18,130 +18,116 @@ _LOG_BYTES = const(3_000)
 class CommandRunner:
     def __init__(self, settings, sampler, session, topic, clock, shadow, restart, log):
         # sampler: None in safe mode. topic: of the results.
-        self._settings = settings
+        self.settings = settings
         self.sampler = sampler
-        self._session = session
-        self._topic = topic
+        self.session = session
+        self.topic = topic
         self.shadow = shadow
         self.restart = restart
-        self._log = log
+        self.log = log
         self.waiting = []
-        self._current = None  # the reading that is waited for: (command, readings, errors)
-        self._result = None  # document that is not with the session yet
-        self._wait = Deadline(clock)
-        self._leaving = False
-        self._blinks = 0
-        self._blink = Deadline(clock)
+        self.reading = None  # the one that is waited for: (command, readings, errors)
+        self.result = None  # document that is not with the session yet
+        self.leaving = False
+        self.wait = Deadline(clock)  # for the reading, or the PUBACK
+        self.blinks = 0
+        self.blink = Deadline(clock)
 
     def receive(self, payload):
         if len(self.waiting) >= 2 * _WAITING:
             return
         from firmware.core import commands
 
-        command = commands.parse(payload, self._settings.state.get("seen"), _check)
+        command = commands.parse(payload, self.settings.state.get("seen"))
         if command is None:
             return
         ident, action, value, problem = command
-        for other in self.waiting:
-            # AWS may deliver a command twice before the first copy is done, and remembered.
-            if ident is not None and ident == other[0] and not other[3]:
-                return
+        # AWS may deliver a command twice before the first copy is done, and remembered.
+        if ident is not None and any(ident == c[0] and not c[3] for c in self.waiting):
+            return
         if len(self.waiting) >= _WAITING and not problem:
-            command = ident, action, value, "busy: {} commands are waiting".format(_WAITING)
+            command = ident, action, value, "busy: 4 commands are waiting"
         self.waiting.append(command)
 
     def busy(self):
-        return bool(self.waiting or self._current or self._result or self._leaving or self._blinks)
+        return bool(self.waiting or self.reading or self.result or self.leaving or self.blinks)
 
     def ack(self):
         # Our document has arrived. That of a reboot did after the command's own PUBACK was out.
-        if self._leaving:
+        if self.leaving:
             self.restart()
 
     def step(self, up):
         # up: there is a session.
-        if self._blinks and not self._blink.left_ms():
-            self._blink.start(_BLINK_MS)
-            self._blinks -= 1
+        if self.blinks and not self.blink.left_ms():
+            self.blink.start(_BLINK_MS)
+            self.blinks -= 1
             from firmware import board
 
-            board.led(self._blinks % 2 == 1)
-        if self._leaving and not self._wait.left_ms():
+            board.led(self.blinks % 2 == 1)
+        if self.leaving and not self.wait.left_ms():
             self.restart()
         if not up:
             return
-        if self._result:
-            if self._session.document(self._topic, self._result, _TAG):
-                self._result = None
-        elif self._current:
+        if self.result:
+            if self.session.document(self.topic, self.result, _TAG):
+                self.result = None
+        elif self.reading:
             self._look()
-        elif self.waiting and not self._leaving and not self._session.waiting(_TAG):
-            self.begin(self.waiting.pop(0))
+        elif self.waiting and not self.leaving and not self.session.waiting(_TAG):
+            self._begin(self.waiting.pop(0))
 
-    def begin(self, command):
+    def _begin(self, command):
         from firmware.core import commands
 
         ident, action, value, problem = command
         text = None
         if not problem:
             if ident is not None:
-                seen = self._settings.state.get("seen")
-                self._settings.note("seen", commands.remember(seen, ident))
-            if action == "read_now" and self.sampler:
-                self._current = command, self.sampler.readings, self.sampler.errors
-                self._wait.start(_OUTCOME_MS)
-                self.sampler.read_now()
-                return
+                seen = self.settings.state.get("seen")
+                self.settings.note("seen", commands.remember(seen, ident))
             if action == "get_log":
                 from firmware import crash
 
                 text = crash.read(_LOG_BYTES)
+            elif action == "identify":
+                from firmware import board
+
+                # On small boards (ESP-01) the LED has a pin of the sensor: better dark than deaf.
+                i2c = self.settings.values["i2c"]
+                if board.LED_PIN in (i2c["sda"], i2c["scl"]):
+                    problem = "the LED's pin is one of the sensor's"
+                else:
+                    self.blinks = _BLINKS
+            elif action == "reboot":
+                self.leaving = True
+                self.wait.start(_GOODBYE_MS)
+            elif action == "set_reporting_interval":
+                old = self.settings.values["interval_s"]
+                problem = self.settings.set("interval_s", value)
+                if not problem:
+                    self.log("command: interval_s is now {}".format(value))
+                    self.shadow.changed("interval_s", old)
+            elif self.sampler:
+                self.reading = command, self.sampler.readings, self.sampler.errors
+                self.wait.start(_OUTCOME_MS)
+                self.sampler.read_now()
+                return
             else:
-                problem = self._act(action, value)
-        self._result = commands.result(command, problem, text)
-
-    def _act(self, action, value):
-        # None, or why it was not done.
-        values = self._settings.values
-        if action == "read_now":
-            return "safe mode"
-        if action == "reboot":
-            self._leaving = True
-            self._wait.start(_GOODBYE_MS)
-        elif action == "identify":
-            from firmware.board import LED_PIN
-
-            # On small boards (ESP-01) the LED has a pin of the sensor: better dark than deaf.
-            if LED_PIN in (values["i2c"]["sda"], values["i2c"]["scl"]):
-                return "the LED's pin is one of the sensor's"
-            self._blinks = _BLINKS
-        else:
-            old = values["interval_s"]
-            problem = self._settings.set("interval_s", value)
-            if problem:
-                return problem
-            self._log("command: interval_s is now {}".format(value))
-            self.shadow.changed("interval_s", old)
-        return None
+                problem = "safe mode"
+        self.result = commands.result(command, problem, text)
 
     def _look(self):
-        command, readings, errors = self._current
+        command, readings, errors = self.reading
         sampler = self.sampler
         problem = None
         if sampler.readings == readings:
-            if sampler.errors != errors:
-                problem = sampler.last_error
-            elif self._wait.left_ms():
-                return
-            else:
-                problem = "nothing happened within {} s".format(_OUTCOME_MS // 1000)
+            problem = sampler.last_error
+            if sampler.errors == errors:
+                if self.wait.left_ms():
+                    return
+                problem = "nothing happened within 10 s"
         from firmware.core.commands import result
 
-        self._result = result(command, problem)
-        self._current = None
-
-
-def _check(key, value, values):
-    from firmware.core import schema
-
-    return schema.check(key, value, values)
+        self.result = result(command, problem)
+        self.reading = None

@@ -1,48 +1,70 @@
-# What the board reports about itself: flat, each name with its unit; None takes a name back out of the
-# shadow. The shadow carries at most ten names beside the settings, the birth message all. On demand.
+# What the board reports about itself: flat, each name with its unit; None takes a name back out of
+# the shadow. The shadow carries at most ten names beside the settings, the birth message all. On demand.
 
-from firmware import board, chip, version
+import gc
+import sys
+
+import machine
+
+from firmware import chip, version
 
 _TEXT_CHARS = 120
 
 
+def idf_heap_bytes():
+    # (free, largest piece) of what ESP-IDF has for Wi-Fi and TLS, which need 61 KB (memory-facts 6).
+    import esp32
+
+    regions = esp32.idf_heap_info(esp32.HEAP_DATA)
+    return sum(region[1] for region in regions), max(region[2] for region in regions)
+
+
+def heap_bytes():
+    # What Python's heap has taken. On an ESP32 mem_free() counts the largest piece that ESP-IDF has as
+    # Python's.
+    return gc.mem_alloc() + gc.mem_free() - (idf_heap_bytes()[1] if chip.VERIFIED else 0)
+
+
 def report(app, full):
-    sampler, outbox, connection = app.sampler, app.outbox, app.connection
+    sampler, outbox, link = app.sampler, app.outbox, app.connection
+    rssi = None
+    try:
+        if app.wlan.isconnected():
+            rssi = app.wlan.status("rssi")
+    except (OSError, RuntimeError, ValueError):
+        pass  # an ESP32 raises when the network has just gone
+    gc.collect()
     info = {
         "firmware": version.VERSION,
         "reset_cause": app.cause,
         "safe_mode": app.safe,
         "last_crash": app.last_crash and app.last_crash[:_TEXT_CHARS],
-        "rssi_dbm": board.rssi(app.wlan),
-        "free_heap_bytes": board.free_heap_bytes(),
+        "rssi_dbm": rssi,
+        "free_heap_bytes": gc.mem_free(),
         "sensor_found": sampler.sensor,
         "sensor_last_error": sampler.last_error,
         "dropped_readings": outbox.dropped + sampler.dropped if outbox else None,
     }
     if chip.VERIFIED:
-        info["idf_heap_bytes"] = board.idf_heap_bytes()  # free, and its largest piece: TLS needs 61 KB
+        info["idf_heap_bytes"] = idf_heap_bytes()
     else:
         info["tls_verified"] = False
-    if not full:
-        return info
-    info.update(
-        {
-            "micropython": board.micropython_version(),
-            "chip": chip.CHIP,
-            "board_id": board.unique_id(),
-            "tls_verified": chip.VERIFIED,
-            "uptime_s": app.clock.s,
-            "config_problems": [text[:_TEXT_CHARS] for text in app.problems[:5]] or None,
-            "wifi_drops": app.wifi_drops,
-            "link_drops": connection.drops,
-            "link_last_reason": connection.last_reason,
-            "offline_s": connection.offline_s(),
-            "clock_source": app.clock.source,
-            "messages_too_large": app.session.oversized,
-            "messages_not_understood": app.shadow.junk,
-            "waiting_readings": outbox.waiting if outbox else None,
-            "corrupt_readings": outbox.corrupt if outbox else None,
-            "sensor_errors": sampler.errors,
-        }
-    )
+    if full:
+        info["micropython"] = "{}.{}.{}".format(*sys.implementation[1][:3])
+        info["chip"] = chip.CHIP
+        info["board_id"] = "".join("{:02x}".format(b) for b in machine.unique_id())
+        info["tls_verified"] = chip.VERIFIED
+        info["uptime_s"] = app.clock.s
+        info["config_problems"] = [text[:_TEXT_CHARS] for text in app.problems[:5]] or None
+        info["wifi_drops"] = app.wifi_drops
+        info["link_drops"] = link.drops
+        info["link_last_reason"] = link.last_reason
+        info["offline_s"] = link.offline_s()
+        info["clock_source"] = app.clock.source
+        info["messages_too_large"] = app.session.oversized
+        info["messages_not_understood"] = app.shadow.junk
+        info["sensor_errors"] = sampler.errors
+        if outbox:
+            info["waiting_readings"] = outbox.waiting
+            info["corrupt_readings"] = outbox.corrupt
     return info

@@ -13,10 +13,10 @@ def keep():
     _kept = tuple(sys.modules)
 
 
-def unload():
-    # Allocates nothing, unless there is something to unload.
-    if len(sys.modules) > len(_kept):
-        for name in [name for name in sys.modules if name not in _kept]:
+def unload(spare=None):
+    # All but `spare`. Allocates nothing, unless there is something to unload.
+    if len(sys.modules) > len(_kept) + (spare in sys.modules):
+        for name in [name for name in sys.modules if name not in _kept and name != spare]:
             module = sys.modules.pop(name)
             at = name.rfind(".")
             parent = sys.modules.get(name[:at]) if at > 0 else None

@@ -13,9 +13,6 @@ _MAX_BYTES = const(96)
 _EXTRA = const(7)
 _SEGMENT_BYTES = const(4096)  # LittleFS copies a file's last block when it appends: one is enough
 _PAGE_BYTES = const(256)  # a dozen readings for one open(); must exceed the longest frame
-_RESERVE = const(1024)  # seqs that one marker file covers
-_NO_SEQ = const(0x3FFFFFFF)  # above all: seqs are small ints on 32-bit ports
-_MOST = const(0xFFFFFF)  # where the count of dropped readings stops: it has three bytes
 _LOST = (2, 5, 84)  # errno: no such file, I/O, LittleFS "corrupt"; the readings are gone
 
 
@@ -38,7 +35,7 @@ def load(o):
     o.next = max(o.next, o.end, _last(o.image, _HEAD, o.used) + 1)
     o.low = max(o.saved, o.end)
     o.advance(0)
-    first = u32(o.image, _HEAD + 1) if o.used > _HEAD else o.next
+    first = _first(o)
     o.gap = o.low, first  # no readings are there; if any were, they count as corrupt now
     if known and o.segments:
         o.corrupt += max(0, first - o.low)
@@ -51,19 +48,18 @@ def load(o):
 def _find_segments(o):
     # `segments`: the first seq of each, ascending; `mark`: no seq from there on was ever used, 0
     # without a marker; `end`: the seq behind the last in any segment; `room`: bytes that may
-    # still go into the newest. A newest segment without one good record is removed.
+    # still go into the newest. If that has bytes behind its last good record, the power went
+    # during an append on a file system that is no LittleFS: nothing is put behind them.
     o.segments = old = []
     o.mark = o.end = o.room = 0
     for entry in _try(os.ilistdir, o.paths[0][:-2]) or ():
-        name = entry[0]
-        try:
-            seq = int(name[-8:], 16)
-        except ValueError:
-            continue
-        if name == "{:08x}".format(seq):
-            old.append(seq)
-        elif name == "m{:08x}".format(seq):
-            o.mark = max(o.mark, seq)
+        kind, digits = entry[0][:-8], entry[0][-8:]
+        if kind in ("", "m") and len(digits) == 8 and not digits.strip("0123456789abcdef"):
+            seq = int(digits, 16)
+            if kind:
+                o.mark = max(o.mark, seq)
+            else:
+                old.append(seq)
     old.sort()
     while old and not o.end:
         seq = old[-1]
@@ -71,8 +67,6 @@ def _find_segments(o):
         good, size = 0, (_try(os.stat, _name(o, seq)) or b"\0" * 7)[6]
         while good < size and fill(o, seq) < o.end:
             seq, good = _last(o.page, 0, o.have) + 1, o.place
-        # Bytes behind the last good record: the power went during an append on a file system
-        # that is no LittleFS. Nothing is put behind them.
         o.room = _SEGMENT_BYTES - good if good == size else 0
         o.end = seq if good else 0
         if not good:
@@ -94,25 +88,26 @@ def _head(data):
 
 
 def _merge(o, data):
-    # Puts the good frames of a file into the image, each in its place by seq, unless it is there.
-    # False when the file is damaged.
+    # Puts the good frames of a file into the image, by seq, each once. False if it is damaged.
     image, at = o.image, _HEAD
     whole = not data or _head(data)[0] > 0
     while at < len(data):
-        size = _check(data, at, len(data), 1, _NO_SEQ)
-        if size <= 0:
-            whole = False
-            at += 1
-            continue
-        seq, to = u32(data, at + 1), _HEAD
-        while to < o.used and u32(image, to + 1) < seq:
-            to += image[to] + _EXTRA
-        if (to == o.used or u32(image, to + 1) > seq) and o.used + size <= len(image):
-            image[to + size : o.used + size] = image[to : o.used]
-            image[to : to + size] = data[at : at + size]
-            o.used += size
-        at += size
+        size = _check(data, at, len(data), 1, 0x3FFFFFFF)
+        if size > 0:
+            seq, to = u32(data, at + 1), _HEAD
+            while to < o.used and u32(image, to + 1) < seq:
+                to += image[to] + _EXTRA
+            if (to == o.used or u32(image, to + 1) > seq) and o.used + size <= len(image):
+                image[to + size : o.used + size] = image[to : o.used]
+                image[to : to + size] = data[at : at + size]
+                o.used += size
+        whole = whole and size > 0
+        at += max(size, 1)
     return whole
+
+
+def _first(o):
+    return u32(o.image, _HEAD + 1) if o.used > _HEAD else o.next
 
 
 def _last(buf, at, end):
@@ -126,16 +121,11 @@ def _last(buf, at, end):
 
 def _check(buf, at, end, low, high):
     # The size of the good frame at `at` whose seq is within low..high - 1; 0 when there is
-    # none; -1 when one may be there, but goes on beyond `end`. Length and seq must be plausible
-    # before the CRC is worth its time.
+    # none; -1 when one may be there, but goes on beyond `end`.
     if at >= end:
         return -1
     size = buf[at]
-    if not 1 <= size <= _MAX_BYTES:
-        return 0
-    if at + 5 > end:
-        return -1
-    if not low <= u32(buf, at + 1) < high:
+    if not 1 <= size <= _MAX_BYTES or (at + 5 <= end and not low <= u32(buf, at + 1) < high):
         return 0
     crc = at + 5 + size
     if crc + 2 > end:
@@ -146,9 +136,8 @@ def _check(buf, at, end, low, high):
 def fill(o, seq):
     # A page of good frames from seq on. Returns the lowest seq that can be read, or the first
     # of the next segment. `place`: where in the file the last frame of the page ends.
-    old, i = o.segments, 1
-    while i < len(old) and old[i] <= seq:
-        i += 1
+    old = o.segments
+    i = len([first for first in old if first <= seq])
     first, high = old[i - 1], old[i] if i < len(old) else o.end
     base = o.place if seq > first and _last(o.page, 0, o.have) == seq - 1 else 0
     o.page = page = o.page or bytearray(_PAGE_BYTES)
@@ -156,13 +145,10 @@ def fill(o, seq):
     try:
         with open(_name(o, first), "rb") as f:
             if seq > first and not base:
-                # The readings of one sensor are of one length, so the place of a seq can be
-                # guessed from the first; where that fails, all are looked at.
-                size = _check(page, 0, f.readinto(page), first, high)
-                base = (seq - first) * max(0, size)
+                # Readings are mostly of one length; where they are not, all are looked at.
+                base = (seq - first) * max(0, _check(page, 0, f.readinto(page), first, high))
             _scan(o, f, base, seq, high)
             if base and (not o.have or u32(page, 1) != seq):
-                o.have = 0
                 _scan(o, f, 0, seq, high)
     except OSError as e:
         if e.args[0] not in _LOST:
@@ -174,7 +160,7 @@ def _scan(o, f, base, low, high):
     # Fills the page with the good frames that follow `base`. Where there is none, the next may
     # start at any byte. One that goes on beyond the page is read anew, from its start.
     page, have, at = o.page, _PAGE_BYTES, _PAGE_BYTES
-    base -= at
+    base, o.have = base - at, 0
     while True:
         size = _check(page, at, have, low, high)
         if size > 0:
@@ -189,8 +175,7 @@ def _scan(o, f, base, low, high):
         elif o.have or have < _PAGE_BYTES:
             break
         else:
-            base += at
-            at = 0
+            base, at = base + at, 0
             f.seek(base)
             have = f.readinto(page)
 
@@ -198,31 +183,26 @@ def _scan(o, f, base, low, high):
 def prepare(o, full):
     # Before a put(), now and then: moves the marker on, and what is in a full image to a segment.
     if o.next >= o.mark:
-        mark = o.next + _RESERVE
+        mark = o.next + 1024  # seqs that one marker file covers
         if o.mark:
             os.rename(_name(o, o.mark, "m"), _name(o, mark, "m"))
         else:
             files.make_folder(o.paths[0])
             open(_name(o, mark, "m"), "wb").close()
         o.mark = mark
-    old, size = o.segments, o.used - _HEAD
-    if not full:
+    old, fits = o.segments, o.used - _HEAD <= o.room
+    while full and not fits and len(old) >= o.limit:
+        drop(o)
+    if not full or o.used == _HEAD:  # drop() may have passed over acknowledged ones to its end
         return
-    if not old or size > o.room:
-        while len(old) >= o.limit:
-            drop(o)
-        if o.used == _HEAD:
-            return  # the readings in it were acknowledged before those that are dropped
-        size = o.used - _HEAD
-        first = u32(o.image, _HEAD + 1)
-        # A segment of which an append failed begins anew, with the same name.
-        if not old or old[-1] != first:
-            old.append(first)
+    if not (old and fits):
         o.room = _SEGMENT_BYTES
-    room = o.room - size
+        if old[-1:] != [_first(o)]:  # else an append to it failed
+            old.append(_first(o))
+    room = o.room - o.used + _HEAD
     o.room = 0  # if this fails: LittleFS keeps the file as it was, but others do not
     with open(_name(o, old[-1]), "ab") as f:
-        f.write(o.image, _HEAD, size)
+        f.write(o.image, _HEAD, o.used - _HEAD)
     o.room, o.end, o.used = room, o.next, _HEAD
 
 
@@ -230,33 +210,22 @@ def drop(o):
     # Gives up the oldest readings; False when there are none. The new place first, then the
     # file: a power cut in between is no second loss.
     old = o.segments
-    if old:
-        seq = old[1] if len(old) > 1 else o.end
-    elif o.used > _HEAD:
-        seq = u32(o.image, _HEAD + 1) + 1
-    else:
+    seq = (old + [o.end])[1] if old else _first(o) + 1
+    if seq > o.next:
         return False
     lost = _lose(o, seq)
-    o.dropped = min(_MOST, o.dropped + lost)
+    o.dropped = min(0xFFFFFF, o.dropped + lost)  # three bytes on flash
     o.log("outbox: full, oldest {} dropped".format(lost))
     if old:
-        try:
-            o.save(o.used, o.next)
-        except OSError:
-            pass  # no room even for that: the put() under way saves it
+        o.flush()  # should there be no room even for that, the put() under way saves it
         remove_done(o)
     return True
 
 
 def skip(o):
-    # What comes next cannot be read.
-    if o.low < o.end:
-        found = fill(o, o.low)
-    else:
-        found = u32(o.image, _HEAD + 1) if o.used > _HEAD else o.next
-    lost = _lose(o, found)
+    lost = _lose(o, fill(o, o.low) if o.low < o.end else _first(o))
+    o.corrupt += lost
     if lost:
-        o.corrupt += lost
         o.log("outbox: {} readings unreadable".format(lost))
     remove_done(o)
 
@@ -270,13 +239,11 @@ def _lose(o, seq):
 
 
 def remove_done(o):
-    # Without segments there is no page.
     old = o.segments
     while old and (old[1] if len(old) > 1 else o.end) <= o.low:
         _try(os.remove, _name(o, old.pop(0)))
     if not old:
-        o.page = None
-        o.have = 0
+        o.page, o.have = None, 0
 
 
 def _name(o, seq, kind=""):

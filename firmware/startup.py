@@ -1,21 +1,21 @@
-# What happens once, before there is a loop: the TLS context first, while there is a large piece of
-# memory, then the crash log, config.json and the saved settings. On demand.
+# What happens once, before there is a loop. On demand: it is loaded twice and leaves twice, for
+# prepare() before all other code, and for build().
 #
-# config.json is complete: `python -m tools stage` has checked it and filled in the defaults. Here it is
-# only looked at whether it is whole; and the values that the cloud may change are checked like a
-# change. One of those that is wrong costs itself; without any other key there is nothing to run.
+# prepare(): the TLS context first, while there is a large piece of memory, then the crash log,
+# config.json and the saved settings. config.json is complete: `python -m tools stage` has checked it
+# and filled in the defaults. Here it is only looked at whether it is whole; the values that the cloud
+# may change are checked like a change. One of those that is wrong costs itself; without any other
+# key there is nothing to run.
+# build(): every object of the firmware, in the order it is read. Here the configuration ends.
 
 import json
 import os
 
 from micropython import const
 
-from firmware import board, chip, crash, settings, version
-from firmware.core import schema
-from firmware.core.errors import LinkError
-from firmware.net import tls
+from firmware import board, chip, version
 
-PATH = "config.json"
+_PATH = "config.json"
 _MAX_BYTES = const(8192)
 _PARKED_MS = const(10_000)
 _LAST_BYTES = const(300)  # enough for the last line of the crash log
@@ -24,61 +24,67 @@ _LAST_BYTES = const(300)  # enough for the last line of the crash log
 def prepare():
     # [config, settings in force, settings as saved, state, problems, TLS context, (reset cause,
     # safe mode, crashes are counted, last line of the crash log)]
+    from firmware import crash, settings
+    from firmware.core.errors import LinkError
+    from firmware.net import tls
+
     context = None
-    if tls.VERIFIED:
-        try:
+    try:
+        if tls.VERIFIED:
             context = tls.context()
-        except LinkError as e:  # each connect tries again
-            chip.log("tls: {}".format(e))
-    else:
-        chip.log("tls: server NOT verified, this port cannot; see docs/security.md")
+        else:
+            chip.log("tls: server NOT verified, this port cannot; see docs/security.md")
+    except LinkError as e:  # each connect tries again
+        chip.log("tls: {}".format(e))
     cause = board.reset_cause()
     chip.log("app: fieldmouse {}, reset by {}".format(version.VERSION, cause))
     safe, counted = crash.boot(cause, chip.log)
     if safe:
         chip.log("app: SAFE MODE after repeated crashes, see get_log")
-    lines = [line for line in crash.read(_LAST_BYTES).split("\n") if line]
     problems = []
     config = _config(problems)
     found = settings.load()
-    saved, state = found or ({}, {})
     if found is None:
         problems.append("settings: file damaged, config.json alone counts")
-    values = _values(config or {}, saved, problems)
+    saved, state = found or ({}, {})
+    values = _values(config, saved, problems)
     for problem in problems:
         chip.log("config: PROBLEM " + problem)
     if config is None:
         _park()
+    lines = [line for line in crash.read(_LAST_BYTES).split("\n") if line]
     before = cause, safe, counted, lines[-1] if lines else None
     return [config, values, saved, state, problems, context, before]
 
 
 def _config(problems):
-    config = None
+    from firmware.core.schema import KEYS
+
     try:
-        if os.stat(PATH)[6] > _MAX_BYTES:
-            problems.append("{}: is larger than {} bytes".format(PATH, _MAX_BYTES))
+        if os.stat(_PATH)[6] > _MAX_BYTES:
+            problems.append("config.json: is larger than {} bytes".format(_MAX_BYTES))
             return None
-        with open(PATH) as f:
+        with open(_PATH) as f:
             config = json.load(f)
+        missing = [key for key in KEYS.split() if not config.get(key)]
+        if not missing:
+            return config
+        problems.append("config.json: missing: " + ", ".join(missing))
     except OSError:
-        problems.append(PATH + ": is missing")
-    except ValueError:  # UnicodeError is one
-        problems.append(PATH + ": is no JSON")
-    if config is not None:
-        missing = [key for key in schema.KEYS.split() if not isinstance(config, dict) or not config.get(key)]
-        if missing:
-            problems.append("{}: missing: {}".format(PATH, ", ".join(missing)))
-            return None
-    return config
+        problems.append("config.json: is missing")
+    except (ValueError, AttributeError):  # UnicodeError is a ValueError
+        problems.append("config.json: is no JSON object")
+    return None
 
 
 def _values(config, saved, problems):
     # What the cloud has changed counts more than config.json, as long as it is sound.
+    from firmware.core import schema
+
     values = dict(schema.DEFAULTS)
-    for found, where in ((config, ""), (saved, "settings: ")):
-        for key in found:
-            if key in values:
+    for found, where in ((config or {}, ""), (saved, "settings: ")):
+        for key in schema.SETTABLE:
+            if key in found:
                 value, problem = schema.check(key, found[key], values)
                 if problem:
                     problems.append("{}{}: {}".format(where, key, problem))
@@ -88,17 +94,64 @@ def _values(config, saved, problems):
 
 
 def _park():
-    # Nothing to run: wait for a person at the serial port, who stops this with Ctrl-C, or for a new
-    # config.json. No watchdog runs yet.
-    before = _stamp()
-    while _stamp() == before:
-        chip.log("config: cannot start; send a good {} with `make deploy`".format(PATH))
+    # Wait for a person at the serial port, who stops this with Ctrl-C, or for a new config.json. No
+    # watchdog runs yet.
+    before = None
+    while True:
+        try:
+            stamp = os.stat(_PATH)[6:9]
+        except OSError:
+            stamp = ()
+        if before not in (None, stamp):
+            board.reset()
+        before = stamp
+        chip.log("config: cannot start; send a good config.json with `make deploy`")
         chip.sleep_ms(_PARKED_MS)
-    board.reset()
 
 
-def _stamp():
-    try:
-        return os.stat(PATH)[6:9]
-    except OSError:
-        return None
+def build(app, config, values, saved, state, problems, context, before):
+    from firmware import device_info
+    from firmware.core import telemetry, topics
+    from firmware.core.timing import Clock
+    from firmware.net.clock import take_rtc
+    from firmware.net.connection import Connection
+    from firmware.net.session import Session
+    from firmware.outbox import Outbox
+    from firmware.sampler import Sampler
+    from firmware.settings import Settings
+    from firmware.shadow_sync import ShadowSync
+
+    log, thing = chip.log, config["thing_name"]
+    app.cause, app.safe, app.counted_s, app.last_crash = before
+    app.problems = problems
+    clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
+    settings = app.settings = Settings(values, saved, state, log)
+    settings.apply = app.apply
+    app.servers, app.floor = config["ntp"], version.BUILD_S2000
+    take_rtc(clock, board.rtc_s2000(), settings, app.floor, log)
+    app.wlan, app.networks = board.wlan(), config["wifi"]
+    # In safe mode, after repeated crashes: connected, but no sensor and no outbox.
+    app.outbox = None if app.safe else Outbox("data/outbox", config["outbox_bytes"], log)
+    put = app.outbox and app.outbox.put
+    app.sampler = Sampler(app.open_bus, app.recover, values, clock, put, log)
+    names = topics.of(thing, config["telemetry_topic"], config["command_topic"])
+    data, app.commands, app.result, status, prefix = [name.encode() for name in names]
+    app.thing, app.prefix = thing.encode(), prefix
+    app.window, app.slots = config["window"], config["window_max"]
+    text_bytes = telemetry.text_bytes(app.thing)
+    session = app.session = Session(
+        app.thing, config["endpoint"], config["port"], config["keepalive_s"],
+        clock, app.slots, data, text_bytes, app.encode,
+    )  # fmt: skip
+    session.set_last_will(status, b'{"online": false}', True, 1)
+    session.set_callback(app.on_message)
+    session.on_ack = app.on_ack
+    session.filters, session.listens = app.filters, names[1]
+    limit = config["message_bytes"]
+    app.connection = Connection(session, clock, chip.random, log, settings, context, limit)
+    token, facts = "{:06x}".format(chip.random(1 << 24)), app.facts
+    sync = ShadowSync(settings, app.sampler, session, prefix, status, clock, facts, log, token)
+    app.shadow = sync
+    app.connection.on_up = sync.connected
+    app.heap_bytes = device_info.heap_bytes()
+    log("config: {} at {}".format(thing, config["endpoint"]))

@@ -7,10 +7,10 @@ _CRASH_S = 60  # after a crash: how often the length of the run is written down
 
 def ask_time(app):
     from firmware import board
-    from firmware.net import ntp
+    from firmware.net.clock import ask
 
     args = app.settings, app.servers, app.floor, chip.random, chip.log
-    ntp.ask(app.clock, board.ntp_s2000, board.set_rtc, *args)
+    ask(app.clock, board.ntp_s2000, board.set_rtc, *args)
 
 
 def join(app):
@@ -39,12 +39,13 @@ def offline(app):
 def memory(app):
     # TLS got no memory. If Python's heap has grown into it: that never gets small again (memory-facts
     # 6), and TLS would fail for ever. Once: it may be a lack that a restart does not cure.
-    from firmware import board
+    from firmware import device_info
 
     starved, app.connection.starved = app.connection.starved, False
-    if starved and app.cause != "memory" and board.heap_bytes() > app.heap_bytes + 1024:
+    if starved and app.cause != "memory" and device_info.heap_bytes() > app.heap_bytes + 1024:
+        device_info = None
         chip.log("app: Python's heap has grown into the memory of TLS, restarting")
-        restart(app, board.MEMORY)
+        restart(app, b"memory")
     # ESP8266: the piece that axTLS needs at the next connect, before others break it up.
     if not chip.VERIFIED and not app.session.transport:
         try:

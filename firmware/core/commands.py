@@ -9,76 +9,66 @@
 
 import json
 
-from firmware.core.documents import load
-from firmware.core.text import did_you_mean, printable, utf8_len
+from firmware.core.text import load, printable, utf8_len
 
 ACTIONS = ("set_reporting_interval", "read_now", "identify", "reboot", "get_log")
 
 
-def parse(payload, seen, check):
+def parse(payload, seen):
     # A command, or None for one that is done already. seen: as remember() made it, or what was
-    # read from flash. check(key, value, values) -> (value, problem), as schema.check.
-    document = load(payload, 4) if len(payload) <= 1024 else None
-    if document is None:
+    # read from flash.
+    try:
+        document = load(payload if len(payload) <= 1024 else b"", 4)
+    except (ValueError, TypeError):
         return None, None, None, "must be a JSON object of at most 1024 bytes"
     ident = document.get("id")
     action = document.get("action")
     value = problem = None
-    if "action" not in document:
-        problem = "action: is missing"
-    elif not isinstance(action, str):
+    if not isinstance(action, str):
         action = None
-        problem = "action: must be text"
+        problem = "action: must be text" if "action" in document else "action: is missing"
     elif action not in ACTIONS:
+        from firmware.core.schema import did_you_mean
+
         problem = "unknown action" + did_you_mean(action, ACTIONS)
         action = printable(action, 40)
     elif action == ACTIONS[0]:
+        from firmware.core.schema import check
+
         problem = "is missing"
         if "interval_seconds" in document:
             value, problem = check("interval_s", document["interval_seconds"], {})
         problem = problem and "interval_seconds: " + problem
     if ident is not None and not is_id(ident):
         return None, action, None, "id: must be text of 1 to 64 characters or a whole number"
-    if ident in recall(seen):
-        return None
-    return ident, action, value, problem
+    return None if ident in recall(seen) else (ident, action, value, problem)
 
 
 def remember(seen, ident):
     # The ids to be saved before the command is done, oldest first: 16, or fewer when they are
     # long, because the settings share their file.
     seen = recall(seen) + [ident]
-    del seen[:-16]
-    while sum(len(json.dumps(ident).encode()) + 2 for ident in seen) > 1088:
+    while len(seen) > 16 or len(json.dumps(seen).encode()) > 1088:
         seen.pop(0)
     return seen
 
 
 def recall(seen):
     # What was saved may be anything after a bad write.
-    if not isinstance(seen, (list, tuple)):
-        return []
-    return [ident for ident in seen[-16:] if is_id(ident)]
+    return [ident for ident in seen[-16:] if is_id(ident)] if isinstance(seen, list) else []
 
 
 def is_id(value):
     if isinstance(value, str):
         return 1 <= len(value) <= 64 and utf8_len(value) is not None
-    if isinstance(value, bool) or not isinstance(value, int):
-        return False
-    return abs(value) < 1 << 53  # further up, readers of JSON disagree
+    return type(value) is int and abs(value) < 1 << 53  # further up, readers of JSON disagree
 
 
 def result(command, problem=None, log=None):
     # One document for every outcome; problem says why it was not done. log: the text asked for.
     ident, action, _, wrong = command
-    problem = wrong or problem
-    text = '{{"id": {}, "action": {}, "ok": {}, "reason": {}'.format(
-        json.dumps(ident),
-        json.dumps(action),
-        json.dumps(problem is None),
-        json.dumps(problem and problem[:120]),
-    )
+    why = wrong or problem
+    told = {"id": ident, "action": action, "ok": not why, "reason": why and why[:120]}
     if log is not None:
-        text += ', "log": ' + json.dumps(log[-1200:])
-    return (text + "}").encode()
+        told["log"] = log[-1200:]
+    return json.dumps(told).encode()

@@ -1,7 +1,7 @@
 # What the cloud may change, and what it may be: one table for the board, which loads it on demand,
 # and for tools/things, which checks all of config.json before a board gets it.
 
-from firmware.core.text import did_you_mean, made_of, printable
+from firmware.core.text import printable, raw
 
 SETTABLE = ("interval_s", "sensor", "i2c", "drain_per_s", "offline_reboot_s")
 DEFAULTS = {
@@ -73,11 +73,40 @@ def _i2c(value, current):
 def _sensor(value):
     # An address may follow the name of a chip. Those outside 0x08 to 0x77 are reserved (I2C-bus
     # specification UM10204, 3.1.12).
-    parts = value.split("@0x") if isinstance(value, str) and len(value) <= 32 else ()
-    if value == "auto" or (len(parts) and parts[0] in SENSORS.split()):
-        if len(parts) == 1:
-            return None
-        if len(parts) == 2 and len(parts[1]) == 2 and made_of(parts[1], b"0123456789abcdefABCDEF"):
-            if 0x08 <= int(parts[1], 16) <= 0x77:
+    chip = value[:-5] if isinstance(value, str) and value[-5:-2] == "@0x" else value
+    if value == "auto":
+        return None
+    if isinstance(chip, str) and chip in SENSORS.split():
+        try:
+            at = 0x76 if chip == value else int(value[-2:], 16)
+            if 0x08 <= at <= 0x77 and (chip == value or "{:02x}".format(at) == value[-2:].lower()):
                 return None
+        except ValueError:
+            pass
     return 'must be "auto" or one of {}, with "@0x76" after it for an address'.format(SENSORS)
+
+
+def did_you_mean(word, known):
+    # ', did you mean "x"?' for the closest known word within two edits (letters to change, add,
+    # leave out or swap with the next), else nothing. Words over 32 letters are not compared: the
+    # work must stay small.
+    best = ""
+    best_edits = 3
+    word = raw(word) if len(word) <= 32 else b""
+    for candidate in sorted(known):
+        b = raw(candidate)
+        before = None
+        row = list(range(len(b) + 1))
+        for i in range(len(word)):
+            after = [i + 1]
+            for j in range(len(b)):
+                edits = min(row[j] + (word[i] != b[j]), row[j + 1] + 1, after[j] + 1)
+                if i and j and word[i] == b[j - 1] and word[i - 1] == b[j]:
+                    edits = min(edits, before[j - 1] + 1)
+                after.append(edits)
+            before = row
+            row = after
+        if row[-1] < min(best_edits, len(b)):  # not every letter: that makes x of anything
+            best_edits = row[-1]
+            best = ', did you mean "{}"?'.format(candidate)
+    return best

@@ -2,49 +2,39 @@
 # state `s`, a ShadowSync (firmware/shadow_sync.py has its attributes). No I/O. On demand.
 #
 #   event                          effect
-#   get/accepted                   the whole document: apply what is desired, report what differs
+#   get/accepted                   the whole document: note what is desired, report what differs
 #   get/rejected 404               no shadow yet: report everything
 #   get/rejected, other            get again, later
-#   update/delta, not seen yet     apply; its keys are all that differ
+#   update/delta, not seen yet     note what is desired; its keys are all that differ
 #   update/accepted, ours          AWS has it
 #   update/accepted, another's     perhaps a value we rejected is gone: get
-#   update/rejected 409            get, then update
-#   update/rejected 413            the same, without the facts
+#   update/rejected 409, 413       get, then update; after 413 without the facts
 #   update/rejected 429, 5xx       the same, later
 #   update/rejected, other         the update was bad: logged, not repeated
-#
-# A desired value is put in force and saved by settings.set(); only then it is reported. One that
-# is not is named in reported.rejected with the reason, until it goes away.
 
 import json
 
-from firmware.core.documents import load
+from firmware.core.text import load, printable
 
 
 def receive(s, kind, payload):
     # Inside the MQTT callback: only notes. kind: bytes, the topic after ".../shadow/"; AWS may
     # send what nobody has subscribed to.
-    if kind not in (
-        b"update/delta",
-        b"update/accepted",
-        b"update/rejected",
-        b"get/accepted",
-        b"get/rejected",
+    if (
+        kind
+        not in b"update/delta update/accepted update/rejected get/accepted get/rejected".split()
     ):
         return
-    message = load(payload, 12)
     try:
-        if message is None:
-            raise ValueError
+        message = load(payload, 12)
         token = message.get("clientToken")
         if kind == b"update/delta":
-            version = _version(message)
+            seen = _seen(message)
             desired = _section(message, "state")
-            if 2 * version + 1 > s.seen:
-                s.seen = 2 * version + 1
+            if seen > s.seen:
+                s.seen = seen
                 # One that answers an update of ours is no news of what AWS has as reported.
-                ours = isinstance(token, str) and token.startswith(s.token)
-                s.desired = desired, not ours
+                _note(s, desired, {}, not str(token).startswith(s.token))
         elif kind == b"update/accepted":
             _accepted(s, message, token)
         elif kind == b"update/rejected":
@@ -56,71 +46,80 @@ def receive(s, kind, payload):
         s.junk += 1
 
 
-def _version(message):
+def _seen(message):
     version = message.get("version")
     if not isinstance(version, int) or version < 0:
         raise ValueError
-    return version
+    return 2 * version + 1
 
 
 def _section(message, key):
-    # An object; {} where there is none.
     section = message.get(key)
-    if section is None:
-        return {}
-    if not isinstance(section, dict):
+    if not isinstance(section, dict) and section is not None:
         raise TypeError
-    return section
+    return section or {}
 
 
 def _answered(s, message, token, accepted):
-    desired = reported = {}
-    version = -1
+    state, seen = {}, -1
     if accepted:
-        state = _section(message, "state")
-        desired = _section(state, "desired")
-        reported = _section(state, "reported")
-        version = _version(message)
-        if token is None and 2 * version + 1 < s.seen:
+        state, seen = _section(message, "state"), _seen(message)
+        if token is None and seen < s.seen:
             return
     elif message.get("code") != 404:
-        s.asked = None
-        s.get_due = True
-        s.wait.start(30_000)
+        s.lost()
         return
+    desired = _section(state, "desired")
+    reported = _section(state, "reported")
     # Even a lower version: a shadow that was deleted may count from 0 again.
-    s.seen = 2 * version + 1
-    s.asked = None
-    s.unanswered = 0
-    s.wait.start(0)
+    s.seen = seen
+    _heard(s)
     values = s.settings.values
-    for key in values:
-        if reported.get(key) != values[key]:
-            s.update_due = True
+    s.update_due = s.update_due or any(reported.get(key) != values[key] for key in values)
     rejected = reported.get("rejected", {})
     s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
-    # An unknown key that stands in reported as well is not open; the AWS console makes new
-    # shadows with one.
-    s.desired = (
-        {k: desired[k] for k in desired if k in values or reported.get(k) != desired[k]},
-        False,
-    )
+    _note(s, desired, reported, False)
+
+
+def _note(s, desired, reported, stale):
+    # For ShadowSync.step(): the settings, and a few of the other names, so that no flood of them
+    # fills the heap. A setting that failed is tried again when its value has changed. An unknown
+    # key that stands in reported as well is not open: the AWS console makes new shadows with one.
+    # stale: AWS's reported values are not ours.
+    values, rejected = s.settings.values, s.rejected
+    s.desired = noted = {}
+    for key in values:
+        value = desired.get(key)
+        if value is not None and not (
+            rejected.get(key) and json.dumps(value) == s.failed.get(key)
+        ):
+            noted[key] = value
+            s.update_due = s.update_due or stale
+    others = [key for key in desired if isinstance(key, str) and key not in values]
+    others = sorted(printable(key, 40) for key in others if desired[key] != reported.get(key))
+    for name in others[:5] + ["..."] if len(others) > 5 else others:
+        noted[name] = 0  # any value is wrong
+    for name in rejected:
+        failed = name in values and desired.get(name) is not None
+        if rejected[name] and name not in noted and not failed:
+            rejected[name] = None
+            s.update_due = True
 
 
 def _accepted(s, message, token):
     ours = s.pending and token == s.pending[0]
     if ours:
         _landed(s)
-    version = _version(message)
-    if 2 * version > s.seen:
-        s.seen = 2 * version
+    seen = _seen(message)
+    if seen - 1 > s.seen:
+        s.seen = seen - 1
         # A rejected value that is taken back brings no delta when nothing else differs.
         # MiniStack leaves a section set to null out of its answer, AWS does not.
         state = message.get("state")
         if not ours and (s.rejected or s.desired):
             if not isinstance(state, dict) or "desired" in state or "reported" not in state:
                 s.get_due = True
-    elif ours and 2 * version + 1 < s.seen:
+    elif ours and seen < s.seen:
         s.get_due = True  # overtaken on the way, or the count has started again
 
 
@@ -130,104 +129,47 @@ def _rejected(s, code):
         _landed(s)
         return
     s.bare = s.bare or code == 413
-    s.pending = None
-    s.get_due = s.update_due = True
-    s.wait.start(0 if code in (409, 413) else 30_000)
+    s.lost()
+    if code in (409, 413):
+        s.wait.start(0)
 
 
 def _landed(s):
-    values = s.settings.values
     desired = s.pending[1]
-    s.pending = None
     s.bare = False
+    _heard(s)
+    for key in desired:
+        if s.settings.values[key] == desired[key]:
+            s.forget(key)
+
+
+def _heard(s):
+    s.asked = s.pending = None
     s.unanswered = 0
     s.wait.start(0)
-    for key in desired:
-        if values[key] == desired[key]:
-            s.local.pop(key, None)
-            s.settings.note("local", dict(s.local) or None)
 
 
-def desire(s):
-    # Outside the callback: applies what was noted. What was rejected and is not desired any more
-    # is to be taken out of reported: None.
-    desired, named = s.desired
-    s.desired = None
-    values = s.settings.values
-    rejected = {}
-    failed = {}
-    # The known keys first, so that no flood of others can hide them.
-    keys = sorted(key for key in values if key in desired)
-    keys += sorted(key for key in desired if isinstance(key, str) and key not in values)
-    for key in keys:
-        if len(rejected) == 8 and key not in values:
-            rejected["..."] = "and more"
-            break
-        old = values.get(key)
-        why = _apply(s, key, desired[key], failed)
-        if why:
-            if key not in values:
-                from firmware.core.text import printable
-
-                key = printable(key, 40)
-            rejected[key] = why[:96]
-            if s.rejected.get(key) != rejected[key]:
-                s.log("shadow: {} rejected: {}".format(key, rejected[key]))
-        elif named or values.get(key) != old:
-            s.update_due = True  # AWS's reported value is not ours
-    s.failed = failed
-    for key in s.rejected:
-        if key not in rejected:
-            rejected[key] = None
-    if rejected != s.rejected:
-        s.rejected = rejected
-        s.update_due = True
-
-
-def _apply(s, key, value, failed):
-    # None, or why it was not done. What failed is not tried again until the value changes.
-    values = s.settings.values
-    if value is None:
-        return None
-    if key in s.local:
-        if value == s.local[key]:
-            return None  # what a command has replaced; the next update says so
-        s.local.pop(key)  # desired since then
-        s.settings.note("local", dict(s.local) or None)
-    if key not in values:
-        return s.settings.set(key, value)
-    text = json.dumps(value)
-    why = s.failed.get(key)
-    if why is None or why[0] != text:
-        old = values[key]
-        why = text, s.settings.set(key, value)
-        if values[key] != old:
-            s.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
-    if why[1] and len(text) <= 96:
-        failed[key] = why
-    return why[1]
-
-
-def _token(s):
+def document(s, facts):
+    # (topic, payload, retained?) of what is due. facts: a dict that is ours from now on.
+    if s.birth_due:
+        s.birth_due = False
+        facts["online"] = True
+        return s.topic, json.dumps(facts).encode(), True
     s.serial += 1
-    return "{}-{}".format(s.token, s.serial)
-
-
-def get(s):
-    s.get_due = False
-    s.asked = _token(s)
-    return json.dumps({"clientToken": s.asked}).encode()
-
-
-def update(s, facts):
-    # All settings, `rejected` and the facts; facts: a dict that is ours from now on.
-    values = s.settings.values
-    rejected = s.rejected
+    token = "{}-{}".format(s.token, s.serial)
+    if s.get_due:
+        s.get_due = False
+        s.asked = token
+        return s.prefix + b"get", json.dumps({"clientToken": token}).encode(), False
+    # All settings, `rejected` and the facts.
+    s.since_s = s.clock.s
+    s.sensor = s.sampler.sensor
+    s.failing = s.sampler.failing()
+    values, rejected = s.settings.values, s.rejected
     s.rejected = {key: rejected[key] for key in rejected if rejected[key]}
     s.update_due = False
     if not s.rejected or len(rejected) > 40:
-        # An object is emptied by deleting it whole. So is one full of other names: ours then
-        # follow in another update.
+        # An object is emptied by deleting it whole; ours follow in another update.
         s.update_due = bool(s.rejected)
         rejected = None
     reported = {} if s.bare else facts
@@ -238,5 +180,7 @@ def update(s, facts):
     desired = {key: values[key] for key in s.local if key in values}
     if desired:
         state["desired"] = desired
-    s.pending = _token(s), desired
-    return json.dumps({"state": state, "clientToken": s.pending[0]}).encode()
+    s.pending = token, desired
+    text = json.dumps({"state": state, "clientToken": token})
+    facts = reported = state = rejected = None  # room for the copy
+    return s.prefix + b"update", text.encode(), False

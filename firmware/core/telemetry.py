@@ -13,12 +13,9 @@ RECORD_BYTES = 4 + sum([row[5] for row in QUANTITIES])
 
 
 def text_bytes(thing):
-    # The most that write_json() writes: 61 bytes of its own, and with each name six of
-    # punctuation, a sign, a point and up to 10 digits.
-    size = 61 + len(thing)
-    for row in QUANTITIES:
-        size += len(row[0]) + 18
-    return size
+    # The most that write_json() writes: 61 bytes of its own, and with each name, of 16 letters at
+    # most, six of punctuation, a sign, a point and up to 10 digits.
+    return 61 + len(thing) + 34 * len(QUANTITIES)
 
 
 def pack(buf, at, s2000, values):
@@ -42,9 +39,7 @@ def pack(buf, at, s2000, values):
 def write_json(buf, at, record, seq, thing):
     # Writes the payload for the data topic from buf[at] on and gives its end back. thing: bytes;
     # a thing name needs no JSON escapes, by its alphabet (core/schema.py).
-    at = _text(buf, at, b'{"device_id": "')
-    at = _text(buf, at, thing)
-    at = _text(buf, at, b'", "timestamp": ')
+    at = _text(buf, _text(buf, _text(buf, at, b'{"device_id": "'), thing), b'", "timestamp": ')
     # high * 65536 + low + 946684800 (1970 to 2000) in base 10000: today it is no small int.
     high = record[2] | record[3] << 8
     low = (record[0] | record[1] << 8) + high * 5536 + 4800
@@ -80,20 +75,15 @@ def _text(buf, at, text):
 def _number(buf, at, value, width, decimals):
     # At least width digits, the last `decimals` of them behind a point.
     if value < 0:
-        buf[at] = 0x2D
-        at += 1
+        at = _text(buf, at, b"-")
         value = -value
-    end = at + width
+    end = at + width + (decimals > 0)
     rest = value // 10**width
     while rest:
         rest //= 10
         end += 1
-    point = -1
-    if decimals:
-        point = end - decimals
-        end += 1
     for i in range(end - 1, at - 1, -1):
-        if i == point:
+        if decimals and i == end - 1 - decimals:
             buf[i] = 0x2E
         else:
             buf[i] = 0x30 + value % 10

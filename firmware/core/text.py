@@ -1,6 +1,46 @@
-# Small work on text from outside, for the board (loaded on demand) and for tools/. It is done on
-# bytes: MicroPython keeps every single character that text was ever indexed or iterated to, for
-# good (its string intern pool), and whoever can send text could so fill the heap.
+# What comes from outside, made harmless before it is looked at. On demand; tools/ use it as well.
+# Text is worked on as bytes: MicroPython keeps every single character that text was ever indexed
+# or iterated to, for good (its string intern pool), and whoever can send text could so fill it.
+
+import json
+
+
+def load(payload, max_depth):
+    # The object in payload (a memoryview, or bytes); ValueError or TypeError for anything else.
+    # Depth is bounded before it is parsed: what walks it later may recurse. Every bracket and quote
+    # is closed again: MicroPython before 1.26 takes a document that was cut off for a whole one.
+    # What the member "metadata" holds is blanked, in a memoryview: AWS sends a timestamp for each
+    # key of a shadow, and parsed they would take three times the memory of the rest.
+    depth = name = start = 0
+    text = escaped = False
+    at = -1
+    for byte in payload:
+        at += 1
+        if escaped:
+            escaped = False
+        elif byte == 0x22:
+            text = not text
+            if text and depth == 1:
+                name = at
+        elif text:
+            escaped = byte == 0x5C
+        elif byte >= 0x5B:  # no bracket has a lower code
+            depth += (byte in b"{[") - (byte in b"}]")
+            if not 0 <= depth <= max_depth:
+                raise ValueError
+            if depth == 1 and start:
+                if isinstance(payload, memoryview):
+                    for i in range(start, at):
+                        payload[i] = 0x20
+                start = 0
+            elif depth == 2 and not start and payload[name : name + 10] == b'"metadata"':
+                start = at + 1
+    if depth or text:
+        raise ValueError
+    document = json.loads(payload)
+    if not isinstance(document, dict):
+        raise ValueError
+    return document
 
 
 def raw(text):
@@ -27,37 +67,3 @@ def printable(text, limit):
         if not 32 < data[i] < 127:
             data[i] = 0x3F
     return data.decode() if data else "(empty)"
-
-
-def made_of(text, alphabet):
-    # The alphabet is given as bytes.
-    for byte in raw(text):
-        if byte not in alphabet:
-            return False
-    return True
-
-
-def did_you_mean(word, known):
-    # ', did you mean "x"?' for the closest known word within two edits (letters to change, add,
-    # leave out or swap with the next), else nothing. Words over 32 letters are not compared: the
-    # work must stay small.
-    best = ""
-    best_edits = 3
-    word = raw(word) if len(word) <= 32 else b""
-    for candidate in sorted(known):
-        b = raw(candidate)
-        before = None
-        row = list(range(len(b) + 1))
-        for i in range(len(word)):
-            after = [i + 1]
-            for j in range(len(b)):
-                edits = min(row[j] + (word[i] != b[j]), row[j + 1] + 1, after[j] + 1)
-                if i and j and word[i] == b[j - 1] and word[i - 1] == b[j]:
-                    edits = min(edits, before[j - 1] + 1)
-                after.append(edits)
-            before = row
-            row = after
-        if row[-1] < min(best_edits, len(b)):  # not every letter: that makes x of anything
-            best_edits = row[-1]
-            best = ', did you mean "{}"?'.format(candidate)
-    return best

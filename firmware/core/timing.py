@@ -1,37 +1,55 @@
-# Time that passes, on the millisecond ticks of a board: they wrap at 2^30, and differences hold for
-# 2^29 ms, 6.2 days. What takes longer than minutes is counted in `clock.s`, the seconds since boot
-# (net/clock.py), a plain number that does not wrap.
+# All of the time: ticks for what is short, seconds since boot for what is long, and the time of
+# day as an offset to those seconds. The ticks of a board, in milliseconds, wrap at 2^30;
+# differences hold for 2^29 ms, 6.2 days. `s` is a plain number that does not wrap.
+
+
+class Clock:
+    # now_s() == offset + s: seconds since 2000-01-01 UTC, whatever the epoch of the port. The RTC
+    # takes no part once it runs: an ESP8266's is off by minutes a day, the ticks by 20 ppm.
+    def __init__(self, now, diff):
+        self.now = now  # time.ticks_ms and time.ticks_diff, or what behaves alike
+        self.diff = diff
+        self._start = now()  # of the second that is running
+        self.s = 0
+        # The rest is net/clock.py's, which is loaded to ask for the time.
+        self.offset = None  # s2000 at boot; None while no time is believed
+        self.source = None  # of the offset: "rtc" or "ntp"
+        self.ask_s = 0  # value of `s` at which the next server is asked
+        self.failures = 0  # servers in a row that gave no believable answer
+        self.rejected = ()  # offsets by the last answers that were older than the last good time
+
+    def step(self):
+        # In every pass of the loop: the ticks must not wrap unseen.
+        now = self.now()
+        ms = self.diff(now, self._start)
+        if ms >= 1000:
+            self._start = now - ms % 1000
+            self.s += ms // 1000
+
+    def left_ms(self, s):
+        # Until `s` has that value.
+        return max(0, (s - self.s) * 1000 - self.diff(self.now(), self._start))
+
+    def now_s(self):
+        return None if self.offset is None else self.offset + self.s
 
 
 class Deadline:
     # Good for waits of up to a day; one that was seen to be over stays over.
     def __init__(self, clock):
-        self._clock = clock  # now(), diff(a, b): milliseconds, safe across the wrap
-        self._start = self._wait_ms = 0
-        self.over = True
+        self._clock = clock
+        self.start(0)
 
     def start(self, wait_ms):
         self._start = self._clock.now()
-        self._wait_ms = wait_ms
-        self.over = False
-
-    def again(self, wait_ms):
-        # From where the last wait ended, in whole waits: lateness does not add up, and turns
-        # missed while the board was busy are skipped.
-        now = self._clock.now()
-        late_ms = self._clock.diff(now, self._start) - self._wait_ms
-        self._start = now - late_ms % wait_ms
-        self._wait_ms = wait_ms
-        self.over = False
+        self.wait_ms = wait_ms
 
     def left_ms(self):
-        if not self.over:
-            # Nobody may have looked for days: then the start seems to lie in the future.
-            age_ms = self._clock.diff(self._clock.now(), self._start)
-            if 0 <= age_ms < self._wait_ms:
-                return self._wait_ms - age_ms
-            self.over = True
-        return 0
+        age_ms = self._clock.diff(self._clock.now(), self._start)
+        # Nobody may have looked for days: then the start seems to lie in the future.
+        if not 0 <= age_ms < self.wait_ms:
+            self.wait_ms = age_ms = 0
+        return self.wait_ms - age_ms
 
 
 def pause_ms(random, failures, base_ms, cap_ms, floor_ms=0):

@@ -2,26 +2,20 @@
 # "DS" = BME280 datasheet BST-BME280-DS002 rev. 1.6. The BMP280 (BST-BMP280-DS001) has the same
 # registers and formulas without humidity; only the id differs (DS 5.2).
 #
-# The formulas are those of DS 4.2.3 with other scales. Its own need 64 bits, or 32 bits at an
-# accuracy of 1 Pa (1 sigma), and on a board an integer from 2^30 on is a heap object. Here a
-# product that would be too large is split into a high and a low part; what is lost stays near 1 Pa
-# and 0.01 %RH against the datasheet's floating-point form, and inside the chip's working range
-# nothing reaches 2^30. tests/device/test_driver_bosch.py holds both.
+# The formulas are those of DS 4.2.3 with other scales: its own need 64 bits, or lose 1 Pa (1
+# sigma), and on a board an integer from 2^30 on is a heap object. Here a product that would be too
+# large is split into a high and a low part. Against the datasheet's floating-point form about 1 Pa
+# and 0.01 %RH are lost, and inside the chip's working range nothing reaches 2^30
+# (tests/device/test_driver_bosch.py).
 
 from micropython import const
 
 from firmware.core.errors import SensorError
 
-_REG_CALIB = const(0x88)  # 26 bytes: dig_T1 to dig_P9, one unused, dig_H1 (DS table 16)
-_REG_ID = const(0xD0)
-_REG_CALIB_HUM = const(0xE1)  # 7 bytes: dig_H2 to dig_H6
-_REG_CTRL_HUM = const(0xF2)
-_REG_STATUS = const(0xF3)  # then ctrl_meas, config, one reserved, and the data from 0xF7 on
-_REG_CTRL_MEAS = const(0xF4)
-_REG_CONFIG = const(0xF5)
-
-_BME280_ID = const(0x60)
-_BMP280_IDS = const((0x56, 0x57, 0x58))  # samples, then mass production
+_CTRL_HUM = const(0xF2)
+_STATUS = const(0xF3)  # then ctrl_meas, config, one reserved, and the data from 0xF7 on
+_CTRL_MEAS = const(0xF4)
+_CONFIG = const(0xF5)
 
 _ONE_SAMPLE = const(b"\x01")  # osrs_h x1
 _FORCE = const(b"\x25")  # osrs_t x1, osrs_p x1, mode forced
@@ -33,94 +27,93 @@ _SKIPPED_HUM = const((0x8000, 0xFFFF))
 
 
 def probe(bus, addr):
-    chip_id = bytearray(1)
-    bus.readfrom_mem_into(addr, _REG_ID, chip_id)
-    if chip_id[0] == _BME280_ID:
-        return BME280(bus, addr, True)
-    if chip_id[0] in _BMP280_IDS:
-        return BME280(bus, addr, False)
-    return None
+    buf = bytearray(1)
+    bus.readfrom_mem_into(addr, 0xD0, buf)  # id
+    humid = buf[0] == 0x60
+    if not humid and buf[0] not in (0x56, 0x57, 0x58):  # BMP280: samples, then mass production
+        return None
+    name = "bme280" if humid else "bmp280"
+    bus.readfrom_mem_into(addr, _STATUS, buf)
+    if buf[0] & 0x01:
+        raise SensorError(name + ": still starting")  # calibration not copied yet
+    bus.writeto_mem(addr, _CTRL_MEAS, _ZERO)
+    bus.writeto_mem(addr, _CONFIG, _ZERO)
+    cal, hum = bytearray(26), bytearray(7)
+    parts = [(0x88, cal)]  # dig_T1 to dig_P9, one unused, dig_H1 (DS table 16)
+    if humid:
+        parts.append((0xE1, hum))  # dig_H2 to dig_H6
+    for reg, part in parts:
+        # There is no CRC, and a bit lost here would falsify every reading from now on: read
+        # twice. All 0x00 or all 0xFF: nobody is talking.
+        again = bytearray(part)
+        bus.readfrom_mem_into(addr, reg, part)
+        bus.readfrom_mem_into(addr, reg, again)
+        if part != again or min(part) == max(part):
+            raise SensorError(name + ": bad calibration")
+    # Low byte first; all but dig_T1 and dig_P1 have a sign.
+    words = [((cal[i] | cal[i + 1] << 8) ^ 0x8000) - 0x8000 for i in range(0, 24, 2)]
+    t = (words[0] & 0xFFFF, words[1], words[2])
+    p = (words[3] & 0xFFFF,) + tuple(words[4:])
+    h = None
+    if not t[0] or not p[0]:
+        raise SensorError(name + ": bad calibration")
+    if humid:
+        h2 = ((hum[0] | hum[1] << 8) ^ 0x8000) - 0x8000
+        # dig_H4 and dig_H5, of 12 bits, share the nibbles of 0xE5.
+        h4 = ((hum[3] << 4 | hum[4] & 0x0F) ^ 0x800) - 0x800
+        h5 = ((hum[5] << 4 | hum[4] >> 4) ^ 0x800) - 0x800
+        h = (cal[25], h2, hum[2], h4, h5, (hum[6] ^ 0x80) - 0x80)
+    return BME280(bus, addr, name, (t, p, h))
 
 
 class BME280:
     # start(); at least MEASURE_MS later finish(); then values. Neither allocates.
     MEASURE_MS = 11  # DS 9.1: 9.3 ms at most, and a millisecond clock may be one short
 
-    def __init__(self, bus, addr, humid):
-        self.name = "bme280" if humid else "bmp280"
+    def __init__(self, bus, addr, name, cal):
+        self.bus = bus
+        self.addr = addr
+        self.name = name
+        self.cal = cal  # for t_fine(), pascal() and cpct(): None where there is no humidity
         self.values = [None, None, None]
-        self._bus = bus
-        self._addr = addr
-        self._buf = bytearray(12 if humid else 10)  # from _REG_STATUS to the last data byte
-        self._again = bytearray(self._buf)
-        bus.readfrom_mem_into(addr, _REG_STATUS, self._buf)
-        if self._buf[0] & 0x01:
-            raise SensorError(self.name + ": still starting")  # calibration not copied yet
-        bus.writeto_mem(addr, _REG_CTRL_MEAS, _ZERO)
-        bus.writeto_mem(addr, _REG_CONFIG, _ZERO)
-        # dig_T1 to T3 and dig_P1 to P9, low byte first; all but T1 and P1 have a sign.
-        cal = self._read_twice(_REG_CALIB, 26)
-        words = []
-        for at in range(0, 24, 2):
-            words.append(((cal[at] | cal[at + 1] << 8) ^ 0x8000) - 0x8000)
-        self._t = (words[0] & 0xFFFF, words[1], words[2])
-        self._p = (words[3] & 0xFFFF,) + tuple(words[4:])
-        if not self._t[0] or not self._p[0]:
-            raise SensorError(self.name + ": bad calibration")
-        self._h = None
-        if humid:
-            hum = self._read_twice(_REG_CALIB_HUM, 7)
-            h2 = ((hum[0] | hum[1] << 8) ^ 0x8000) - 0x8000
-            # dig_H4 and dig_H5, of 12 bits, share the nibbles of 0xE5.
-            h4 = ((hum[3] << 4 | hum[4] & 0x0F) ^ 0x800) - 0x800
-            h5 = ((hum[5] << 4 | hum[4] >> 4) ^ 0x800) - 0x800
-            self._h = (cal[25], h2, hum[2], h4, h5, (hum[6] ^ 0x80) - 0x80)
-
-    def _read_twice(self, reg, size):
-        # There is no CRC, and a bit lost here would falsify every reading from now on.
-        first, again = bytearray(size), bytearray(size)
-        self._bus.readfrom_mem_into(self._addr, reg, first)
-        self._bus.readfrom_mem_into(self._addr, reg, again)
-        if first != again or min(first) == max(first):  # all 0x00 or all 0xFF: nobody is talking
-            raise SensorError(self.name + ": bad calibration")
-        return first
+        self.buf = bytearray(12 if cal[2] else 10)  # from _STATUS to the last data byte
+        self.check = bytearray(self.buf)
 
     def start(self):
-        # ctrl_hum takes effect with the next write to ctrl_meas (DS 5.4.3), so it comes first;
-        # each time, as the chip may have lost power since.
-        if self._h:
-            self._bus.writeto_mem(self._addr, _REG_CTRL_HUM, _ONE_SAMPLE)
-        self._bus.writeto_mem(self._addr, _REG_CTRL_MEAS, _FORCE)
+        # ctrl_hum takes effect with the next write to ctrl_meas (DS 5.4.3). Each time: the chip
+        # may have lost power since.
+        if self.cal[2]:
+            self.bus.writeto_mem(self.addr, _CTRL_HUM, _ONE_SAMPLE)
+        self.bus.writeto_mem(self.addr, _CTRL_MEAS, _FORCE)
 
     def finish(self):
         # Read twice as well: in sleep mode the data stand still. xlsb<3:0> are always 0
         # (DS 5.4.7), on a line that nobody drives they are not. The ranges: DS 1.3.
-        buf, values = self._buf, self.values
-        self._bus.readfrom_mem_into(self._addr, _REG_STATUS, buf)
-        self._bus.readfrom_mem_into(self._addr, _REG_STATUS, self._again)
+        buf, values = self.buf, self.values
+        t, p, h = self.cal
+        self.bus.readfrom_mem_into(self.addr, _STATUS, buf)
+        self.bus.readfrom_mem_into(self.addr, _STATUS, self.check)
         if buf[0] & _BUSY:
-            raise SensorError(self.name + ": still measuring")
+            raise SensorError("still measuring")
         if buf[1] != _DONE:
-            raise SensorError(self.name + ": reset during measurement")
-        if buf != self._again or (buf[6] | buf[9]) & 0x0F:
-            raise SensorError(self.name + ": damaged data")
+            raise SensorError("reset during measurement")
+        if buf != self.check or (buf[6] | buf[9]) & 0x0F:
+            raise SensorError("damaged data")
         adc_p = buf[4] << 12 | buf[5] << 4 | buf[6] >> 4
         adc_t = buf[7] << 12 | buf[8] << 4 | buf[9] >> 4
-        if adc_t == _SKIPPED or adc_p == _SKIPPED:
-            raise SensorError(self.name + ": measurement skipped")
-        fine = t_fine(adc_t, self._t)
+        adc_h = buf[10] << 8 | buf[11] if h else 0
+        if adc_t == _SKIPPED or adc_p == _SKIPPED or adc_h in _SKIPPED_HUM:
+            raise SensorError("measurement skipped")
+        fine = t_fine(adc_t, t)
         cdeg = fine * 5 + 128 >> 8
         if not -4000 <= cdeg <= 8500:
-            raise SensorError(self.name + ": temperature out of range")
-        pa = pascal(adc_p, fine, self._p)
+            raise SensorError("temperature out of range")
+        pa = pascal(adc_p, fine, p)
         if not 30000 <= pa <= 110000:
-            raise SensorError(self.name + ": pressure out of range")
-        if self._h:
-            adc_h = buf[10] << 8 | buf[11]
-            if adc_h in _SKIPPED_HUM:
-                raise SensorError(self.name + ": humidity skipped")
-            values[1] = cpct(adc_h, fine, self._h)
+            raise SensorError("pressure out of range")
         values[0], values[2] = cdeg, pa
+        if h:
+            values[1] = cpct(adc_h, fine, h)
 
 
 def t_fine(adc, cal):

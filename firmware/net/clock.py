@@ -1,32 +1,84 @@
-# All of the time: ticks for what is short, seconds since boot for what is long, and the time of
-# day as an offset to those seconds. The ticks wrap at 2^30 ms; `s` does not. The RTC takes no part
-# once it runs: an ESP8266's is off by minutes a day, the ticks by 20 ppm.
+# The time of day: from the RTC at boot, from NTP servers later. Loaded on demand; what has to be
+# remembered is kept in the clock (core/timing.py), and the last good time in the settings' state.
 #
-#   now_s() == offset + s       seconds since 2000-01-01 UTC, whatever the epoch of the port
+# TLS cannot check a certificate without the time, and a reading is worth nothing with a wrong one,
+# so until a time is believed there is none.
 #
-# Which time is believed, and when it is asked for, is decided in ntp.py, loaded for that when
-# `s` has reached `ask_s`.
+#   believed       an NTP answer, or the RTC when it survived the reset
+#   not believed   below the build time (the floor), below the last good time on flash, or 15 years
+#                  beyond the build. But three NTP answers in a row that agree overrule the last
+#                  good time: one wrong server must not lock the board out for ever.
+
+from micropython import const
+
+from firmware.core.timing import pause_ms
+
+_SYNC_S = const(21_600)  # 6 h: 20 ppm of a crystal are half a second by then
+_RETRY_MS = const(2_000)  # after no answer; the longest pause doubles
+_RETRY_MIN_MS = const(1_000)
+_RETRY_MAX_MS = const(300_000)  # while there is no time at all
+_AGAIN_MAX_MS = const(3_600_000)  # when there is: asking holds up the loop
+_AGREE = const(3)
+_AGREE_S = const(120)  # answers agree when they put the boot at the same time, give or take this
+_SAVE_S = const(21_600)  # the last good time is written at most this often
+_LIFE_S = const(473_040_000)
 
 
-class Clock:
-    def __init__(self, now, diff):
-        self.now = now  # time.ticks_ms and time.ticks_diff, or what behaves alike
-        self.diff = diff
-        self._start = now()  # of the second that is running
-        self.s = 0
-        self.offset = None  # s2000 at boot; None while no time is believed
-        self.source = None  # of the offset: "rtc" or "ntp"
-        self.ask_s = 0  # value of `s` at which the next server is asked
-        self.failures = 0  # servers in a row that gave no believable answer
-        self.rejected = ()  # offsets by the last answers that were older than the last good time
+def take_rtc(clock, s2000, settings, floor, log):
+    # Once, at boot. Only a clock that was set before can be past the last good time.
+    if _good(settings, floor) <= s2000 <= floor + _LIFE_S:
+        clock.offset = s2000 - clock.s
+        clock.source = "rtc"
+        log("clock: rtc kept the time")
 
-    def step(self):
-        # In every pass of the loop: the ticks must not wrap unseen.
-        now = self.now()
-        ms = self.diff(now, self._start)
-        if ms >= 1000:
-            self._start = now - ms % 1000
-            self.s += ms // 1000
 
-    def now_s(self):
-        return None if self.offset is None else self.offset + self.s
+def ask(clock, ntp_s2000, set_rtc, settings, servers, floor, random, log):
+    # Asks one server, and sets clock.ask_s for the next time. Blocks as long as ntp_s2000(server)
+    # does, which returns s2000 or raises OSError. A server that gave no believable answer goes to
+    # the end of the list.
+    server = servers[0]
+    s2000 = 0
+    try:
+        s2000 = ntp_s2000(server)
+        problem = "{} not believed".format(s2000)
+    except OSError as e:
+        problem = "no answer, errno {}".format(e.args[0])
+    clock.step()  # the answer is of now, seconds after the question
+    good = _good(settings, floor)
+    if _believed(clock, s2000, good, floor):
+        if clock.source == "ntp":
+            log("clock: {} s2000, off by {} s".format(s2000, clock.now_s() - s2000))
+        else:
+            log("clock: {} s2000 from {}".format(s2000, server))
+        clock.offset = s2000 - clock.s
+        clock.source = "ntp"
+        clock.failures = 0
+        clock.ask_s = clock.s + _SYNC_S
+        set_rtc(s2000)
+        if not 0 <= s2000 - good < _SAVE_S:
+            settings.note("clock", s2000)
+        return
+    log("clock: {}: {}".format(server, problem))
+    servers.append(servers.pop(0))
+    clock.failures += 1
+    most_ms = _RETRY_MAX_MS if clock.offset is None else _AGAIN_MAX_MS
+    wait_ms = pause_ms(random, clock.failures, _RETRY_MS, most_ms, _RETRY_MIN_MS)
+    clock.ask_s = clock.s + (wait_ms + 999) // 1000
+
+
+def _good(settings, floor):
+    # The time that it must be by now: the last good one on flash, if that is possible at all.
+    s2000 = settings.state.get("clock", 0)
+    return s2000 if floor <= s2000 <= floor + _LIFE_S else floor
+
+
+def _believed(clock, s2000, good, floor):
+    if good <= s2000 <= floor + _LIFE_S:
+        clock.rejected = ()
+        return True
+    if floor <= s2000 < good:
+        offset = s2000 - clock.s
+        agreeing = [old for old in clock.rejected if abs(old - offset) <= _AGREE_S]
+        clock.rejected = agreeing[1 - _AGREE :] + [offset]
+        return len(clock.rejected) >= _AGREE
+    return False

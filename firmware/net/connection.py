@@ -46,7 +46,7 @@ class Connection:
         self._failures = self._refusals = 0
         self._since_s = 0  # of UP; of DOWN since the last UP
         # Our last SUBSCRIBE may not have arrived, or the session AWS holds is for other topics.
-        self._doubt = settings.state.get("filters") != session.filters
+        self._doubt = settings.state.get("filters") != session.listens
         self._offline_s = 0
         self.state = DOWN
         self.on_up = None
@@ -75,7 +75,7 @@ class Connection:
                     # Only now: had the power gone before SUBACK, the next start would trust a
                     # session of AWS's that has no subscriptions.
                     self._doubt = False
-                    self._settings.note("filters", self._session.filters)
+                    self._settings.note("filters", self._session.listens)
                 if self._failures and self._clock.s - self._since_s >= STABLE_S:
                     self._failures = self._refusals = 0
             elif self.state == OPENING:

@@ -60,7 +60,8 @@ class Session(MQTTClient):
         self.reserve = None  # ESP8266: kept free for axTLS while there is no session
         self.used = 0  # slots
         self.oversized = self.resent = 0
-        self.filters = ()  # of SUBSCRIBE, as text; at most 8, as AWS has it
+        self.filters = None  # () -> those of SUBSCRIBE, as text; at most 8, as AWS has it
+        self.listens = None  # text: what of them may change for a thing, the topic of commands
         self.on_ack = None  # (tag): the broker has it
 
     def reading(self, seq):
@@ -84,7 +85,7 @@ class Session(MQTTClient):
     def subscribe(self):
         # waiting(SUBSCRIBE) until SUBACK.
         self._drop_subscribe()
-        filters = [topic.encode() for topic in self.filters]
+        filters = [topic.encode() for topic in self.filters()]
         size = 2 + sum(3 + len(topic) for topic in filters)
         packet = Packet(size + 5)
         packet.head(0x82, size)

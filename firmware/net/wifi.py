@@ -47,10 +47,9 @@ class Wifi:
         self._random = random
         self._log = log
         self.ssid = ssid  # tried, joined, or at first the one that was lost; None at boot
-        self.last_reason = None  # why it is not joined, in a word
         self.next = []  # networks still to try in this round
         self.failures = 0  # rounds without success
-        self._toggle_s = clock.s + _TOGGLE_S
+        self.retry_s = clock.s + _TOGGLE_S  # when the radio is switched off and on
         self._wait = Deadline(clock)
         self.state = _OFF
         if ssid is not None:
@@ -61,13 +60,13 @@ class Wifi:
         # True once joined, with an address.
         wlan = self.wlan
         if self.state == _JOINING and wlan.isconnected():
-            ip = rssi = None
+            ip, rssi = "0.0.0.0", None
             try:
                 ip = wlan.ifconfig()[0]
                 rssi = wlan.status("rssi")
             except _FAULTS:
                 pass
-            if ip and ip != "0.0.0.0":
+            if ip != "0.0.0.0":
                 self._log("wifi: up {} rssi {}".format(ip, rssi))
                 return True
         if self._wait.left_ms():
@@ -81,47 +80,40 @@ class Wifi:
             if self._do(wlan.active, True):
                 self.next = []
                 self._leave()
-        elif self._clock.s >= self._toggle_s:
+        elif self._clock.s >= self.retry_s:
             self._log("wifi: no network, switching the radio off and on")
-            self._toggle_s = self._clock.s + _TOGGLE_S
+            self.retry_s = self._clock.s + _TOGGLE_S
             self._enter(_OFF, _OFF_MS)
             self._do(wlan.active, False)
         else:
-            self._connect()
+            if not self.next:
+                self._order()
+            network = self.next.pop(0)
+            self.ssid = network["ssid"]
+            self._log("wifi: joining {}".format(self.ssid))
+            self._enter(_JOINING, _JOIN_MS)
+            given = (network["password"],) if network.get("password") else ()
+            if not self._do(wlan.connect, self.ssid, *given):
+                self._leave()
         return False
-
-    def _connect(self):
-        if not self.next:
-            self.next = self._order()
-        network = self.next.pop(0)
-        self.ssid = network["ssid"]
-        self._log("wifi: joining {}".format(self.ssid))
-        self._enter(_JOINING, _JOIN_MS)
-        given = (self.ssid, network["password"]) if network.get("password") else (self.ssid,)
-        if not self._do(self.wlan.connect, *given):  # ESP32: "Wifi Internal State Error"
-            self._leave()
 
     def _order(self):
         # The strongest first; what the scan does not show may be hidden and comes last.
-        if len(self.networks) == 1:
-            return self.networks[:]
         seen = {}
-        try:
-            for found in self.wlan.scan():
-                seen[found[0]] = max(found[3], seen.get(found[0], -128))
-        except _FAULTS as e:
-            self._log("wifi: no scan, {}".format(e))
+        if len(self.networks) > 1:
+            try:
+                for found in self.wlan.scan():
+                    seen[found[0]] = max(found[3], seen.get(found[0], -128))
+            except _FAULTS as e:
+                self._log("wifi: no scan, {}".format(e))
         order = []
         for i, network in enumerate(self.networks):
             order.append((-seen.get(network["ssid"].encode(), -129), i))
-        order.sort()  # by place in the config where equal: sort() is not stable here
-        return [self.networks[i] for _, i in order]
+        # By place in the config where equal: sorting is not stable here.
+        self.next = [self.networks[i] for _, i in sorted(order)]
 
     def _leave(self):
-        try:
-            self.wlan.disconnect()
-        except _FAULTS:
-            pass  # not started: nothing to leave
+        self._do(self.wlan.disconnect)
         wait_ms = _SETTLE_MS
         if not self.next:
             self.failures += 1
@@ -134,14 +126,13 @@ class Wifi:
             call(*args)
             return True
         except _FAULTS as e:
-            self.last_reason = "driver"
             self._log("wifi: driver, {}".format(e))
             return False
 
     def _note(self, what):
         status = self.wlan.status()
-        self.last_reason = _WORDS.get(status, "status {}".format(status))
-        self._log("wifi: {} {}, {}".format(what, self.ssid, self.last_reason))
+        status = _WORDS.get(status, "status {}".format(status))
+        self._log("wifi: {} {}, {}".format(what, self.ssid, status))
 
     def _enter(self, state, wait_ms):
         self.state = state

@@ -7,7 +7,7 @@ _HALF = PERIOD // 2
 
 class Clock:
     # Milliseconds that pass only when told to. Starts just below the wrap, so that every
-    # test that waits also crosses it. The rest as in net/clock.py: s, whole seconds since the
+    # test that waits also crosses it. The rest as in core/timing.py: s, whole seconds since the
     # start; offset, to be set by tests that want a time of day.
     def __init__(self, start_ms=PERIOD - 5):
         self._ms = start_ms & _MASK

@@ -20,6 +20,9 @@ class Clock:
         d = (a - b) & _MASK
         return d if d < 1 << 29 else d - (1 << 29) - (1 << 29)
 
+    def left_ms(self, s):
+        return max(0, s * 1000 - self.total)
+
     def pass_ms(self, ms):
         self.total += ms
         self.s = self.total // 1000

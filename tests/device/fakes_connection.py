@@ -13,7 +13,7 @@ class FakeSession:
     SUBSCRIBE = 0
 
     def __init__(self):
-        self.filters = ["a", "b"]
+        self.listens = "a/b"
         self.present = False
         self.error = None  # raised while connecting, or by step()
         self.steps = 0  # of connecting
@@ -71,14 +71,14 @@ class Settings:
 
 
 class Bench:
-    def __init__(self, random=None, filters=("a", "b")):
+    def __init__(self, random=None, filters="a/b"):
         self.clock = Clock()
         self.session = FakeSession()
         self.network = True
         self.log = Log()
         self.events = []
         self.random = random or Fixed(0)
-        self.settings = Settings(filters and list(filters))
+        self.settings = Settings(filters)
         self.link = Connection(
             self.session, self.clock, self.random, self.log, self.settings, "context", 4096
         )

@@ -1,9 +1,9 @@
 # A sampler with an SHT3x on its bus: what the sampler tests share.
 
 from fakes_bus import Clock
-from firmware import sampler
+from firmware import loading, sampler
 
-SEEK, IDLE, BUSY = range(3)  # sampler.state
+loading.keep()
 
 COOL = b"\x60\x8c\xd3\x73\x33\x01"  # 21.00 C, 45.00 %RH
 WARM = b"\x6d\xb6\x8d\x73\x33\x01"  # 30.00 C, 45.00 %RH
@@ -91,10 +91,15 @@ class Bench:
 
     def run(self, ms, step_ms=5):
         while ms > 0:
-            self.sampler.step()
+            self.step()
             self.clock.pass_ms(min(step_ms, ms))
             ms -= step_ms
+        self.step()
+
+    def step(self):
+        # As in the loop of the app: what was loaded to search leaves again.
         self.sampler.step()
+        loading.unload()
 
     def change(self, interval_s):
         self.settings["interval_s"] = interval_s

@@ -125,8 +125,9 @@ class Board:
             self.sync.receive(kind, payload)
 
     def send(self, service):
-        # One step, and what it publishes on its way; whether there was anything.
-        self.sync.step()
+        # One step, or as many as come at once, and what is published; whether there was anything.
+        while self.sync.step():
+            pass
         sent = self.session.sent
         self.session.sent = []
         for topic, payload, retain in sent:

@@ -129,7 +129,7 @@ def test_a_restart_says_why_once():
     for name, cause in (("esp32", Machine.HARD_RESET), ("esp8266", Machine.SOFT_RESET)):
         MACHINE.cause, MACHINE.resets = cause, 0
         on_chip(name, board.watchdog)
-        on_chip(name, board.reset, board.MEMORY)
+        on_chip(name, board.reset, b"memory")
         harness.equal((MACHINE.resets, on_chip(name, board.reset_cause)), (1, "memory"))
         on_chip(name, board.watchdog)
         on_chip(name, board.reset)

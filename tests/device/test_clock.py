@@ -5,8 +5,8 @@ import sys
 
 import fakes
 import harness
-from firmware.net import ntp
-from firmware.net.clock import Clock
+from firmware.core.timing import Clock
+from firmware.net import clock as ntp
 
 FLOOR = 848534400
 NOW = FLOOR + 5000000
@@ -286,6 +286,7 @@ def test_the_uptime_goes_on_across_the_wrap_of_the_ticks():
             for n in range(200):
                 clock.step()
                 harness.equal(clock.s, n * every_ms // 1000)
+                harness.equal(clock.left_ms(n * 60), max(0, n * (60_000 - every_ms)))
                 ticks.pass_ms(every_ms)
     ticks = fakes.Clock()
     clock = Clock(ticks.now, ticks.diff)
@@ -293,16 +294,19 @@ def test_the_uptime_goes_on_across_the_wrap_of_the_ticks():
         ticks.pass_ms(3_600_123)
         clock.step()
     harness.equal(clock.s, 50 * 24 * 3_600_123 // 1000)
+    harness.equal(clock.left_ms(clock.s + 86_400), 86_400_000 - 50 * 24 * 123 % 1000)
+    ticks.pass_ms(3_600_123)  # nobody has looked
+    harness.equal(clock.left_ms(clock.s + 3600), 0)
 
 
-def test_ntp_may_be_unloaded_between_two_questions():
+def test_the_module_may_be_unloaded_between_two_questions():
     global ntp
     rig = Rig([None], good=NOW + 3 * 365 * 86400)
     for seconds in (1, 2, 4, 8, 16, 32):
         rig.run(seconds)
-        old = sys.modules.pop("firmware.net.ntp")
-        del sys.modules["firmware.net"].ntp
-        from firmware.net import ntp
+        old = sys.modules.pop("firmware.net.clock")
+        del sys.modules["firmware.net"].clock
+        from firmware.net import clock as ntp
 
         assert ntp is not old
     harness.equal((len(rig.asked), rig.clock.source), (4, "ntp"))
@@ -317,6 +321,7 @@ def test_what_is_asked_in_each_pass_allocates_nothing():
     for ms in (0, 1, 1500, 100_000):
         rig.ticks.pass_ms(ms)
         harness.no_heap(clock.step)
+        harness.no_heap(lambda: clock.left_ms(86_400))
         harness.no_heap(lambda: clock.diff(clock.now(), clock.now()))
     assert not harness.no_heap(lambda: clock.s >= clock.ask_s)
     harness.no_heap(clock.now_s)

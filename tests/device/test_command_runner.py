@@ -2,7 +2,9 @@
 # From the payload of a command to its act and its result.
 
 import json
+import sys
 
+import firmware
 import harness
 from fakes import Clock, Log
 from firmware import crash
@@ -75,6 +77,7 @@ class Bench:
         self.settings, self.session = Settings(), Session()
         self.sampler = None if safe else Sampler()
         self.board, self.shadow = Board(), Shadow()
+        sys.modules["firmware.board"] = firmware.board = self.board
         self.restarts = 0
         self.make()
 
@@ -85,7 +88,6 @@ class Bench:
             self.session,
             TOPIC,
             self.clock,
-            self.board,
             self.shadow,
             self.restart,
             self.log,

@@ -33,7 +33,7 @@ class Chain:
             1024,
         )
         self.link.on_up = lambda present: None
-        self.bench.session.filters = ["t"]
+        self.bench.session.filters = lambda: ["t"]
 
     def run(self, ms):
         # The main loop with a sensor that is read every 100 ms. No step() may let time pass.

@@ -1,5 +1,17 @@
+# JSON from outside: what is taken, what is not, and what is left out of it.
+
+import json
+
 import harness
-from firmware.core.documents import load
+from firmware.core.text import load
+
+
+def refused(payload, max_depth):
+    try:
+        load(payload, max_depth)
+    except (ValueError, TypeError):
+        return True
+    return False
 
 
 def test_objects_are_loaded_and_nothing_else():
@@ -17,19 +29,20 @@ def test_objects_are_loaded_and_nothing_else():
         b"\xff",
         b'{"\xff": 1}',
     ):
-        harness.equal(load(payload, 8), None)
+        assert refused(payload, 8), payload
 
 
 def test_depth_is_counted_exactly():
     for depth in range(1, 20):
         inner = b'{"a":' * depth + b"1" + b"}" * depth
-        harness.equal(load(inner, 8) is None, depth > 8)
-        harness.equal(load(b'{"a": ' + b"[" * depth + b"]" * depth + b"}", 8) is None, depth > 7)
+        harness.equal(refused(inner, 8), depth > 8)
+        inner = b'{"a": ' + b"[" * depth + b"]" * depth + b"}"
+        harness.equal(refused(inner, 8), depth > 7)
 
 
 def test_brackets_in_text_and_side_by_side_are_no_depth():
     assert load(b'{"a": "[[[[[[", "b": "\\"[[[[", "c": "\\\\"}', 1)
-    assert not load(b'{"a": "\\\\", "b": [[1]]}', 2)
+    assert refused(b'{"a": "\\\\", "b": [[1]]}', 2)
     assert load(b'{"a": "\\\\", "b": [[1]]}', 3)
     assert load(b'{"a": [[]' + b", []" * 50 + b"]}", 3)
 
@@ -39,13 +52,57 @@ def test_a_document_that_was_cut_off_is_none():
     whole = b'{"a": {"b": [1, 2]}, "c": "}]\\""}'
     assert load(whole, 8)
     for end in range(len(whole)):
-        assert not load(whole[:end], 8), whole[:end]
+        assert refused(whole[:end], 8), whole[:end]
 
 
 def test_the_scan_does_not_recurse():
     for payload in (b"[" * 3000, b"]" * 3000, b'{"a":' * 3000):
-        assert not load(payload, 8)
+        assert refused(payload, 8)
     assert load(b'{"a": [' + b"[]," * 200 + b"[]]}", 3)
+
+
+def blanked(text):
+    # What is left of it, as the session gives it: in a memoryview of its own buffer.
+    body = bytearray(text.encode())
+    document = load(memoryview(body), 8)
+    harness.equal(json.loads(body), document)
+    harness.equal(len(body), len(text))
+    return document
+
+
+def test_what_aws_says_about_the_age_of_keys_is_not_kept():
+    inner = '{"reported": {"a": {"timestamp": 1795248682}, "}": [{"timestamp": 1}, "\\"]}"]}}'
+    for text in (
+        '{"metadata":%s,"state":{"a":1},"version":7}',
+        '{"state":{"a":1},"metadata":%s,"version":7}',
+        '{"state":{"a":1},"version":7,"metadata":%s}',
+        '{ "state" : {"a":1} , "metadata" : %s , "version":7 }',
+        '{"state":{"a":1},"version":7,\n"metadata"\n:\n%s\n}',
+    ):
+        wanted = {"state": {"a": 1}, "version": 7, "metadata": {}}
+        harness.equal(blanked(text % inner), wanted)
+        harness.equal(blanked(text % "{}"), wanted)
+    harness.equal(blanked('{"metadata":[[1],{"a":2}],"b":3}'), {"metadata": [], "b": 3})
+    harness.equal(blanked('{"metadata": %s}' % inner), {"metadata": {}})
+
+
+def test_other_metadata_is_kept():
+    for text in (
+        '{"state": {"metadata": {"a": {"b": 1}}}, "version": 7}',
+        '{"state": {"a": "\\"metadata\\":", "metadata": [1, 2]}, "b": {"c": 1}}',
+        '{"metadata": 1, "b": {"c": 2}}',
+        '{"metadata": "{", "b": [3]}',
+        '{"a": "metadata", "b": {"c": [1]}}',
+        '{"metadata2": {"a": 1}, "a": {"metadata": {"metadata": 2}}}',
+        '{"a": {"x": 1}, "b": {"metadata": {}}, "c": [{"metadata": {"d": 1}}]}',
+    ):
+        harness.equal(blanked(text), json.loads(text))
+
+
+def test_bytes_are_not_written_to():
+    payload = b'{"metadata": {"a": 1}, "b": 2}'
+    harness.equal(load(payload, 8), {"metadata": {"a": 1}, "b": 2})
+    harness.equal(payload, b'{"metadata": {"a": 1}, "b": 2}')
 
 
 harness.run(globals())

@@ -67,7 +67,8 @@ class Field:
 
     def speak(self):
         # The document of one step, parsed; None for none.
-        self.board.sync.step()
+        while self.board.sync.step():
+            pass
         if not self.board.session.sent:
             return None
         topic, document, _ = self.board.session.sent.pop()

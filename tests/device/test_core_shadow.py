@@ -56,7 +56,8 @@ def test_a_desired_value_is_reported_once_it_is_in_force():
     # The callback of MQTT is no place to write to flash.
     harness.equal((board.settings.given, board.settings.values["interval_s"]), ([], 60))
     board.sync.step()
-    harness.equal(board.settings.values["interval_s"], 30)
+    harness.equal((board.settings.values["interval_s"], board.session.sent), (30, []))
+    board.sync.step()
     (update,) = board.said(b"update")
     wanted = dict(SETTINGS)
     wanted.update({"interval_s": 30, "rejected": None})
@@ -151,7 +152,7 @@ def test_an_older_delta_is_dropped():
     settle(board, service)
     old = message(version=service.version - 1, state={"interval_s": 15})
     board.sync.receive(b"update/delta", old)
-    harness.equal((board.sync.desired, board.send(service)), (None, False))
+    harness.equal((board.sync.desired, board.send(service)), ({}, False))
 
 
 def test_a_delta_before_its_accepted_asks_nothing():
@@ -168,7 +169,7 @@ def test_what_nobody_subscribed_to_is_ignored():
     for kind in (b"update/documents", b"delete/accepted", b"name/x/update/delta", b"", b"get"):
         board.sync.receive(kind, message(version=99, state={"interval_s": 5}))
         board.sync.receive(kind, b"junk")
-    harness.equal((board.sync.desired, board.sync.junk, board.send(service)), (None, 0, False))
+    harness.equal((board.sync.desired, board.sync.junk, board.send(service)), ({}, 0, False))
 
 
 def test_tokens_are_no_longer_than_aws_takes():

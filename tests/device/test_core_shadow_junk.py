@@ -9,7 +9,7 @@ from shadow_setup import SETTINGS, Board, in_step, message, settle
 
 def asked(board):
     # Makes the board ask; the token of it.
-    board.sync.get_due = True
+    board.sync.birth_due, board.sync.get_due = False, True
     board.sync.wait.start(0)
     board.sync.step()
     return json.loads(board.session.sent.pop()[1])["clientToken"]
@@ -78,7 +78,7 @@ def test_too_deep_is_junk():
     board, service = in_step()
     deep = b'{"version":9,"state":{"a":' + b"[" * 500 + b"]" * 500 + b"}}"
     board.sync.receive(b"update/delta", deep)
-    harness.equal((board.sync.junk, board.sync.desired), (1, None))
+    harness.equal((board.sync.junk, board.sync.desired), (1, {}))
 
 
 def test_strange_tokens_and_codes_are_answers_to_nobody():

@@ -32,34 +32,6 @@ def test_a_wait_of_nothing_is_over():
     harness.equal(deadline.left_ms(), 0)
 
 
-def test_being_late_does_not_add_up():
-    clock, deadline = started(10_000)
-    random = Random(harness.seed())
-    turns = passed_ms = 0
-    while passed_ms < 3_600_000:
-        step_ms = 1 + random(900)
-        clock.pass_ms(step_ms)
-        passed_ms += step_ms
-        if not deadline.left_ms():
-            deadline.again(10_000)
-            turns += 1
-    harness.equal(turns, passed_ms // 10_000)
-
-
-def test_missed_turns_are_skipped_and_the_beat_kept():
-    clock, deadline = started(10_000)
-    clock.pass_ms(47_000)
-    deadline.again(10_000)
-    harness.equal(deadline.left_ms(), 3_000)
-
-
-def test_again_counts_from_the_end_of_a_first_wait_of_another_length():
-    clock, deadline = started(4_000)
-    clock.pass_ms(4_100)
-    deadline.again(10_000)
-    harness.equal(deadline.left_ms(), 9_900)
-
-
 def test_a_day_across_the_wrap():
     clock, deadline = started(86_400_000)
     for _ in range(30):
@@ -67,14 +39,14 @@ def test_a_day_across_the_wrap():
         harness.equal(deadline.left_ms(), 1)
         clock.pass_ms(1)
         harness.equal(deadline.left_ms(), 0)
-        deadline.again(86_400_000)
+        deadline.start(86_400_000)
 
 
 def test_nobody_looked_for_five_days():
     clock, deadline = started(86_400_000)
     clock.pass_ms(5 * 86_400_000)
     harness.equal(deadline.left_ms(), 0)
-    deadline.again(86_400_000)
+    deadline.start(86_400_000)
     harness.equal(deadline.left_ms(), 86_400_000)
 
 
@@ -86,7 +58,6 @@ def test_waiting_does_not_allocate():
         deadline.left_ms()
         deadline.start(60_000)
         deadline.left_ms()
-        deadline.again(30_000)
 
     harness.no_heap(turn)
 

@@ -170,7 +170,7 @@ def test_the_log_stays_small_and_keeps_the_newest():
     for n in range(40):
         crashed(1000, "number {} {}".format(n, "x" * 50))
     sizes = [os.stat("data/" + name)[6] for name in os.listdir("data")]
-    assert 2500 < sum(sizes) < 6000, sizes
+    assert 2048 < sum(sizes) < 6000, sizes
     text = crash.read(1000)
     assert "number 39 " in text and "number 37 " in text
     harness.equal(len(text), 1000)

@@ -57,12 +57,10 @@ def test_worked_example_of_the_datasheet():
 
 def test_calibration_is_unpacked():
     sensor = bme280.probe(bus(), 0x76)
-    harness.equal(sensor._t, TRIM_T)
-    harness.equal(sensor._p, TRIM_P)
-    harness.equal(sensor._h, TRIM_H)
+    harness.equal(sensor.cal, (TRIM_T, TRIM_P, TRIM_H))
     b = bus()
     b.regs[0xE1:0xE8] = b"\xfe\xff\xc8\x80\xff\xff\x80"
-    harness.equal(bme280.probe(b, 0x76)._h, (75, -2, 200, -2048 + 15, -1, -128))
+    harness.equal(bme280.probe(b, 0x76).cal[2], (75, -2, 200, -2048 + 15, -1, -128))
 
 
 def test_the_chip_id_decides_between_bme_and_bmp():

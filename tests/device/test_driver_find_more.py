@@ -1,5 +1,7 @@
 # What a search says of a bus on which all addresses answer, and of drivers that were not staged.
 
+import sys
+
 import firmware.drivers
 import harness
 from fakes_registers import Registers
@@ -55,7 +57,12 @@ def test_and_the_sensor_is_found_beyond_the_eighth():
     chip = Registers(bytes(range(1, 27)), 0x88)
     chip.regs[0xD0] = 0x60
     chip.regs[0xE1] = 1
-    harness.equal(find(Shorted({0x77: chip}), "auto")[1], "bme280@0x77")
+    driver, label = find(Shorted({0x77: chip}), "auto")
+    harness.equal(label, "bme280@0x77")
+    # What only the set-up needs does not stay with the driver.
+    assert not hasattr(sys.modules["firmware.drivers.bme280"], "probe")
+    loading.unload()
+    harness.equal(find(Shorted({0x77: chip}), "bme280")[1], label)
 
 
 def test_a_driver_that_was_not_staged_is_named():

@@ -62,15 +62,15 @@ def test_nothing_new_costs_nothing():
 
 
 def test_objects_go_on_working():
-    from firmware.core import text
+    from firmware.core import schema
     from firmware.net import tls
 
-    did_you_mean, link_error = text.did_you_mean, tls.link_error
-    del text, tls
+    check, link_error = schema.check, tls.link_error
+    del schema, tls
     loading.unload()
     gc.collect()
-    assert "firmware.core.text" not in sys.modules and "firmware.net.tls" not in sys.modules
-    assert "interval_s" in did_you_mean("intervals", ("interval_s",))
+    assert "firmware.core.schema" not in sys.modules and "firmware.net.tls" not in sys.modules
+    assert "interval_s" in check("intervals", 1, {})[1]
     harness.equal(str(link_error(OSError(-12))), "memory tls")
 
 

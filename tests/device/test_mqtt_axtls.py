@@ -87,7 +87,7 @@ def test_a_session():
     bench.session.reserve = bytearray(100)
     bench.up()
     harness.equal(bench.session.reserve, None)  # given to axTLS, before the handshake
-    bench.session.filters = ["t"]
+    bench.session.filters = lambda: ["t"]
     bench.session.subscribe()
     bench.publish(1, b"one")
     bench.publish(2, b"two")

@@ -54,7 +54,7 @@ def feed(bench, data, random):
 def test_mutated_packets():
     random = Random(harness.seed())
     bench = Bench(Clock(), limit_bytes=512)
-    bench.session.filters = ["a", "b"]
+    bench.session.filters = lambda: ["a", "b"]
     before = None
     reasons = {}
     turns = harness.count(1500)

@@ -2,7 +2,7 @@
 
 import harness
 from fakes import Random
-from fakes_sampler import BUSY, S2000, Bench
+from fakes_sampler import S2000, Bench
 
 
 def test_first_reading_at_once_then_every_interval():
@@ -22,7 +22,7 @@ def test_waits_for_the_conversion_and_says_how_long():
     harness.equal(b.sampler.next_due_ms(), 5)
     b.clock.pass_ms(5)
     b.sampler.step()
-    harness.equal(b.sampler.state, BUSY)
+    assert b.sampler.busy
     harness.equal(b.sampler.next_due_ms(), 17)
     b.clock.pass_ms(16)
     b.sampler.step()
@@ -47,12 +47,12 @@ def test_a_whole_reading_does_not_allocate():
     def put(record, size):
         stored[0] = size
 
-    b.sampler._put = put
+    b.sampler.put = put
     b.run(1000)
     stored[0] = 0
     b.sampler.read_now()
     harness.no_heap(b.sampler.step)  # start()
-    harness.equal((b.sampler.state, stored), (BUSY, [0]))
+    harness.equal((b.sampler.busy, stored), (True, [0]))
     b.clock.pass_ms(20)
     harness.no_heap(b.sampler.step)  # finish(), pack() and put()
     harness.equal((b.sampler.readings, stored), (2, [12]))

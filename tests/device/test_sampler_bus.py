@@ -52,11 +52,11 @@ def test_pins_that_do_not_fit_are_named_and_tried_again():
         raise SensorError(text)
 
     good = b.open
-    b.sampler._open_bus = b.sampler._recover = misfit
+    b.sampler.open_bus = b.sampler.recover = misfit
     b.run(5000)
     harness.equal((b.sampler.last_error, b.sampler.errors), (text, 3))
     harness.equal(b.log, ["sensor: " + text])
-    b.sampler._open_bus = good
+    b.sampler.open_bus = good
     b.sampler.restart()
     b.run(100)
     harness.equal(b.sampler.sensor, "sht3x@0x44")

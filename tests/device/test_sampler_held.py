@@ -21,7 +21,7 @@ class Chip:
 def bench(interval_s=10, offset=None):
     b = Bench(interval_s, offset)
     b.run(10)
-    b.sampler._driver = Chip()
+    b.sampler.driver = Chip()
     return b
 
 
@@ -110,10 +110,10 @@ def test_a_time_that_is_corrected_moves_later_readings_only():
 def test_memory_held_during_an_outage_is_given_back():
     b = bench()
     run(b, 400)
-    harness.equal(len(b.sampler._held), 33 * 12)
+    harness.equal(len(b.sampler.kept), 32 * 12)
     b.clock.offset = S2000
     run(b, 30)
-    harness.equal(len(b.sampler._held), 12)
+    harness.equal(len(b.sampler.kept), 0)
 
 
 def test_uptime_outlives_the_wrap_of_the_ticks():

@@ -5,8 +5,10 @@ Everything here is seen from the cloud: what a subscriber gets over mutual TLS.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from tests.e2e.conftest import Device, Listener
 from tools.sim.board import VirtualBoard
 
 Boot = Callable[..., VirtualBoard]
+New = Callable[..., Device]
 
 
 def data(device: Device) -> str:
@@ -127,4 +130,54 @@ def test_a_stuck_bus_is_clocked_free(device: Device, boot: Boot, listener: Liste
     board.set(i2c_stuck=True)
     last = max(m["seq"] for m in listener.on(data(device)))
     listener.wait(data(device), lambda m: m["seq"] >= last + 3, timeout=30)
+    assert board.boots == 1
+
+
+def test_a_world_file_rules_the_board_while_it_runs(
+    device: Device, boot: Boot, listener: Listener, tmp_path: Path
+) -> None:
+    # A name with an IPv6 address only has no address on an ESP32: no reason to end, one to wait.
+    file = tmp_path / "world.json"
+    sensors = [{"chip": "sht3x", "address": 69, "temperature": 33.25, "humidity": 60}]
+    known = {"time_scale": 5, "sensors": sensors}
+    file.write_text(json.dumps(known | {"hosts": {device.config["endpoint"]: [None]}}))
+    board = boot(device, world=file)
+    board.wait_for("wifi: up")
+    time.sleep(2)
+    assert listener.on(data(device)) == []
+    file.write_text(json.dumps(known))
+    reading = listener.wait(data(device), timeout=60)
+    assert reading["temperature"] == pytest.approx(33.25, abs=0.02)
+    assert reading["humidity"] == pytest.approx(60, abs=0.1)
+    assert "pressure" not in reading
+    sensors[0]["temperature"] = -5
+    file.write_text(json.dumps(known | {"sensors": sensors}))
+    listener.wait(data(device), lambda m: m["temperature"] == pytest.approx(-5, abs=0.02))
+    file.write_text("no JSON")
+    board.wait_for("world: .*; the former world goes on")
+    last = max(m["seq"] for m in listener.on(data(device)))
+    listener.wait(data(device), lambda m: m["seq"] >= last + 3)
+    assert board.boots == 1
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_an_esp8266_reads_sends_and_comes_back(
+    new_device: New, boot: Boot, listener: Listener, bits: int
+) -> None:
+    # Its own key, code in ROMFS, axTLS in its 38 KB, at every reconnect.
+    device = new_device(board="esp8266", interval_s=1)
+    assert {p.name for p in (device.folder / "certs").iterdir()} == {
+        *("ca.der", "cert.der", "key.der"),
+    }
+    board = boot(device, heap="esp8266", bits=bits, time_scale=5, temperature=12.5)
+    reading = listener.wait(data(device), lambda m: m["seq"] >= 3, timeout=30)
+    assert reading["temperature"] == pytest.approx(12.5, abs=0.02)
+    for _ in range(3):
+        last = max(m["seq"] for m in listener.on(data(device)))
+        board.set(wifi={"up": False})
+        time.sleep(1)
+        board.set(wifi=None)
+        listener.wait(data(device), lambda m, last=last: m["seq"] >= last + 8, timeout=40)
+    numbers = {m["seq"] for m in listener.on(data(device))}
+    assert numbers == set(range(1, max(numbers) + 1))
     assert board.boots == 1

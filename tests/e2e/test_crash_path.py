@@ -11,27 +11,34 @@ import textwrap
 
 import pytest
 
-from tests.e2e.test_main_job import WAIT_S, command, reported, shadow, wait_until, wish
+from tests.e2e.test_main_job import WAIT_S, command, desire, reported, shadow, wait_until
 
+# Parts of a pass of the loop: module, class, method.
 STEPS = {
-    "wifi": "firmware.net.wifi Wifi",
-    "clock": "firmware.net.clock WallClock",
-    "link": "firmware.net.link Link",
-    "sampler": "firmware.sampler Sampler",
-    "sender": "firmware.sender Sender",
-    "reporter": "firmware.reporter Reporter",
-    "commander": "firmware.commander Commander",
-    "control": "firmware.control Control",
+    "clock": "firmware.net.clock Clock step",
+    "wifi": "firmware.net.wifi Wifi step",
+    "connection": "firmware.net.connection Connection step",
+    "session": "firmware.net.session Session step",
+    "sampler": "firmware.sampler Sampler step",
+    "outbox": "firmware.outbox Outbox put",
+    "queue": "firmware.outbox Outbox next_unsent",
+    "shadow": "firmware.shadow_sync ShadowSync step",
+    "runner": "firmware.command_runner CommandRunner step",
 }
+# What a packet can set off must not end the program: there it costs the session.
+CONTAINED = ("session",)
 
 
-def plant(device, step: str, fault: str, times: int = 1000) -> None:
-    """Make ``step`` execute ``fault`` in its fifth pass, in the first ``times`` lives."""
-    module, name = STEPS[step].split()
+def plant(device, step: str, fault: str, times: int = 1000, first: int = 5) -> None:
+    """Make ``step`` execute ``fault`` from its ``first`` pass on, in the first ``times`` lives.
+
+    Modules that are imported before main.py's own code stay in memory, with the fault.
+    """
+    module, name, method = STEPS[step].split()
     body = textwrap.indent(textwrap.dedent(fault).strip(), " " * 12)
-    (device.folder / "main.py").write_text(
+    before_main(
+        device,
         f"""
-import os
 try:
     with open("lives") as f:
         lives = int(f.read())
@@ -41,22 +48,25 @@ with open("lives", "w") as f:
     f.write(str(lives + 1))
 if lives < {times}:
     cls = __import__("{module}", None, None, ("{name}",)).{name}
-    sound = cls.step
+    sound = getattr(cls, "{method}")
     passes = 0
 
     def step(self, *args):
         global passes
         passes += 1
-        if passes >= 5:
+        if passes >= {first}:
 {body}
         return sound(self, *args)
 
-    cls.step = step
-from firmware.app import main
-
-main()
-"""
+    setattr(cls, "{method}", step)
+""",
     )
+
+
+def before_main(device, code: str) -> None:
+    """Put ``code`` in front of the board's own main.py."""
+    main = device.folder / "main.py"
+    main.write_text(code + main.read_text())
 
 
 def test_a_step_that_hangs_is_ended_by_the_watchdog(device, boot, clients, listener):
@@ -70,18 +80,21 @@ def test_a_step_that_hangs_is_ended_by_the_watchdog(device, boot, clients, liste
 
 
 def test_a_hang_inside_c_code_too(device, boot, clients):
-    plant(device, "control", "import time\ntime.sleep_ms(10**8)", times=1)
+    plant(device, "session", "import time\ntime.sleep_ms(10**8)", times=1)
     board = boot(device, wdt_scale=0.03)
     board.wait_for(r"board: reset \(watchdog\)", timeout=WAIT_S)
     reported(clients, device.thing, reset_cause="wdt")
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [step for step in STEPS if step not in CONTAINED])
 def test_an_exception_in_any_step_is_logged_and_the_board_restarts(
     device, boot, clients, listener, step
 ):
     plant(device, step, "raise ValueError('planted in ' + str(passes))", times=1)
     board = boot(device)
+    if step == "runner":  # which is there only while there are commands
+        reported(clients, device.thing, safe_mode=False)
+        command(clients, device.thing, {"action": "identify", "id": "blink"})
     board.wait_for(r"crash: ValueError planted", timeout=WAIT_S)
     board.wait_for(r"board: reset", timeout=WAIT_S)
     state = reported(clients, device.thing, safe_mode=False, reset_cause="hard")
@@ -92,6 +105,18 @@ def test_an_exception_in_any_step_is_logged_and_the_board_restarts(
     assert "Traceback" in log and "line" in log and "after" in log
     listener.wait(f"devices/{device.thing}/data")
     assert board.boots == 2
+
+
+@pytest.mark.parametrize("step", CONTAINED)
+def test_an_exception_over_a_packet_costs_the_session_only(
+    device, boot, clients, listener, step
+):
+    plant(device, step, "if passes < 9: raise ValueError('planted')")
+    board = boot(device)
+    board.wait_for(r"link: bug ValueError planted, next try", timeout=WAIT_S)
+    reported(clients, device.thing, safe_mode=False, reset_cause="pwron")
+    listener.wait(f"devices/{device.thing}/data", lambda m: m["seq"] >= 2)
+    assert board.boots == 1
 
 
 def test_three_crashes_lead_to_safe_mode_which_says_why_and_takes_the_cure(
@@ -107,7 +132,8 @@ def test_three_crashes_lead_to_safe_mode_which_says_why_and_takes_the_cure(
     command(clients, device.thing, {"action": "read_now", "id": "no"})
     results = f"devices/{device.thing}/commands/result"
     assert listener.wait(results, lambda m: m["id"] == "no")["reason"] == "safe mode"
-    wish(clients, device.thing, sensor="auto")
+    desire(clients, device.thing, sensor="auto")
+    board.wait_for(r"app: safe mode ends, trying again", timeout=WAIT_S)
     reported(clients, device.thing, safe_mode=False, sensor="auto")
     listener.wait(f"devices/{device.thing}/data", lambda m: m["seq"] >= 2)
     assert board.boots == 5
@@ -141,7 +167,7 @@ def test_wrong_pins_are_mended_from_the_cloud(device, boot, clients, listener, w
     assert state["i2c"]["sda"] == 48
     assert "sensor_found" not in state
     assert ("i2c settings" if "highest_pin" in world else "nothing") in state["sensor_last_error"]
-    wish(clients, device.thing, i2c={"sda": 21, "scl": 22})
+    desire(clients, device.thing, i2c={"sda": 21, "scl": 22})
     listener.wait(f"devices/{device.thing}/data")
     assert board.boots == 1
     state = shadow(clients, device.thing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,9 @@ from tests.e2e import pki as authorities
 from tests.e2e.server import Server
 from tests.e2e.ward import Ward, quick
 from tests.host.aws_fakes import NETWORK_GONE, client_error
-from tools.aws import doctor_cloud
+from tools.aws import doctor_cloud, doctor_session
 from tools.aws.clients import Clients
-from tools.aws.doctor import FAILED, OK, UNKNOWN, one
+from tools.aws.doctor import FAILED, OK, UNKNOWN, Finding, one
 from tools.aws.folder import Folder
 from tools.aws.patient import Patient
 from tools.aws.route import Identity
@@ -278,7 +279,7 @@ def test_connack_with_a_code(ward: Ward) -> None:
         broker.script.connack_code = 5
         patient.config = {"endpoint": "localhost", "port": broker.port}
         patient.identity = Identity(own.cert, own.key, ca.cert)
-        assert doctor_cloud.stranger(patient) == "another client id is refused"
+        assert doctor_cloud.other_client_id(patient) == "another client id is refused"
         (connection,) = [c for c in broker.connections if c.connect]
         assert connection.connect.client_id == f"{ward.name}-doctor"
 
@@ -292,7 +293,7 @@ def test_no_answer_to_the_connect(ward: Ward, monkeypatch: pytest.MonkeyPatch) -
         broker.script.withhold["CONNACK"] = -1
         patient.config = {"endpoint": "localhost", "port": broker.port}
         patient.identity = Identity(own.cert, own.key, ca.cert)
-        found = one("x", lambda: doctor_cloud.stranger(patient))
+        found = one("x", lambda: doctor_cloud.other_client_id(patient))
     assert found.state == FAILED
     assert "did not end" in found.text
 
@@ -331,12 +332,24 @@ def report(ward: Ward, **facts: Any) -> None:
     ward.clients.data.update_thing_shadow(thingName=ward.name, payload=payload)
 
 
+def status(ward: Ward, payload: dict[str, Any] | bytes) -> None:
+    """The retained message on the device's status topic."""
+    raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    topic = f"devices/{ward.name}/status"
+    ward.clients.data.publish(topic=topic, payload=raw, qos=1, retain=True)
+
+
 def test_last_session_as_the_device_saw_it(ward: Ward) -> None:
     assert ward.examine()["last session"].text == "AWS does not say"
-    report(ward, link_last_reason="no_pingresp", link_drops=2)
+    status(ward, {"online": True, "link_last_reason": None, "link_drops": 0})
+    assert ward.examine()["last session"].text == "AWS does not say"
+    status(ward, {"online": True, "link_last_reason": "no_pingresp", "link_drops": 2})
     found = ward.examine()["last session"]
     assert found.state == UNKNOWN
-    assert "2 drops, the last by no_pingresp" in found.text
+    assert re.search(r"as reported \d s ago: 2 drops, the last by no_pingresp$", found.text)
+    status(ward, {"online": False})
+    found = ward.examine()["last session"]
+    assert re.search(r"its last will came \d s ago$", found.text)
 
 
 def test_last_report(ward: Ward) -> None:
@@ -347,11 +360,28 @@ def test_last_report(ward: Ward) -> None:
     assert "firmware 0.1.0, Wi-Fi -61 dBm" in found.text
 
 
+@pytest.mark.parametrize("payload", [b"", b"{", b"[1]", b"null", b"\xff"])
+def test_a_status_that_another_has_written(ward: Ward, payload: bytes) -> None:
+    report(ward, safe_mode=False, firmware="0.1.0")
+    status(ward, payload)
+    found = ward.examine()
+    assert found["last session"].text == "AWS does not say"
+    assert found["last report"].state == OK
+
+
 def test_report_that_may_not_be_read(ward: Ward, acting: Any) -> None:
     denied = refused("ForbiddenException", "GetThingShadow")
     found = ward.examine(acting("iot-data", get_thing_shadow=denied))
     assert found["last report"].state == found["last session"].state == UNKNOWN
     assert "AWS denies" in found["last report"].text
+
+
+def test_status_that_may_not_be_read(ward: Ward, acting: Any) -> None:
+    report(ward, safe_mode=False, firmware="0.1.0")
+    denied = refused("ForbiddenException", "GetRetainedMessage")
+    found = ward.examine(acting("iot-data", get_retained_message=denied))
+    assert found["last report"].state == found["last session"].state == UNKNOWN
+    assert "firmware 0.1.0; its settings: AWS denies" in found["last report"].text
 
 
 def test_safe_mode(ward: Ward) -> None:
@@ -361,5 +391,34 @@ def test_safe_mode(ward: Ward) -> None:
 
 
 def test_settings_the_board_could_not_use(ward: Ward) -> None:
-    report(ward, safe_mode=False, config_problems=["interval_s: must be 1 to 86400"])
+    report(ward, safe_mode=False)
+    status(ward, {"online": True, "config_problems": ["interval_s: must be 1 to 86400"]})
     ward.assert_broken("last report", "interval_s: must be", f"config {ward.name}")
+
+
+def test_what_the_firmware_reports_is_what_is_looked_at(
+    ward: Ward, new_device: Any, boot: Any
+) -> None:
+    # The whole way, with a board: damaged settings and a session that was lost.
+    device = new_device(interval_s=1)
+    settings = device.folder / "data" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_text("half a")
+    board = boot(device)
+    board.wait_for("link: up", timeout=20)
+    board.set(wifi={"up": False})
+    board.wait_for("link: network gone", timeout=20)
+    board.set(wifi={"up": True})
+    patient = Patient(ward.clients, device.thing, Folder(device.things))
+
+    def examined(check: Callable[[Patient], str], text: str) -> Finding:
+        deadline = time.monotonic() + 20
+        while True:
+            found = one("x", lambda: check(patient))
+            if text in found.text:
+                return found
+            assert time.monotonic() < deadline, found
+            time.sleep(0.1)
+
+    examined(doctor_session.last_disconnect, "1 drops, the last by network")
+    assert examined(doctor_session.report, "settings: file damaged").state == FAILED

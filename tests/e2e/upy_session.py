@@ -52,7 +52,7 @@ class Device:
         self.session.set_last_will(status, b'{"online": false}', True, 1)
         self.session.set_callback(self._message)
         self.session.on_ack = self._acked
-        self.session.filters = given["topics"]
+        self.session.filters = lambda: given["topics"]
         context = None
         try:
             context = tls.context()

@@ -1,92 +1,60 @@
-"""What the firmware's code takes of the heap: printed, never more than it did (docs/memory.md)."""
+"""The heap in which the firmware runs a session, on both kinds of board (docs/memory.md).
+
+The numbers may only fall: `make bench-heap` finds the smallest, lower them when it has. What a
+session is, and what counts as a failure, stands in bench/heap_session.py.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bench import bench_heap
+from bench.heap_session import Lab, failure, laboratory
 from tools import toolchain
-from tools.board import bytecode
 from tools.errors import ToolError
 from tools.sim import launch
 
-# Bytes on 32 bits, as last measured. They may only fall: lower them when they have.
-RESIDENT = 82_700  # app, parts, one driver; umqtt.simple and the shims do not count
-SELDOM = 20_800  # all that seldom.py takes out again, should it be in at the same time
-SLACK = 1.05  # another interpreter, another umqtt
-
-MEASURE = """
-import gc, json, sys
-import time, machine, network, socket, ntptime, esp32, umqtt.simple
-
-def used():
-    gc.collect()
-    return gc.mem_alloc()
-
-bare = used()
-import firmware.app, firmware.parts, firmware.drivers.bme280
-from firmware import seldom
-seldom.forget()
-resident = used()
-for name in seldom.MODULES:
-    __import__(name)
-seldom_bytes = used() - resident
-seldom.forget()
-left = [name for name in seldom.MODULES if name in sys.modules]
-print(json.dumps([resident - bare, seldom_bytes, used() - resident, left]))
-"""
+# Bytes of heap on 32 bits. ESP8266: what axTLS takes comes on top.
+SESSION = {"esp32": 50 * 1024, "esp8266": 18 * 1024}
+PIECE = 4 * 1024  # the largest single piece once it runs
+GROWTH = 256  # over so many readings, and so many reconnects: nothing but noise
+READINGS, RECONNECTS = 200, 10
+PROFILES = launch.PROFILES
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> list[int]:
+def lab(umqtt_dir: Path) -> Iterator[Lab]:
     try:
-        program = toolchain.micropython(32)
+        toolchain.micropython(32)
     except ToolError as e:
         if os.environ.get("CI"):
             pytest.fail(f"{e}; try: {e.hint}")
         pytest.skip(f"{e}")
-    folder = tmp_path_factory.mktemp("memory")
-    code = sorted((toolchain.ROOT / "firmware").rglob("*.py"))
-    files = {path.relative_to(toolchain.ROOT).as_posix(): path.read_bytes() for path in code}
-    for name, data in bytecode.compile_all(files).items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    (folder / "measure.py").write_text(MEASURE)
-    path = [str(p) for p in ("", launch.SHIMS, launch.SHIMS.parent, toolchain.umqtt_dir())]
-    ran = subprocess.run(
-        [*program, "-X", "heapsize=400k", "measure.py"],
-        cwd=folder,
-        env={"MICROPYPATH": ":".join(path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    found: list[int] = json.loads(ran.stdout.strip().splitlines()[-1])
-    print(f"resident {found[0]:,} bytes, seldom {found[1]:,}, left by the seldom {found[2]:,}")
-    return found
+    with laboratory(umqtt_dir) as made:
+        yield made
 
 
-def test_resident_code(measured: list[int]) -> None:
-    assert measured[0] <= RESIDENT * SLACK, "the number may only fall"
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_session_fits(lab: Lab, profile: str) -> None:
+    assert failure(lab, profile, SESSION[profile], **bench_heap.alone(profile)) == ""
 
 
-def test_seldom_code(measured: list[int]) -> None:
-    assert measured[1] <= SELDOM * SLACK, "the number may only fall"
+def test_a_session_fits_an_esp8266_with_its_tls(lab: Lab) -> None:
+    assert failure(lab, "esp8266", launch.HEAPS["esp8266"]) == ""
 
 
-def test_the_seldom_code_leaves(measured: list[int]) -> None:
-    # Names stay for good (MicroPython never forgets one), the code must not.
-    assert measured[3] == []  # type: ignore[comparison-overlap]
-    assert measured[2] < SELDOM // 3
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_large_piece_is_needed_once_it_runs(lab: Lab, profile: str) -> None:
+    heap = max(launch.HEAPS[profile], 2 * SESSION[profile])
+    assert failure(lab, profile, heap, PIECE, **bench_heap.alone(profile)) == ""
 
 
-def test_every_module_named_there_exists() -> None:
-    from firmware import seldom
-
-    for name in seldom.MODULES:
-        assert Path(toolchain.ROOT, *name.split(".")).with_suffix(".py").is_file(), name
+@pytest.mark.parametrize("profile", PROFILES)
+def test_nothing_grows(lab: Lab, profile: str) -> None:
+    by_readings, by_reconnects = bench_heap.growth(lab, profile, READINGS, RECONNECTS)
+    assert by_readings <= GROWTH
+    assert by_reconnects <= GROWTH

@@ -127,6 +127,15 @@ def test_it_follows_sensor_temperature_interval_and_duration(tmp_path: Path) -> 
     assert "-7.50" in text
 
 
+def test_an_esp8266_is_run_as_one() -> None:
+    with sim("--board", "esp8266", "--interval", "1") as ran:
+        ran.until("hPa  seq 2$")
+        certs = ran.folder() / "demo-1" / "board" / "certs"
+        assert sorted(path.name for path in certs.iterdir()) == ["ca.der", "cert.der", "key.der"]
+        ran.process.send_signal(signal.SIGINT)
+        assert ran.end()[0] == 0
+
+
 def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
     for wait_s in (0.3, 0.8, 1.3):
         with sim() as ran:
@@ -223,6 +232,7 @@ def test_chaos_between_board_and_cloud_is_shown_and_survived() -> None:
         (("--sensor", "foo"), "no chip 'foo'"),
         (("--temperature", "hot"), "hot is not known"),
         (("--thing", "no good"), "thing name 'no good'"),
+        (("--board", "esp8267"), "no such board: esp8267"),
         (("--chaos", "rest@10s"), "'rest' is none of"),
     ],
 )

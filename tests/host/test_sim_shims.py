@@ -44,6 +44,26 @@ def test_clock_boots_in_2000_until_it_is_set(bench: Workbench, epoch: int) -> No
     board.wait_for(r"rtc \(2031, 2, 3, 4, 5, 6\)")
 
 
+def test_an_rtc_never_starts_before_2000(bench: Workbench) -> None:
+    # The moment at which it is first looked at is the one at which it begins.
+    board = bench.board(
+        """
+        import _sim, utime
+        real = _sim.host_ms
+
+        def slow():
+            found = real()
+            utime.sleep_ms(5)
+            return found
+
+        _sim.host_ms = slow
+        import time
+        print("year", time.gmtime()[0])
+        """
+    )
+    board.wait_for("year 2000")
+
+
 @pytest.mark.parametrize("bits", WIDTHS)
 def test_ticks_wrap_at_2_to_the_30(bench: Workbench, bits: int) -> None:
     board = bench.board(

@@ -47,7 +47,7 @@ def test_three_keys_are_enough_and_the_rest_has_defaults() -> None:
     assert FULL["command_topic"] == "devices/{thing}/commands"
     assert FULL["wifi"] == [{"ssid": "home", "password": ""}]
     assert (FULL["offline_reboot_s"], FULL["drain_per_s"]) == (3600, 90)
-    assert (FULL["window"], FULL["window_max"], FULL["message_bytes"]) == (8, 32, 8192)
+    assert (FULL["window"], FULL["window_max"], FULL["message_bytes"]) == (8, 24, 8192)
 
 
 def test_a_complete_one_has_exactly_the_keys_that_a_board_looks_for() -> None:
@@ -235,7 +235,7 @@ def test_thing_names() -> None:
 def test_windows() -> None:
     assert problems(window=100) == []
     assert config.checked(GOOD | {"window": 50}, "test")["window_max"] == 50
-    assert config.checked(GOOD | {"window": 3}, "test")["window_max"] == 32
+    assert config.checked(GOOD | {"window": 3}, "test")["window_max"] == 24
     assert problems(window=9, window_max=8) == ["window_max: must not be less than window"]
     assert problems(window=101) == ["window: must be a whole number from 1 to 100"]
 
@@ -340,7 +340,7 @@ def test_a_slip_of_the_finger_is_guessed(key: str, at: int, slip: str) -> None:
     }[slip]
     if wrong in KEYS:
         return
-    guess = text.did_you_mean(wrong, KEYS)
+    guess = schema.did_you_mean(wrong, KEYS)
     assert any(f'"{known}"' in guess for known in KEYS), wrong
 
 

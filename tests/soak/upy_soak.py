@@ -59,7 +59,7 @@ class Soak:
         session.set_last_will(b"devices/" + thing + b"/status", b'{"online": false}', True, 1)
         session.set_callback(self._message)
         session.on_ack = self._acked
-        session.filters = ["devices/" + given["thing"] + "/commands"]
+        session.filters = lambda: ["devices/" + given["thing"] + "/commands"]
         clock, limit_bytes = self.clock, given["limit_bytes"]
         self.link = Connection(
             session, clock, lambda _: 0, self._log, Settings(), tls.context(), limit_bytes

@@ -49,7 +49,7 @@ def doctor(
 
     ok: good. FAIL: mend it as the line below says. -: needs one that failed.
     ?: cannot be known. Nothing is changed, and a board that is connected stays so
-    (but for --port, which restarts it). docs/doctor.md tells more.
+    (but for --port, which restarts it). See docs/doctor.md.
 
     Exit code 0: nothing has failed; 1: something has; 2: it could not look.
     """

@@ -53,7 +53,7 @@ CHECKS = (
     Check("certificate", cloud.certificate, ("files", "account")),
     Check("thing", cloud.thing, ("certificate",)),
     Check("policies", cloud.policies, ("config", "certificate")),
-    Check("other client id", cloud.stranger, ("TLS", "certificate")),
+    Check("other client id", cloud.other_client_id, ("TLS", "certificate")),
     Check("last session", session.last_disconnect, ("account",)),
     Check("last report", session.report, ("account",)),
 )

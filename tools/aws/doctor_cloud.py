@@ -165,7 +165,7 @@ def _text(document: Any) -> str:
     return document if isinstance(document, str) else json.dumps(document)
 
 
-def stranger(p: Patient) -> str:
+def other_client_id(p: Patient) -> str:
     """A real CONNECT under another client id is refused."""
     # Never under the thing's own: that would throw the board out.
     connection = Connection(p.route, p.clients, f"{p.thing}-doctor"[-128:])

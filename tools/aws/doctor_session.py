@@ -1,12 +1,20 @@
-"""Checks of the device's past: why its last session ended, and what it said of itself."""
+"""Checks of the device's past: why its last session ended, and what it reports of itself.
+
+What changes is in the shadow, the rest in the birth message: retained on devices/THING/status
+until the last will takes its place.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from firmware.core import topics
 from tools.aws import shadow, things
-from tools.aws.errors import explained
+from tools.aws.errors import explained, is_missing
 from tools.aws.patient import Fault, Patient, Unknown
 from tools.errors import ToolError
 
@@ -46,39 +54,72 @@ def _age(unix_s: int) -> str:
 
 def _own_account(p: Patient) -> str:
     """What the device itself has put down about its connection."""
-    told, when = _reported(p, quietly=True)
-    why = told.get("link_last_reason")
+    try:
+        status, when = _status(p)
+    except Unknown:
+        return "AWS does not say"
+    if status.get("online") is False:  # the last will has taken the place of the birth message
+        return f"AWS does not say; its last will came {when}"
+    why = status.get("link_last_reason")
     if not why:
         return "AWS does not say"
-    drops = told.get("link_drops", 0)
+    drops = status.get("link_drops", 0)
     return f"AWS does not say; as reported {when}: {drops} drops, the last by {why}"
 
 
-def _reported(p: Patient, quietly: bool = False) -> tuple[dict[str, Any], str]:
-    """The shadow's `reported`, empty without one, and how long ago it was said."""
+def _status(p: Patient) -> tuple[dict[str, Any], str]:
+    """The retained status message, empty without one, and how long ago it was sent.
+
+    Raises Unknown when it cannot be read.
+    """
+    topic = topics.of(p.thing, "", "")[3]
+    try:
+        with explained():
+            try:
+                found = p.clients.data.get_retained_message(topic=topic)
+            except ClientError as e:
+                if not is_missing(e):
+                    raise
+                return {}, ""
+    except ToolError as e:
+        raise Unknown(e.message) from e
+    try:
+        status = json.loads(found["payload"])
+    except ValueError:
+        status = None
+    sent_s = int(found.get("lastModifiedTime", 0)) // 1000
+    return (status if isinstance(status, dict) else {}), _age(sent_s)
+
+
+def _reported(p: Patient) -> tuple[dict[str, Any], str]:
+    """The shadow's `reported`, empty without one, and how long ago it was reported."""
     try:
         document = shadow.get(p.clients.data, p.thing) or {}
     except ToolError as e:
-        if quietly:
-            return {}, ""
         raise Unknown(e.message) from e
-    told = document.get("state", {}).get("reported", {})
-    return told, _age(shadow.newest(document.get("metadata", {}).get("reported")))
+    reported = document.get("state", {}).get("reported", {})
+    return reported, _age(shadow.newest(document.get("metadata", {}).get("reported")))
 
 
 def report(p: Patient) -> str:
-    """The device's last words about itself: safe mode, settings it could not use."""
-    told, when = _reported(p)
-    if not told:
+    """What the device reports: safe mode, settings it could not use."""
+    reported, when = _reported(p)
+    if not reported:
         raise Unknown("it has reported nothing yet")
-    if told.get("safe_mode"):
+    if reported.get("safe_mode"):
+        crash = reported.get("last_crash") or "no crash is known"
         raise Fault(
-            f"in safe mode, as reported {when}: {told.get('last_crash') or 'no crash is known'}",
+            f"in safe mode, as reported {when}: {crash}",
             f"make crashlog PORT=...; mend it, then make deploy THING={p.thing} PORT=...",
         )
-    problems = told.get("config_problems")
-    if problems:
-        raise Fault(f"as reported {when}: {'; '.join(map(str, problems))}", p.setting("KEY=VALUE"))
-    rssi = told.get("rssi_dbm")
+    rssi = reported.get("rssi_dbm")
     signal = f", Wi-Fi {rssi} dBm" if rssi is not None else ""
-    return f"heard {when}, firmware {told.get('firmware', '?')}{signal}"
+    text = f"heard {when}, firmware {reported.get('firmware', '?')}{signal}"
+    try:
+        status, born = _status(p)
+    except Unknown as e:
+        raise Unknown(f"{text}; its settings: {e}") from e
+    problems = status.get("config_problems")
+    if problems:
+        raise Fault(f"as reported {born}: {'; '.join(map(str, problems))}", p.setting("KEY=VALUE"))
+    return text

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from firmware.core import schema
-from firmware.core.text import did_you_mean
+from firmware.core.schema import did_you_mean
 from tools.aws.errors import explained, is_missing
 from tools.errors import ToolError
 

@@ -32,7 +32,7 @@ def sim(
         Path | None, typer.Option(metavar="FILE", help="write the last picture as SVG")
     ] = None,
     keep: Annotated[bool, typer.Option(help="keep the boards' files and logs in .sim/")] = False,
-    board: Annotated[str, typer.Option(help="which board they are: esp32 or esp8266")] = "esp32",
+    board: Annotated[str, typer.Option(help="which board they are: esp32, esp8266, …")] = "esp32",
     chaos: Annotated[
         str | None, typer.Option(metavar="FAULTS", help=f"a bad network on purpose: {_CHAOS}")
     ] = None,

@@ -7,6 +7,7 @@ from typing import Any
 
 from tools.aws.clients import Clients
 from tools.aws.provision import provision
+from tools.board import boards
 from tools.board.stage import stage
 
 WIFI = [{"ssid": "fieldmouse", "password": "in-the-barn"}]
@@ -26,8 +27,9 @@ def make(
     """Provision ``thing`` with the code of real AWS and stage its board; returns what to boot.
 
     ``folder`` gets `thing/` (config.json and certificates) and `board/` (the device file system).
-    ``board`` decides kind and format of the key: esp32 or esp8266. ``settings`` go into
+    ``board`` (tools/board/boards.json) decides kind and format of the key. ``settings`` go into
     config.json. Raises ToolError when either step does.
     """
+    kind = boards.get(board).stage_board
     made = provision(clients, thing, folder / "thing", wifi=WIFI, settings=settings, board=board)
-    return stage(made.folder.config, made.folder.certs, folder / "board", board).out
+    return stage(made.folder.config, made.folder.certs, folder / "board", kind).out

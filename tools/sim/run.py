@@ -20,6 +20,7 @@ from rich.live import Live
 
 from tools.aws.clients import Clients
 from tools.aws.folder import check_name
+from tools.board import boards
 from tools.errors import ToolError
 from tools.sim import announce, chaos, devices, feed, folders, launch, world
 from tools.sim.board import VirtualBoard
@@ -41,7 +42,7 @@ class Options:
     interval_s: int = 5
     sensor: str = world.DEFAULTS["sensor"]
     temperature: str = world.DEFAULTS["temperature"]
-    board: str = "esp32"  # or "esp8266": the profile of the boards, and the key they are given
+    board: str = "esp32"  # which of tools/board/boards.json they are
     duration_s: float | None = None
     svg: Path | None = None
     keep: bool = False
@@ -63,13 +64,15 @@ class Simulation:
         self.folder = Path()
         self._stack = contextlib.ExitStack()
         self._quiet = False
+        self._profile = "esp32"
 
     def start(self) -> None:
         """Bring up the cloud, the viewer and the boards; ToolError says what cannot be."""
         for name in self.fleet.things:
             check_name(name)
         world.check({"temperature": self.options.temperature, "sensor": self.options.sensor})
-        launch.prepare(None, 64, None, self.options.board)
+        self._profile = boards.get(self.options.board).stage_board
+        launch.prepare(None, 64, None, self._profile)
         self.folder = self._stack.enter_context(folders.scratch(self.options.keep))
         with self._step("starting the local AWS (MiniStack)") as say:
             self._stack.callback(self.cloud.stop)
@@ -152,7 +155,7 @@ class Simulation:
         number = len(self.boards)
         board = VirtualBoard(
             device,
-            heap=kind,
+            heap=self._profile,
             sensor=self.options.sensor,
             temperature=_shifted(self.options.temperature, number),
             on_line=on_line,

@@ -15,7 +15,8 @@
 #                     them (`calloc` in ssl_new(), ssl/tls1.c): without them the chip crashes
 #
 # The bytes are held for it in the heap of the board, less what this shim takes for itself. With
-# the setting "tls_outside" they lie outside, for measuring what the firmware alone needs.
+# the setting "tls_outside" they lie outside, for measuring what the firmware alone needs: what the
+# shim takes is given to the board in addition, and held back while there is no connection.
 
 import errno
 import gc
@@ -49,7 +50,8 @@ _INVALID_MESSAGE = (-261, "INVALID_PROT_MSG")
 _FATAL_ALERT = (-40,)
 
 _outside = bytearray(_BUFFER) if _sim.get("tls_outside") else None
-_own = 0  # bytes of heap that this shim takes for a connection
+own = 0  # bytes of heap that this shim takes for a connection
+_back = None  # held back
 
 
 class SSLContext:
@@ -72,6 +74,7 @@ class SSLContext:
     ):
         if server_side or not do_handshake_on_connect:
             raise NotImplementedError("only a client, and its handshake at once")
+        _release()
         held = _Held()
         if self._key is not None:
             _load(self._cert, self._key)
@@ -109,10 +112,10 @@ class _Held:
 
     def up_to(self, size):
         # All pieces together, the buffer and our own share.
-        self.take((size - _BUFFER - _own - self._size) // _PIECE)
+        self.take((size - _BUFFER - own - self._size) // _PIECE)
 
     def down_to(self, size):
-        while self._pieces and _BUFFER + _own + self._size > size:
+        while self._pieces and _BUFFER + own + self._size > size:
             self._pieces = self._pieces[0]
             self._size -= _PIECE
 
@@ -194,7 +197,7 @@ class _Socket:
         except (OSError, ValueError) as e:
             raise OSError(*self._reason(e, _INVALID_HANDSHAKE))
         except MemoryError:
-            _crash(0)
+            _crash(own)
         self._held.down_to(_CONNECTED)
 
     def _reason(self, error, other):
@@ -291,7 +294,22 @@ class _Socket:
         if self._tls is not None:
             self._tls.close()
             self._raw.close()
-        self._tls = self._held = self._plain = None
+        self._tls = self._held = self._plain = self._records = None
+        hold_back()
+
+
+def hold_back():
+    global _back
+    if _outside is not None:
+        try:
+            _back = bytearray(own)
+        except MemoryError:
+            pass
+
+
+def _release():
+    global _back
+    _back = None
 
 
 _context = [None, None]  # mbedTLS's, and what was loaded into it
@@ -334,7 +352,7 @@ def _new_context():
 
 def _measure():
     # What a connection takes of the heap here: objects of this module, and mbedTLS's.
-    global _own
+    global own
     held = _Held()
     gc.collect()
     before = gc.mem_free()
@@ -342,7 +360,7 @@ def _measure():
     made._tls = _context[0].wrap_socket(made._records, do_handshake_on_connect=False)
     gc.collect()
     taken = before - gc.mem_free()
-    _own = taken if _outside is not None else taken - _BUFFER
+    own = taken if _outside is not None else taken - _BUFFER
 
 
 _context[0] = _new_context()

@@ -67,7 +67,14 @@ if _sim.get("rom"):
     _mount()
 utime.sleep_ms(_BOOT_MS)
 _stand_in()
-_memory.leave(_sim.get("heap"))
+_more = 0
+if _sim.get("tls_outside") and _sim.ESP8266:
+    import _axtls
+
+    _more = _axtls.own
+_memory.leave(_sim.get("heap") + _more)
+if _more:
+    _axtls.hold_back()
 _sim.hooks["split_heap"] = _memory.split
 _sim.hooks["report_heap"] = _memory.report
 if _run("boot.py"):

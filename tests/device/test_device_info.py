@@ -1,0 +1,114 @@
+# What the board reports about itself, and its memory. The app is a stand-in: each value is its own
+# name.
+
+import gc
+
+import harness
+from fakes_machine import MACHINE, Interface
+from firmware import chip, device_info
+
+MACHINE.unique_id = lambda: b"\x0a\xff\x00"
+
+
+class Named:
+    def __init__(self, **known):
+        self._known = known
+
+    def __getattr__(self, name):
+        return self._known[name] if name in self._known else name
+
+
+class App(Named):
+    def __init__(self, **known):
+        self.wlan = Interface([True], 0)
+        super().__init__(
+            sampler=Named(dropped=2),
+            outbox=Named(dropped=3),
+            connection=Named(offline_s=lambda: 17),
+            clock=Named(s=99, source="ntp"),
+            session=Named(oversized=1),
+            shadow=Named(junk=4),
+            problems=[],
+            last_crash=None,
+            **known,
+        )
+
+
+def report(app, full, verified=True):
+    before, chip.VERIFIED = chip.VERIFIED, verified
+    try:
+        return device_info.report(app, full)
+    finally:
+        chip.VERIFIED = before
+
+
+def test_the_shadow_carries_at_most_ten():
+    for verified in (True, False):
+        few = report(App(), False, verified)
+        assert len(few) <= 10, few
+        full = report(App(), True, verified)
+        assert set(few) <= set(full) and len(full) > 20, full
+
+
+def test_an_unverified_server_is_always_said():
+    harness.equal(report(App(), False, False)["tls_verified"], False)
+    harness.equal(report(App(), True)["tls_verified"], True)
+
+
+def test_what_it_is_made_of():
+    info = report(App(), True)
+    harness.equal((info["board_id"], info["chip"]), ("0aff00", chip.CHIP))
+    version = info["micropython"].split(".")
+    assert len(version) == 3 and int(version[0]) >= 1 and int(version[1]) >= 22, version
+    harness.equal((info["uptime_s"], info["offline_s"], info["clock_source"]), (99, 17, "ntp"))
+    harness.equal((info["link_drops"], info["link_last_reason"]), ("drops", "last_reason"))
+    harness.equal((info["dropped_readings"], info["messages_too_large"]), (5, 1))
+
+
+def test_without_an_outbox():
+    app = App()
+    app._known["outbox"] = None  # safe mode
+    info = report(app, True)
+    harness.equal(info["dropped_readings"], None)
+    assert "waiting_readings" not in info
+
+
+def test_long_texts_are_cut():
+    app = App()
+    app._known["problems"] = ["p" * 500] * 9
+    app._known["last_crash"] = "c" * 500
+    info = report(app, True)
+    harness.equal(
+        (len(info["last_crash"]), [len(text) for text in info["config_problems"]]),
+        (120, [120] * 5),
+    )
+    harness.equal(report(App(), True)["config_problems"], None)
+
+
+def test_the_strength_of_the_signal():
+    app = App()
+    harness.equal(report(app, False)["rssi_dbm"], -61)
+    for error in (OSError(12), RuntimeError("Wifi Not Connected"), ValueError("unknown status")):
+        app.wlan.error = error
+        harness.equal(report(app, False)["rssi_dbm"], None)  # gone in just that moment
+    app.wlan.error, app.wlan.joined = None, False
+    harness.equal(report(app, False)["rssi_dbm"], None)
+
+
+def test_what_memory_there_is():
+    info = report(App(), False)
+    assert 0 < info["free_heap_bytes"] < 1 << 20, info
+    harness.equal(info["idf_heap_bytes"], (48_000, 30_000))  # free, and the largest piece
+    assert "idf_heap_bytes" not in report(App(), False, False)
+
+
+def test_the_heap_of_python_without_what_idf_could_add():
+    # On an ESP32 mem_free() counts ESP-IDF's largest piece, which is none of Python's yet.
+    have = gc.mem_alloc() + gc.mem_free()
+    before = chip.VERIFIED
+    for chip.VERIFIED, wanted in ((True, have - 30_000), (False, have)):
+        harness.equal(device_info.heap_bytes(), wanted)
+    chip.VERIFIED = before
+
+
+harness.run(globals())
