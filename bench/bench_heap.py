@@ -59,10 +59,18 @@ def smallest(good: Callable[[int], bool], low: int, high: int) -> int | None:
     return high
 
 
-def smallest_heap(lab: Lab, profile: str, step: int) -> int | None:
-    """In bytes, to ``step``."""
+def smallest_heap(
+    lab: Lab, profile: str, step: int, say: Callable[[str], object] = lambda text: None
+) -> int | None:
+    """In bytes, to ``step``; ``say`` is given the outcome of every trial."""
+
+    def good(count: int) -> bool:
+        why = failure(lab, profile, count * step, **alone(profile))
+        say(f"{profile}, {count * step:,} bytes: {why or 'a whole session'}")
+        return not why
+
     low, high = (end // step for end in _RANGE[profile])
-    found = smallest(lambda n: not failure(lab, profile, n * step, **alone(profile)), low, high)
+    found = smallest(good, low, high)
     return found and found * step
 
 
@@ -137,7 +145,8 @@ def measure(lab: Lab, profile: str, options: argparse.Namespace, console: Consol
 
     limit, aim = LIMITS[profile]
     with console.status(f"{profile}: searching the smallest heap"):
-        found = smallest_heap(lab, profile, KB if options.quick else 256)
+        say = console.print if options.log else lambda text: None
+        found = smallest_heap(lab, profile, KB if options.quick else 256, say)
     row("smallest heap for a session, bytes", found or f"over {_RANGE[profile][1]:,}", limit, aim)
     if options.quick or not found:
         return table
@@ -151,10 +160,19 @@ def measure(lab: Lab, profile: str, options: argparse.Namespace, console: Consol
     with console.status(
         f"{profile}: {options.readings:,} readings, {options.reconnects} reconnects"
     ):
-        by_readings, by_reconnects = growth(lab, profile, options.readings, options.reconnects)
+        grown = tried(lambda: growth(lab, profile, options.readings, options.reconnects))
+    by_readings, by_reconnects = (grown, grown) if isinstance(grown, str) else grown
     row(f"growth over {options.readings:,} readings, bytes", by_readings, 0, 0)
     row(f"growth over {options.reconnects} reconnects, bytes", by_reconnects, 0, 0)
     return table
+
+
+def tried(what: Callable[[], Any]) -> Any:
+    """What it gives, or in words why it failed."""
+    try:
+        return what()
+    except Failed as e:
+        return str(e)
 
 
 def one(lab: Lab, options: argparse.Namespace, console: Console) -> int:
@@ -184,7 +202,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--profile", choices=launch.PROFILES, action="append", help="only this one")
     add("--quick", action="store_true", help="only the smallest heap, to a kilobyte")
     add("--at", metavar="BYTES", help="one session on so much heap (18000, 18k)")
-    add("--log", action="store_true", help="with --at: show the log of the board")
+    add("--log", action="store_true", help="show the log of the board; or each trial")
     add("--readings", type=int, default=10_000, help="for growth (default: %(default)s)")
     add("--reconnects", type=int, default=100, help="for growth (default: %(default)s)")
     add("--umqtt", type=Path, help="folder with another umqtt/simple.py")
@@ -204,7 +222,10 @@ def main(argv: list[str] | None = None) -> int:
             console.print(measure(lab, profile, options, console))
         if not options.quick:
             with console.status("measuring latencies"):
-                pairs = list(latencies(lab))
+                pairs = tried(lambda: list(latencies(lab)))
+            if isinstance(pairs, str):
+                console.print(f"latencies: {pairs}")
+                return 1
             first, change = ([p[i] for p in pairs] for i in (0, 1))
             for what, values in (("boot to first reading", first), ("delta to reported", change)):
                 console.print(

@@ -81,9 +81,11 @@ class App:
         if link.state == UP and not up:
             return True
         up = link.state == UP
+        more = False
+        loading.unload(spare)
         try:
             if up:
-                self.shadow.step()
+                more = self.shadow.step()
             if self.runner:
                 self.runner.step(up)
                 if not self.runner.busy():
@@ -104,7 +106,7 @@ class App:
                 self._upkeep("offline")
             if link.starved or (session.reserve is None and not chip.VERIFIED):
                 self._upkeep("memory")
-        return up and session.due() >= 0 and not session.transport.out
+        return more or (up and session.due() >= 0 and not session.transport.out)
 
     def _upkeep(self, what):
         from firmware import upkeep

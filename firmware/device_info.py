@@ -59,7 +59,7 @@ def report(app, full):
         info["wifi_drops"] = app.wifi_drops
         info["link_drops"] = link.drops
         info["link_last_reason"] = link.last_reason
-        info["offline_s"] = link.offline_s()
+        info["offline_s"] = link.down_s + link.outage_s()
         info["clock_source"] = app.clock.source
         info["messages_too_large"] = app.session.oversized
         info["messages_not_understood"] = app.shadow.junk

@@ -17,7 +17,7 @@ from firmware.core.telemetry import RECORD_BYTES, pack
 from firmware.core.timing import Deadline
 
 _TRIES = const(3)
-_RETRY_MS = const(1_000)  # after each of the first two errors in a row; then it doubles
+_RETRY_MS = const(1_000)  # after an error; doubles while no sensor is found
 _RETRY_MAX_MS = const(30_000)
 _SETTLE_MS = const(5)  # a chip just plugged in, or just stopped, needs 1 to 2 ms
 _KEPT_MAX = const(32)
@@ -104,10 +104,12 @@ class Sampler:
             self._log("sensor: " + text)
         self.last_error = text
         self.busy = False
+        wait_ms = _RETRY_MS
+        if not self.sensor:
+            wait_ms = min(_RETRY_MS << min(self.failures - 1, 5), _RETRY_MAX_MS)
         if self.failures >= _TRIES:
             self.sensor = self.driver = None
-        doublings = min(max(self.failures - 2, 0), 5)
-        self._wait.start(min(_RETRY_MS << doublings, _RETRY_MAX_MS))
+        self._wait.start(wait_ms)
 
     def _go_on(self):
         driver = self.driver

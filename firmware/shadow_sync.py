@@ -48,7 +48,7 @@ class ShadowSync:
         # A delta is not repeated for a client that was away.
         self.birth_due = True
         self.unanswered = 0  # in a row
-        self.failed = {}  # key: value, as text, that could not be applied
+        self.failed = {}  # key: (value as text, why) of what could not be applied
         self.lost()
         self.wait.start(0)
 
@@ -73,6 +73,7 @@ class ShadowSync:
             if key in self.rejected:
                 self.rejected[key] = None
             self.desired.pop(key, None)
+            self.failed.pop(key, None)
             self.update_due = True
 
     def forget(self, key):
@@ -136,9 +137,10 @@ class ShadowSync:
             if values.get(key) != old:
                 self.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
                 self.update_due = True
-            if why and key in values:
-                text = json.dumps(value)
-                self.failed[key] = text if len(text) <= 96 else None
+            text = json.dumps(value)
+            self.failed.pop(key, None)
+            if why and key in values and len(text) <= 96:
+                self.failed[key] = text, why
             if why != rejected.get(key):
                 rejected[key] = why
                 self.update_due = True

@@ -81,7 +81,9 @@ def restart(app, why=b""):
             crash.alive(crash.STABLE_S, chip.log)
         if app.outbox:
             app.outbox.flush()
-        app.session.disconnect()
+        from firmware.net import packets
+
+        packets.disconnect(app.session)
     board.reset(why)
 
 

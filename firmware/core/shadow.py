@@ -90,11 +90,13 @@ def _note(s, desired, reported, stale):
     s.desired = noted = {}
     for key in values:
         value = desired.get(key)
-        if value is not None and not (
-            rejected.get(key) and json.dumps(value) == s.failed.get(key)
-        ):
+        text, why = s.failed.get(key) or (None, None)
+        if value is not None and json.dumps(value) != text:
             noted[key] = value
             s.update_due = s.update_due or stale
+        elif value is not None and rejected.get(key) != why:
+            rejected[key] = why
+            s.update_due = True
     others = [key for key in desired if isinstance(key, str) and key not in values]
     others = sorted(printable(key, 40) for key in others if desired[key] != reported.get(key))
     for name in others[:5] + ["..."] if len(others) > 5 else others:
@@ -103,6 +105,7 @@ def _note(s, desired, reported, stale):
         failed = name in values and desired.get(name) is not None
         if rejected[name] and name not in noted and not failed:
             rejected[name] = None
+            s.failed.pop(name, None)
             s.update_due = True
 
 

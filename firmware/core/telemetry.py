@@ -13,9 +13,9 @@ RECORD_BYTES = 4 + sum([row[5] for row in QUANTITIES])
 
 
 def text_bytes(thing):
-    # The most that write_json() writes: 61 bytes of its own, and with each name, of 16 letters at
-    # most, six of punctuation, a sign, a point and up to 10 digits.
-    return 61 + len(thing) + 34 * len(QUANTITIES)
+    # The most that write_json() writes. A quantity: 14 of its name, six of punctuation, a sign, a
+    # point and 10 digits.
+    return 61 + len(thing) + 32 * len(QUANTITIES)
 
 
 def pack(buf, at, s2000, values):
@@ -75,7 +75,8 @@ def _text(buf, at, text):
 def _number(buf, at, value, width, decimals):
     # At least width digits, the last `decimals` of them behind a point.
     if value < 0:
-        at = _text(buf, at, b"-")
+        buf[at] = 0x2D
+        at += 1
         value = -value
     end = at + width + (decimals > 0)
     rest = value // 10**width

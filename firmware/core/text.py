@@ -5,12 +5,12 @@
 import json
 
 
-def load(payload, max_depth):
+def load(payload, max_depth):  # noqa: C901  one pass over the bytes
     # The object in payload (a memoryview, or bytes); ValueError or TypeError for anything else.
-    # Depth is bounded before it is parsed: what walks it later may recurse. Every bracket and quote
-    # is closed again: MicroPython before 1.26 takes a document that was cut off for a whole one.
-    # What the member "metadata" holds is blanked, in a memoryview: AWS sends a timestamp for each
-    # key of a shadow, and parsed they would take three times the memory of the rest.
+    # Depth is bounded before it is parsed: what walks it later may recurse. MicroPython before
+    # 1.26 takes a document that was cut off for a whole one, so all that opens must close. What
+    # the member "metadata" holds is blanked, in a memoryview: AWS sends a timestamp for each key
+    # of a shadow, and parsed they would take three times the memory of the rest.
     depth = name = start = 0
     text = escaped = False
     at = -1

@@ -2,9 +2,10 @@
 # answers. To add a chip: its file here, and a row in DRIVERS.
 #
 # A driver module has probe(bus, addr) -> driver, or None when another chip lives there; bus is an
-# I2C object of the machine module, with its OSError. A driver has name, MEASURE_MS, start(),
-# finish() (SensorError when the answer cannot be trusted) and values: what it measured last, in
-# the order of core/quantities.py, None for what it cannot.
+# I2C object of the machine module, with its OSError. All of the set-up is done in probe(), which
+# does not stay in the heap. A driver has name, MEASURE_MS, start(), finish() (SensorError when the
+# answer cannot be trusted) and values: what it measured last, in the order of core/quantities.py,
+# None for what it cannot. Neither start() nor finish() allocates.
 
 from micropython import const
 
@@ -12,7 +13,7 @@ from firmware.core.errors import SensorError
 
 _SHOWN = const(8)  # addresses in a message: on a shorted bus all 112 answer
 
-# module: (the chips it drives, the addresses their pins can be set to)
+# file: (the chips it drives, the addresses their pins can be set to)
 DRIVERS = {
     "bme280": (("bme280", "bmp280"), (0x76, 0x77)),
     "sht3x": (("sht3x",), (0x44, 0x45)),
@@ -25,33 +26,26 @@ def find(bus, wanted):
     # the address. SensorError names what was found instead.
     name, addr = (wanted.split("@") + [""])[:2]
     known = sorted([chip for chips, _ in DRIVERS.values() for chip in chips])
-    if name not in known + ["auto"]:
+    if name != "auto" and name not in known:
         raise SensorError("unknown sensor; known: " + ", ".join(known))
     answering = bus.scan()
     seen = []
     for at in answering:
         label = "0x{:02x}".format(at)
-        for module, (chips, addresses) in DRIVERS.items():
-            if at not in addresses or name not in ("auto",) + chips:
-                continue
-            if addr and int(addr, 16) != at:
-                continue
-            try:
-                loaded = __import__("firmware.drivers." + module, None, None, ("probe",))
-                driver = loaded.probe(bus, at)
+        try:
+            if not addr or int(addr, 16) == at:
+                module, driver = _identify(bus, at, name)
                 if driver:
                     label = "{}@{}".format(driver.name, label)
                     if name in ("auto", driver.name):
                         # The driver keeps the globals of its module alive; the set-up need not
                         # stay. The next search loads the module anew.
-                        del loaded.probe
+                        del module.probe
                         return driver, label
-            except ImportError:  # staged without it
-                label += " (no driver {} on this board)".format(module)
-            except SensorError as e:
-                label += " ({})".format(e)
-            except OSError as e:
-                label += " (bus: errno {})".format(e.args[0])
+        except SensorError as e:
+            label += " ({})".format(e)
+        except OSError as e:
+            label += " (bus: errno {})".format(e.args[0])
         if len(seen) < _SHOWN:
             seen.append(label)
     text = "no {} found; on the bus: ".format("known sensor" if name == "auto" else wanted)
@@ -59,3 +53,16 @@ def find(bus, wanted):
     if len(seen) < len(answering):
         text += " and {} more".format(len(answering) - len(seen))
     raise SensorError(text)
+
+
+def _identify(bus, at, name):
+    for file, (chips, addresses) in DRIVERS.items():
+        if at in addresses and name in ("auto",) + chips:
+            try:
+                module = __import__("firmware.drivers." + file, None, None, ("probe",))
+            except ImportError:  # staged without it
+                raise SensorError("no driver {} on this board".format(file))
+            driver = module.probe(bus, at)
+            if driver:
+                return module, driver
+    return None, None

@@ -1,7 +1,6 @@
 # Bosch BME280 and BMP280 over I2C: forced mode, each quantity sampled once, no filter.
 # "DS" = BME280 datasheet BST-BME280-DS002 rev. 1.6. The BMP280 (BST-BMP280-DS001) has the same
 # registers and formulas without humidity; only the id differs (DS 5.2).
-#
 # The formulas are those of DS 4.2.3 with other scales: its own need 64 bits, or lose 1 Pa (1
 # sigma), and on a board an integer from 2^30 on is a heap object. Here a product that would be too
 # large is split into a high and a low part. Against the datasheet's floating-point form about 1 Pa
@@ -12,16 +11,8 @@ from micropython import const
 
 from firmware.core.errors import SensorError
 
-_CTRL_HUM = const(0xF2)
 _STATUS = const(0xF3)  # then ctrl_meas, config, one reserved, and the data from 0xF7 on
 _CTRL_MEAS = const(0xF4)
-_CONFIG = const(0xF5)
-
-_ONE_SAMPLE = const(b"\x01")  # osrs_h x1
-_FORCE = const(b"\x25")  # osrs_t x1, osrs_p x1, mode forced
-_ZERO = const(b"\x00")  # ctrl_meas: sleep; config: filter off
-_DONE = const(0x24)  # ctrl_meas after the measurement: the chip itself went back to sleep
-_BUSY = const(0x09)  # status: measuring or im_update (DS 5.4.4)
 _SKIPPED = const(0x80000)  # also what the data registers hold after power-on (DS 5.3)
 _SKIPPED_HUM = const((0x8000, 0xFFFF))
 
@@ -36,8 +27,8 @@ def probe(bus, addr):
     bus.readfrom_mem_into(addr, _STATUS, buf)
     if buf[0] & 0x01:
         raise SensorError(name + ": still starting")  # calibration not copied yet
-    bus.writeto_mem(addr, _CTRL_MEAS, _ZERO)
-    bus.writeto_mem(addr, _CONFIG, _ZERO)
+    bus.writeto_mem(addr, _CTRL_MEAS, b"\x00")  # sleep
+    bus.writeto_mem(addr, 0xF5, b"\x00")  # config: filter off
     cal, hum = bytearray(26), bytearray(7)
     parts = [(0x88, cal)]  # dig_T1 to dig_P9, one unused, dig_H1 (DS table 16)
     if humid:
@@ -63,39 +54,35 @@ def probe(bus, addr):
         h4 = ((hum[3] << 4 | hum[4] & 0x0F) ^ 0x800) - 0x800
         h5 = ((hum[5] << 4 | hum[4] >> 4) ^ 0x800) - 0x800
         h = (cal[25], h2, hum[2], h4, h5, (hum[6] ^ 0x80) - 0x80)
-    return BME280(bus, addr, name, (t, p, h))
+    chip = BME280()
+    chip.bus, chip.addr, chip.name = bus, addr, name
+    chip.cal = (t, p, h)  # for t_fine(), pascal() and cpct()
+    chip.values = [None, None, None]
+    chip.buf = bytearray(12 if humid else 10)  # from _STATUS to the last data byte
+    chip.check = bytearray(chip.buf)
+    return chip
 
 
 class BME280:
-    # start(); at least MEASURE_MS later finish(); then values. Neither allocates.
     MEASURE_MS = 11  # DS 9.1: 9.3 ms at most, and a millisecond clock may be one short
-
-    def __init__(self, bus, addr, name, cal):
-        self.bus = bus
-        self.addr = addr
-        self.name = name
-        self.cal = cal  # for t_fine(), pascal() and cpct(): None where there is no humidity
-        self.values = [None, None, None]
-        self.buf = bytearray(12 if cal[2] else 10)  # from _STATUS to the last data byte
-        self.check = bytearray(self.buf)
 
     def start(self):
         # ctrl_hum takes effect with the next write to ctrl_meas (DS 5.4.3). Each time: the chip
         # may have lost power since.
         if self.cal[2]:
-            self.bus.writeto_mem(self.addr, _CTRL_HUM, _ONE_SAMPLE)
-        self.bus.writeto_mem(self.addr, _CTRL_MEAS, _FORCE)
+            self.bus.writeto_mem(self.addr, 0xF2, b"\x01")  # osrs_h x1
+        self.bus.writeto_mem(self.addr, _CTRL_MEAS, b"\x25")  # osrs_t x1, osrs_p x1, forced
 
     def finish(self):
-        # Read twice as well: in sleep mode the data stand still. xlsb<3:0> are always 0
-        # (DS 5.4.7), on a line that nobody drives they are not. The ranges: DS 1.3.
+        # Read twice as well: in sleep mode the data stand still. xlsb<3:0> are 0 (DS 5.4.7),
+        # unless nobody drives the line. The ranges: DS 1.3.
         buf, values = self.buf, self.values
         t, p, h = self.cal
         self.bus.readfrom_mem_into(self.addr, _STATUS, buf)
         self.bus.readfrom_mem_into(self.addr, _STATUS, self.check)
-        if buf[0] & _BUSY:
+        if buf[0] & 0x09:  # status: measuring or im_update (DS 5.4.4)
             raise SensorError("still measuring")
-        if buf[1] != _DONE:
+        if buf[1] != 0x24:  # ctrl_meas: the chip itself went back to sleep
             raise SensorError("reset during measurement")
         if buf != self.check or (buf[6] | buf[9]) & 0x0F:
             raise SensorError("damaged data")

@@ -13,7 +13,6 @@ _AMBIENT = const(0x05)
 # is done. The upper alert limit, unused here and 0 after power-on, serves as a mark: as long as it
 # is there, the chip has had power since start(), and that is longer than one conversion.
 _MARK = const(b"\x05\x50")  # 85 C
-_STEPS = const(2)  # 1/8 C: how far two readings within a millisecond may lie apart
 
 
 def probe(bus, addr):
@@ -30,30 +29,25 @@ def probe(bus, addr):
         raise SensorError("mcp9808: limits locked, cut its power once")
     bus.writeto_mem(addr, _CONFIG, b"\x00\x00")  # continuous, alert output off (DS 5.1.1)
     bus.writeto_mem(addr, 0x08, b"\x03")  # resolution: 0.0625 C (DS 5.2.4)
-    return MCP9808(bus, addr)
+    chip = MCP9808()
+    chip.bus, chip.addr, chip.buf, chip.values = bus, addr, buf, [None]
+    return chip
 
 
 class MCP9808:
-    # start(); at least MEASURE_MS later finish(); then values. Neither allocates.
     name = "mcp9808"
     MEASURE_MS = 400  # DS 5.2.4 gives 250 ms as typical and no maximum
-
-    def __init__(self, bus, addr):
-        self.bus = bus
-        self.addr = addr
-        self.buf = bytearray(2)
-        self.values = [None]
 
     def start(self):
         self.bus.writeto_mem(self.addr, _UPPER, _MARK)
 
     def finish(self):
-        # There is no CRC, so read twice; the next conversion may just have come in between.
+        # There is no CRC, so read twice; the next conversion may just have come in between: 1/8 C.
         first = self._read(_AMBIENT)
         self._read(_UPPER)
         if self.buf != _MARK:
             raise SensorError("reset during measurement")
-        if not -_STEPS <= self._read(_AMBIENT) - first <= _STEPS:
+        if not -2 <= self._read(_AMBIENT) - first <= 2:
             raise SensorError("damaged data")
         cdeg = first * 25 + 2 >> 2
         if not -4000 <= cdeg <= 12500:  # DS 1, operating range

@@ -10,8 +10,8 @@ from micropython import const
 
 from firmware.core.errors import LinkError
 from firmware.core.timing import Deadline
-from firmware.net import tls
-from firmware.net.packets import Packet
+from firmware.net import packets
+from firmware.net.connection import UP
 from firmware.net.transport import READ_S, Transport
 
 CONNECT_MAX_MS = const(30_000)  # board.WDT_MS must be longer; DNS has no limit on any port
@@ -25,22 +25,38 @@ _IN_PROGRESS = (115, 119, 36)  # Linux, lwIP, macOS
 _NO_CONNACK = "closed by AWS: policy, client id or certificate"
 
 
-def opening(session, context, clock, limit_bytes):
-    # In the end session.transport is open, CONNACK has been read, and the value of the
-    # StopIteration says whether the broker still has our session.
+def opening(link, context, limit_bytes):
+    # In the end session.transport is open, CONNACK has been read, and `link` is UP.
+    session, clock = link.session, link.clock
     total, wait = Deadline(clock), Deadline(clock)
     total.start(CONNECT_MAX_MS)
     yield from _tcp(session, clock, limit_bytes, total, wait)
     transport = session.transport
-    if not tls.VERIFIED:
+    if context is None:
+        from firmware.net import tls
+
+        context = tls.context()
+    verified = hasattr(context, "load_verify_locations")
+    if not verified:
         session.reserve = None  # this piece of the heap is axTLS's now
         transport.raw.settimeout(READ_S)
-    secure = tls.wrap(context or tls.context(), transport.raw, session.server)
-    transport.over(secure, not tls.VERIFIED)
+    # The host name goes out as SNI and is checked. With mbedTLS the handshake is left to the first
+    # write, so that it cannot block; axTLS makes it here, under the socket's timeout.
+    try:
+        secure = context.wrap_socket(
+            transport.raw, server_hostname=session.server, do_handshake_on_connect=not verified
+        )
+    except (OSError, ValueError, MemoryError) as e:
+        from firmware.net import failure
+
+        raise failure.link_error(e)
+    transport.over(secure, not verified)
     secure = context = None
     # The first write is where mbedTLS makes its handshake.
     wait.start(min(HANDSHAKE_MS, total.left_ms()))
-    transport.send(_packet(session))
+    packet = packets.connect(session)
+    transport.send(packet, 0, len(packet))
+    packet = None
     while not transport.push():
         if not wait.left_ms():
             raise LinkError("timeout", "handshake")
@@ -59,7 +75,7 @@ def opening(session, context, clock, limit_bytes):
     transport.next()
     if code:
         raise LinkError("refused", code)
-    return bool(flags & 1)
+    _opened(link, bool(flags & 1))
 
 
 def _tcp(session, clock, limit_bytes, total, wait):
@@ -121,23 +137,16 @@ def _connected(transport):
     return True
 
 
-def _packet(client):
-    # CONNECT, clean session 0, through the client's own _send_str, whose socket is a Packet.
-    will = client.lw_topic
-    flags = 0
-    size = 12 + len(client.client_id)
-    if will:
-        flags = 0x04 | client.lw_qos << 3 | (0x20 if client.lw_retain else 0)  # MQTT 3.1.2.3
-        size += 4 + len(will) + len(client.lw_msg)
-    small, client.sock = client.sock, Packet(size + 5)
-    packet = client.sock
-    packet.head(0x10, size)
-    packet.write(b"\x00\x04MQTT\x04")
-    packet.write(bytes((flags,)))
-    packet.word(client.keepalive)
-    client._send_str(client.client_id)
-    if will:
-        client._send_str(will)
-        client._send_str(client.lw_msg)
-    client.sock = small
-    return packet
+def _opened(link, present):
+    session, clock = link.session, link.clock
+    packets.begin(session, present)
+    link.doubt = link.doubt or not present
+    if link.doubt:
+        packets.subscribe(session)
+    link.down_s += link.outage_s()
+    link.since_s = clock.s
+    link.state = UP
+    link.sessions += 1
+    link.starved = False
+    link.log("link: up, session " + ("kept" if present else "new"))
+    link.on_up(present)

@@ -1,48 +1,99 @@
-# MQTT 3.1.1 packets on their way out: one buffer, sent in one write. It also stands where umqtt
-# expects its socket, so that what the base class writes in pieces leaves as one TLS record.
+# MQTT 3.1.1 packets that are sent now and then, each in one write: documents, SUBSCRIBE, CONNECT; and
+# how a session begins and ends. On demand. A Packet also stands where umqtt expects its socket, so
+# that what the base class writes in pieces leaves as one TLS record.
 
-from micropython import const
-
-_LOOP_BYTES = const(64)  # up to here bytes are copied one by one: a slice allocates
+from firmware.core.errors import LinkError
 
 
 class Packet:
-    def __init__(self, size=64):
-        self.buf = bytearray(size)
-        self.size = self.at = 0  # bytes to send; where to begin
+    def __init__(self, op, size):
+        # MQTT 2.2.3: the remaining length has seven bits a byte, low ones first.
+        head = bytearray((op,))
+        rest = size
+        while True:
+            head.append(rest & 0x7F | (0x80 if rest > 0x7F else 0))
+            rest >>= 7
+            if not rest:
+                break
+        self.buf = bytearray(len(head) + size)
+        self.at = 0
+        self.write(head)
 
-    def write(self, data, size=-1):
-        if size < 0:
-            size = len(data)
-        end = self.size + size
-        self.reserve(end)
-        if size > _LOOP_BYTES:
-            self.buf[self.size : end] = data
-        else:
-            for i in range(size):
-                self.buf[self.size + i] = data[i]
-        self.size = end
+    def write(self, data):
+        end = self.at + len(data)
+        self.buf[self.at : end] = data
+        self.at = end
 
     def word(self, value):
-        self.reserve(self.size + 2)
-        self.buf[self.size] = value >> 8
-        self.buf[self.size + 1] = value & 0xFF
-        self.size += 2
+        self.write(bytes((value >> 8, value & 0xFF)))
 
-    def head(self, op, size):
-        # MQTT 2.2.3: the remaining length has seven bits a byte, low ones first.
-        self.reserve(self.size + 5)
-        self.buf[self.size] = op
-        self.size += 1
-        while True:
-            self.buf[self.size] = size & 0x7F | (0x80 if size > 0x7F else 0)
-            self.size += 1
-            size >>= 7
-            if not size:
-                return
 
-    def reserve(self, size):
-        if size > len(self.buf):
-            buf = bytearray(size)
-            buf[: self.size] = memoryview(self.buf)[: self.size]
-            self.buf = buf
+def document(session, topic, payload, tag, retain):
+    packet = Packet(0x33 if retain else 0x32, 4 + len(topic) + len(payload))
+    packet.word(len(topic))
+    packet.write(topic)
+    at = packet.at
+    packet.word(0)
+    packet.write(payload)
+    session.take(tag, packet.buf, at)
+
+
+def subscribe(session):
+    # One SUBSCRIBE of at most 8 filters, as AWS has it; waiting(SUBSCRIBE) until SUBACK.
+    drop_subscribe(session)
+    filters = [topic.encode() for topic in session.filters()]
+    packet = Packet(0x82, 2 + sum(3 + len(topic) for topic in filters))
+    at = packet.at
+    packet.word(0)
+    for topic in filters:
+        packet.word(len(topic))
+        packet.write(topic)
+        packet.write(b"\x01")
+    session.take(0, packet.buf, at)
+
+
+def drop_subscribe(session):
+    if session.waiting(0):
+        for i in range(len(session.pids)):
+            if session.pids[i] and not session.tags[i]:
+                session.release(i)
+
+
+def connect(session):
+    # CONNECT, clean session 0, through umqtt's own _send_str.
+    will = session.lw_topic
+    size, flags = 12 + len(session.client_id), 0
+    if will:
+        flags = 0x04 | session.lw_qos << 3 | (0x20 if session.lw_retain else 0)  # MQTT 3.1.2.3
+        size += 4 + len(will) + len(session.lw_msg)
+    packet = session.sock = Packet(0x10, size)
+    packet.write(b"\x00\x04MQTT\x04" + bytes((flags,)))
+    packet.word(session.keepalive)
+    session._send_str(session.client_id)
+    if will:
+        session._send_str(will)
+        session._send_str(session.lw_msg)
+    session.sock = session
+    return packet.buf
+
+
+def begin(session, present):
+    # After CONNACK. In a new session all goes out again as new, in a kept one as a repetition.
+    for i in range(len(session.sent)):
+        session.sent[i] = session.sent[i] & 8 if present else 0
+    drop_subscribe(session)
+    session.owed = session.given = 0
+    session.pinged = False
+    session.ping_in.start(session.keepalive * 500)
+
+
+def disconnect(session):
+    # The clean end: the broker does not publish the last will.
+    if session.transport:
+        try:
+            session.step()  # what it acknowledges must go before
+            if session.transport.push():
+                session.transport.send(b"\xe0\x00", 0, 2)
+        except (LinkError, MemoryError):
+            pass  # it ends either way
+        session.close()

@@ -20,7 +20,6 @@ from umqtt.simple import MQTTClient
 
 from firmware.core.errors import LinkError
 from firmware.core.timing import Deadline
-from firmware.net.packets import Packet
 
 SUBSCRIBE = const(0)  # tag; those of documents are negative, those of readings their seq
 
@@ -40,22 +39,22 @@ class Session(MQTTClient):
         # encode(seq, buf, at): writes the payload of a reading, text_bytes at most, into buf from
         # `at` on; where it ends, or 0 when the reading is gone.
         super().__init__(thing, server, port, keepalive=keepalive_s)
-        self.sock = self._out = Packet(32)  # small things: PUBACK, PINGREQ
+        self.sock = self  # umqtt's ping() writes
         self._head = 7 + len(topic)  # what stands before the payload
-        self._reading = Packet(self._head + text_bytes)
-        self._reading.size = 3
-        self._reading.word(len(topic))
-        self._reading.write(topic)
+        self._reading = bytearray(self._head + text_bytes)
+        self._reading[3 : self._head - 2] = bytes((len(topic) >> 8, len(topic) & 0xFF)) + topic
         self._encode = encode
         self._clock = clock
-        self._packets = {}  # tag: Packet, until it is acknowledged
+        self._packets = {}  # tag: bytes, until they are acknowledged
         slots += 4  # for SUBSCRIBE and documents
-        self._pids = [0] * slots
-        self._tags = [0] * slots
-        self._sent = [0] * slots
+        self.pids = [0] * slots
+        self.tags = [0] * slots
+        self.sent = [0] * slots
         self._marks = [0] * slots  # when it was last sent
-        self._pinged = False  # PINGRESP is awaited
-        self._ping = Deadline(clock)
+        self._small = bytearray(32)  # PUBACK and PINGREQ: owed[given : owed] is still to be sent
+        self.owed = self.given = 0
+        self.pinged = False  # PINGRESP is awaited
+        self.ping_in = Deadline(clock)
         self.transport = None
         self.reserve = None  # ESP8266: kept free for axTLS while there is no session
         self.used = 0  # slots
@@ -66,74 +65,54 @@ class Session(MQTTClient):
 
     def reading(self, seq):
         # Queues, as the next two do; step() sends. The caller minds the number of slots.
-        self._take(seq)
+        self.take(seq)
 
     def document(self, topic, payload, tag, retain=False):
         # QoS 1. False while the last one of this tag is not acknowledged.
         if tag in self._packets:
             return False
-        size = 4 + len(topic) + len(payload)
-        packet = Packet(size + 5)
-        packet.head(0x33 if retain else 0x32, size)
-        packet.word(len(topic))
-        packet.write(topic)
-        packet.word(0)
-        packet.write(payload)
-        self._take(tag, packet, packet.size - len(payload) - 2)
+        from firmware.net import packets
+
+        packets.document(self, topic, payload, tag, retain)
         return True
 
     def subscribe(self):
-        # waiting(SUBSCRIBE) until SUBACK.
-        self._drop_subscribe()
-        filters = [topic.encode() for topic in self.filters()]
-        size = 2 + sum(3 + len(topic) for topic in filters)
-        packet = Packet(size + 5)
-        packet.head(0x82, size)
-        packet.word(0)
-        for topic in filters:
-            packet.word(len(topic))
-            packet.write(topic)
-            packet.write(b"\x01")
-        self._take(SUBSCRIBE, packet, packet.size - size)
+        from firmware.net import packets
+
+        packets.subscribe(self)
 
     def waiting(self, tag):
         return tag in self._packets
 
-    def _drop_subscribe(self):
-        if SUBSCRIBE in self._packets:
-            for i in range(len(self._pids)):
-                if self._pids[i] and self._tags[i] == SUBSCRIBE:
-                    self._release(i)
-
-    def _take(self, tag, packet=None, at=0):
+    def take(self, tag, packet=None, at=0):
         # The packet id, MQTT 2.3.1: 1 to 65535, and none that is still in flight. `packet` is
-        # ready but for it, at `at`: when there is no memory for the rest, no slot is taken.
-        i = self._pids.index(0)
+        # ready but for it, at `at`.
+        i = self.pids.index(0)
         while True:
             self.pid = self.pid % _PIDS + 1
-            if self.pid not in self._pids:
+            if self.pid not in self.pids:
                 break
         if packet:
             self._packets[tag] = packet
-            packet.buf[at], packet.buf[at + 1] = self.pid >> 8, self.pid & 0xFF
-        self._pids[i] = self.pid
-        self._tags[i] = tag
-        self._sent[i] = 0
+            packet[at], packet[at + 1] = self.pid >> 8, self.pid & 0xFF
+        self.pids[i] = self.pid
+        self.tags[i] = tag
+        self.sent[i] = 0
         self.used += 1
 
-    def _release(self, i):
-        self._pids[i] = 0
-        self._packets.pop(self._tags[i], None)
+    def release(self, i):
+        self.pids[i] = 0
+        self._packets.pop(self.tags[i], None)
         self.used -= 1
 
-    def begin(self, present):
-        # After CONNACK. In a new session all goes out again as new, in a kept one as a repetition.
-        for i in range(len(self._sent)):
-            self._sent[i] = self._sent[i] & _KEPT if present else 0
-        self._drop_subscribe()
-        self._out.size = self._out.at = 0
-        self._pinged = False
-        self._ping.start(self.keepalive * 500)
+    def write(self, data):
+        # Small things, in the transport's next record.
+        end = self.owed + len(data)
+        if end > len(self._small):
+            self._small.extend(bytes(32))
+        for i in range(len(data)):
+            self._small[self.owed + i] = data[i]
+        self.owed = end
 
     def step(self):
         # At most _BURST packets in, and out whatever the transport takes.
@@ -141,22 +120,22 @@ class Session(MQTTClient):
         drained = False
         slow = transport.begun()  # PINGRESP may have to wait behind it
         for _ in range(_BURST):
-            if self._out.size > _OWED_BYTES and not transport.half_duplex:
+            if self.owed >= _OWED_BYTES and not transport.half_duplex:
                 break
             if not transport.receive():
                 drained = not transport.begun()
                 break
-            if self._pinged and slow:
-                self._ping.start(PING_MS)
+            if self.pinged and slow:
+                self.ping_in.start(PING_MS)
             slow = False
             self._handle(transport)
             transport.next()
         # By the clock alone: traffic in one direction says nothing about the other.
-        if self.keepalive and not self._ping.left_ms():
-            if not self._pinged:
+        if self.keepalive and not self.ping_in.left_ms():
+            if not self.pinged:
                 self.ping()
-                self._pinged = True
-                self._ping.start(PING_MS)
+                self.pinged = True
+                self.ping_in.start(PING_MS)
             elif not transport.begun():
                 raise LinkError("no_pingresp")
         if drained or not transport.half_duplex:
@@ -169,19 +148,19 @@ class Session(MQTTClient):
             self._message(transport)
         elif (op == 0x40 and size == 2) or (op == 0x90 and size > 2):
             pid = body[0] << 8 | body[1]
-            if pid and pid in self._pids:
-                i = self._pids.index(pid)
-                tag = self._tags[i]
+            if pid and pid in self.pids:
+                i = self.pids.index(pid)
+                tag = self.tags[i]
                 if (op == 0x90) != (tag == SUBSCRIBE):
                     return
                 for at in range(2, size):
                     if body[at] & 0x80:  # MQTT 3.9.3
                         raise LinkError("refused", "filter {} of SUBSCRIBE".format(at - 1))
-                self._release(i)
+                self.release(i)
                 self.on_ack(tag)
         elif op == 0xD0 and size == 0:
-            self._pinged = False
-            self._ping.start(self.keepalive * 500)
+            self.pinged = False
+            self.ping_in.start(self.keepalive * 500)
         else:
             raise LinkError("protocol", "packet {:#04x}".format(op))
 
@@ -196,8 +175,8 @@ class Session(MQTTClient):
             raise LinkError("protocol", "publish")
         if start > transport.keep:
             raise LinkError("too_large", "topic")
-        pid = body[start - 2] << 8 | body[start - 1]
-        if qos and not pid:
+        high, low = body[start - 2], body[start - 1]
+        if qos and not (high or low):
             raise LinkError("protocol", "packet id 0")
         if transport.keep < size:
             self.oversized += 1
@@ -205,33 +184,43 @@ class Session(MQTTClient):
             view = memoryview(body)
             self.cb(bytes(view[2 : 2 + topic]), view[start:size])
         if qos:
-            self._out.head(0x40, 2)
-            self._out.word(pid)
+            self.write(bytes((0x40, 2, high, low)))
 
     def _send(self, transport):
         # Gives the transport what goes next: small things, then what is due.
-        out = self._out
-        if out.at < out.size:
-            transport.send(out)
-            out.at = out.size
+        if self.given < self.owed:
+            transport.send(self._small, self.given, self.owed)
+            self.given = self.owed
             return True
-        out.size = out.at = 0
+        self.given = self.owed = 0
         i = self.due()
         if i < 0:
             return False
-        tag, sent = self._tags[i], self._sent[i]
+        tag, sent = self.tags[i], self.sent[i]
         if sent & 7 == _TRIES:
             raise LinkError("no_suback" if tag == SUBSCRIBE else "no_puback")
-        packet = self._packets.get(tag) or self._compose(i)
+        packet, at = self._packets.get(tag), 0
+        end = len(packet) if packet else 0
         if not packet:
-            self._release(i)  # dropped meanwhile, to make room for newer readings
-            return True
+            # A reading: the payload where it will be, then what stands before it, as its size is
+            # known only then: type, one or two bytes of length, the topic (there already), id.
+            packet, head, pid = self._reading, self._head, self.pids[i]
+            end = self._encode(tag, packet, head)
+            if not end:
+                self.release(i)  # dropped meanwhile, to make room for newer readings
+                return True
+            packet[head - 2], packet[head - 1] = pid >> 8, pid & 0xFF
+            packet[1], packet[2] = (end - 3) & 0x7F | 0x80, (end - 3) >> 7
+            if not packet[2]:
+                at = 1
+                packet[2] = end - 3
+            packet[at] = 0x32
         if tag != SUBSCRIBE:  # which has no DUP (MQTT 3.8.1)
-            packet.buf[packet.at] = packet.buf[packet.at] & 0xF7 | (8 if sent else 0)
+            packet[at] = packet[at] & 0xF7 | (8 if sent else 0)
         self.resent += sent > 0
-        self._sent[i] = (sent & 7) + 1 | _KEPT
+        self.sent[i] = (sent & 7) + 1 | _KEPT
         self._marks[i] = self._clock.now()
-        transport.send(packet)
+        transport.send(packet, at, end)
         return True
 
     def due(self):
@@ -239,48 +228,17 @@ class Session(MQTTClient):
         # oldest first. Packet ids only count up, self.pid is the newest.
         best, best_age = -1, -1
         if self.used:
-            now, pids = self._clock.now(), self._pids
+            now, pids = self._clock.now(), self.pids
             for i in range(len(pids)):
                 if pids[i]:
                     late = self._clock.diff(now, self._marks[i]) >= RETRY_MS
                     age = (self.pid - pids[i]) % _PIDS
-                    if age > best_age and (late or not self._sent[i] & 7):
+                    if age > best_age and (late or not self.sent[i] & 7):
                         best, best_age = i, age
         return best
-
-    def _compose(self, i):
-        # A reading: the payload where it will be, then what stands before it, as its size is known
-        # only then: type, one or two bytes of length, the topic (which is there already), packet
-        # id.
-        packet, pid = self._reading, self._pids[i]
-        buf, head = packet.buf, self._head
-        packet.size = self._encode(self._tags[i], buf, head)
-        if not packet.size:
-            return None
-        buf[head - 2], buf[head - 1] = pid >> 8, pid & 0xFF
-        size = packet.size - 3
-        packet.at = 0 if size > 0x7F else 1
-        if size > 0x7F:
-            buf[1], buf[2] = size & 0x7F | 0x80, size >> 7
-        else:
-            buf[2] = size
-        buf[packet.at] = 0x32
-        return packet
 
     def close(self):
         # What has no PUBACK stays for the next session.
         if self.transport:
             self.transport.close()
             self.transport = None
-
-    def disconnect(self):
-        # The clean end: the broker does not publish the last will.
-        if self.transport:
-            try:
-                self.step()  # what it acknowledges must go before
-                self._out.write(b"\xe0\x00")
-                if self.transport.push():
-                    self.transport.send(self._out)
-            except (LinkError, MemoryError):
-                pass  # it ends either way
-            self.close()

@@ -72,9 +72,9 @@ class Transport:
             raise self.broken(e)
         return 0
 
-    def send(self, packet):
+    def send(self, buf, at, end):
         # Whether all of it is gone, see push().
-        self.out, self._at, self._end = packet.buf, packet.at, packet.size
+        self.out, self._at, self._end = buf, at, end
         self._stalled.start(STALL_MS)
         return self.push()
 
@@ -191,9 +191,9 @@ class Transport:
         # refuses a client certificate. A bare reset after the handshake is no matter of TLS.
         code = error.args[0] if error.args else None
         library = not isinstance(code, int) or (code < _LIBRARY and code != _EOF)
-        from firmware.net import tls
+        from firmware.net import failure
 
-        made = tls.link_error(error)
+        made = failure.link_error(error)
         heard = self._sock is self.raw or self._heard or (self._secure and not library)
         if made.reason == "memory" or not heard:
             return made

@@ -10,10 +10,9 @@
 #
 # It starts OFF at boot, and JOINING after a loss: the driver of the ESP tries by itself first.
 # Before every connect() comes disconnect() and at least _SETTLE_MS: an ESP32 that is told to
-# connect while it still tries gets stuck. No status is final, "wrong password" (202) least of
-# all: it is also what an access point gives that is starting up (peers.md table C, 8; issues
-# mqtt-as 132, micropython 17661). When to restart the board for good is decided elsewhere.
-# Blocks only in scan(), 2 s to 3 s, and only with several networks and none joined.
+# connect while it still tries gets stuck. No status is final, "wrong password" (202) least of all:
+# an access point that is starting up gives it, too (issues mqtt-as 132, micropython 17661).
+# Blocks only in scan(), 2 s to 3 s, with several networks and none joined.
 
 from micropython import const
 
@@ -35,8 +34,8 @@ _OFF_MS = const(2_000)
 _FAULTS = (OSError, RuntimeError, ValueError)
 # status() of ESP32 (ESP-IDF's reasons, and MicroPython's own from 1000) and ESP8266 (below 10).
 _WORDS = {2: "auth", 3: "no ap", 4: "refused", 15: "auth", 200: "beacon lost", 201: "no ap"}
-_WORDS.update({202: "auth", 203: "refused", 204: "auth", 205: "refused"})
-_WORDS.update({0: "idle", 1: "connecting", 1000: "idle", 1001: "connecting"})
+_WORDS.update({202: "auth", 203: "refused", 204: "auth", 205: "refused", 0: "idle", 1000: "idle"})
+_WORDS.update({1: "connecting", 1001: "connecting"})
 
 
 class Wifi:
@@ -86,31 +85,30 @@ class Wifi:
             self._enter(_OFF, _OFF_MS)
             self._do(wlan.active, False)
         else:
-            if not self.next:
-                self._order()
-            network = self.next.pop(0)
-            self.ssid = network["ssid"]
-            self._log("wifi: joining {}".format(self.ssid))
-            self._enter(_JOINING, _JOIN_MS)
-            given = (network["password"],) if network.get("password") else ()
-            if not self._do(wlan.connect, self.ssid, *given):
-                self._leave()
+            self._connect()
         return False
 
-    def _order(self):
+    def _connect(self):
         # The strongest first; what the scan does not show may be hidden and comes last.
-        seen = {}
-        if len(self.networks) > 1:
-            try:
-                for found in self.wlan.scan():
-                    seen[found[0]] = max(found[3], seen.get(found[0], -128))
-            except _FAULTS as e:
-                self._log("wifi: no scan, {}".format(e))
-        order = []
-        for i, network in enumerate(self.networks):
-            order.append((-seen.get(network["ssid"].encode(), -129), i))
-        # By place in the config where equal: sorting is not stable here.
-        self.next = [self.networks[i] for _, i in sorted(order)]
+        if not self.next:
+            seen = {}
+            if len(self.networks) > 1:
+                try:
+                    for found in self.wlan.scan():
+                        seen[found[0]] = max(found[3], seen.get(found[0], -128))
+                except _FAULTS as e:
+                    self._log("wifi: no scan, {}".format(e))
+            # By place in the config where equal: sorting is not stable here.
+            known = enumerate(self.networks)
+            order = [(-seen.get(network["ssid"].encode(), -129), i) for i, network in known]
+            self.next = [self.networks[i] for _, i in sorted(order)]
+        network = self.next.pop(0)
+        self.ssid = network["ssid"]
+        self._log("wifi: joining {}".format(self.ssid))
+        self._enter(_JOINING, _JOIN_MS)
+        given = (self.ssid, network["password"]) if network.get("password") else (self.ssid,)
+        if not self._do(self.wlan.connect, *given):
+            self._leave()
 
     def _leave(self):
         self._do(self.wlan.disconnect)
@@ -131,8 +129,8 @@ class Wifi:
 
     def _note(self, what):
         status = self.wlan.status()
-        status = _WORDS.get(status, "status {}".format(status))
-        self._log("wifi: {} {}, {}".format(what, self.ssid, status))
+        why = _WORDS.get(status, "status {}".format(status))
+        self._log("wifi: {} {}, {}".format(what, self.ssid, why))
 
     def _enter(self, state, wait_ms):
         self.state = state

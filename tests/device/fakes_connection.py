@@ -1,5 +1,5 @@
 # A Connection with a session, and a way to it, that do as they are told. They stand in place of
-# the modules connect and session, too, which leaves the heap to the tests.
+# those modules, too, which leaves the heap to the tests.
 
 import sys
 
@@ -21,18 +21,6 @@ class FakeSession:
         self.used = 0
         self.transport = None
         self.calls = []
-
-    def opening(self, context, clock, limit_bytes):
-        self.calls.append("connect")
-        self.given = context, limit_bytes
-        self.transport = self
-        for _ in range(self.steps):
-            yield
-        self.step()
-        return self.present
-
-    def begin(self, present):
-        self.calls.append("begin {}".format(present))
 
     def step(self):
         if self.error is not None:
@@ -56,10 +44,38 @@ class FakeSession:
         self.transport = None
 
 
-net.connect = FakeSession
-sys.modules["firmware.net.session"] = FakeSession
+class FakePackets:
+    def begin(session, present):
+        session.calls.append("begin {}".format(present))
 
+    def subscribe(session):
+        session.subscribe()
+
+
+class FakeTransport:
+    READ_S = 10
+    Transport = None
+
+
+def opening(link, context, limit_bytes):
+    session = link.session
+    session.calls.append("connect")
+    session.given = context, limit_bytes
+    session.transport = session
+    for _ in range(session.steps):
+        yield
+    session.step()
+    connect._opened(link, session.present)
+
+
+net.packets = FakePackets
+for name, fake in (("session", FakeSession), ("transport", FakeTransport)):
+    sys.modules["firmware.net." + name] = fake
+
+from firmware.net import connect  # noqa: E402
 from firmware.net.connection import DOWN, UP, Connection  # noqa: E402
+
+connect.opening = opening
 
 
 class Settings:

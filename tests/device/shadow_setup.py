@@ -18,6 +18,8 @@ def check(key, value, values):
         value = merged(values[key], value)
         good = _above_0(value.get("sda")) and _above_0(value.get("scl"))
         return value, None if good else "sda: no pin"
+    if key == "i2c":
+        return value, "must be an object"
     if key == "sensor":
         return value, None if isinstance(value, str) else "must be text"
     if key not in SETTINGS:

@@ -141,6 +141,16 @@ def test_a_good_value_that_fails_is_rejected_until_it_changes():
     assert "rejected" not in service.reported
 
 
+def test_a_new_reason_is_reported_though_a_get_comes_between():
+    board, service = in_step()
+    service.desire({"i2c": 7, "drain_per_s": 0})
+    settle(board, service)
+    service.desire({"i2c": {"sda": 0}})
+    settle(board, service)
+    assert service.asked
+    harness.equal(service.reported["rejected"], {"i2c": "sda: no pin", "drain_per_s": BAD})
+
+
 def test_a_good_value_that_failed_is_tried_again_in_the_next_session():
     board, service = in_step()
     service.desire({"sensor": "sht3x"})

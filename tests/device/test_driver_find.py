@@ -1,3 +1,4 @@
+# heap: 48wk
 # Which driver fits: by id, not by address alone.
 
 import harness

@@ -5,7 +5,8 @@ import harness
 from fakes import Clock
 from fakes_net import ETIMEDOUT, Bench
 from firmware.core.errors import LinkError
-from firmware.net import connect, tls
+from firmware.net import connect, packets, tls
+from firmware.net.connection import UP
 
 CONNECT = b"\x10\x0f\x00\x04MQTT\x04\x00\x00\x3c\x00\x03t-1"
 REFUSED = 111
@@ -21,7 +22,7 @@ def fails(bench, reason, detail=None):
 def test_connect_is_one_write_without_clean_session():
     bench = Bench(Clock())
     harness.equal(bench.connect(), False)
-    harness.equal((bench.net.sock.writes, bench.context.hosts), ([CONNECT], ["h"]))
+    harness.equal((bench.net.sock.writes, bench.context.wrapped), ([CONNECT], [("h", False)]))
     harness.equal(bench.net.options, [(6, 1, 1)])  # TCP_NODELAY
 
 
@@ -222,6 +223,7 @@ def test_a_handshake_that_fails():
         (True, -12, "memory", "tls"),
         (False, -0x2700, "tls", "certificate"),
         (False, -0x7280, "tls", "closed by server"),
+        (False, -0x6E00, "tls", "handshake"),
     ):
         bench = Bench(Clock(), esp=esp)
         bench.context.make = lambda raw, errno=errno: Broken(raw, OSError(errno))
@@ -229,6 +231,21 @@ def test_a_handshake_that_fails():
     bench = Bench(Clock())
     bench.context.make = lambda raw: Broken(raw, MemoryError())
     fails(bench, "memory", "tls")
+
+
+def test_no_memory_for_a_tls_socket():
+    for error, words in (
+        (MemoryError(), "memory tls"),
+        (OSError(-0x7F00), "memory tls"),
+        (ValueError("something new"), "tls certificate"),
+    ):
+        bench = Bench(Clock())
+
+        def scarce(raw, error=error):
+            raise error
+
+        bench.context.make = scarce
+        harness.equal(str(harness.raises(LinkError, bench.connect)), words)
 
 
 class Broken:
@@ -331,15 +348,16 @@ def test_connack_byte_by_byte():
         bench.push(bytes((byte,)))
         next(opening)
     bench.push(b"\x00")
-    harness.equal(harness.raises(StopIteration, next, opening).value, True)
+    harness.raises(StopIteration, next, opening)
+    harness.equal((bench.link.state, bench.link.present), (UP, True))
 
 
 def test_disconnect_says_goodbye_and_closes():
     bench = Bench(Clock()).up()
-    bench.session.disconnect()
+    packets.disconnect(bench.session)
     harness.equal(bench.net.sock.sent(), b"\xe0\x00")
     harness.equal(bench.net.sock.closed > 0, True)
-    bench.session.disconnect()  # twice is no error
+    packets.disconnect(bench.session)  # twice is no error
 
 
 def test_disconnect_while_connecting():
@@ -348,7 +366,7 @@ def test_disconnect_while_connecting():
         opening = bench.opening()
         for _ in range(steps):
             next(opening)
-        bench.session.disconnect()
+        packets.disconnect(bench.session)
         harness.equal([sock.closed > 0 for sock in bench.net.socks], [True] * (steps > 0))
 
 
@@ -360,7 +378,7 @@ def test_disconnect_without_memory():
 
     bench.session.set_callback(scarce)
     bench.push(b"\x30\x05\x00\x01ahi")
-    bench.session.disconnect()
+    packets.disconnect(bench.session)
     harness.equal(bench.net.sock.closed > 0, True)
 
 

@@ -5,6 +5,7 @@ import harness
 from fakes import Clock
 from fakes_net import Bench, length, publish
 from firmware.core.errors import LinkError
+from firmware.net import packets
 from firmware.net.session import PING_MS
 
 LIMIT = 1024  # of the Bench
@@ -283,14 +284,14 @@ def test_disconnect_sends_what_it_owes_first():
     bench = Bench(Clock()).up()
     bench.push(publish(b"t", b"reboot", 1))
     bench.session.set_callback(lambda topic, payload: None)
-    bench.session.disconnect()
+    packets.disconnect(bench.session)
     harness.equal(bench.net.sock.sent()[-2:], b"\xe0\x00")
     bench = Bench(Clock()).up()
     bench.net.sock.window = 2
     bench.push(publish(b"t", b"reboot", 1))
     bench.session.step()
     bench.net.sock.window = 100
-    bench.session.disconnect()
+    packets.disconnect(bench.session)
     harness.equal(bench.net.sock.sent(), b"\x40\x02\x00\x01\xe0\x00")
 
 

@@ -42,7 +42,7 @@ def test_searches_less_and_less_often_and_logs_once():
     b = Bench(60)
     b.bus.plugged = False
     b.run(600_000, 500)
-    # 1 + 1 + 2 + 4 + 8 + 16 s, then every 30 s
+    # 1 + 2 + 4 + 8 + 16 s, then every 30 s
     assert 24 <= b.sampler.errors <= 25, b.sampler.errors
     harness.equal(b.log, ["sensor: no known sensor found; on the bus: nothing"])
     b.bus.plugged = True

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from firmware.core.topics import Topics, publishes, subscribes
+from firmware.core import topics
 from tests.host import tls_front
 from tools import cli
 from tools.aws import local, retire, rotate, shadow
@@ -49,16 +49,16 @@ def way(clients: Clients, made: Provisioned) -> Route:
 
 def test_a_device_may_do_all_the_firmware_does(clients: Clients, make: Make) -> None:
     made = make("cloud-1")
-    topics = Topics("cloud-1", "devices/{thing}/data", "devices/{thing}/commands")
+    names = topics.of("cloud-1", "devices/{thing}/data", "devices/{thing}/commands")
     heard: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
     lost: list[str] = []
     device = Connection(
         way(clients, made), clients, "cloud-1", lambda t, p: heard.put((t, p)), lost.append
     )
     with device:
-        for name in subscribes(topics):
+        for name in topics.subscribes(names):
             device.subscribe(name)
-        for name, retained in publishes(topics):
+        for name, retained in topics.publishes(names):
             device.publish(name, b"{}", retain=retained)
         clients.data.publish(topic="devices/cloud-1/commands", qos=1, payload=b"hello")
         while heard.get(timeout=10) != ("devices/cloud-1/commands", b"hello"):
@@ -241,7 +241,7 @@ def test_set_waits_for_the_board(
     assert again.met == ("interval_s",)
 
 
-def test_a_refusal_of_the_board_is_told(
+def test_what_the_board_rejects_is_shown(
     clients: Clients, new_device: Any, boot: Any, listener: Any
 ) -> None:
     # Written past the check of `shadow set`, as another program would.

@@ -15,7 +15,7 @@ from tests.e2e.test_main_job import WAIT_S, command, desire, reported, shadow, w
 
 # Parts of a pass of the loop: module, class, method.
 STEPS = {
-    "clock": "firmware.net.clock Clock step",
+    "clock": "firmware.core.timing Clock step",
     "wifi": "firmware.net.wifi Wifi step",
     "connection": "firmware.net.connection Connection step",
     "session": "firmware.net.session Session step",
@@ -108,9 +108,7 @@ def test_an_exception_in_any_step_is_logged_and_the_board_restarts(
 
 
 @pytest.mark.parametrize("step", CONTAINED)
-def test_an_exception_over_a_packet_costs_the_session_only(
-    device, boot, clients, listener, step
-):
+def test_an_exception_over_a_packet_costs_the_session_only(device, boot, clients, listener, step):
     plant(device, step, "if passes < 9: raise ValueError('planted')")
     board = boot(device)
     board.wait_for(r"link: bug ValueError planted, next try", timeout=WAIT_S)

@@ -12,7 +12,7 @@ import sys
 import time
 
 from firmware.core.errors import LinkError
-from firmware.net import tls
+from firmware.net import packets, tls
 from firmware.net.connection import UP, Connection
 from firmware.net.session import Session
 from tests.e2e.upy_tools import Clock, Settings, say
@@ -116,7 +116,7 @@ class Device:
             if session.due() < 0 and not connection.wait(20):
                 time.sleep_ms(5)
         took_ms = time.ticks_diff(time.ticks_ms(), start)
-        session.disconnect()
+        packets.disconnect(session)
         counts = {
             "resent": session.resent,
             "oversized": session.oversized,

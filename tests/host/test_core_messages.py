@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware.core import commands, text
-from firmware.core import timing
+from firmware.core import commands, text, timing
 from firmware.core.timing import pause_ms
 
 KEPT = 16  # ids remembered

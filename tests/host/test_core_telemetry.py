@@ -48,7 +48,7 @@ def test_a_reading_comes_back_from_its_json(
 @pytest.mark.parametrize("row", QUANTITIES, ids=lambda row: row[0].decode())
 def test_a_row_fits_its_bytes(row: tuple[bytes, str, int, int, int, int]) -> None:
     name, unit, decimals, lowest, highest, size = row
-    assert name.isascii() and name.islower() and unit
+    assert name.isascii() and name.islower() and len(name) <= 14 and unit
     assert 0 <= decimals <= 3 and 1 <= size <= 3
     values = [None] * len(QUANTITIES)
     for value in (lowest, highest):

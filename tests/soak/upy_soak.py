@@ -17,7 +17,7 @@ import time
 
 from firmware import loading
 from firmware.core.errors import LinkError
-from firmware.net import tls
+from firmware.net import packets, tls
 from firmware.net.connection import UP, Connection
 from firmware.net.session import Session
 from tests.e2e.upy_tools import Clock, Settings, say
@@ -144,7 +144,7 @@ class Soak:
         gc.collect()
         gc.collect()
         free = gc.mem_free()
-        self.session.disconnect()
+        packets.disconnect(self.session)
         say(
             "end",
             sent=self.sent,

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from firmware.core.topics import Topics
+from firmware.core import topics
 from tests.e2e import pki
 from tests.e2e.advisor.shadow import Shadow
 from tests.e2e.connection import Connection
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 THING = "advisor-1"
 SCALE = 10
-STABLE_S = 22.0  # longer than firmware.net.link.STABLE_MS: the backoff is at rest again
+STABLE_S = 22.0  # longer than firmware.net.connection.STABLE_S: the backoff is at rest again
 _WAIT_S = 120.0
 _CONFIG = {
     "thing_name": THING,
@@ -64,10 +64,8 @@ class Bench:
         self.kit = kit
         self.broker = Server(kit.ca, kit.server, clock=1 / SCALE)
         self.shadow = Shadow(THING, self.broker)
-        topics = Topics(THING, "devices/{thing}/data", "devices/{thing}/commands")
-        self.topics = topics
-        self.data, self.status = topics.data.decode(), topics.status.decode()
-        self.commands, self.results = topics.commands.decode(), topics.result.decode()
+        self.topics = topics.of(THING, "devices/{thing}/data", "devices/{thing}/commands")
+        self.data, self.commands, self.results, self.status, _ = self.topics
         self.measured: dict[str, Any] = {}
         self.warnings: list[str] = []
         shutil.copytree(kit.device, folder)

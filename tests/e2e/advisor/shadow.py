@@ -13,7 +13,7 @@ TOKEN = "DeviceAdvisorShadowTestCaseSetup"
 
 
 class Shadow:
-    """Answers the device's ``get`` and ``update``; ``wish()`` is what Device Advisor sets."""
+    """Answers the device's ``get`` and ``update``; ``desire()`` is what Device Advisor sets."""
 
     def __init__(self, thing: str, broker: Server) -> None:
         self.prefix = f"$aws/things/{thing}/shadow/"
@@ -24,13 +24,13 @@ class Shadow:
         self._broker = broker
         broker.responders.append(self._respond)
 
-    def wish(self, **desired: Any) -> None:
-        """Set ``desired`` from outside and tell the device."""
-        for topic, payload in self.wished(**desired):
+    def desire(self, **desired: Any) -> None:
+        """Set ``desired`` from outside; the device gets the messages that this brings."""
+        for topic, payload in self.desired(**desired):
             self._broker.deliver(topic, payload)
 
-    def wished(self, **desired: Any) -> Reply:
-        """The same, but what the device should be told is only returned."""
+    def desired(self, **desired: Any) -> Reply:
+        """The same, but the messages are only returned."""
         return self._update({"state": {"desired": desired}, "clientToken": TOKEN})
 
     def reported(self, **wanted: Any) -> bool:

@@ -108,7 +108,8 @@ def _rtc_ms():
 
 def unix_ms():
     # The virtual board's own idea of Unix time; right only after the RTC has been set.
-    return _rtc_ms() + state()["clock_ms"]
+    clock_ms = state()["clock_ms"]  # first: it may begin only now
+    return _rtc_ms() + clock_ms
 
 
 def set_unix_ms(ms):
