@@ -179,8 +179,10 @@ class App:
             elif topic.startswith(self.prefix):
                 self.shadow.receive(topic[len(self.prefix) :], payload)
         except MemoryError:
-            # Not acknowledged, it would come again in every session.
+            # Not acknowledged, it would come again in every session. What the shadow said is asked
+            # for once more, later.
             chip.log("app: no memory for a message, dropped")
+            self.shadow.lost()
 
     def on_ack(self, tag):
         if tag > 0:

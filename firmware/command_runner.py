@@ -75,7 +75,12 @@ class CommandRunner:
         elif self.reading:
             self._look()
         elif self.waiting and not self.leaving and not self.session.waiting(_TAG):
-            self._begin(self.waiting.pop(0))
+            command = self.waiting.pop(0)
+            try:
+                self._begin(command)
+            except MemoryError:
+                self.waiting.insert(0, command[:3] + ("no memory",))
+                raise
 
     def _begin(self, command):
         from firmware.core import commands

@@ -24,7 +24,7 @@ _LAST_BYTES = const(300)  # enough for the last line of the crash log
 def prepare():
     # [config, settings in force, settings as saved, state, problems, TLS context, (reset cause,
     # safe mode, crashes are counted, last line of the crash log)]
-    from firmware import crash, settings
+    from firmware import crash, files
     from firmware.core.errors import LinkError
     from firmware.net import tls
 
@@ -43,7 +43,7 @@ def prepare():
         chip.log("app: SAFE MODE after repeated crashes, see get_log")
     problems = []
     config = _config(problems)
-    found = settings.load()
+    found = files.load_settings()
     if found is None:
         problems.append("settings: file damaged, config.json alone counts")
     saved, state = found or ({}, {})

@@ -5,42 +5,62 @@
 import json
 
 
-def load(payload, max_depth):  # noqa: C901  one pass over the bytes
+def load(payload, max_depth):
     # The object in payload (a memoryview, or bytes); ValueError or TypeError for anything else.
     # Depth is bounded before it is parsed: what walks it later may recurse. MicroPython before
-    # 1.26 takes a document that was cut off for a whole one, so all that opens must close. What
-    # the member "metadata" holds is blanked, in a memoryview: AWS sends a timestamp for each key
-    # of a shadow, and parsed they would take three times the memory of the rest.
-    depth = name = start = 0
+    # 1.26 takes a document that was cut off for a whole one, so all that opens must close.
+    depth = 0
     text = escaped = False
-    at = -1
     for byte in payload:
-        at += 1
         if escaped:
             escaped = False
         elif byte == 0x22:
             text = not text
-            if text and depth == 1:
-                name = at
         elif text:
             escaped = byte == 0x5C
         elif byte >= 0x5B:  # no bracket has a lower code
             depth += (byte in b"{[") - (byte in b"}]")
             if not 0 <= depth <= max_depth:
                 raise ValueError
-            if depth == 1 and start:
-                if isinstance(payload, memoryview):
-                    for i in range(start, at):
-                        payload[i] = 0x20
-                start = 0
-            elif depth == 2 and not start and payload[name : name + 10] == b'"metadata"':
-                start = at + 1
     if depth or text:
         raise ValueError
     document = json.loads(payload)
     if not isinstance(document, dict):
         raise ValueError
     return document
+
+
+def squeeze(buf, at, end, state):
+    # Takes out of buf[at:end], the next part of a JSON document, what the member "metadata" of the
+    # object holds; gives where the rest ends now. AWS sends a timestamp for each key of a shadow:
+    # that is more than half of it. state: 5 zeros before the first part.
+    depth, text, escaped, matched, skip = state
+    to = at
+    for i in range(at, end):
+        byte = buf[i]
+        if escaped:
+            escaped = 0
+        elif text:
+            if byte == 0x22:
+                text = 0
+                matched = -1 if matched == 8 else 99  # the name was "metadata"
+            else:
+                escaped = byte == 0x5C
+                matched += 1 if matched < 8 and byte == b"metadata"[matched] else 99
+        elif byte == 0x22:
+            text = 1
+            matched = 0 if depth == 1 else 99
+        elif byte >= 0x5B:
+            depth += (byte in b"{[") - (byte in b"}]")
+            if depth < 2:
+                skip = 0
+        if not skip:
+            buf[to] = byte
+            to += 1
+        if depth == 2 and matched == -1:
+            skip, matched = 1, 99
+    state[:] = depth, text, escaped, matched, skip
+    return to
 
 
 def raw(text):

@@ -24,6 +24,7 @@ _PUBLISH = const(0x30)
 _ACK_BYTES = const(64)  # the longest packet that is not a PUBLISH: a SUBACK of 8 filters has 10
 _KEEP_BYTES = const(264)  # AWS: a topic has at most 256 bytes; before it 2, after it the packet id
 _SKIP_BYTES = const(64)
+_ROOM_BYTES = const(2_048)  # for a long message where there is no piece for all of it
 _LIBRARY = const(-256)  # below: an error of mbedTLS, else an errno (extmod/modtls_mbedtls.c)
 _EOF = const(-0x7280)  # MBEDTLS_ERR_SSL_CONN_EOF: TCP ended without a TLS goodbye
 
@@ -98,6 +99,8 @@ class Transport:
     def next(self):
         self.op = self.size = self.keep = 0
         self._got = self._shift = -1
+        self._from = 0
+        self._json = None
         self._need = 2  # bytes that surely belong to this packet: no more is read
         self.body = self._small
 
@@ -119,9 +122,28 @@ class Transport:
             if self._got >= 0:
                 self._got += size
                 self._need -= size
+                if self._json and self._got >= _KEEP_BYTES:
+                    self._squeeze()
             else:
                 self._header(size)
         return True
+
+    def _squeeze(self):
+        # A long message: what the shadow's "metadata" holds is left out while it comes, so that a
+        # document with it need not fit into one piece of memory.
+        from firmware.core.text import squeeze
+
+        body = self.body
+        start = self._from or 2 + (body[0] << 8 | body[1]) + (self.op & 2)
+        if start <= self._got:
+            self._got = self._from = squeeze(body, start, self._got, self._json)
+        if not self._need:
+            self.size = self.keep = self._got
+        elif self._got >= self.keep:
+            self.body = self._small
+            self.body[:_KEEP_BYTES] = memoryview(body)[:_KEEP_BYTES]
+            self.keep = _KEEP_BYTES  # enough to acknowledge it
+            self._json = None
 
     def _header(self, size):
         # MQTT 2.2.3. The first two bytes may come one by one, further ones of the length do.
@@ -148,14 +170,18 @@ class Transport:
                 raise LinkError("protocol", "length")
         elif self.size > _KEEP_BYTES:
             self._late.start(STALL_MS + self.size)  # a byte a millisecond is slow enough
-            try:
-                # A message that there is no room for is as good as one above the limit: asked for
-                # again in every session it would keep the board off line for ever.
-                if self.size > self._limit + _KEEP_BYTES:
-                    raise MemoryError
-                self.body = bytearray(self.size)
-            except MemoryError:
-                self.keep = _KEEP_BYTES  # enough to acknowledge it
+            # A message that there is no room for is as good as one above the limit: asked for
+            # again in every session it would keep the board off line for ever.
+            self.keep = _KEEP_BYTES
+            for room in (self.size, _ROOM_BYTES):
+                try:
+                    if room <= self._limit + _KEEP_BYTES:
+                        self.body = bytearray(min(room, self.size))
+                        self.keep = len(self.body)
+                        self._json = [0] * 5
+                        break
+                except MemoryError:
+                    pass
 
     def _read(self, at, size):
         # Bytes put into body from `at` on, 0 for none now.

@@ -116,6 +116,9 @@ class Bench:
         self.events.clear()
         return self
 
+    def offline_s(self):
+        return self.link.down_s + self.link.outage_s()  # as device_info.py has it
+
     def break_up(self, *error):
         self.session.error = error[0] if isinstance(error[0], Exception) else LinkError(*error)
         self.step()

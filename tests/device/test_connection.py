@@ -2,8 +2,11 @@
 # When the connection is made, when it subscribes, and what ends it. The session and the way to it
 # are fakes; test_connection_steps.py has the real ones.
 
+import sys
+
 import harness
 from fakes_connection import Bench
+from firmware import net
 from firmware.core.errors import LinkError
 from firmware.net.connection import DOWN, OPENING, UP
 
@@ -152,6 +155,32 @@ def test_no_memory_for_the_subscription():
     bench.session.present = True
     bench.run(2000)
     harness.equal(bench.session.calls[-3:], ["connect", "begin True", "subscribe"])
+
+
+def test_no_memory_for_what_a_failure_needs():
+    # failure.py is loaded when something has failed. Without room for it the session is over all
+    # the same, and tried again.
+    for bench in (Bench(), Bench().up()):
+        saved = sys.modules.pop("firmware.net.failure", None)
+        if hasattr(net, "failure"):
+            del net.failure
+        sys.modules["firmware.net.failure"] = Scarce()
+        bench.session.error = LinkError("closed")
+        bench.step()
+        del sys.modules["firmware.net.failure"]
+        if saved:
+            sys.modules["firmware.net.failure"] = saved
+        harness.equal((bench.link.state, bench.session.transport), (DOWN, None))
+        harness.equal(bench.link.starved, True)
+        bench.session.error = None
+        bench.session.present = True
+        bench.run(10_000)
+        harness.equal((bench.link.state, bench.link.starved), (UP, False))
+
+
+class Scarce:
+    def failed(self, *_):
+        raise MemoryError("memory allocation failed")
 
 
 def test_what_nobody_expected_does_not_end_the_program():

@@ -116,21 +116,21 @@ def test_what_is_reported():
     bench.session.error = LinkError("tls", "host name")
     bench.run(3000)
     harness.equal((bench.link.drops, bench.link.last_reason), (0, "tls host name"))
-    harness.equal((bench.link.offline_s(), bench.link.outage_s()), (3, 3))
+    harness.equal((bench.offline_s(), bench.link.outage_s()), (3, 3))
     bench.session.error = None
     bench.session.present = True
     bench.run(4000)
     harness.equal((bench.link.state, bench.link.outage_s()), (UP, 0))
-    offline_s = bench.link.offline_s()
+    offline_s = bench.offline_s()
     assert 3 <= offline_s <= 5, offline_s
     bench.run(60_000)
-    harness.equal(bench.link.offline_s(), offline_s)
+    harness.equal(bench.offline_s(), offline_s)
     bench.break_up("no_pingresp")
     harness.equal((bench.link.drops, bench.link.last_reason), (1, "no_pingresp"))
     bench.session.error = LinkError("dns")
     bench.run(10_000)
     harness.equal(bench.link.outage_s(), 10)
-    harness.equal((bench.link.offline_s(), bench.link.drops), (offline_s + 10, 1))
+    harness.equal((bench.offline_s(), bench.link.drops), (offline_s + 10, 1))
     bench.session.error = None
     bench.run(4000)
     harness.equal(bench.link.sessions, 2)
@@ -140,9 +140,7 @@ def test_connecting_counts_as_offline():
     bench = Bench()
     bench.session.steps = 1000
     bench.run(30_000)
-    harness.equal(
-        (bench.link.state, bench.link.outage_s(), bench.link.offline_s()), (OPENING, 30, 30)
-    )
+    harness.equal((bench.link.state, bench.link.outage_s(), bench.offline_s()), (OPENING, 30, 30))
 
 
 def test_a_week_without_a_network():

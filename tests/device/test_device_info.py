@@ -24,7 +24,7 @@ class App(Named):
         super().__init__(
             sampler=Named(dropped=2),
             outbox=Named(dropped=3),
-            connection=Named(offline_s=lambda: 17),
+            connection=Named(down_s=10, outage_s=lambda: 7),
             clock=Named(s=99, source="ntp"),
             session=Named(oversized=1),
             shadow=Named(junk=4),

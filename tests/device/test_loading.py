@@ -63,13 +63,13 @@ def test_nothing_new_costs_nothing():
 
 def test_objects_go_on_working():
     from firmware.core import schema
-    from firmware.net import tls
+    from firmware.net import failure
 
-    check, link_error = schema.check, tls.link_error
-    del schema, tls
+    check, link_error = schema.check, failure.link_error
+    del schema, failure
     loading.unload()
     gc.collect()
-    assert "firmware.core.schema" not in sys.modules and "firmware.net.tls" not in sys.modules
+    assert "firmware.core.schema" not in sys.modules and "firmware.net.failure" not in sys.modules
     assert "interval_s" in check("intervals", 1, {})[1]
     harness.equal(str(link_error(OSError(-12))), "memory tls")
 
@@ -89,7 +89,7 @@ def test_a_package_that_was_not_there_goes_with_what_is_in_it():
     assert "firmware.net" not in sys.modules
     from firmware.net import packets
 
-    harness.equal(packets.Packet(4).size, 0)
+    harness.equal(packets.Packet(0x30, 4).at, 2)
     loading.unload()
     assert "firmware.net" not in sys.modules and "firmware.net.packets" not in sys.modules
     assert not hasattr(sys.modules["firmware"], "net")
@@ -101,6 +101,22 @@ def test_what_is_needed_all_the_time_stays():
     for name in ("firmware", "firmware.core", "firmware.core.timing", "firmware.loading"):
         assert name in sys.modules, name
     assert sys.modules["firmware.core"].timing is timing
+
+
+def test_one_may_be_spared():
+    check("interval_s", 5)
+    loading.unload("firmware.core.schema")
+    harness.equal(loaded(), ["firmware.core.schema"])
+    loading.unload("firmware.core.schema")
+    harness.no_heap(spared)
+    harness.equal(loaded(), ["firmware.core.schema"])
+    loading.unload()
+    harness.equal(loaded(), [])
+    harness.no_heap(spared)  # it need not be there
+
+
+def spared():
+    loading.unload("firmware.core.schema")
 
 
 def test_keep_again_keeps_what_came_since():

@@ -4,7 +4,7 @@ import os
 
 import harness
 from fakes import Log
-from firmware import settings
+from firmware import files
 from firmware.core import schema
 from firmware.settings import Settings
 from flash import Flash
@@ -22,7 +22,7 @@ def fresh():
 class Bench:
     # As after a restart: what is saved over the defaults.
     def __init__(self):
-        saved, state = settings.load()
+        saved, state = files.load_settings()
         self.saved = saved
         self.log = Log()
         self.values = dict(schema.DEFAULTS)
@@ -42,7 +42,7 @@ class Bench:
 
 def test_nothing_there():
     fresh()
-    harness.equal(settings.load(), ({}, {}))
+    harness.equal(files.load_settings(), ({}, {}))
 
 
 def test_what_was_set_is_there_after_a_restart():
@@ -53,13 +53,13 @@ def test_what_was_set_is_there_after_a_restart():
     bench.note("seen", ["a1", "b2"])
     bench.note("local", {"x": 1})
     bench.note("local", None)
-    harness.equal(settings.load(), ({"interval_s": 30, "i2c": I2C}, {"seen": ["a1", "b2"]}))
+    harness.equal(files.load_settings(), ({"interval_s": 30, "i2c": I2C}, {"seen": ["a1", "b2"]}))
     harness.equal(bench.settings.state, {"seen": ["a1", "b2"]})
     bench = Bench()
     harness.equal((bench.values["interval_s"], bench.values["i2c"]), (30, I2C))
     harness.equal(bench.set("sensor", "sht3x@0x45"), None)
     wanted = {"interval_s": 30, "i2c": I2C, "sensor": "sht3x@0x45"}
-    harness.equal(settings.load(), (wanted, {"seen": ["a1", "b2"]}))
+    harness.equal(files.load_settings(), (wanted, {"seen": ["a1", "b2"]}))
 
 
 def test_a_change_is_checked_then_applied_then_saved():
@@ -68,12 +68,12 @@ def test_a_change_is_checked_then_applied_then_saved():
     seen = []
 
     def apply(key):
-        seen.append((key, bench.values[key], settings.load()[0]))
+        seen.append((key, bench.values[key], files.load_settings()[0]))
 
     bench.settings.apply = apply
     harness.equal(bench.set("interval_s", 30), None)
     harness.equal(seen, [("interval_s", 30, {})])
-    harness.equal((bench.values["interval_s"], settings.load()[0]), (30, {"interval_s": 30}))
+    harness.equal((bench.values["interval_s"], files.load_settings()[0]), (30, {"interval_s": 30}))
 
 
 def test_what_is_wrong_changes_nothing():
@@ -92,7 +92,7 @@ def test_what_is_wrong_changes_nothing():
     ):
         problem = bench.set(key, value)
         assert problem.startswith(words), problem
-    harness.equal((bench.values, bench.applied, settings.load()), (before, [], ({}, {})))
+    harness.equal((bench.values, bench.applied, files.load_settings()), (before, [], ({}, {})))
 
 
 def test_the_dictionary_in_force_is_one():
@@ -112,7 +112,7 @@ def test_a_value_that_cannot_be_put_in_force():
         problem = bench.set("interval_s", 30)
         harness.equal(problem, "not done: " + (str(error) or "no memory"))
         harness.equal(bench.applied, [("interval_s", 30), ("interval_s", 60)])  # and back
-        harness.equal((bench.values["interval_s"], settings.load()), (60, ({}, {})))
+        harness.equal((bench.values["interval_s"], files.load_settings()), (60, ({}, {})))
 
 
 def test_no_write_when_nothing_is_new():
@@ -141,11 +141,11 @@ def test_flash_that_fails_changes_nothing():
     problem = bench.set("interval_s", 40)
     FLASH.fuse = None
     assert problem.startswith("not done: "), problem
-    harness.equal((bench.values["interval_s"], settings.load()[0]), (30, {"interval_s": 30}))
+    harness.equal((bench.values["interval_s"], files.load_settings()[0]), (30, {"interval_s": 30}))
     harness.equal(bench.applied, [("interval_s", 40), ("interval_s", 30)])
     # What failed is not saved with the next one.
     harness.equal(bench.set("sensor", "bme280"), None)
-    harness.equal(settings.load()[0], {"interval_s": 30, "sensor": "bme280"})
+    harness.equal(files.load_settings()[0], {"interval_s": 30, "sensor": "bme280"})
 
 
 def test_flash_that_fails_to_take_a_note_stops_nobody():
@@ -158,9 +158,9 @@ def test_flash_that_fails_to_take_a_note_stops_nobody():
     FLASH.fuse = None
     harness.equal((bench.settings.state, len(bench.log.lines)), ({"seen": [1, 2]}, 1))
     assert bench.log.lines[0].startswith("settings: seen not saved, "), bench.log.lines
-    harness.equal(settings.load(), ({}, {"seen": [1]}))
+    harness.equal(files.load_settings(), ({}, {"seen": [1]}))
     bench.note("local", {"x": 1})  # the next write that works has it all
-    harness.equal(settings.load(), ({}, {"seen": [1, 2], "local": {"x": 1}}))
+    harness.equal(files.load_settings(), ({}, {"seen": [1, 2], "local": {"x": 1}}))
 
 
 os.chdir("/")

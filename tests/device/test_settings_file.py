@@ -6,13 +6,13 @@ import os
 
 import harness
 from fakes import Log
-from firmware import settings
+from firmware import files
 from firmware.core import schema
 from firmware.settings import Settings
 from flash import Flash
 from flash_journal import Journal
 
-_PATH = settings.PATH
+_PATH = files.SETTINGS
 FLASH = Flash(12)
 
 
@@ -24,7 +24,7 @@ def fresh():
 
 def made():
     # As after a restart.
-    saved, state = settings.load()
+    saved, state = files.load_settings()
     one = Settings(dict(schema.DEFAULTS), saved, state, Log())
     one.values.update(saved)
     one.apply = lambda key: None
@@ -52,7 +52,7 @@ def test_a_file_of_0_1_0_is_read():
     fresh()
     os.mkdir("data")
     write(b'{"crc": "291e", "data": {"values": {"interval_s": 30}, "state": {"seen": ["a"]}}}')
-    harness.equal(settings.load(), ({"interval_s": 30}, {"seen": ["a"]}))
+    harness.equal(files.load_settings(), ({"interval_s": 30}, {"seen": ["a"]}))
 
 
 def test_a_damaged_file_is_none_and_is_said():
@@ -63,13 +63,13 @@ def test_a_damaged_file_is_none_and_is_said():
     bad += [good.replace(b"30", b"31"), bytes(500)]
     for data in bad:
         write(data)
-        harness.equal(settings.load(), None)
+        harness.equal(files.load_settings(), None)
     write(bytes(500), 8)
-    harness.equal(settings.load(), None)
+    harness.equal(files.load_settings(), None)
     one = Settings(dict(schema.DEFAULTS), {}, {}, Log())
     one.apply = lambda key: None
     one.set("interval_s", 40)
-    harness.equal(settings.load(), ({"interval_s": 40}, {}))
+    harness.equal(files.load_settings(), ({"interval_s": 40}, {}))
 
 
 def test_any_damaged_byte_is_noticed():
@@ -78,7 +78,7 @@ def test_any_damaged_byte_is_noticed():
     good = read()
     for i in range(len(good)):
         write(good[:i] + bytes([good[i] ^ 1 << i % 8]) + good[i + 1 :])
-        assert settings.load() is None, good[i:]
+        assert files.load_settings() is None, good[i:]
 
 
 def test_old_or_new_after_a_power_cut_at_any_write():
@@ -99,7 +99,7 @@ def test_old_or_new_after_a_power_cut_at_any_write():
         while ends[before] <= ops:
             before += 1
         board.mount()
-        found = settings.load()
+        found = files.load_settings()
         board.umount()
         assert found and found[0].get("interval_s") in (1000 + before, 1001 + before), found
         cuts += 1

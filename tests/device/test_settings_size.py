@@ -1,11 +1,12 @@
 # Settings that would make a file larger than an ESP8266 can take apart are refused.
 
-import gc
 import os
+import sys
 
 import harness
 from fakes import Log
-from firmware import settings
+from firmware import files
+from firmware.settings import Settings
 from flash import Flash
 
 FLASH = Flash(12)
@@ -16,7 +17,7 @@ def made():
     FLASH.format()
     FLASH.mount()
     i2c = {"id": 0, "sda": 21, "scl": 22, "freq_hz": 100000}
-    one = settings.Settings({"interval_s": 60, "i2c": i2c}, {}, {}, Log())
+    one = Settings({"interval_s": 60, "i2c": i2c}, {}, {}, Log())
     one.apply = lambda key: None
     return one
 
@@ -26,13 +27,15 @@ def test_a_note_too_large_is_not_taken():
     one.set("interval_s", 30)
     for key in "abc":
         one.note(key, "x" * 1000)
-    harness.equal(len(one._log.lines), 1)  # too large, or on 32 bits no memory on the way there
-    assert one._log.lines[0].startswith("settings: c not saved, "), one._log.lines
+    # In 36 KB of a 32-bit machine there may be no memory on the way there, even for the second.
+    for line in one._log.lines:
+        assert " not saved, " in line, line
+    assert one._log.lines[-1].startswith("settings: c not saved, "), one._log.lines
     harness.equal(sorted(one.state), ["a", "b", "c"])  # until the restart
-    one = None
-    gc.collect()
-    values, state = settings.load()
-    harness.equal((sorted(state), values), (["a", "b"], {"interval_s": 30}))
+    kept = 3 - len(one._log.lines)
+    assert kept == 2 or (kept == 1 and sys.maxsize < 1 << 32), one._log.lines
+    size = os.stat(files.SETTINGS)[6]
+    assert kept * 1000 < size < kept * 1000 + 200, size
 
 
 def test_a_change_too_large_is_not_done():
@@ -40,8 +43,9 @@ def test_a_change_too_large_is_not_done():
     for key in "abcde":
         one.note(key, "x" * 585)
     harness.equal(one._log.lines, [])
+    size = os.stat(files.SETTINGS)[6]
     harness.equal(one.set("i2c", {"sda": 4, "scl": 5}), "not done: settings: too large")
-    harness.equal((one.values["i2c"]["sda"], settings.load()[0]), (21, {}))
+    harness.equal((one.values["i2c"]["sda"], os.stat(files.SETTINGS)[6]), (21, size))
 
 
 os.chdir("/")

@@ -1,10 +1,10 @@
 # heap: 48wk
-# What firmware/net/tls.py makes of certificates, ports and errors. The C module is a fake here;
-# the real one is met in tests/e2e/test_server_tls.py.
+# What firmware/net/tls.py makes of certificates and ports, and failure.py of errors. The C module
+# is a fake here; the real one is met in tests/e2e/test_server_tls.py.
 
 import harness
 from firmware.core.errors import LinkError
-from firmware.net import tls
+from firmware.net import failure, tls
 
 FILES = {"certs/ca.pem": b"CA", "certs/cert.pem": b"CERT", "certs/key.pem": b"KEY"}
 
@@ -12,8 +12,6 @@ FILES = {"certs/ca.pem": b"CA", "certs/cert.pem": b"CERT", "certs/key.pem": b"KE
 class AxContext:
     def __init__(self, protocol):
         self.loaded = []
-        self.wrapped = []
-        self.error = None
 
     def load_cert_chain(self, cert, key):
         if isinstance(cert, Exception):
@@ -23,12 +21,6 @@ class AxContext:
         if cert == b"junk":
             raise ValueError("invalid cert")
         self.loaded.append((cert, key))
-
-    def wrap_socket(self, raw, **kwargs):
-        if self.error:
-            raise self.error
-        self.wrapped.append(kwargs)
-        return raw
 
 
 class Context(AxContext):
@@ -104,18 +96,8 @@ class File:
 def test_server_is_always_verified():
     context = made()
     harness.equal(tls.VERIFIED, True)
-    harness.equal(tls.wrap(context, "raw", "host.example"), "raw")
     harness.equal(context.verify_mode, MbedTls.CERT_REQUIRED)
     harness.equal(context.loaded, [(b"CERT", b"KEY"), b"CA"])
-    wanted = {"server_hostname": "host.example", "do_handshake_on_connect": False}
-    harness.equal(context.wrapped, [wanted])
-
-
-def test_one_context_for_all_sessions():
-    context = made()
-    for _ in range(3):
-        tls.wrap(context, "raw", "h")
-    harness.equal((len(context.wrapped), len(context.loaded)), (3, 2))
 
 
 def test_only_suites_that_aws_recommends_are_offered():
@@ -130,12 +112,9 @@ def test_a_port_that_knows_none_of_the_suites_keeps_its_own():
         Picky.KNOWN = known
 
 
-def test_axtls_is_found_by_what_it_lacks_and_says_so():
-    context = made(AxTls)
+def test_axtls_is_found_by_what_it_lacks():
+    harness.equal(made(AxTls).loaded, [(b"CERT", b"KEY")])
     harness.equal(tls.VERIFIED, False)
-    tls.wrap(context, "raw", "h")
-    harness.equal(context.loaded, [(b"CERT", b"KEY")])
-    harness.equal(context.wrapped, [{"server_hostname": "h", "do_handshake_on_connect": True}])
 
 
 def test_der_where_there_is_no_pem():
@@ -217,12 +196,8 @@ def test_errors_in_words_that_stay_the_same():
         (ValueError("something new"), "tls", "certificate"),
         (ValueError(), "tls", "certificate"),
     ):
-        made_of_it = tls.link_error(error)
+        made_of_it = failure.link_error(error)
         harness.equal((made_of_it.reason, made_of_it.detail), (reason, words))
-        context = made()
-        context.error = error
-        raised = harness.raises(LinkError, tls.wrap, context, "raw", "h")
-        harness.equal((raised.reason, raised.detail), (reason, words))
 
 
 harness.run(globals())

@@ -115,7 +115,7 @@ def test_revoked_and_deprovisioned_devices_stay_out(clients: Clients, make: Make
 
 
 def test_websocket_with_aws_credentials(cloud: Any, clients: Clients) -> None:
-    # The name is one that only a proxy can find: MiniStack tells IoT by the host it is asked for.
+    # The name is one that only a proxy can find: MiniStack knows IoT by the host it is asked for.
     gateway = int(cloud.info.gateway_url.rsplit(":", 1)[1])
     connect = tls_front.relay_to(lambda: socket.create_connection(("127.0.0.1", gateway)))
     name = "abcdefghijklmn-ats.iot.us-east-1.localhost"
@@ -248,9 +248,9 @@ def test_what_the_board_rejects_is_shown(
     device = new_device(interval_s=60)
     boot(device)
     listener.wait(f"devices/{device.thing}/status", lambda m: m.get("online"), 30)
-    wishes = {"interval_s": 0}
-    shadow.wish(clients.data, device.thing, wishes)
-    said = shadow.follow(lambda: shadow.get(clients.data, device.thing), wishes, 20)
+    desired = {"interval_s": 0}
+    shadow.wish(clients.data, device.thing, desired)
+    said = shadow.follow(lambda: shadow.get(clients.data, device.thing), desired, 20)
     assert "must be a whole number" in said.refused["interval_s"]
     assert json.dumps(said.refused)
 

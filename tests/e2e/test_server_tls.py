@@ -84,7 +84,7 @@ def test_a_wrong_server_is_refused_before_any_mqtt(
         "untrusted": lambda: pki.Authority().server(),
     }[identity]()
     with Server(ca, made, tls=tls) as broker:
-        events = client.run(port=broker.port, seconds=1.2)
+        events = client.run(port=broker.port, seconds=1.8)
         assert last_reason(events) == reason
         assert len(broker.connections) > 1, "it tries again"
         for connection in broker.connections:

@@ -7,6 +7,7 @@ times given to and measured by a bench are the device's; the broker's own limits
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import time
@@ -40,29 +41,35 @@ _CONFIG = {
 
 class Kit:
     """What all cases share: the authority, whose certificates are RSA as Device Advisor's are,
-    the device's identity (P-256), and its file system, staged as ``make flash`` stages it."""
+    the device's identity (P-256; RSA for an ESP8266), and its file system, staged as ``make
+    flash`` stages it. ``board``: esp32 or esp8266."""
 
-    def __init__(self, folder: Path, umqtt: Path, compiled: bool = True) -> None:
-        self.umqtt = umqtt
+    def __init__(
+        self, folder: Path, umqtt: Path, compiled: bool = True, board: str = "esp32"
+    ) -> None:
+        self.umqtt, self.board = umqtt, board
         self.ca = pki.Authority(rsa=True)
         self.server = self.ca.server(rsa=True)
         certs = folder / "certs"
         certs.mkdir(parents=True)
-        made = self.ca.client(THING)
+        made = self.ca.client(THING, rsa=board == "esp8266")
         (certs / "ca.pem").write_bytes(self.ca.cert)
         (certs / "cert.pem").write_bytes(made.cert)
         (certs / "key.pem").write_bytes(made.key)
         (folder / "config.json").write_text(json.dumps(_CONFIG))
         out = folder / "device"
-        self.device = stage(folder / "config.json", certs, out, compiled=compiled).out
+        self.device = stage(folder / "config.json", certs, out, board, compiled=compiled).out
 
 
 class Bench:
-    """``broker`` is up from the start; ``start()`` boots the board. Used as a context manager."""
+    """``broker`` is up from the start; ``start()`` boots the board. Used as a context manager.
 
-    def __init__(self, kit: Kit, folder: Path, **config: Any) -> None:
-        self.kit = kit
-        self.broker = Server(kit.ca, kit.server, clock=1 / SCALE)
+    ``scale``: how many seconds of the device go by in one of ours.
+    """
+
+    def __init__(self, kit: Kit, folder: Path, scale: float = SCALE, **config: Any) -> None:
+        self.kit, self.scale = kit, scale
+        self.broker = Server(kit.ca, kit.server, clock=1 / scale)
         self.shadow = Shadow(THING, self.broker)
         self.topics = topics.of(THING, "devices/{thing}/data", "devices/{thing}/commands")
         self.data, self.commands, self.results, self.status, _ = self.topics
@@ -72,7 +79,9 @@ class Bench:
         config_file = folder / "config.json"
         known = json.loads(config_file.read_text()) | {"port": self.broker.port} | config
         config_file.write_text(json.dumps(known))
-        self.board = VirtualBoard(folder, umqtt=kit.umqtt, time_scale=SCALE)
+        heap = os.environ.get("FIELDMOUSE_TEST_HEAP")  # CRUTCH
+        heap = f"{kit.board}:{heap}" if heap else kit.board
+        self.board = VirtualBoard(folder, umqtt=kit.umqtt, heap=heap, time_scale=scale)
 
     def __enter__(self) -> Bench:
         return self
@@ -124,17 +133,17 @@ class Bench:
 
     def wait(self, look: Callable[[], T | None], device_s: float = _WAIT_S) -> T:
         """What ``look()`` gives as soon as it is true; AssertionError after ``device_s``."""
-        found = self.broker.wait_for(look, device_s / SCALE)
+        found = self.broker.wait_for(look, device_s / self.scale)
         assert found is not None
         return found
 
     def pause(self, device_s: float) -> None:
         """Let the device's time pass."""
-        time.sleep(device_s / SCALE)
+        time.sleep(device_s / self.scale)
 
     def since(self, then: float) -> float:
         """Seconds of the device since a moment of time.monotonic()."""
-        return (time.monotonic() - then) * SCALE
+        return (time.monotonic() - then) * self.scale
 
     def deliver(self, payload: bytes) -> int:
         """Send a QoS 1 message to the device and wait for its PUBACK; the packet id."""

@@ -26,7 +26,7 @@ def test_Shadow_Publish_Reported_State(bench: Bench) -> None:
 def test_Shadow_Update_Reported_State(bench: Bench) -> None:
     bench.up()
     bench.wait(lambda: bench.shadow.reported(interval_s=5))
-    bench.shadow.wish(**DESIRED)
+    bench.shadow.desire(**DESIRED)
     bench.wait(lambda: bench.shadow.reported(**DESIRED))
     assert bench.shadow.delta() == {}
     answers = len(bench.shadow.updates)

@@ -58,8 +58,8 @@ def test_TLS_Receive_Maximum_Size_Fragments(bench: Bench) -> None:
     # Two deltas of 8 KB each fill one record to the last byte; both must be acted on.
     half = _RECORD // 2
     packets = []
-    for wish in ({"drain_per_s": 7}, {"interval_s": 4}):
-        topic, payload = bench.shadow.wished(**wish)[-1]
+    for desired in ({"drain_per_s": 7}, {"interval_s": 4}):
+        topic, payload = bench.shadow.desired(**desired)[-1]
         head = 1 + 2 + 2 + len(topic) + 2  # MQTT 3.3: type, length, topic, packet id
         message = Message(topic, payload.ljust(half - head))
         connection.session.pending.append(message)

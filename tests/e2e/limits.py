@@ -1,0 +1,16 @@
+"""Times that the firmware allows itself, from its source: its modules load in MicroPython only."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_NET = Path(__file__).resolve().parents[2] / "firmware" / "net"
+
+
+def limit_ms(name: str) -> int:
+    """The one constant of this name, underscore or not, in firmware/net/."""
+    text = "\n".join(path.read_text("utf-8") for path in sorted(_NET.glob("*.py")))
+    found: list[str] = re.findall(rf"^_?{name} = const\(([\d_]+)\)", text, re.M)
+    assert len(found) == 1, f"{name}: {found}"
+    return int(found[0])
