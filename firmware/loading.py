@@ -3,6 +3,7 @@
 # leaves with the next unload(). Objects made from such a module go on working: they hold what they
 # need. So it may be imported anew at any time, and must hold no state of its own.
 
+import gc
 import sys
 
 _kept = ()
@@ -24,3 +25,7 @@ def unload(spare=None):
             parent = sys.modules.get(name[:at]) if at > 0 else None
             if getattr(parent, name[at + 1 :], None) is module:
                 delattr(parent, name[at + 1 :])
+        # Now, from a short stack: the collector takes whatever lies on it for a reference, and an
+        # old one deep in the stack of what allocates next would keep all of it.
+        module = parent = None
+        gc.collect()

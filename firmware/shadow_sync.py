@@ -40,12 +40,14 @@ class ShadowSync:
         self.local = dict(local) if isinstance(local, dict) else {}
         self.bare = False  # the update goes without facts: it was too large
         self.junk = 0
+        self.out = None  # (topic, payload, retained?) to be sent
         self.since_s = 0  # of the last report, and what the sampler was like in it
         self.sensor = self.failing = None
         self.connected()
 
     def connected(self, present=None):
         # A delta is not repeated for a client that was away.
+        self.out = None
         self.birth_due = True
         self.unanswered = 0  # in a row
         self.failed = {}  # key: (value as text, why) of what could not be applied
@@ -87,6 +89,10 @@ class ShadowSync:
         if self.desired:
             self._apply()
             return True
+        if self.out:
+            (topic, payload, retain), self.out = self.out, None
+            self.session.document(topic, payload, _TAG, retain)
+            return False
         asking = self.asked or self.pending
         if asking and self.session.waiting(_TAG):
             self.wait.start(_ANSWER_MS)
@@ -114,9 +120,10 @@ class ShadowSync:
             facts = self.facts(self.birth_due)
             from firmware.core import shadow
 
-            topic, payload, retain = shadow.document(self, facts)
+            # Sent in the next step, when shadow.py has left the heap as well.
+            self.out = shadow.document(self, facts)
             self.wait.start(_ANSWER_MS if self.asked or self.pending else 0)
-            self.session.document(topic, payload, _TAG, retain)
+            return True
         return False
 
     def _apply(self):

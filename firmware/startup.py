@@ -155,3 +155,6 @@ def build(app, config, values, saved, state, problems, context, before):
     app.connection.on_up = sync.connected
     app.heap_bytes = device_info.heap_bytes()
     log("config: {} at {}".format(thing, config["endpoint"]))
+    # One of each is made: what made it need not stay.
+    for made in (Settings, Outbox, Sampler, Session, Connection, ShadowSync):
+        del made.__init__

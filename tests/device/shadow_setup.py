@@ -126,10 +126,14 @@ class Board:
             kind, payload = service.out.pop(0)
             self.sync.receive(kind, payload)
 
-    def send(self, service):
-        # One step, or as many as come at once, and what is published; whether there was anything.
+    def step(self):
+        # As the loop does: at once again while there is more to do.
         while self.sync.step():
             pass
+
+    def send(self, service):
+        # One step, or as many as come at once, and what is published; whether there was anything.
+        self.step()
         sent = self.session.sent
         self.session.sent = []
         for topic, payload, retain in sent:
@@ -145,7 +149,7 @@ class Board:
         # What is sent stays in session.sent.
         for _ in range(seconds):
             self.clock.pass_ms(1000)
-            self.sync.step()
+            self.step()
 
     def said(self, topic):
         # The documents sent and not taken away, of one topic.

@@ -67,7 +67,7 @@ class Field:
 
     def speak(self):
         # The document of one step, parsed; None for none.
-        while self.board.sync.step():
+        while self.board.step():
             pass
         if not self.board.session.sent:
             return None

@@ -57,7 +57,7 @@ def test_a_desired_value_is_reported_once_it_is_in_force():
     harness.equal((board.settings.given, board.settings.values["interval_s"]), ([], 60))
     board.sync.step()
     harness.equal((board.settings.values["interval_s"], board.session.sent), (30, []))
-    board.sync.step()
+    board.step()
     (update,) = board.said(b"update")
     wanted = dict(SETTINGS)
     wanted.update({"interval_s": 30, "rejected": None})

@@ -232,8 +232,8 @@ def test_a_newer_value_is_not_overwritten_while_it_waits():
     board.command("interval_s", 10)
     service.desire({"interval_s": 99})
     board.hear(service)
-    board.sync.step()
-    board.sync.step()
+    board.step()
+    board.step()
     (update,) = board.said(b"update")
     assert "desired" not in update["state"]
     harness.equal(update["state"]["reported"]["interval_s"], 99)

@@ -11,7 +11,7 @@ def asked(board):
     # Makes the board ask; the token of it.
     board.sync.birth_due, board.sync.get_due = False, True
     board.sync.wait.start(0)
-    board.sync.step()
+    board.step()
     return json.loads(board.session.sent.pop()[1])["clientToken"]
 
 
@@ -35,7 +35,7 @@ def test_empty_null_and_wrong_types_change_nothing():
         receive(b"get/accepted", message(version=version, state={}, clientToken=token))
         harness.equal(board.sync.asked, token)
         board.sync.asked = None
-    board.sync.step()
+    board.step()
     harness.equal(board.settings.values, SETTINGS)
     harness.equal(board.sync.junk, 5 + 7 + 8 + 3)
 
@@ -84,7 +84,7 @@ def test_too_deep_is_junk():
 def test_strange_tokens_and_codes_are_answers_to_nobody():
     board, service = in_step()
     board.sync.update_due = True
-    board.sync.step()
+    board.step()
     for token in (0, True, [], {}, 1.5, ""):
         board.sync.receive(b"update/accepted", message(version=9, clientToken=token))
         board.sync.receive(b"update/rejected", message(code=400, clientToken=token))
@@ -95,7 +95,7 @@ def test_strange_tokens_and_codes_are_answers_to_nobody():
         assert board.sync.get_due and board.sync.update_due
         settle(board, service)
         board.sync.update_due = True
-        board.sync.step()
+        board.step()
 
 
 def test_a_pass_of_the_loop_costs_no_memory():
@@ -105,7 +105,7 @@ def test_a_pass_of_the_loop_costs_no_memory():
     harness.no_heap(board.sync.step)
     board.session.busy = False
     board.sync.update_due = True
-    board.sync.step()
+    board.step()
     harness.no_heap(board.sync.step)  # an answer is due
 
 

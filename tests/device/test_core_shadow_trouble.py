@@ -9,7 +9,7 @@ from shadow_setup import PREFIX, SETTINGS, Board, connect, in_step, message, set
 
 def lose(board):
     # What was sent, and lost on the way.
-    board.sync.step()
+    board.step()
     return [json.loads(board.session.sent.pop()[1]) for _ in list(board.session.sent)]
 
 
@@ -114,7 +114,7 @@ def test_an_update_of_another_client_does_not_land_ours():
     board.sync.receive(b"update/delta", message(version=7, state={"interval_s": 5}))
     harness.equal((board.sync.desired, board.log.lines), ({}, []))
     board.sync.receive(b"update/delta", message(version=8, state={"interval_s": 5}))
-    board.sync.step()
+    board.step()
     harness.equal(board.settings.values["interval_s"], 5)
 
 
@@ -126,7 +126,7 @@ def test_a_get_answer_without_token_counts_unless_it_is_old():
     board.sync.receive(b"get/accepted", message(version=0, state={"desired": {"interval_s": 5}}))
     assert board.sync.asked and not board.sync.desired
     board.sync.receive(b"get/accepted", message(version=7, state={"desired": {"interval_s": 5}}))
-    board.sync.step()
+    board.step()
     harness.equal(board.settings.values["interval_s"], 5)
 
 

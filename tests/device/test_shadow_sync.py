@@ -62,7 +62,7 @@ def test_a_desired_value_is_applied_while_a_document_is_in_flight():
     service.desire({"interval_s": 7})
     board.hear(service)
     board.session.busy = True
-    board.sync.step()
+    board.step()
     harness.equal((board.settings.values["interval_s"], board.session.sent), (7, []))
 
 

@@ -143,7 +143,7 @@ class Field(RuleBasedStateMachine):
     @rule(lost=st.booleans())
     def one_step(self, lost: bool) -> None:
         self.calm = False
-        self.board.sync.step()
+        self.board.step()
         for topic, document, _ in self.board.session.sent:
             assert len(document) <= MAX_BYTES
             if topic == PREFIX + b"update":

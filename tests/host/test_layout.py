@@ -1,10 +1,10 @@
-"""The house rules no linter knows: who imports whom, what the boards lack, how long things get."""
+"""The house rules no linter knows: who imports whom, what stays in memory, how long things get."""
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,44 +20,71 @@ TOOLS = sorted(
 )
 
 _CORE = "firmware.core micropython"
-_MQTT = "firmware.net.packet firmware.net.pipe firmware.net.window firmware.net.flow"
-_MQTT += " firmware.net.hello firmware.net.wire firmware.net.tls"
-# File or folder -> what it may import (design.md section 3). The longest prefix decides, a file
-# without a row may import nothing. `name_part.py` belongs to `name.py` and shares its row.
+_SOCKET = f"{_CORE} firmware.net socket ssl tls select gc errno"
+_STORE = f"{_CORE} json os struct binascii sys io"
+_TOOL = "tools.errors tools.toolchain firmware.core"
+# File or folder -> what of ours and of MicroPython's it may import (design.md section 3), also
+# inside a function. The longest prefix decides, a file without a row may import nothing. Libraries
+# of the host are free.
 LAYERS = {
-    "firmware/__init__.py": "",
     "firmware/core/": "firmware.core json struct",
-    "firmware/drivers/": f"{_CORE} firmware.drivers",
-    "firmware/net/": _CORE,
-    "firmware/net/mqtt": f"{_CORE} {_MQTT} umqtt struct errno",
-    "firmware/net/flow": f"{_CORE} {_MQTT} umqtt struct errno",
-    "firmware/net/hello": f"{_CORE} {_MQTT} struct",
-    "firmware/net/packet": f"{_CORE} struct",
-    "firmware/net/pipe": f"{_CORE} {_MQTT} errno",
-    "firmware/net/window": f"{_CORE} {_MQTT}",
-    "firmware/net/wire": f"{_CORE} firmware.net.tls socket select errno gc",
-    "firmware/net/tls": f"{_CORE} socket ssl tls errno",
-    "firmware/bus": _CORE,
-    "firmware/board": f"{_CORE} firmware.bus machine network esp32 esp ntptime time os sys gc",
-    "firmware/outbox": f"{_CORE} firmware.outbox firmware.files json os struct binascii",
-    "firmware/settings": f"{_CORE} firmware.files json os struct binascii",
-    "firmware/files": f"{_CORE} os",
-    "firmware/crash": f"{_CORE} firmware.files json os sys io",
-    "firmware/sampler": f"{_CORE} firmware.drivers.find firmware.sampler",
-    "firmware/sender": _CORE,
-    "firmware/reporter": f"{_CORE} json",
-    "firmware/commander": _CORE,
-    "firmware/profile": f"{_CORE} json os",
-    "firmware/version": "",
-    # The top, in four files: app steps, parts makes, control obeys, facts tells.
-    "firmware/app": "firmware gc micropython",
-    "firmware/parts": "firmware micropython",
-    "firmware/control": f"{_CORE} firmware.board firmware.parts",
-    "firmware/facts": f"{_CORE} firmware.board firmware.version",
-    "firmware/start": f"{_CORE} firmware.board firmware.profile firmware.net.tls",
-    "firmware/news": f"{_CORE} firmware.facts",
-    "firmware/seldom": "sys",
+    "firmware/drivers/": _CORE,
+    "firmware/net/": f"{_CORE} firmware.net",
+    "firmware/net/session.py": f"{_CORE} firmware.net umqtt struct",
+    # The socket's life: made in connect, used in transport, secured in tls.
+    "firmware/net/connect.py": _SOCKET,
+    "firmware/net/transport.py": _SOCKET,
+    "firmware/net/tls.py": _SOCKET,
+    # The chip: what the loop needs all the time, the hardware, and the loop's guard.
+    "firmware/chip.py": "micropython os sys time",
+    "firmware/board.py": f"{_CORE} firmware.chip firmware.soft_watchdog"
+    " machine network esp32 esp ntptime time os sys gc",
+    "firmware/soft_watchdog.py": "micropython",
+    "firmware/device_info.py": "firmware.chip firmware.version machine esp32 gc sys",
+    # Flash.
+    "firmware/files.py": _STORE,
+    "firmware/outbox.py": f"{_STORE} firmware.outbox_files",
+    "firmware/outbox_files.py": f"{_STORE} firmware.files",
+    "firmware/settings.py": f"{_STORE} firmware.files",
+    "firmware/crash.py": f"{_STORE} firmware.files",
+    # What the board does. A module that is loaded on demand is imported, not handed in: what is
+    # handed in stays.
+    "firmware/sampler.py": f"{_CORE} firmware.drivers",
+    "firmware/shadow_sync.py": f"{_CORE} json",
+    "firmware/command_runner.py": f"{_CORE} firmware.board firmware.crash",
+    # The top: app.py with what it does once, and now and then.
+    "firmware/app.py": "firmware gc micropython",
+    "firmware/startup.py": "firmware json os micropython",
+    "firmware/upkeep.py": "firmware micropython",
+    "firmware/loading.py": "sys",
+    "firmware/version.py": "",
+    "tools/": "tools.errors tools.toolchain",
+    "tools/__main__.py": "tools.cli",
+    "tools/cli.py": "tools.errors tools.toolchain tools.aws.errors",
+    "tools/setup/": "tools.errors tools.toolchain tools.setup",
+    "tools/things/": f"{_TOOL} tools.things",
+    "tools/aws/": f"{_TOOL} tools.things tools.aws",
+    "tools/board/": f"{_TOOL} tools.things tools.board",
+    "tools/dev/": f"{_TOOL} tools.dev",
+    "tools/sim/": f"{_TOOL} tools",
 }
+# tools/aws and tools/board do not know each other, but for these: no more may come (issue 10).
+BETWEEN_AWS_AND_BOARD = {
+    "tools/aws/doctor_board.py": "tools.board",
+    "tools/aws/doctor_link.py": "tools.board.boards tools.board.certs",
+    "tools/aws/fleet.py": "tools.board.boards",
+    "tools/aws/provision.py": "tools.board.boards",
+    "tools/aws/rotate.py": "tools.board.boards",
+    "tools/aws/route.py": "tools.board.certs",
+    "tools/board/device_cli.py": "tools.aws.folder",
+    "tools/board/flash_cli.py": "tools.aws.folder",
+}
+# Who touches the hardware. main.py has to restart a board that cannot load firmware/board.py.
+HARDWARE = {
+    "firmware/board.py": {"machine", "network"},
+    "firmware/device_info.py": {"machine", "esp32"},  # what the board reports about itself
+}
+_OURS = ("firmware", "tools", "tests", "bench", "relative")
 
 # On the unix port, but switched off in the ESP8266 build (ports/esp8266/mpconfigport.h).
 NOT_ON_ESP8266 = {
@@ -66,7 +93,13 @@ NOT_ON_ESP8266 = {
 }
 
 # files, functions: the longest allowed, in lines
-LIMITS = {"firmware": (200, 25), "tools": (250, 40)}
+LIMITS = {"firmware": (250, 40), "tools": (300, 40)}
+# The whole firmware, as ../shared/house.py counts it. They may only fall, to the 38 files and 3,200
+# lines of issue 8.
+FILES, LINES = 40, 4_202
+# What app.py and what it imports outside of functions may have together: code that an ESP32 keeps
+# in its memory, 5.6 bytes a line (issue 8).
+RESIDENT_LINES = 1_900
 
 
 def _where(path: Path) -> str:
@@ -77,27 +110,84 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
 
-def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def _nodes(tree: ast.AST, inside_functions: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if inside_functions or not isinstance(node, (ast.FunctionDef, ast.Lambda)):
+            yield from _nodes(node, inside_functions)
+
+
+def _imports(tree: ast.AST, inside_functions: bool = True) -> Iterator[tuple[int, str]]:
     # `from firmware import files` imports firmware.files as much as `import firmware.files`.
-    for node in ast.walk(tree):
+    for node in _nodes(tree, inside_functions):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
+            module = node.module if node.module and not node.level else "relative"
+            ours = module.split(".")[0] in _OURS
             for alias in node.names:
-                module = node.module or "relative"
-                ours = module.split(".")[0] == "firmware"
                 yield node.lineno, f"{module}.{alias.name}" if ours else module
+        elif isinstance(node, ast.Call) and name_of(node) == "__import__":
+            # drivers/__init__.py: the name has a fixed beginning, and what follows it is a driver.
+            start = node.args[0].left if isinstance(node.args[0], ast.BinOp) else node.args[0]
+            yield node.lineno, str(getattr(start, "value", "unknown")).rstrip(".")
 
 
-def _inside(name: str, roots: list[str]) -> bool:
-    return any(name == root or name.startswith((root + ".", root + "_")) for root in roots)
+def _inside(name: str, roots: Iterable[str]) -> bool:
+    return any(name == root or name.startswith(root + ".") for root in roots)
 
 
-def strangers(where: str, tree: ast.AST) -> list[str]:
+def not_allowed(where: str, tree: ast.AST) -> list[str]:
     """What the file ``where`` imports against the table."""
     rows = [row for row in LAYERS if where.startswith(row)]
     allowed = LAYERS[max(rows, key=len)].split() if rows else []
-    return [f"line {n}: {name}" for n, name in _imports(tree) if not _inside(name, allowed)]
+    allowed += BETWEEN_AWS_AND_BOARD.get(where, "").split()
+    if where == "firmware/drivers/__init__.py":
+        allowed.append("firmware.drivers")  # it loads the others
+    found = []
+    for line, name in _imports(tree):
+        library = where.startswith("tools/") and name.split(".")[0] not in _OURS
+        if not library and not _inside(name, allowed):
+            found.append(f"line {line}: {name}")
+    return found
+
+
+def graph(paths: Iterable[Path], inside_functions: bool = True) -> dict[str, set[str]]:
+    """Module -> those of the modules at ``paths`` that it imports."""
+    modules = {_module(path): path for path in paths}
+    found: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        names = {name for _, name in _imports(_tree(path), inside_functions)}
+        # `a.b.c` is c of the module a.b, or the module a.b.c.
+        known = {n if n in modules else n.rpartition(".")[0] for n in names} & modules.keys()
+        found[module] = known - {module}
+    return found
+
+
+def _module(path: Path) -> str:
+    return _where(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def reached(arrows: Mapping[str, set[str]], start: str) -> set[str]:
+    """What can be come to from ``start`` in one step or more."""
+    found: set[str] = set()
+    ahead = [start]
+    while ahead:
+        new = arrows[ahead.pop()] - found
+        found |= new
+        ahead += new
+    return found
+
+
+def circles(arrows: Mapping[str, set[str]]) -> list[str]:
+    """The modules that import themselves through others."""
+    return [module for module in arrows if module in reached(arrows, module)]
+
+
+def resident() -> set[str]:
+    """The modules of the firmware that stay in memory once it runs."""
+    start = "firmware.app"
+    return {start, "firmware.loading", *reached(graph(FIRMWARE, False), start)}
 
 
 def missing_names(tree: ast.AST) -> list[str]:
@@ -135,9 +225,72 @@ def too_long(path: Path, tree: ast.AST) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", FIRMWARE, ids=_where)
-def test_firmware_imports_what_its_layer_may(path: Path) -> None:
-    assert strangers(_where(path), _tree(path)) == []
+def lines_of(paths: Iterable[Path]) -> int:
+    """How many lines the files have together."""
+    return sum(path.read_text().count("\n") for path in paths)
+
+
+@pytest.mark.parametrize("path", FIRMWARE + TOOLS, ids=_where)
+def test_imports_are_what_the_layer_may(path: Path) -> None:
+    assert not_allowed(_where(path), _tree(path)) == []
+
+
+def test_every_row_of_the_table_is_needed() -> None:
+    files = [_where(path) for path in FIRMWARE + TOOLS]
+    rows = [*LAYERS, *BETWEEN_AWS_AND_BOARD]
+    assert [row for row in rows if not any(file.startswith(row) for file in files)] == []
+    for file, names in BETWEEN_AWS_AND_BOARD.items():
+        found = [name for _, name in _imports(_tree(ROOT / file))]
+        unused = [n for n in names.split() if not any(_inside(name, [n]) for name in found)]
+        assert unused == [], f"{file}: take it out of BETWEEN_AWS_AND_BOARD"
+
+
+@pytest.mark.parametrize("paths", [FIRMWARE, TOOLS], ids=["firmware", "tools"])
+def test_there_are_no_circles(paths: list[Path]) -> None:
+    assert circles(graph(paths)) == []
+
+
+def test_the_hardware_is_imported_in_one_place() -> None:
+    found: dict[str, set[str]] = {}
+    for path in FIRMWARE:
+        names = {name.split(".")[0] for _, name in _imports(_tree(path))}
+        names &= {"machine", "network", "esp32", "esp"}
+        if names:
+            found[_where(path)] = names
+    assert found == HARDWARE
+
+
+def test_only_main_starts_the_app() -> None:
+    importers = [
+        _where(path)
+        for path in [ROOT / "main.py", ROOT / "boot.py", *FIRMWARE, *TOOLS]
+        if any(_inside(name, ["firmware.app"]) for _, name in _imports(_tree(path)))
+    ]
+    assert importers == ["main.py"]
+
+
+def test_what_stays_in_memory_is_small() -> None:
+    paths = [path for path in FIRMWARE if _module(path) in resident()]
+    assert lines_of(paths) <= RESIDENT_LINES, sorted(resident())
+
+
+def test_what_leaves_the_memory_holds_no_state() -> None:
+    # It may be loaded anew at any time (firmware/loading.py).
+    for path in FIRMWARE:
+        if _module(path) not in resident():
+            found = [n.names for n in ast.walk(_tree(path)) if isinstance(n, ast.Global)]
+            assert found == [], _where(path)
+
+
+def test_the_firmware_does_not_grow() -> None:
+    assert len(FIRMWARE) <= FILES
+    assert lines_of(FIRMWARE) <= LINES
+
+
+def test_no_module_is_empty() -> None:
+    # A folder is a package without __init__.py, and each module takes 160 bytes.
+    inits = [_where(path) for path in FIRMWARE if path.name == "__init__.py"]
+    assert inits == ["firmware/drivers/__init__.py"]
 
 
 @pytest.mark.parametrize("path", FIRMWARE, ids=_where)
@@ -150,41 +303,43 @@ def test_files_and_functions_stay_short(path: Path) -> None:
     assert too_long(path, _tree(path)) == []
 
 
-@pytest.mark.parametrize("path", TOOLS, ids=_where)
-def test_tools_know_only_the_core_of_the_firmware(path: Path) -> None:
-    ours = [(n, name) for n, name in _imports(_tree(path)) if name.split(".")[0] in _OURS]
-    assert [i for i in ours if not _inside(i[1], ["tools", "firmware.core"])] == []
-
-
-_OURS = ("firmware", "tools", "tests", "bench", "relative")
-
-
-def test_only_main_starts_the_app() -> None:
-    importers = [
-        _where(path)
-        for path in [ROOT / "main.py", ROOT / "boot.py", *FIRMWARE, *TOOLS]
-        if any(_inside(name, ["firmware.app"]) for _, name in _imports(_tree(path)))
-    ]
-    assert importers == ["main.py"]
-
-
 @pytest.mark.parametrize("path", sorted((ROOT / "tools" / "setup").glob("*.py")), ids=_where)
 def test_setup_needs_no_library(path: Path) -> None:
-    may = ["tools.setup", "tools.errors", "tools.toolchain", "tools"]
-    tops = {name for name in sys.stdlib_module_names}
-    found = [name for _, name in _imports(_tree(path)) if not _inside(name, may)]
-    assert [name for name in found if name.split(".")[0] not in tops] == []
+    names = [name.split(".")[0] for _, name in _imports(_tree(path))]
+    assert [name for name in names if name not in {"tools", *sys.stdlib_module_names}] == []
 
 
 def test_the_rules_find_what_they_are_for() -> None:
     tree = ast.parse("import socket\nassert x\ns.partition('/')\npow(2, 3, 5)\n")
-    assert strangers("firmware/core/x.py", tree) == ["line 1: socket"]
-    assert strangers("firmware/unknown.py", tree) == ["line 1: socket"]
+    assert not_allowed("firmware/core/x.py", tree) == ["line 1: socket"]
+    assert not_allowed("firmware/unknown.py", tree) == ["line 1: socket"]
+    assert not_allowed("tools/aws/x.py", tree) == []
     assert [line.split(": ")[1] for line in missing_names(tree)] == [
         "assert",
         "pow with three arguments",
         "partition",
     ]
-    inside = ast.parse("def f():\n    from firmware import board\n")
-    assert strangers("firmware/net/link.py", inside) == ["line 2: firmware.board"]
-    assert strangers("firmware/app.py", inside) == []
+    inside = ast.parse(
+        "def f():\n    from firmware import board\n    from tools.aws import talk\n"
+    )
+    assert not_allowed("firmware/net/clock.py", inside) == [
+        "line 2: firmware.board",
+        "line 3: tools.aws.talk",
+    ]
+    assert not_allowed("tools/board/x.py", inside) == not_allowed("firmware/net/x.py", inside)
+    assert not_allowed("tools/sim/x.py", inside) == ["line 2: firmware.board"]
+    assert not_allowed("firmware/app.py", inside) == ["line 3: tools.aws.talk"]
+    assert list(_imports(inside, inside_functions=False)) == []
+    loaded = ast.parse("__import__('firmware.drivers.' + x)\n__import__(x)\n__import__('json')\n")
+    assert [name for _, name in _imports(loaded)] == ["firmware.drivers", "unknown", "json"]
+    near = ast.parse("from firmware.drivers2 import x\nfrom . import y\nfrom .z import y\n")
+    assert [name for _, name in _imports(near)][1:] == ["relative.y", "relative.y"]
+    assert len(not_allowed("firmware/sampler.py", near)) == 3
+
+
+def test_circles_and_what_stays_are_found() -> None:
+    arrows = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}
+    assert circles(arrows) == ["b", "c"]
+    assert reached(arrows, "a") == {"b", "c"}
+    assert {"firmware.app", "firmware.outbox", "firmware.core.timing"} <= resident()
+    assert not {"firmware.startup", "firmware.board", "firmware.net.connect"} & resident()

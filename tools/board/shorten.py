@@ -1,178 +1,169 @@
-"""Gives the firmware's private names short ones before it is compiled: they cost RAM.
+"""Gives the firmware's own names short ones before it is compiled: they cost RAM.
 
-MicroPython interns every name of a loaded module for good, at six bytes and its length. A private
-name means nothing outside its module, nor does the name of an argument that no call uses as a
-keyword; so all modules share the same few letters for them. Lines stay where they are, and with
-them the line numbers of a traceback; the name of a private function there is its short one.
+MicroPython interns every name of a loaded module for good, at seven bytes and its length. So each
+name of ours becomes one that MicroPython has anyway (names.py), and where those run out one of a
+few letters. The same name becomes the same one everywhere; different ones may become the same, as
+long as no object, module or function has both (namespaces.py, where it is decided). The names of
+arguments are chosen for each function anew. Local variables have no names in bytecode.
+
+Lines stay where they are, and with them the line numbers of a traceback; the name of a function
+there is its new one. What is done is checked afterwards, by reading the result.
+
+Never changed: what is a text of its own anywhere (getattr, keys of JSON), is used by main.py,
+boot.py or version.py, is an argument's name in some call, a module's, an exception's; what
+MicroPython or umqtt.simple has, too; names with two underscores. Not seen is a name that is put
+together at run time: spell it out.
 """
 
 from __future__ import annotations
 
 import ast
-import builtins
+import functools
 import io
 import itertools
 import keyword
-import re
 import string
-import threading
 import tokenize
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 
+from tools.board import namespaces
+from tools.board.names import BUILT_IN, NUMBERED
+from tools.board.namespaces import Namespaces
+from tools.board.scopes import Mention, Place, Scope, Source, read
 from tools.errors import ToolError
 
-# Of the base classes that are not ours (umqtt.simple 1.3.4 to 1.8.0): must not be overridden.
-_FOREIGN = frozenset({"_send_str", "_recv_len"})
-_PRIVATE = re.compile(r"_(?!_)\w+")
 
-# CPython 3.11's ast.parse() cannot be run by two threads at once (SystemError, recursion depth).
-_one_by_one = threading.Lock()
+def shorten(
+    sources: Mapping[str, bytes], rest: Mapping[str, bytes] | None = None
+) -> dict[str, bytes]:
+    """The same Python files with short names; lines stay lines.
 
-_Place = tuple[int, int]  # line from 1, column in bytes from 0: as ast counts
+    ``sources``: path on the board -> content, all modules that know each other. ``rest``: the
+    program's other Python files, which stay as they are. With main.py among them the program is
+    whole, and public names change as well; without, only those with an underscore.
 
-
-def shorten(sources: dict[str, bytes]) -> dict[str, bytes]:
-    """The same Python files with short private names; lines stay lines.
-
-    ``sources``: path on the board -> content, all modules that know each other. Raises ToolError
-    for a file that is no Python, or that has an f-string, whose names would be missed.
+    Raises ToolError for a file that is no Python, or that has what is not understood here.
     """
-    trees = {path: _parse(path, source) for path, source in sources.items()}
-    every = [node for tree in trees.values() for node in ast.walk(tree)]
-    keywords = {n.arg for n in every if isinstance(n, ast.keyword) and n.arg}
-    groups = _families(trees)
-    kept = _FOREIGN | _defined_elsewhere(trees, groups)
-    made: dict[str, bytes] = {}
-    for group in groups:
-        names = sorted({n for path in group for n in _mentioned(trees[path])} - kept)
-        private = dict(zip(names, _letters("_"), strict=False))
-        for path in group:
-            arguments = _arguments(trees[path], keywords)
-            made[path] = _rewrite(sources[path], private, arguments)
+    return dict(_shorten(tuple(sources.items()), tuple((rest or {}).items())))
+
+
+@functools.lru_cache(maxsize=8)
+def _shorten(
+    sources: tuple[tuple[str, bytes], ...], rest: tuple[tuple[str, bytes], ...]
+) -> dict[str, bytes]:
+    before = [read(path, text) for path, text in sources]
+    spaces = namespaces.find(before)
+    kept = spaces.kept | BUILT_IN | {"self"}
+    for path, text in rest:
+        kept |= _words(path, text)
+    whole = any(path == "main.py" for path, _ in rest)
+    own = {n for n in spaces.defined - kept if _may_change(n, whole)}
+    new = _choose(own, spaces, before)
+    made = {source.path: _rewrite(source, new, spaces) for source in before}
+    _check(before, [read(path, text) for path, text in made.items()], new, spaces)
     return made
 
 
-def _parse(path: str, source: bytes) -> ast.Module:
-    try:
-        with _one_by_one:
-            tree = ast.parse(source)
-    except SyntaxError as e:
-        raise ToolError(f"{path}: {e.msg}, line {e.lineno}", "mend that file") from e
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            raise ToolError(f"{path}: f-string in line {node.lineno}", "use str.format()")
-    return tree
+def _words(path: str, text: bytes) -> set[str]:
+    """All names in a file, and all texts that could be one."""
+    tokens = tokenize.tokenize(io.BytesIO(text).readline)
+    names = {token.string for token in tokens if token.type == tokenize.NAME}
+    return names | namespaces.texts(read(path, text).tree)
 
 
-def _families(trees: dict[str, ast.Module]) -> list[list[str]]:
-    """Modules whose classes inherit from each other share the attributes of one object."""
-    classes = [
-        (path, node)
-        for path, tree in trees.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-    ]
-    family = {path: frozenset({path}) for path in trees}
-    for path, node in classes:
-        bases = {ast.unparse(base).split(".")[-1] for base in node.bases}
-        for other in (home for home, found in classes if found.name in bases):
-            joined = family[path] | family[other]
-            family |= dict.fromkeys(joined, joined)
-    return [sorted(group) for group in sorted(set(family.values()), key=sorted)]
+def _may_change(name: str, whole: bool) -> bool:
+    return not name.startswith("__") and name != "_" and (whole or name.startswith("_"))
 
 
-def _mentioned(tree: ast.Module) -> set[str]:
-    """Private names anywhere in the file."""
-    return {name for name, _ in _names(tree) if _PRIVATE.fullmatch(name)}
+def _choose(own: set[str], spaces: Namespaces, sources: list[Source]) -> dict[str, str]:
+    """The new name of each, no two the same in any group."""
+    apart: dict[str, set[str]] = {name: set() for name in own}  # the others must differ
+    taken: dict[str, set[str]] = {name: set() for name in own}  # these it cannot be
+    for group, names in spaces.groups.items():
+        members = names | spaces.loose
+        for name in members & own:
+            apart[name] |= members & own
+            taken[name] |= (members - own) | spaces.fixed[group]
+    where: dict[str, set[str]] = defaultdict(set)
+    present: dict[str, set[str]] = defaultdict(set)
+    for source in sources:
+        for mention in source.mentions:
+            (where if mention.name in own else present)[mention.name].add(source.path)
+    new: dict[str, str] = {}
+    for name in sorted(own, key=lambda name: (-len(apart[name]), name)):
+        barred = taken[name] | {new[other] for other in apart[name] if other in new}
+        new[name] = _best(barred, where[name], present)
+        present[new[name]] |= where[name]
+    return new
 
 
-def _defined_elsewhere(trees: dict[str, ast.Module], groups: list[list[str]]) -> set[str]:
-    """Private names used where they are not defined, or spelled out in a text: left alone."""
-    found: set[str] = set()
-    for group in groups:
-        walked = [node for path in group for node in ast.walk(trees[path])]
-        defined = {name for path in group for name, new in _names(trees[path]) if new}
-        found |= {n for path in group for n in _mentioned(trees[path])} - defined
-        found |= {str(n.value) for n in walked if isinstance(n, ast.Constant)}
-    return found
+def _best(barred: set[str], where: set[str], present: Mapping[str, set[str]]) -> str:
+    """Of the names that are free: one that these files have already (two bytes a file)."""
+    free = [name for name in NUMBERED if name not in barred]
+    if free:
+        return max(free, key=lambda name: len(present.get(name, set()) & where))
+    return next(name for name in _letters() if name not in barred)
 
 
-def _names(tree: ast.AST) -> Iterator[tuple[str, bool]]:
-    """Every (name, is it a definition?) of a file."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.arg(arg=name):
-                yield name, True
-            case ast.Name(id=name, ctx=ctx) | ast.Attribute(attr=name, ctx=ctx):
-                yield name, isinstance(ctx, ast.Store)
-            case ast.alias(name=name, asname=asname):
-                yield (asname, True) if asname else (name, False)
-            case _:
-                pass
-
-
-def _arguments(tree: ast.Module, keywords: set[str]) -> dict[_Place, str]:
-    """Where the arguments of functions stand, and the short names they get.
-
-    Within the outermost function, every use of the same name gets the same new one, which is not
-    used there otherwise: so no scope has to be understood.
-    """
-    top = set(dir(builtins)) | _bound_at_top(tree)
-    found: dict[_Place, str] = {}
-    for outer in _outermost(tree):
-        nodes = list(ast.walk(outer))
-        fixed = keywords | {
-            n for node in nodes if isinstance(node, ast.Global) for n in node.names
-        }
-        own = {node.arg for node in ast.walk(outer.args) if isinstance(node, ast.arg)}
-        names = [node.arg for node in nodes if isinstance(node, ast.arg)]
-        used = fixed | {node.id for node in nodes if isinstance(node, ast.Name)} | set(names)
-        letters = (letter for letter in _letters("") if letter not in used)
-        # One of an inner function only may be something else outside of that.
-        wanted = dict.fromkeys(n for n in names if n not in fixed and (n in own or n not in top))
-        new = dict(zip(wanted, letters, strict=False))
-        for node in nodes:
-            name = node.arg if isinstance(node, ast.arg) else getattr(node, "id", None)
-            if name in new:
-                found[node.lineno, node.col_offset] = new[name]  # type: ignore[attr-defined]
-    return found
-
-
-def _bound_at_top(tree: ast.Module) -> set[str]:
-    names = {name for node in tree.body for name, new in _names(node) if new}
-    imports = [
-        a for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names
-    ]
-    return names | {alias.asname or alias.name for alias in imports}
-
-
-def _outermost(node: ast.AST) -> Iterator[ast.FunctionDef]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef):
-            yield child
-        else:
-            yield from _outermost(child)
-
-
-def _letters(prefix: str) -> Iterator[str]:
+def _letters() -> Iterator[str]:
     for length in itertools.count(1):
         for letters in itertools.product(string.ascii_lowercase, repeat=length):
-            name = prefix + "".join(letters)
-            if not keyword.iskeyword(name):
+            name = "".join(letters)
+            if not keyword.iskeyword(name) and name not in BUILT_IN:
                 yield name
 
 
-def _rewrite(source: bytes, private: dict[str, str], arguments: dict[_Place, str]) -> bytes:
-    lines = source.splitlines(keepends=True)
-    # From the end, so that the columns before stay right.
-    for token in reversed(list(tokenize.tokenize(io.BytesIO(source).readline))):
-        if token.type != tokenize.NAME:
+def _rewrite(source: Source, new: Mapping[str, str], spaces: Namespaces) -> bytes:
+    places: dict[Place, str] = {}
+    local = _locals(source, new, spaces)
+    for mention in source.mentions:
+        if mention.kind == "function":
+            name = local.get((mention.scope.number, mention.name), mention.name)
+        elif mention.kind == "keyword":
             continue
-        line, column = token.start
-        column = len(token.line[:column].encode())
-        new = arguments.get((line, column)) or private.get(token.string)
-        if new:
-            old = lines[line - 1]
-            end = column + len(token.string.encode())
-            lines[line - 1] = old[:column] + new.encode() + old[end:]
+        else:
+            name = new.get(mention.name, mention.name)
+        if places.setdefault(mention.place, name) != name:
+            raise ToolError(
+                f"{source.path}: {mention.name} in line {mention.place[0]} is two things",
+                "give one of them another name",
+            )
+    lines = source.text.splitlines(keepends=True)
+    old = {mention.place: mention.name for mention in source.mentions}
+    for (line, column), name in sorted(places.items(), reverse=True):
+        text = lines[line - 1]
+        end = column + len(old[line, column].encode())
+        lines[line - 1] = text[:column] + name.encode() + text[end:]
     return b"".join(lines)
+
+
+def _locals(
+    source: Source, new: Mapping[str, str], spaces: Namespaces
+) -> dict[tuple[int, str], str]:
+    """(number of the scope, name) -> new name, of all in functions that is not a mere variable.
+
+    Those are arguments, functions and classes within functions, and what is imported there: that
+    has the name it has in its module. Within an outermost function every argument of the same name
+    gets the same new one, which nothing else there has.
+    """
+    found: dict[tuple[int, str], str] = {}
+    group = spaces.groups[source.module]
+    taken = {new.get(name, name) for name in group} | spaces.fixed[source.module] - _arguments(
+        source
+    )
+    for outer, mentions in _by_function(source).items():
+        imported = {
+            (m.scope.number, m.name)
+            for m in mentions
+            if m.binds and isinstance(m.node, ast.ImportFrom) and m.name in new
+        }
+        imported = {key for key in imported if _is_member(source, key)}
+        found |= {key: new[key[1]] for key in imported}
+        names = sorted({m.name for m in mentions if _is_interned(m)} - _fixed_arguments(spaces))
+        free = (n for n in (*NUMBERED, *_letters()) if n not in taken)
+        chosen = dict(zip(names, free, strict=False))
+        for m in mentions:
+            if m.name in chosen and (m.scope.number, m.name) not in imported:
+                found[m.scope.number, m.name] = chosen[m.name]
+    return found

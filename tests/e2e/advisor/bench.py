@@ -20,7 +20,7 @@ from tests.e2e import pki
 from tests.e2e.advisor.shadow import Shadow
 from tests.e2e.connection import Connection
 from tests.e2e.server import Server
-from tools.board.stage import stage
+from tools.board.stage import ROOT, stage
 from tools.sim.board import VirtualBoard
 from tools.sim.devices import WIFI
 
@@ -42,10 +42,11 @@ _CONFIG = {
 class Kit:
     """What all cases share: the authority, whose certificates are RSA as Device Advisor's are,
     the device's identity (P-256; RSA for an ESP8266), and its file system, staged as ``make
-    flash`` stages it. ``board``: esp32 or esp8266."""
+    flash`` stages it, from the firmware in ``source``. ``board``: esp32 or esp8266.
+    """
 
     def __init__(
-        self, folder: Path, umqtt: Path, compiled: bool = True, board: str = "esp32"
+        self, folder: Path, umqtt: Path, board: str = "esp32", source: Path = ROOT
     ) -> None:
         self.umqtt, self.board = umqtt, board
         self.ca = pki.Authority(rsa=True)
@@ -58,7 +59,7 @@ class Kit:
         (certs / "key.pem").write_bytes(made.key)
         (folder / "config.json").write_text(json.dumps(_CONFIG))
         out = folder / "device"
-        self.device = stage(folder / "config.json", certs, out, board, compiled=compiled).out
+        self.device = stage(folder / "config.json", certs, out, board, source).out
 
 
 class Bench:

@@ -1,0 +1,139 @@
+"""What a name in the firmware stands for, as far as it can be seen: for namespaces.py."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+
+from tools.board.scopes import Mention, Source
+
+_Key = tuple[str, int, str]  # module, number of the scope, name
+_LITERALS = (
+    *(ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.SetComp, ast.DictComp),
+    *(ast.GeneratorExp, ast.BinOp, ast.UnaryOp, ast.Compare),
+)
+
+
+class Bindings:
+    """Of all names in all files."""
+
+    def __init__(self, sources: list[Source]) -> None:
+        self._tops = {source.module.split(".")[0] for source in sources}
+        self._mention: dict[int, Mention] = {}  # by the id of its Name
+        self._imports: dict[_Key, str] = {}  # name -> module, or module.member
+        self._values: dict[_Key, list[ast.expr | None]] = defaultdict(list)
+        self._foreign: set[str] = set()  # attributes that may hold what is not ours
+        for source in sources:
+            self._names(source)
+        size = -1
+        while len(self._foreign) > size:  # until nothing more is found
+            size = len(self._foreign)
+            for source in sources:
+                for target, value in _assignments(source.tree):
+                    if isinstance(target, ast.Attribute) and self.is_foreign(source, value):
+                        self._foreign.add(target.attr)
+
+    def _names(self, source: Source) -> None:
+        values = {id(target): value for target, value in _assignments(source.tree)}
+        member = ""
+        for mention in source.mentions:
+            node = mention.node
+            key = (source.module, mention.scope.number, mention.name)
+            if isinstance(node, ast.Name):
+                self._mention[id(node)] = mention
+            if mention.kind == "member":
+                member = mention.name
+            elif mention.binds and isinstance(node, ast.ImportFrom):
+                self._imports[key] = f"{node.module}.{member}"
+            elif mention.binds and isinstance(node, ast.Import):
+                known_as = {alias.asname: alias.name for alias in node.names}
+                self._imports[key] = known_as.get(mention.name, mention.name)
+            elif mention.binds and mention.kind != "attribute":
+                self._values[key].append(values.get(id(node)))
+
+    def foreign_names(self, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+        """Names in an import that are not ours to change."""
+        modules = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
+        for module in modules:
+            yield from (module or "").split(".")
+        if isinstance(node, ast.ImportFrom) and not self._is_ours(node.module or ""):
+            yield from (alias.name for alias in node.names)
+
+    def _is_ours(self, dotted: str) -> bool:
+        return dotted.split(".")[0] in self._tops
+
+    def _key(self, source: Source, name: ast.Name) -> _Key:
+        return source.module, self._mention[id(name)].scope.number, name.id
+
+    def dotted(self, source: Source, node: ast.expr) -> str | None:
+        """The module, or what is in it by that name."""
+        if isinstance(node, ast.Attribute):
+            whole = self.dotted(source, node.value)
+            return whole and f"{whole}.{node.attr}"
+        if not isinstance(node, ast.Name):
+            return None
+        key = self._key(source, node)
+        if key in self._imports:
+            return None if key in self._values else self._imports[key]
+        here = self._mention[id(node)].kind == "module" and key in self._values
+        return f"{source.module}.{node.id}" if here else None
+
+    def method_of(self, source: Source, name: ast.Name) -> str | None:
+        """The class, where the name is the `self` of one of its methods."""
+        scope = self._mention[id(name)].scope
+        inside = scope.parent and scope.parent.node
+        if not isinstance(scope.node, ast.FunctionDef) or not isinstance(inside, ast.ClassDef):
+            return None
+        once = len(self._values[self._key(source, name)]) == 1
+        first = scope.args[:1] == [name.id] and not scope.node.decorator_list
+        return inside.name if first and once else None
+
+    def made_by(self, source: Source, name: ast.Name) -> str | None:
+        """The class, where the name is only ever given a new object of that."""
+        values = self._values[self._key(source, name)]
+        calls = [value.func for value in values if isinstance(value, ast.Call)]
+        made = {self.dotted(source, call) for call in calls}
+        return made.pop() if len(made) == 1 and len(calls) == len(values) else None
+
+    def is_foreign(
+        self, source: Source, node: ast.expr | None, seen: frozenset[int] = frozenset()
+    ) -> bool:
+        """Whether it may be MicroPython's, or umqtt's. If in doubt, no."""
+        if node is None or id(node) in seen:
+            return False
+        seen |= {id(node)}
+        match node:
+            case ast.Constant(value=value):
+                return value is not None
+            case ast.Attribute(value=value, attr=attr):
+                return attr in self._foreign or self.is_foreign(source, value, seen)
+            case ast.Subscript(value=value) | ast.Call(func=value):
+                return self.is_foreign(source, value, seen)
+            case ast.BoolOp(values=values):
+                return any(self.is_foreign(source, value, seen) for value in values)
+            case ast.IfExp(body=body, orelse=orelse):
+                return any(self.is_foreign(source, value, seen) for value in (body, orelse))
+            case ast.Name(id=name):
+                key = self._key(source, node)
+                if key in self._imports:
+                    return not self._is_ours(self._imports[key])
+                built_in = self._mention[id(node)].kind == "module" and key not in self._values
+                if built_in:
+                    return name != "super"
+                return any(self.is_foreign(source, v, seen) for v in self._values[key])
+            case _:
+                return isinstance(node, _LITERALS)
+
+
+def _assignments(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Every (target, value), where that is one and the other."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                yield target, node.value
+                both = isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)
+                if both and len(target.elts) == len(node.value.elts):  # type: ignore[attr-defined]
+                    yield from zip(target.elts, node.value.elts, strict=True)  # type: ignore[attr-defined]
+        elif isinstance(node, ast.withitem) and node.optional_vars:
+            yield node.optional_vars, node.context_expr

@@ -1,0 +1,258 @@
+"""Where every name of a Python file stands, and what it is: for shorten.py.
+
+Understands what the firmware is written in. Anything else is a ToolError: a name that was missed
+would be found out on a board.
+"""
+
+from __future__ import annotations
+
+import ast
+import bisect
+import io
+import threading
+import tokenize
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tools.errors import ToolError
+
+# CPython 3.11's ast.parse() cannot be run by two threads at once (SystemError, recursion depth).
+_one_by_one = threading.Lock()
+
+Place = tuple[int, int]  # line from 1, column in bytes from 0: as ast counts
+
+_REFUSED = (ast.JoinedStr, ast.AsyncFunctionDef, ast.Match, ast.AsyncFor, ast.AsyncWith, ast.Await)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_SEES_ALL = frozenset(("eval", "exec", "globals", "locals", "vars", "dir", "execfile"))
+
+
+@dataclass(eq=False)
+class Scope:
+    """A module, class or function (comprehensions too); ``bound``: the names that live in it."""
+
+    kind: str  # module, class, function
+    node: ast.AST
+    number: int
+    parent: Scope | None
+    bound: set[str] = field(default_factory=set)
+    args: list[str] = field(default_factory=list)
+    declared: dict[str, str] = field(default_factory=dict)  # name -> global, nonlocal
+
+    @property
+    def outermost(self) -> Scope:
+        """The function that it is in or is, the one not within another function."""
+        up = self.parent
+        while up and up.kind == "class":
+            up = up.parent
+        return up.outermost if up and up.kind == "function" else self
+
+
+@dataclass(frozen=True)
+class Mention:
+    """One name at one place.
+
+    ``kind``: module, class or function, for a name that lives in ``scope``; attribute, for what
+    follows a dot; member, for what is imported out of another module.
+    """
+
+    name: str
+    place: Place
+    kind: str
+    scope: Scope
+    node: ast.AST
+    binds: bool
+
+
+@dataclass
+class Source:
+    """A file, parsed."""
+
+    path: str
+    text: bytes
+    tree: ast.Module
+    mentions: list[Mention]
+    scopes: list[Scope]
+
+    @property
+    def module(self) -> str:
+        """Its dotted name; a package's is that of its folder."""
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def read(path: str, text: bytes) -> Source:
+    """Parse a file; ToolError for what is no Python, or is not understood here."""
+    try:
+        with _one_by_one:
+            tree = ast.parse(text)
+    except SyntaxError as e:
+        raise ToolError(f"{path}: {e.msg}, line {e.lineno}", "mend that file") from e
+    return _Reader(path, text, tree).source
+
+
+class _Reader:
+    def __init__(self, path: str, text: bytes, tree: ast.Module) -> None:
+        self._path = path
+        tokens = tokenize.tokenize(io.BytesIO(text).readline)
+        named = [t for t in tokens if t.type == tokenize.NAME]
+        self._at = {(t.start[0], len(t.line[: t.start[1]].encode())): t.string for t in named}
+        self._order = sorted(self._at)
+        self._scopes: list[Scope] = []
+        self._found: list[tuple[str, Place, Scope, ast.AST, str]] = []
+        module = self._scope("module", tree, None)
+        self._all(tree.body, module)
+        self.source = Source(path, text, tree, self._mentions(module), self._scopes)
+
+    def _scope(self, kind: str, node: ast.AST, parent: Scope | None) -> Scope:
+        self._scopes.append(Scope(kind, node, len(self._scopes), parent))
+        return self._scopes[-1]
+
+    def _mentions(self, module: Scope) -> list[Mention]:
+        made = []
+        for name, place, scope, node, how in self._found:
+            if self._at.get(place) != name:
+                self._fail(node, f"{name} is not where it was expected")
+            kind = how
+            if how in ("bind", "use"):
+                scope = _home(name, scope, module)
+                kind = scope.kind
+            made.append(Mention(name, place, kind, scope, node, how == "bind"))
+        return made
+
+    def _fail(self, node: ast.AST, what: str, hint: str = "write it another way") -> None:
+        raise ToolError(f"{self._path}: {what} in line {getattr(node, 'lineno', 0)}", hint)
+
+    def _note(self, name: str, place: Place, scope: Scope, node: ast.AST, how: str) -> None:
+        self._found.append((name, place, scope, node, how))
+        if how == "bind":
+            scope.bound.add(name)
+
+    def _after(self, place: Place, word: str, count: int = 1) -> list[Place]:
+        # Of the names that follow the next `word`.
+        at = bisect.bisect_left(self._order, place)
+        while self._at[self._order[at]] != word:
+            at += 1
+        return self._order[at + 1 : at + 1 + count]
+
+    def _all(self, nodes: Iterable[ast.AST | None], scope: Scope) -> None:
+        for node in nodes:
+            if node is not None:
+                self._one(node, scope)
+
+    def _one(self, node: ast.AST, scope: Scope) -> None:
+        if isinstance(node, _REFUSED):
+            self._fail(node, _what(node), "use str.format()")
+        handler = getattr(self, "_" + type(node).__name__, None)
+        if handler:
+            handler(node, scope)
+        elif isinstance(node, _COMPREHENSIONS):
+            self._comprehension(node, scope)
+        else:
+            self._all(ast.iter_child_nodes(node), scope)
+
+    def _Name(self, node: ast.Name, scope: Scope) -> None:
+        if node.id in _SEES_ALL:
+            self._fail(node, f"{node.id}()", "it would see the short names")
+        how = "use" if isinstance(node.ctx, ast.Load) else "bind"
+        self._note(node.id, (node.lineno, node.col_offset), scope, node, how)
+
+    def _Attribute(self, node: ast.Attribute, scope: Scope) -> None:
+        self._one(node.value, scope)
+        end = (node.end_col_offset or 0) - len(node.attr.encode())
+        self._note(node.attr, (node.end_lineno or 0, end), scope, node, "attribute")
+
+    def _Call(self, node: ast.Call, scope: Scope) -> None:
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                self._fail(node, "** in a call", "name the arguments")
+        self._all(ast.iter_child_nodes(node), scope)
+
+    def _FunctionDef(self, node: ast.FunctionDef, scope: Scope) -> None:
+        self._all(node.decorator_list, scope)
+        place = self._after((node.lineno, node.col_offset), "def")[0]
+        self._note(node.name, place, scope, node, "bind")
+        self._function(node, node.body, scope)
+
+    def _Lambda(self, node: ast.Lambda, scope: Scope) -> None:
+        self._function(node, [node.body], scope)
+
+    def _function(
+        self, node: ast.FunctionDef | ast.Lambda, body: Iterable[ast.AST], scope: Scope
+    ) -> None:
+        args = node.args
+        if args.kwarg:
+            self._fail(node, "**" + args.kwarg.arg, "name the arguments")
+        self._all([*args.defaults, *args.kw_defaults], scope)
+        inner = self._scope("function", node, scope)
+        for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg):
+            if arg is not None:
+                inner.args.append(arg.arg)
+                self._note(arg.arg, (arg.lineno, arg.col_offset), inner, arg, "bind")
+        self._all(body, inner)
+
+    def _ClassDef(self, node: ast.ClassDef, scope: Scope) -> None:
+        self._all([*node.decorator_list, *node.bases, *node.keywords], scope)
+        place = self._after((node.lineno, node.col_offset), "class")[0]
+        self._note(node.name, place, scope, node, "bind")
+        self._all(node.body, self._scope("class", node, scope))
+
+    def _comprehension(self, node: ast.AST, scope: Scope) -> None:
+        first, *further = node.generators  # type: ignore[attr-defined]
+        self._one(first.iter, scope)
+        inner = self._scope("function", node, scope)
+        self._all([first.target, *first.ifs, *further], inner)
+        fields = ("elt", "key", "value")
+        self._all([getattr(node, name, None) for name in fields], inner)
+
+    def _NamedExpr(self, node: ast.NamedExpr, scope: Scope) -> None:
+        self._fail(node, ":=")
+
+    def _Global(self, node: ast.Global | ast.Nonlocal, scope: Scope) -> None:
+        word = "global" if isinstance(node, ast.Global) else "nonlocal"
+        scope.declared.update(dict.fromkeys(node.names, word))
+        places = self._after((node.lineno, node.col_offset), word, len(node.names))
+        for name, place in zip(node.names, places, strict=True):
+            self._note(name, place, scope, node, "use")
+            if word == "global":
+                self._scopes[0].bound.add(name)
+
+    _Nonlocal = _Global
+
+    def _ExceptHandler(self, node: ast.ExceptHandler, scope: Scope) -> None:
+        self._all([node.type], scope)
+        if node.name and node.type:
+            end = (node.type.end_lineno or 0, node.type.end_col_offset or 0)
+            self._note(node.name, self._after(end, "as")[0], scope, node, "bind")
+        self._all(node.body, scope)
+
+    def _Import(self, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
+        for alias in node.names:
+            place = (alias.lineno, alias.col_offset)
+            member = isinstance(node, ast.ImportFrom)
+            if alias.name == "*" or (member and node.level):  # type: ignore[union-attr]
+                self._fail(node, "import of * or relative import")
+            if member:
+                self._note(alias.name, place, scope, node, "member")
+            if alias.asname:
+                end = (alias.end_col_offset or 0) - len(alias.asname.encode())
+                self._note(alias.asname, (alias.end_lineno or 0, end), scope, node, "bind")
+            else:
+                self._note(alias.name.split(".")[0], place, scope, node, "bind")
+
+    _ImportFrom = _Import
+
+
+def _home(name: str, scope: Scope, module: Scope) -> Scope:
+    # Where the name lives that `scope` sees; the module also for what is built in.
+    up: Scope | None = scope
+    while up and up is not module:
+        if up.declared.get(name) == "global":
+            break
+        seen = up is scope or up.kind != "class"
+        if seen and name in up.bound and name not in up.declared:
+            return up
+        up = up.parent
+    return module
+
+
+def _what(node: ast.AST) -> str:
+    return "f-string" if isinstance(node, ast.JoinedStr) else type(node).__name__
