@@ -9,13 +9,12 @@ import network
 from micropython import const
 
 from firmware import chip
-from firmware.chip import CHIP
+from firmware.chip import CHIP, LED_PIN
 from firmware.core.errors import SensorError
 
 # Longer than one pass of the loop can block: two names that nobody knows (NTP's and the broker's),
 # for which lwIP asks up to 3 servers for 7 s each, for IPv4 and then for IPv6.
 WDT_MS = const(120_000)
-LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards
 _REPL_MS = const(3_600_000)
 _BIT_US = const(5)  # half a clock at 100 kHz
 # What a run leaves in the RTC's memory for the next: nothing if it ended on purpose. Some builds

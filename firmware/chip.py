@@ -8,6 +8,7 @@ from micropython import const
 
 CHIP = sys.platform
 VERIFIED = CHIP != "esp8266"  # its axTLS cannot check a server
+LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards
 TLS_BYTES = const(
     5_500
 )  # ESP8266: the largest piece axTLS asks for is 5,368 bytes (memory-facts 5)

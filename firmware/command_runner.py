@@ -4,6 +4,7 @@
 
 from micropython import const
 
+from firmware.chip import LED_PIN
 from firmware.core.timing import Deadline
 
 _WAITING = const(4)  # further commands are answered with "busy", and beyond twice that dropped
@@ -96,11 +97,9 @@ class CommandRunner:
 
                 text = crash.read(_LOG_BYTES)
             elif action == "identify":
-                from firmware import board
-
                 # On small boards (ESP-01) the LED has a pin of the sensor: better dark than deaf.
                 i2c = self.settings.values["i2c"]
-                if board.LED_PIN in (i2c["sda"], i2c["scl"]):
+                if LED_PIN in (i2c["sda"], i2c["scl"]):
                     problem = "the LED's pin is one of the sensor's"
                 else:
                     self.blinks = _BLINKS

@@ -285,7 +285,7 @@ def test_disconnect_sends_what_it_owes_first():
     bench.push(publish(b"t", b"reboot", 1))
     bench.session.set_callback(lambda topic, payload: None)
     packets.disconnect(bench.session)
-    harness.equal(bench.net.sock.sent()[-2:], b"\xe0\x00")
+    harness.equal(bench.net.sock.sent(), b"\x40\x02\x00\x01\xe0\x00")
     bench = Bench(Clock()).up()
     bench.net.sock.window = 2
     bench.push(publish(b"t", b"reboot", 1))

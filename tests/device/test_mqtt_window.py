@@ -421,9 +421,10 @@ def test_a_puback_of_the_old_session_stays_there():
     # The broker has new packet ids for what it sends again.
     bench = quiet()
     bench.net.sock.window = 0
-    bench.push(publish(b"t", b"x", 7))
-    bench.session.step()
-    harness.equal((len(bench.messages), bench.again(1)), (1, []))
+    for pid in (7, 8):  # one with the transport already, one behind it
+        bench.push(publish(b"t", b"x", pid))
+        bench.session.step()
+    harness.equal((len(bench.messages), bench.again(1)), (2, []))
 
 
 def test_no_memory_for_a_document_leaves_no_slot_behind():

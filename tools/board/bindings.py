@@ -24,6 +24,7 @@ class Bindings:
         self._imports: dict[_Key, str] = {}  # name -> module, or module.member
         self._values: dict[_Key, list[ast.expr | None]] = defaultdict(list)
         self._foreign: set[str] = set()  # attributes that may hold what is not ours
+        self.changed: set[int] = set()  # ids of attributes that are changed in place
         for source in sources:
             self._names(source)
         size = -1
@@ -35,6 +36,8 @@ class Bindings:
                         self._foreign.add(target.attr)
 
     def _names(self, source: Source) -> None:
+        walked = ast.walk(source.tree)
+        self.changed |= {id(node.target) for node in walked if isinstance(node, ast.AugAssign)}
         values = {id(target): value for target, value in _assignments(source.tree)}
         member = ""
         for mention in source.mentions:
@@ -97,33 +100,50 @@ class Bindings:
         return made.pop() if len(made) == 1 and len(calls) == len(values) else None
 
     def is_foreign(
-        self, source: Source, node: ast.expr | None, seen: frozenset[int] = frozenset()
+        self,
+        source: Source,
+        node: ast.expr | None,
+        surely: bool = False,
+        seen: frozenset[int] = frozenset(),
     ) -> bool:
-        """Whether it may be MicroPython's, or umqtt's. If in doubt, no."""
+        """Whether it may be MicroPython's, or umqtt's. If in doubt, no.
+
+        ``surely``: by what it is made of, and not because it is in an attribute of that name.
+        """
         if node is None or id(node) in seen:
             return False
+        if isinstance(node, ast.Name):
+            found = self._of_name(source, node)
+        elif isinstance(node, ast.Attribute) and node.attr in self._foreign and not surely:
+            return True
+        else:
+            found = _of(node)
+        if isinstance(found, bool):
+            return found
         seen |= {id(node)}
-        match node:
-            case ast.Constant(value=value):
-                return value is not None
-            case ast.Attribute(value=value, attr=attr):
-                return attr in self._foreign or self.is_foreign(source, value, seen)
-            case ast.Subscript(value=value) | ast.Call(func=value):
-                return self.is_foreign(source, value, seen)
-            case ast.BoolOp(values=values):
-                return any(self.is_foreign(source, value, seen) for value in values)
-            case ast.IfExp(body=body, orelse=orelse):
-                return any(self.is_foreign(source, value, seen) for value in (body, orelse))
-            case ast.Name(id=name):
-                key = self._key(source, node)
-                if key in self._imports:
-                    return not self._is_ours(self._imports[key])
-                built_in = self._mention[id(node)].kind == "module" and key not in self._values
-                if built_in:
-                    return name != "super"
-                return any(self.is_foreign(source, v, seen) for v in self._values[key])
-            case _:
-                return isinstance(node, _LITERALS)
+        return any(self.is_foreign(source, part, surely, seen) for part in found)
+
+    def _of_name(self, source: Source, name: ast.Name) -> bool | list[ast.expr | None]:
+        key = self._key(source, name)
+        if key in self._imports:
+            return not self._is_ours(self._imports[key])
+        if self._mention[id(name)].kind == "module" and key not in self._values:
+            return name.id != "super"  # built in
+        return self._values[key]
+
+
+def _of(node: ast.expr) -> bool | list[ast.expr | None]:
+    # Whether it is foreign, or what decides that.
+    match node:
+        case ast.Constant(value=value):
+            return value is not None
+        case ast.Attribute(value=value) | ast.Subscript(value=value) | ast.Call(func=value):
+            return [value]
+        case ast.BoolOp(values=values):
+            return list(values)
+        case ast.IfExp(body=body, orelse=orelse):
+            return [body, orelse]
+    return isinstance(node, _LITERALS)
 
 
 def _assignments(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:

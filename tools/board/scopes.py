@@ -52,13 +52,14 @@ class Mention:
     """One name at one place.
 
     ``kind``: module, class or function, for a name that lives in ``scope``; attribute, for what
-    follows a dot; member, for what is imported out of another module.
+    follows a dot; member, for what is imported out of another module; keyword, of a call.
     """
 
     name: str
     place: Place
     kind: str
     scope: Scope
+    within: Scope  # where it stands
     node: ast.AST
     binds: bool
 
@@ -108,14 +109,15 @@ class _Reader:
 
     def _mentions(self, module: Scope) -> list[Mention]:
         made = []
-        for name, place, scope, node, how in self._found:
+        for name, place, within, node, how in self._found:
             if self._at.get(place) != name:
                 self._fail(node, f"{name} is not where it was expected")
-            kind = how
+            kind, scope = how, within
             if how in ("bind", "use"):
-                scope = _home(name, scope, module)
+                scope = _home(name, within, module)
                 kind = scope.kind
-            made.append(Mention(name, place, kind, scope, node, how == "bind"))
+            stored = how == "attribute" and isinstance(getattr(node, "ctx", None), ast.Store)
+            made.append(Mention(name, place, kind, scope, within, node, how == "bind" or stored))
         return made
 
     def _fail(self, node: ast.AST, what: str, hint: str = "write it another way") -> None:
@@ -145,7 +147,7 @@ class _Reader:
         if handler:
             handler(node, scope)
         elif isinstance(node, _COMPREHENSIONS):
-            self._comprehension(node, scope)
+            self._generated(node, scope)
         else:
             self._all(ast.iter_child_nodes(node), scope)
 
@@ -160,11 +162,12 @@ class _Reader:
         end = (node.end_col_offset or 0) - len(node.attr.encode())
         self._note(node.attr, (node.end_lineno or 0, end), scope, node, "attribute")
 
-    def _Call(self, node: ast.Call, scope: Scope) -> None:
-        for keyword in node.keywords:
-            if keyword.arg is None:
-                self._fail(node, "** in a call", "name the arguments")
-        self._all(ast.iter_child_nodes(node), scope)
+    def _keyword(self, node: ast.keyword, scope: Scope) -> None:
+        if node.arg is None:
+            self._fail(node, "** in a call", "name the arguments")
+        else:
+            self._note(node.arg, (node.lineno, node.col_offset), scope, node, "keyword")
+        self._one(node.value, scope)
 
     def _FunctionDef(self, node: ast.FunctionDef, scope: Scope) -> None:
         self._all(node.decorator_list, scope)
@@ -195,7 +198,7 @@ class _Reader:
         self._note(node.name, place, scope, node, "bind")
         self._all(node.body, self._scope("class", node, scope))
 
-    def _comprehension(self, node: ast.AST, scope: Scope) -> None:
+    def _generated(self, node: ast.AST, scope: Scope) -> None:
         first, *further = node.generators  # type: ignore[attr-defined]
         self._one(first.iter, scope)
         inner = self._scope("function", node, scope)

@@ -19,18 +19,16 @@ from __future__ import annotations
 
 import ast
 import functools
-import io
 import itertools
 import keyword
 import string
-import tokenize
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from tools.board import namespaces
 from tools.board.names import BUILT_IN, NUMBERED
 from tools.board.namespaces import Namespaces
-from tools.board.scopes import Mention, Place, Scope, Source, read
+from tools.board.scopes import Mention, Place, Source, read
 from tools.errors import ToolError
 
 
@@ -55,21 +53,15 @@ def _shorten(
     before = [read(path, text) for path, text in sources]
     spaces = namespaces.find(before)
     kept = spaces.kept | BUILT_IN | {"self"}
-    for path, text in rest:
-        kept |= _words(path, text)
+    for source in [read(path, text) for path, text in rest]:
+        kept |= {mention.name for mention in source.mentions} | namespaces.texts(source.tree)
+        spaces.keywords |= {m.name for m in source.mentions if m.kind == "keyword"}
     whole = any(path == "main.py" for path, _ in rest)
     own = {n for n in spaces.defined - kept if _may_change(n, whole)}
     new = _choose(own, spaces, before)
     made = {source.path: _rewrite(source, new, spaces) for source in before}
     _check(before, [read(path, text) for path, text in made.items()], new, spaces)
     return made
-
-
-def _words(path: str, text: bytes) -> set[str]:
-    """All names in a file, and all texts that could be one."""
-    tokens = tokenize.tokenize(io.BytesIO(text).readline)
-    names = {token.string for token in tokens if token.type == tokenize.NAME}
-    return names | namespaces.texts(read(path, text).tree)
 
 
 def _may_change(name: str, whole: bool) -> bool:
@@ -141,7 +133,7 @@ def _rewrite(source: Source, new: Mapping[str, str], spaces: Namespaces) -> byte
 def _locals(
     source: Source, new: Mapping[str, str], spaces: Namespaces
 ) -> dict[tuple[int, str], str]:
-    """(number of the scope, name) -> new name, of all in functions that is not a mere variable.
+    """(number of the scope, name) -> new name, of all in functions that is no mere variable.
 
     Those are arguments, functions and classes within functions, and what is imported there: that
     has the name it has in its module. Within an outermost function every argument of the same name
@@ -149,21 +141,67 @@ def _locals(
     """
     found: dict[tuple[int, str], str] = {}
     group = spaces.groups[source.module]
-    taken = {new.get(name, name) for name in group} | spaces.fixed[source.module] - _arguments(
-        source
-    )
-    for outer, mentions in _by_function(source).items():
-        imported = {
-            (m.scope.number, m.name)
-            for m in mentions
-            if m.binds and isinstance(m.node, ast.ImportFrom) and m.name in new
-        }
-        imported = {key for key in imported if _is_member(source, key)}
+    taken = {new.get(name, name) for name in group}
+    taken |= {m.name for m in source.mentions if m.kind == "keyword" or _is_built_in(m)}
+    present = {new.get(m.name, m.name) for m in source.mentions if m.kind != "function"}
+    order = sorted(NUMBERED, key=lambda name: name not in present)
+    for mentions in _by_function(source):
+        members = {m.place for m in mentions if m.kind == "member"}
+        inside = [m for m in mentions if m.kind == "function"]
+        imported = {_key(m) for m in inside if m.place in members and m.name in new}
         found |= {key: new[key[1]] for key in imported}
-        names = sorted({m.name for m in mentions if _is_interned(m)} - _fixed_arguments(spaces))
-        free = (n for n in (*NUMBERED, *_letters()) if n not in taken)
+        names = dict.fromkeys(m.name for m in inside if _is_interned(m))
+        names = {name: None for name in names if name not in spaces.keywords}
+        others = {m.name for m in inside} - set(names)
+        free = (n for n in itertools.chain(order, _letters()) if n not in taken | others)
         chosen = dict(zip(names, free, strict=False))
-        for m in mentions:
-            if m.name in chosen and (m.scope.number, m.name) not in imported:
-                found[m.scope.number, m.name] = chosen[m.name]
+        for m in inside:
+            if m.name in chosen and _key(m) not in imported:
+                found[_key(m)] = chosen[m.name]
     return found
+
+
+def _key(mention: Mention) -> tuple[int, str]:
+    return mention.scope.number, mention.name
+
+
+def _is_built_in(mention: Mention) -> bool:
+    return mention.kind == "module" and mention.name not in mention.scope.bound
+
+
+def _is_interned(mention: Mention) -> bool:
+    kinds = (ast.arg, ast.FunctionDef, ast.ClassDef)
+    return isinstance(mention.node, kinds) and mention.name not in ("self", "_")
+
+
+def _by_function(source: Source) -> list[list[Mention]]:
+    """All that is mentioned in each outermost function."""
+    found: dict[int, list[Mention]] = defaultdict(list)
+    for mention in source.mentions:
+        found[mention.within.outermost.number].append(mention)
+    return list(found.values())
+
+
+def _check(
+    before: list[Source], after: list[Source], new: Mapping[str, str], spaces: Namespaces
+) -> None:
+    """Read what was made: every name must mean what it meant, and no object has lost one."""
+    for old, made in zip(before, after, strict=True):
+        there: dict[tuple[str, int, str], str] = {}
+        back: dict[tuple[str, int, str], str] = {}
+        for a, b in zip(old.mentions, made.mentions, strict=True):
+            same = (a.kind, a.scope.number) == (b.kind, b.scope.number)
+            kind = (a.kind, a.scope.number)
+            if a.kind != "keyword":
+                same = same and there.setdefault((*kind, a.name), b.name) == b.name
+            if a.kind in ("module", "function"):
+                same = same and back.setdefault((*kind, b.name), a.name) == a.name
+            if a.kind != "function":
+                same = same and b.name == (
+                    a.name if a.kind == "keyword" else new.get(a.name, a.name)
+                )
+            if not same:
+                where = f"{old.path}, line {a.place[0]}"
+                raise ToolError(f"{where}: {a.name} cannot be shortened", "report this, with it")
+    if namespaces.find(after).sizes() != spaces.sizes():
+        raise ToolError("two names of one object have become the same", "report this")

@@ -1,0 +1,116 @@
+"""Checks of single values of a config.json: each takes any JSON value.
+
+The answer is None, or what is wrong: a sentence that completes "<key>: ..." and never shows the
+value, because some are secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Any
+
+from firmware.core import text, topics
+
+Rule = Callable[[Any], str | None]
+
+BASIC_INGEST = "$aws/rules/"  # the one $ prefix a device may publish to by choice
+_TOPIC_BYTES = 256  # AWS quotas: UTF-8 bytes, and 7 slashes (aws-facts 1.5)
+_TOPIC_SLASHES = 7
+_THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")  # AWS IoT's alphabet; also the MQTT client id
+_LABEL = re.compile(r"(?!-)[a-zA-Z0-9_-]{1,63}(?<!-)")
+_RULE = re.compile(r"[a-zA-Z0-9_-]+")
+_HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
+_FORBIDDEN = re.compile(r"[+#\x00-\x1f\x7f]")
+
+
+def number(low: int, high: int) -> Rule:
+    """A rule for whole numbers between two bounds, both included."""
+
+    def check(value: Any) -> str | None:
+        if type(value) is int and low <= value <= high:
+            return None
+        return f"must be a whole number from {low} to {high}"
+
+    return check
+
+
+def thing_name(value: Any) -> str | None:
+    """The name of a thing in AWS IoT."""
+    if isinstance(value, str) and _THING.fullmatch(value):
+        return None
+    return "must be 1 to 128 characters: letters, digits and : _ -"
+
+
+def host(value: Any) -> str | None:
+    """A host name, or an address of IPv4 or IPv6."""
+    if not isinstance(value, str) or not 1 <= len(value) <= 253:
+        return "must be text of 1 to 253 characters"
+    if value.count(":") > 1 or re.fullmatch("[0-9.]+", value):
+        good = _is_address(value)
+    else:
+        good = all(_LABEL.fullmatch(label) for label in value.split("."))
+    return None if good else "must be a host name or an address, nothing before or after it"
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return "%" not in value
+
+
+def ssid(value: Any) -> str | None:
+    """The name of a Wi-Fi network."""
+    if isinstance(value, str) and 1 <= (text.utf8_len(value) or 0) <= 32:
+        return None
+    return "must be text of 1 to 32 bytes"
+
+
+def password(value: Any) -> str | None:
+    """WPA: a passphrase of 8 to 63 bytes or the 256-bit key itself in hex. Empty: open network."""
+    size = text.utf8_len(value) if isinstance(value, str) else None
+    if size == 0 or (size is not None and 8 <= size <= 63):
+        return None
+    if size == 64 and _HEX_KEY.fullmatch(value):
+        return None
+    return "must be 8 to 63 characters, or 64 hex digits, or empty for an open network"
+
+
+def telemetry_topic(value: Any, thing: str) -> str | None:
+    """Where readings go; `$aws/rules/<rule>` is a prefix of AWS, not a topic of its own."""
+    if not isinstance(value, str) or not value:
+        return "must be text"
+    wrong = _topic(topics.of(thing, value, "")[0], BASIC_INGEST)
+    if wrong is None and value.startswith("$"):
+        rule = value[len(BASIC_INGEST) :].split("/")[0]
+        if not _RULE.fullmatch(rule):
+            return f"must name a rule after {BASIC_INGEST}"
+    return wrong
+
+
+def command_topic(value: Any, thing: str) -> str | None:
+    """Where commands come from; the topic of their results is made from it, and is longer."""
+    if not isinstance(value, str) or not value:
+        return "must be text"
+    return _topic(topics.of(thing, "", value)[2])
+
+
+def _topic(topic: str, prefix: str = "") -> str | None:
+    if "{" in topic or "}" in topic:
+        return "may contain {thing} but no other braces"
+    if _FORBIDDEN.search(topic):
+        return "must not contain wildcards or control characters"
+    if topic.startswith("$") and not (prefix and topic.startswith(prefix)):
+        return "must not start with $" + (f", except {prefix}" if prefix else "")
+    # AWS counts neither limit against the three levels of a Basic Ingest prefix (aws-facts 1.5).
+    if topic.startswith(BASIC_INGEST):
+        topic = "/".join(topic.split("/")[3:])
+    if topic.count("/") > _TOPIC_SLASHES:
+        return f"has too many levels: at most {_TOPIC_SLASHES} slashes"
+    size = text.utf8_len(topic)
+    if size is None or size > _TOPIC_BYTES:
+        return f"is too long: at most {_TOPIC_BYTES} bytes of UTF-8"
+    return None
