@@ -10,7 +10,7 @@ from umqtt.simple import MQTTClient
 
 from firmware.core import telemetry, topics
 from firmware.core.timing import Clock
-from firmware.net import tls
+from firmware.net import packets, tls
 from firmware.net.connection import UP, Connection
 from firmware.net.session import Session
 
@@ -24,7 +24,7 @@ marks = []  # when a PUBACK came
 
 
 class Settings:
-    state = {"filters": FILTERS}  # what a board remembers of its last session
+    state = {"filters": NAMES[1]}  # what a board remembers of its last session
     note = state.get
 
 
@@ -42,7 +42,7 @@ def ours(count):
     where = "localhost", given["port"], 60, clock, given["window"]
     session = Session(b"t-1", *where, NAMES[0].encode(), telemetry.text_bytes(b"t-1"), encode)
     session.set_last_will(*WILL)
-    session.filters = FILTERS
+    session.filters, session.listens = lambda: FILTERS, NAMES[1]
     link = Connection(session, clock, int, print, Settings, context, 8192)
     link.on_up, session.on_ack = print, acknowledged
     sent = 0
@@ -55,7 +55,7 @@ def ours(count):
             sent += 1
         if session.due() < 0:
             link.wait(100)
-    session.disconnect()
+    packets.disconnect(session)
 
 
 def umqtt(count):

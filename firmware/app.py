@@ -102,7 +102,9 @@ class App:
             self._upkeep("leave_safe_mode")
         if not up:
             limit_s = self.settings.values["offline_reboot_s"]
-            if limit_s and link.outage_s() >= (limit_s if link.sessions else max(limit_s, _FIRST_S)):
+            if limit_s and link.outage_s() >= (
+                limit_s if link.sessions else max(limit_s, _FIRST_S)
+            ):
                 self._upkeep("offline")
             if link.starved or (session.reserve is None and not chip.VERIFIED):
                 self._upkeep("memory")
@@ -117,8 +119,8 @@ class App:
         self._upkeep("restart")
 
     def _network(self):
-        # True while joined, with an address. Wifi is in the heap only on the way there: at boot and
-        # after a loss. At boot always: an ESP8266 joins by itself what it remembers.
+        # True while joined, with an address. Wifi is in the heap only on the way there: at boot
+        # and after a loss. At boot always: an ESP8266 joins by itself what it remembers.
         s = self.clock.s
         if self.joining is None:
             if self.ssid is not None and self.wlan.isconnected():

@@ -9,9 +9,8 @@ from micropython import const
 CHIP = sys.platform
 VERIFIED = CHIP != "esp8266"  # its axTLS cannot check a server
 LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards
-TLS_BYTES = const(
-    5_500
-)  # ESP8266: the largest piece axTLS asks for is 5,368 bytes (memory-facts 5)
+# ESP8266: the largest piece that axTLS asks for is 5,368 bytes.
+TLS_BYTES = const(5_500)
 watchdog = None  # ESP8266: soft_watchdog.py once it runs; what it counts must outlast unload()
 
 sleep_ms = time.sleep_ms

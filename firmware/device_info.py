@@ -1,5 +1,5 @@
 # What the board reports about itself: flat, each name with its unit; None takes a name back out of
-# the shadow. The shadow carries at most ten names beside the settings, the birth message all. On demand.
+# the shadow, which has at most ten names beside the settings; the birth message: all. On demand.
 
 import gc
 import sys
@@ -12,7 +12,7 @@ _TEXT_CHARS = 120
 
 
 def idf_heap_bytes():
-    # (free, largest piece) of what ESP-IDF has for Wi-Fi and TLS, which need 61 KB (memory-facts 6).
+    # (free, largest piece) of what ESP-IDF has for Wi-Fi and TLS, which need 61 KB.
     import esp32
 
     regions = esp32.idf_heap_info(esp32.HEAP_DATA)
@@ -20,8 +20,8 @@ def idf_heap_bytes():
 
 
 def heap_bytes():
-    # What Python's heap has taken. On an ESP32 mem_free() counts the largest piece that ESP-IDF has as
-    # Python's.
+    # What Python's heap has taken. On an ESP32 mem_free() counts the largest piece that ESP-IDF
+    # has as Python's.
     return gc.mem_alloc() + gc.mem_free() - (idf_heap_bytes()[1] if chip.VERIFIED else 0)
 
 

@@ -1,10 +1,10 @@
 # Small files that survive a power cut: the whole of the old content or the whole of the new. On
-# demand. One of them holds the settings, under a CRC; a file whose CRC does not fit counts as none:
+# demand. One holds the settings, under a CRC; a file whose CRC does not fit counts as none:
 #
 #   {"crc": "29b1", "data": {"values": {…}, "state": {…}}}
 #
-# `values` counts instead of config.json. The CRC-16 is that of the text of `data`, so the file stays
-# JSON that a person can read. To mend a board by hand, delete the file.
+# `values` counts instead of config.json. The CRC-16 is that of the text of `data`, so the file
+# stays JSON that a person can read. To mend a board by hand, delete the file.
 
 import json
 import os

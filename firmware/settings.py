@@ -32,8 +32,8 @@ class Settings:
         return None
 
     def note(self, key, value):
-        # Never raises: a full flash must not end the program. What could not be written counts until
-        # the restart. None forgets. The caller does not change `value` any more.
+        # Never raises: a full flash must not end the program. What could not be written counts
+        # until the restart. None forgets. The caller does not change `value` any more.
         if self.state.get(key) == value:
             return
         state = dict(self.state)

@@ -2,10 +2,11 @@
 # prepare() before all other code, and for build().
 #
 # prepare(): the TLS context first, while there is a large piece of memory, then the crash log,
-# config.json and the saved settings. config.json is complete: `python -m tools stage` has checked it
-# and filled in the defaults. Here it is only looked at whether it is whole; the values that the cloud
-# may change are checked like a change. One of those that is wrong costs itself; without any other
-# key there is nothing to run.
+# config.json and the saved settings. config.json is complete: `python -m tools stage` has checked
+# it and filled in the defaults. Here it is only looked at whether it is whole; the values that the
+# cloud may change are checked like a change. One of those that is wrong costs itself; without any
+# other key there is nothing to run.
+#
 # build(): every object of the firmware, in the order it is read. Here the configuration ends.
 
 import json
@@ -94,8 +95,8 @@ def _values(config, saved, problems):
 
 
 def _park():
-    # Wait for a person at the serial port, who stops this with Ctrl-C, or for a new config.json. No
-    # watchdog runs yet.
+    # Wait for a person at the serial port, who stops this with Ctrl-C, or for a new config.json.
+    # No watchdog runs yet.
     before = None
     while True:
         try:

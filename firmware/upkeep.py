@@ -37,15 +37,15 @@ def offline(app):
 
 
 def memory(app):
-    # TLS got no memory. If Python's heap has grown into it: that never gets small again (memory-facts
-    # 6), and TLS would fail for ever. Once: it may be a lack that a restart does not cure.
-    from firmware import device_info
-
+    # TLS got no memory. If Python's heap has grown into it: that never gets small again, and TLS
+    # would fail for ever. Once: it may be a lack that a restart does not cure.
     starved, app.connection.starved = app.connection.starved, False
-    if starved and app.cause != "memory" and device_info.heap_bytes() > app.heap_bytes + 1024:
-        device_info = None
-        chip.log("app: Python's heap has grown into the memory of TLS, restarting")
-        restart(app, b"memory")
+    if starved and app.cause != "memory":
+        from firmware import device_info
+
+        if device_info.heap_bytes() > app.heap_bytes + 1024:
+            chip.log("app: Python's heap has grown into the memory of TLS, restarting")
+            restart(app, b"memory")
     # ESP8266: the piece that axTLS needs at the next connect, before others break it up.
     if not chip.VERIFIED and not app.session.transport:
         try:

@@ -1,6 +1,6 @@
-# MQTT 3.1.1 packets that are sent now and then, each in one write: documents, SUBSCRIBE, CONNECT; and
-# how a session begins and ends. On demand. A Packet also stands where umqtt expects its socket, so
-# that what the base class writes in pieces leaves as one TLS record.
+# MQTT 3.1.1 packets that are sent now and then, each in one write: documents, SUBSCRIBE, CONNECT;
+# and how a session begins and ends. On demand. A Packet also stands where umqtt expects its
+# socket, so that what the base class writes in pieces leaves as one TLS record.
 
 from firmware.core.errors import LinkError
 

@@ -1,9 +1,8 @@
 # The TLS context, made from certs/. On ports with mbedTLS the server's certificate, its dates and
 # its host name are always checked; there is no switch. axTLS (ESP8266) cannot check anything:
 # VERIFIED is False there, and the firmware says so wherever it reports. On demand: at boot before
-# anything else, while there is a large piece of memory; where that failed, and on an ESP8266, at each
-# connect.
-
+# anything else, while there is a large piece of memory; where that failed, and on an ESP8266, at
+# each connect.
 
 from firmware.core.errors import LinkError
 
@@ -16,6 +15,8 @@ VERIFIED = hasattr(_tls.SSLContext, "load_verify_locations")
 
 # MicroPython says "invalid cert" whatever mbedTLS said, a want of memory included.
 _OR_MEMORY = ", or no memory for it"
+
+
 def context():
     # LinkError with the file at fault. mbedTLS keeps nothing on Python's heap; axTLS keeps key and
     # certificate there, so an ESP8266 makes its context for each connect.

@@ -125,7 +125,7 @@ def test_the_limits_of_a_board_unless_the_configuration_has_others(setting: Sett
         return [setting.written()[k] for k in ("window", "window_max", "message_bytes")]
 
     setting.stage()
-    assert limits() == [8, 32, 8192]
+    assert limits() == [8, 24, 8192]
     pki.folder(setting.certs, "rsa")
     setting.stage("esp8266")
     assert limits() == [2, 2, 1024]

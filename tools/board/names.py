@@ -62,7 +62,8 @@ maxsize mcu_temperature md5 mem16 mem32 mem8 mem_alloc mem_free mem_info memory 
 mkdir mkfs mktime mode modify modules mount name namedtuple next object off on open opt_level ord
 osdebug pack pack_into partition path peek period phy_mode platform poll pop popitem popleft pow
 print print_exception property ps1 ps2 pull push qstr_info randint random randrange range
-raw_temperature read readexactly readfrom readfrom_into readfrom_mem readfrom_mem_into readinto
+raw_temperature read readblocks readexactly readfrom readfrom_into readfrom_mem
+readfrom_mem_into readinto
 readline readlines recv recv_into recvfrom register release remove rename replace repr reset
 reset_cause reverse reversed rfind rindex rmdir round rpartition rsplit rstrip run scan schedule
 search seed seek select send sendall sendto sep set set_boot set_ciphers setattr setblocking
@@ -73,6 +74,6 @@ symmetric_difference symmetric_difference_update sync sys tell threshold throw t
 ticks_cpu ticks_diff ticks_ms ticks_us time time_ns time_pulse_us timeout to_bytes toggle tuple
 type umount uname unhexlify uniform union unique_id unlink unpack unpack_from unregister update
 upper urandom value values verify_callback verify_mode version version_info wait wake_on_ext0
-wake_reason wrap_socket write writeto writeto_mem writevto zip
+wake_reason wrap_socket write writeblocks writeto writeto_mem writevto zip
 """
 BUILT_IN = frozenset(_BUILT_IN.split()) | frozenset(NUMBERED) | UMQTT | EXCEPTION

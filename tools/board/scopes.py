@@ -182,14 +182,14 @@ class _Reader:
         self, node: ast.FunctionDef | ast.Lambda, body: Iterable[ast.AST], scope: Scope
     ) -> None:
         args = node.args
-        if args.kwarg:
-            self._fail(node, "**" + args.kwarg.arg, "name the arguments")
         self._all([*args.defaults, *args.kw_defaults], scope)
         inner = self._scope("function", node, scope)
-        for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg):
+        for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg):
             if arg is not None:
                 inner.args.append(arg.arg)
                 self._note(arg.arg, (arg.lineno, arg.col_offset), inner, arg, "bind")
+        if args.kwarg:
+            self._fail(node, "**" + args.kwarg.arg, "name the arguments")
         self._all(body, inner)
 
     def _ClassDef(self, node: ast.ClassDef, scope: Scope) -> None:
