@@ -1,7 +1,7 @@
 # Flash wear of the outbox: block erases per 1,000 readings on LittleFS with a board's sizes, next
 # to the two ways commonly seen. Run it with the unix MicroPython:
 #
-#   MICROPYPATH=.:tests/device micropython -X heapsize=36wk bench/bench_wear.py
+#   MICROPYPATH=.:tests/device micropython -X heapsize=96wk bench/bench_wear.py
 #
 # The years are those until the worst block has seen 100,000 erases (W25Q32JV datasheet, 1) on an
 # ESP32 with 4 MB. LittleFS spreads over the free blocks, but not evenly.
@@ -13,7 +13,7 @@ from flash import Flash
 
 _READINGS = 20_000
 _OUTAGE = 3_000  # readings without a connection: two days at one a minute
-_LIMIT_BYTES = 98_304  # outbox_bytes, as in core/config.py
+_LIMIT_BYTES = 98_304  # outbox_bytes, as in tools/board/boards.json
 _CYCLES = 100_000
 _FREE_BLOCKS = 400  # 4 MB ESP32: 2 MB of file system are 512 blocks; firmware and outbox take some
 _UNEVEN = 2.2  # worst block by the mean, after 100,000 readings offline; 1.4 after 600,000 online

@@ -159,6 +159,7 @@ class App:
         return 0 if record is None else write_json(buf, at, record, seq, self.thing)
 
     def facts(self, full):
+        loading.unload()
         from firmware import device_info
 
         facts = device_info.report(self, full)
@@ -172,6 +173,7 @@ class App:
         return topics.subscribes((0, self.commands.decode(), 0, 0, self.prefix.decode()))
 
     def on_message(self, topic, payload):
+        loading.unload()
         try:
             if topic == self.commands:
                 if not self.runner:

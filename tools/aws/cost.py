@@ -47,7 +47,7 @@ class Fleet:
     actions: int = 0
     basic_ingest: bool = False
     qos0: bool = False  # devices subscribe at QoS 0
-    reports_per_hour: float = 1.0  # of the device's facts to its shadow (firmware/facts.py)
+    reports_per_hour: float = 1.0  # of the device's facts to its shadow (firmware/device_info.py)
     reconnects_per_day: float = 1.0
 
 
@@ -101,7 +101,7 @@ def savings(fleet: Fleet, prices: Prices = PRICES["us-east-1"]) -> list[tuple[st
     slower = 2 * fleet.interval_s
     ideas = {
         f"a reading every {slower} s": replace(fleet, interval_s=slower),
-        "subscriptions at QoS 0; a missed wish is found at the next shadow get": replace(
+        "subscriptions at QoS 0; a missed delta is found at the next shadow get": replace(
             fleet, qos0=True
         ),
     }

@@ -137,7 +137,8 @@ def test_MQTT_Long_Duration_RECEIVE_LARGE_PAYLOAD(bench: Bench) -> None:
     for _ in range(3):
         bench.deliver(bytes(size))
     bench.deliver(bench.command("after the flood"))
-    assert bench.result("after the flood")["ok"]
+    said = bench.result("after the flood")
+    assert said["ok"], said
     assert connection.reason is None
     bench.measure(payload_bytes=size, times=3, session="kept", next_command="acted on")
 
