@@ -32,13 +32,14 @@ def opening(link, context, limit_bytes):
     total.start(CONNECT_MAX_MS)
     yield from _tcp(session, clock, limit_bytes, total, wait)
     transport = session.transport
+    session.reserve = None  # ESP8266: this piece of the heap is for what follows
     if context is None:
         from firmware.net import tls
 
         context = tls.context()
+        tls = None
     verified = hasattr(context, "load_verify_locations")
     if not verified:
-        session.reserve = None  # this piece of the heap is axTLS's now
         transport.raw.settimeout(READ_S)
     # The host name goes out as SNI and is checked. With mbedTLS the handshake is left to the first
     # write, so that it cannot block; axTLS makes it here, under the socket's timeout.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -134,8 +133,7 @@ def boot(umqtt_dir: Path) -> Iterator[Callable[..., VirtualBoard]]:
 
         def make(device: Device | Path, **options: Any) -> VirtualBoard:
             folder = device.folder if isinstance(device, Device) else device
-            heap = {"heap": os.environ.get("FIELDMOUSE_TEST_HEAP", "esp32")}  # CRUTCH
-            board = VirtualBoard(folder, **({"umqtt": umqtt_dir} | heap | options))
+            board = VirtualBoard(folder, **({"umqtt": umqtt_dir} | options))
             stack.callback(lambda: print(f"--- log of {folder}", *board.log, sep="\n"))
             stack.callback(board.close)
             board.start()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from moto.backends import get_backend
+from moto.core.botocore_stubber import BotocoreStubber
 from moto.iot.models import IoTBackend
 
 from tests.host import pki
@@ -35,6 +36,14 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         return str(sign(self, domain_name, subject, key or pki.key("rsa")))
 
     monkeypatch.setattr(IoTBackend, "_generate_certificate_pem", quick)
+    # moto's dictionaries are for one thread; a fleet is provisioned by several.
+    answer, lock = BotocoreStubber.process_request, threading.RLock()
+
+    def alone(self: Any, request: Any) -> Any:
+        with lock:
+            return answer(self, request)
+
+    monkeypatch.setattr(BotocoreStubber, "process_request", alone)
 
 
 def empty_account() -> None:

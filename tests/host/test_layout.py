@@ -52,12 +52,12 @@ LAYERS = {
     # handed in stays.
     "firmware/sampler.py": f"{_CORE} firmware.drivers",
     "firmware/shadow_sync.py": f"{_CORE} json",
-    "firmware/command_runner.py": f"{_CORE} firmware.board firmware.crash",
+    "firmware/command_runner.py": f"{_CORE} firmware.chip firmware.board firmware.crash",
     # The top: app.py with what it does once, and now and then.
     "firmware/app.py": "firmware gc micropython",
     "firmware/startup.py": "firmware json os micropython",
     "firmware/upkeep.py": "firmware micropython",
-    "firmware/loading.py": "sys",
+    "firmware/loading.py": "gc sys",
     "firmware/version.py": "",
     "tools/": "tools.errors tools.toolchain",
     "tools/__main__.py": "tools.cli",

@@ -20,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -214,7 +213,6 @@ class Bench:
                 "time_anchor_s": self._anchor,
                 "hosts": proxy.hosts(),
             }
-            options.setdefault("heap", os.environ.get("FIELDMOUSE_TEST_HEAP", "esp32"))  # CRUTCH
             board = VirtualBoard(folder, umqtt=self._umqtt, **world, **options)
             stack.callback(board.close)
             boards.append(board)

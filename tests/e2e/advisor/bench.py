@@ -7,7 +7,6 @@ times given to and measured by a bench are the device's; the broker's own limits
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import time
@@ -80,9 +79,7 @@ class Bench:
         config_file = folder / "config.json"
         known = json.loads(config_file.read_text()) | {"port": self.broker.port} | config
         config_file.write_text(json.dumps(known))
-        heap = os.environ.get("FIELDMOUSE_TEST_HEAP")  # CRUTCH
-        heap = f"{kit.board}:{heap}" if heap else kit.board
-        self.board = VirtualBoard(folder, umqtt=kit.umqtt, heap=heap, time_scale=scale)
+        self.board = VirtualBoard(folder, umqtt=kit.umqtt, heap=kit.board, time_scale=scale)
 
     def __enter__(self) -> Bench:
         return self
