@@ -37,7 +37,7 @@ class App:
         self.ssid = None  # joined, or lost last
         self.wifi_drops = 0
         self.runner = None  # while there are commands to be done
-        self._looked_s = 0
+        self._looked_s = self._checked_s = 0
         self._safe_s = _SAFE_S
         self._second = self._sent = 0  # readings sent in this second
 
@@ -96,19 +96,26 @@ class App:
         loading.unload(spare)
         if up and outbox:
             self._queue()
-        if self.counted_s and now.s >= self.counted_s:
+        if now.s != self._checked_s:
+            self._checked_s = now.s
+            self._check(now.s, up)
+        return more or (up and session.due() >= 0 and not session.transport.out)
+
+    def _check(self, s, up):
+        # Once a second.
+        link = self.connection
+        if self.counted_s and s >= self.counted_s:
             self._upkeep("alive")
-        if self.safe and now.s >= self._safe_s:
+        if self.safe and s >= self._safe_s:
             self._upkeep("leave_safe_mode")
         if not up:
             limit_s = self.settings.values["offline_reboot_s"]
-            if limit_s and link.outage_s() >= (
-                limit_s if link.sessions else max(limit_s, _FIRST_S)
-            ):
+            if limit_s and not link.sessions:
+                limit_s = max(limit_s, _FIRST_S)
+            if limit_s and link.outage_s() >= limit_s:
                 self._upkeep("offline")
-            if link.starved or (session.reserve is None and not chip.VERIFIED):
+            if link.starved or (self.session.reserve is None and not chip.VERIFIED):
                 self._upkeep("memory")
-        return more or (up and session.due() >= 0 and not session.transport.out)
 
     def _upkeep(self, what):
         from firmware import upkeep

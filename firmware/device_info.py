@@ -26,7 +26,7 @@ def heap_bytes():
 
 
 def report(app, full):
-    sampler, outbox, link = app.sampler, app.outbox, app.connection
+    sampler, outbox = app.sampler, app.outbox
     rssi = None
     try:
         if app.wlan.isconnected():
@@ -50,21 +50,26 @@ def report(app, full):
     else:
         info["tls_verified"] = False
     if full:
-        info["micropython"] = "{}.{}.{}".format(*sys.implementation[1][:3])
-        info["chip"] = chip.CHIP
-        info["board_id"] = "".join("{:02x}".format(b) for b in machine.unique_id())
-        info["tls_verified"] = chip.VERIFIED
-        info["uptime_s"] = app.clock.s
-        info["config_problems"] = [text[:_TEXT_CHARS] for text in app.problems[:5]] or None
-        info["wifi_drops"] = app.wifi_drops
-        info["link_drops"] = link.drops
-        info["link_last_reason"] = link.last_reason
-        info["offline_s"] = link.down_s + link.outage_s()
-        info["clock_source"] = app.clock.source
-        info["messages_too_large"] = app.session.oversized
-        info["messages_not_understood"] = app.shadow.junk
-        info["sensor_errors"] = sampler.errors
-        if outbox:
-            info["waiting_readings"] = outbox.waiting
-            info["corrupt_readings"] = outbox.corrupt
+        _more(app, info)
     return info
+
+
+def _more(app, info):
+    sampler, outbox, link = app.sampler, app.outbox, app.connection
+    info["micropython"] = "{}.{}.{}".format(*sys.implementation[1][:3])
+    info["chip"] = chip.CHIP
+    info["board_id"] = "".join("{:02x}".format(b) for b in machine.unique_id())
+    info["tls_verified"] = chip.VERIFIED
+    info["uptime_s"] = app.clock.s
+    info["config_problems"] = [text[:_TEXT_CHARS] for text in app.problems[:5]] or None
+    info["wifi_drops"] = app.wifi_drops
+    info["link_drops"] = link.drops
+    info["link_last_reason"] = link.last_reason
+    info["offline_s"] = link.down_s + link.outage_s()
+    info["clock_source"] = app.clock.source
+    info["messages_too_large"] = app.session.oversized
+    info["messages_not_understood"] = app.shadow.junk
+    info["sensor_errors"] = sampler.errors
+    if outbox:
+        info["waiting_readings"] = outbox.waiting
+        info["corrupt_readings"] = outbox.corrupt

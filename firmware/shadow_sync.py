@@ -109,11 +109,9 @@ class ShadowSync:
             self.unanswered = (self.unanswered + 1) % _TRIES
             self.get_due = self.unanswered > 0
         sampler, age_s = self.sampler, self.clock.s - self.since_s
-        if age_s >= _SENSOR_S and (
-            sampler.sensor != self.sensor
-            or age_s >= _HOUR_S
-            or (age_s >= _FAILING_S and sampler.failing() != self.failing)
-        ):
+        if age_s >= _SENSOR_S and sampler.sensor != self.sensor:
+            self.update_due = True
+        elif age_s >= _FAILING_S and (sampler.failing() != self.failing or age_s >= _HOUR_S):
             self.update_due = True
         if self.birth_due or self.get_due or self.update_due:
             # The facts first: what makes them has left the heap again when shadow.py comes.

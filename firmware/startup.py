@@ -112,17 +112,14 @@ def _park():
 
 def build(app, config, values, saved, state, problems, context, before):
     from firmware import device_info
-    from firmware.core import telemetry, topics
     from firmware.core.timing import Clock
     from firmware.net.clock import take_rtc
-    from firmware.net.connection import Connection
-    from firmware.net.session import Session
     from firmware.outbox import Outbox
     from firmware.sampler import Sampler
     from firmware.settings import Settings
     from firmware.shadow_sync import ShadowSync
 
-    log, thing = chip.log, config["thing_name"]
+    log = chip.log
     app.cause, app.safe, app.counted_s, app.last_crash = before
     app.problems = problems
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
@@ -135,27 +132,38 @@ def build(app, config, values, saved, state, problems, context, before):
     app.outbox = None if app.safe else Outbox("data/outbox", config["outbox_bytes"], log)
     put = app.outbox and app.outbox.put
     app.sampler = Sampler(app.open_bus, app.recover, values, clock, put, log)
+    topic, prefix = _session(app, config, context)
+    token, facts = "{:06x}".format(chip.random(1 << 24)), app.facts
+    sync = ShadowSync(settings, app.sampler, app.session, prefix, topic, clock, facts, log, token)
+    app.shadow = sync
+    app.connection.on_up = sync.connected
+    app.heap_bytes = device_info.heap_bytes()
+    log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
+    # One of each is made: what made it need not stay.
+    for made in (Settings, Outbox, Sampler, ShadowSync):
+        del made.__init__
+
+
+def _session(app, config, context):
+    # The session and what keeps it; (topic of the birth message, prefix of the shadow's).
+    from firmware.core import telemetry, topics
+    from firmware.net.connection import Connection
+    from firmware.net.session import Session
+
+    thing = config["thing_name"]
     names = topics.of(thing, config["telemetry_topic"], config["command_topic"])
-    data, app.commands, app.result, status, prefix = [name.encode() for name in names]
-    app.thing, app.prefix = thing.encode(), prefix
+    data, app.commands, app.result, status, app.prefix = [name.encode() for name in names]
+    app.thing = thing.encode()
     app.window, app.slots = config["window"], config["window_max"]
+    where = config["endpoint"], config["port"], config["keepalive_s"]
     text_bytes = telemetry.text_bytes(app.thing)
-    session = app.session = Session(
-        app.thing, config["endpoint"], config["port"], config["keepalive_s"],
-        clock, app.slots, data, text_bytes, app.encode,
-    )  # fmt: skip
+    session = Session(app.thing, *where, app.clock, app.slots, data, text_bytes, app.encode)
     session.set_last_will(status, b'{"online": false}', True, 1)
     session.set_callback(app.on_message)
     session.on_ack = app.on_ack
     session.filters, session.listens = app.filters, names[1]
-    limit = config["message_bytes"]
-    app.connection = Connection(session, clock, chip.random, log, settings, context, limit)
-    token, facts = "{:06x}".format(chip.random(1 << 24)), app.facts
-    sync = ShadowSync(settings, app.sampler, session, prefix, status, clock, facts, log, token)
-    app.shadow = sync
-    app.connection.on_up = sync.connected
-    app.heap_bytes = device_info.heap_bytes()
-    log("config: {} at {}".format(thing, config["endpoint"]))
-    # One of each is made: what made it need not stay.
-    for made in (Settings, Outbox, Sampler, Session, Connection, ShadowSync):
-        del made.__init__
+    app.session = session
+    args = app.clock, chip.random, chip.log, app.settings, context, config["message_bytes"]
+    app.connection = Connection(session, *args)
+    del Session.__init__, Connection.__init__
+    return status, app.prefix

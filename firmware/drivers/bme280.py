@@ -30,17 +30,9 @@ def probe(bus, addr):
     bus.writeto_mem(addr, _CTRL_MEAS, b"\x00")  # sleep
     bus.writeto_mem(addr, 0xF5, b"\x00")  # config: filter off
     cal, hum = bytearray(26), bytearray(7)
-    parts = [(0x88, cal)]  # dig_T1 to dig_P9, one unused, dig_H1 (DS table 16)
+    _read_twice(bus, addr, 0x88, cal, name)  # dig_T1 to dig_P9, one unused, dig_H1 (DS table 16)
     if humid:
-        parts.append((0xE1, hum))  # dig_H2 to dig_H6
-    for reg, part in parts:
-        # There is no CRC, and a bit lost here would falsify every reading from now on: read
-        # twice. All 0x00 or all 0xFF: nobody is talking.
-        again = bytearray(part)
-        bus.readfrom_mem_into(addr, reg, part)
-        bus.readfrom_mem_into(addr, reg, again)
-        if part != again or min(part) == max(part):
-            raise SensorError(name + ": bad calibration")
+        _read_twice(bus, addr, 0xE1, hum, name)  # dig_H2 to dig_H6
     # Low byte first; all but dig_T1 and dig_P1 have a sign.
     words = [((cal[i] | cal[i + 1] << 8) ^ 0x8000) - 0x8000 for i in range(0, 24, 2)]
     t = (words[0] & 0xFFFF, words[1], words[2])
@@ -61,6 +53,16 @@ def probe(bus, addr):
     chip.buf = bytearray(12 if humid else 10)  # from _STATUS to the last data byte
     chip.check = bytearray(chip.buf)
     return chip
+
+
+def _read_twice(bus, addr, reg, part, name):
+    # There is no CRC, and a bit lost here would falsify every reading from now on. All 0x00 or all
+    # 0xFF: nobody is talking.
+    again = bytearray(part)
+    bus.readfrom_mem_into(addr, reg, part)
+    bus.readfrom_mem_into(addr, reg, again)
+    if part != again or min(part) == max(part):
+        raise SensorError(name + ": bad calibration")
 
 
 class BME280:

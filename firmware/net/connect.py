@@ -11,7 +11,6 @@ from micropython import const
 from firmware.core.errors import LinkError
 from firmware.core.timing import Deadline
 from firmware.net import packets
-from firmware.net.connection import UP
 from firmware.net.transport import READ_S, Transport
 
 CONNECT_MAX_MS = const(30_000)  # board.WDT_MS must be longer; DNS has no limit on any port
@@ -26,33 +25,15 @@ _NO_CONNACK = "closed by AWS: policy, client id or certificate"
 
 
 def opening(link, context, limit_bytes):
-    # In the end session.transport is open, CONNACK has been read, and `link` is UP.
+    # In the end CONNACK has been read; the value of the StopIteration says whether the broker
+    # still has our session.
     session, clock = link.session, link.clock
     total, wait = Deadline(clock), Deadline(clock)
     total.start(CONNECT_MAX_MS)
     yield from _tcp(session, clock, limit_bytes, total, wait)
     transport = session.transport
-    session.reserve = None  # ESP8266: this piece of the heap is for what follows
-    if context is None:
-        from firmware.net import tls
-
-        context = tls.context()
-        tls = None
-    verified = hasattr(context, "load_verify_locations")
-    if not verified:
-        transport.raw.settimeout(READ_S)
-    # The host name goes out as SNI and is checked. With mbedTLS the handshake is left to the first
-    # write, so that it cannot block; axTLS makes it here, under the socket's timeout.
-    try:
-        secure = context.wrap_socket(
-            transport.raw, server_hostname=session.server, do_handshake_on_connect=not verified
-        )
-    except (OSError, ValueError, MemoryError) as e:
-        from firmware.net import failure
-
-        raise failure.link_error(e)
-    transport.over(secure, not verified)
-    secure = context = None
+    _secure(session, transport, context)
+    context = None
     # The first write is where mbedTLS makes its handshake.
     wait.start(min(HANDSHAKE_MS, total.left_ms()))
     packet = packets.connect(session)
@@ -76,7 +57,9 @@ def opening(link, context, limit_bytes):
     transport.next()
     if code:
         raise LinkError("refused", code)
-    _opened(link, bool(flags & 1))
+    present = bool(flags & 1)
+    _opened(link, present)
+    return present
 
 
 def _tcp(session, clock, limit_bytes, total, wait):
@@ -101,6 +84,29 @@ def _tcp(session, clock, limit_bytes, total, wait):
             error = e
             session.close()
     raise error
+
+
+def _secure(session, transport, context):
+    # The host name goes out as SNI and is checked. With mbedTLS the handshake is left to the first
+    # write, so that it cannot block; axTLS makes it here, under the socket's timeout.
+    session.reserve = None  # ESP8266: this piece of the heap is for what follows
+    if context is None:
+        from firmware.net import tls
+
+        context = tls.context()
+        tls = None
+    verified = hasattr(context, "load_verify_locations")
+    if not verified:
+        transport.raw.settimeout(READ_S)
+    try:
+        made = context.wrap_socket(
+            transport.raw, server_hostname=session.server, do_handshake_on_connect=not verified
+        )
+    except (OSError, ValueError, MemoryError) as e:
+        from firmware.net import failure
+
+        raise failure.link_error(e)
+    transport.over(made, not verified)
 
 
 def _socket(info):
@@ -146,8 +152,6 @@ def _opened(link, present):
         packets.subscribe(session)
     link.down_s += link.outage_s()
     link.since_s = clock.s
-    link.state = UP
     link.sessions += 1
     link.starved = False
     link.log("link: up, session " + ("kept" if present else "new"))
-    link.on_up(present)

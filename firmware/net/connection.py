@@ -61,13 +61,8 @@ class Connection:
                     failure.network_gone(self)
             elif self.state == UP:
                 self.session.step()
-                if self.session.waiting(SUBSCRIBE):
-                    self.doubt = True
-                elif self.doubt:
-                    # Only now: had the power gone before SUBACK, the next start would trust a
-                    # session of AWS's that has no subscriptions.
-                    self.doubt = False
-                    self._settings.note("filters", self.session.listens)
+                if self.doubt or self.session.waiting(SUBSCRIBE):
+                    self._subscribed()
                 if self.failures and self.clock.s - self.since_s >= STABLE_S:
                     self.failures = self.refusals = 0
             elif self.state == OPENING:
@@ -78,10 +73,19 @@ class Connection:
                 self.state = OPENING
                 self._opening = connect.opening(self, self._context, self._limit)
                 next(self._opening)
-        except StopIteration:
+        except StopIteration as e:
             self._opening = None
+            self.state = UP
+            self.on_up(e.value)
         except Exception as e:
             self._failed(e)
+
+    def _subscribed(self):
+        # Only with SUBACK: had the power gone before, the next start would trust a session of
+        # AWS's that has no subscriptions.
+        self.doubt = self.session.waiting(SUBSCRIBE)
+        if not self.doubt:
+            self._settings.note("filters", self.session.listens)
 
     def wait(self, timeout_ms):
         # Until there is something to read, or to go on writing. False at once without a socket.

@@ -170,18 +170,21 @@ class Transport:
                 raise LinkError("protocol", "length")
         elif self.size > _KEEP_BYTES:
             self._late.start(STALL_MS + self.size)  # a byte a millisecond is slow enough
-            # A message that there is no room for is as good as one above the limit: asked for
-            # again in every session it would keep the board off line for ever.
-            self.keep = _KEEP_BYTES
-            for room in (self.size, _ROOM_BYTES):
-                try:
-                    if room <= self._limit + _KEEP_BYTES:
-                        self.body = bytearray(min(room, self.size))
-                        self.keep = len(self.body)
-                        self._json = [0] * 5
-                        break
-                except MemoryError:
-                    pass
+            self._find_room()
+
+    def _find_room(self):
+        # A message that there is no room for is as good as one above the limit: asked for again in
+        # every session it would keep the board off line for ever.
+        self.keep = _KEEP_BYTES
+        for room in (self.size, _ROOM_BYTES):
+            try:
+                if room <= self._limit + _KEEP_BYTES:
+                    self.body = bytearray(min(room, self.size))
+                    self.keep = len(self.body)
+                    self._json = [0] * 5
+                    return
+            except MemoryError:
+                pass
 
     def _read(self, at, size):
         # Bytes put into body from `at` on, 0 for none now.

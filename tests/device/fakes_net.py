@@ -290,9 +290,6 @@ class Link:
     def outage_s(self):
         return 0
 
-    def on_up(self, present):
-        self.present = present
-
 
 class Bench:
     # A Session over a Net, with what its callbacks got. A reading is a payload put into texts.
@@ -343,8 +340,8 @@ class Bench:
             now = self.clock.now()
             try:
                 next(opening)
-            except StopIteration:
-                return self.link.present
+            except StopIteration as e:
+                return e.value
             finally:
                 if now != self.clock.now() and not self.may_wait:
                     raise AssertionError("a step that waits")

@@ -18,6 +18,7 @@ from tools.board.scopes import Mention, Scope, Source
 from tools.errors import ToolError
 
 _WORD = re.compile(r"[^\W\d]\w*")
+_ASKING = ("getattr", "hasattr")
 _EXCEPTIONS = re.compile(r"\w*(Error|Exception|Interrupt|Exit|Iteration)")
 
 
@@ -28,7 +29,8 @@ class Namespaces:
     ``groups``: the names of one module, of one class and all that inherits, of one class's body.
     ``fixed``: names of a group that are not the program's to change, or stand in the same file for
     something else. ``loose``: attributes given to who knows what, so they may meet any other.
-    ``kept``: names that must not change. ``keywords``: arguments that must not.
+    ``kept``: names that must not change. ``keywords``: arguments that must not. ``probed``: what
+    objects are asked for that may not have it.
     """
 
     groups: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -36,6 +38,7 @@ class Namespaces:
     loose: set[str] = field(default_factory=set)
     kept: set[str] = field(default_factory=set)
     keywords: set[str] = field(default_factory=set)
+    probed: set[str] = field(default_factory=set)
 
     @property
     def defined(self) -> set[str]:
@@ -64,12 +67,14 @@ class _Finder:
         self.made = made = Namespaces()
         self._modules = {source.module: source for source in sources}
         self._known = Bindings(sources)
-        self._classes = {
-            f"{source.module}.{scope.node.name}": (source, scope)
-            for source in sources
-            for scope in source.scopes
-            if isinstance(scope.node, ast.ClassDef)
-        }
+        self._classes: dict[str, tuple[Source, Scope]] = {}
+        for source in sources:
+            for scope in source.scopes:
+                if isinstance(scope.node, ast.ClassDef):
+                    name = f"{source.module}.{scope.node.name}"
+                    if name in self._classes:
+                        raise ToolError(f"{source.path}: two classes {name}", "rename one")
+                    self._classes[name] = source, scope
         self._family = self._families()
         for name, source in self._modules.items():
             made.kept.update(name.split("."))
@@ -80,6 +85,7 @@ class _Finder:
             # With an underscore they leave nothing in the bytecode.
             made.kept.update(name for name in constants if name.startswith("_"))
             made.kept |= texts(source.tree)
+            made.probed |= _probed(source.tree)
             # The compiler puts a constant's value wherever its name stands in the file.
             made.groups[name] |= constants
             for mention in source.mentions:
@@ -137,8 +143,8 @@ class _Finder:
         for base in self._bases(source, node):
             if base not in self._family:
                 made.fixed[family] |= UMQTT | EXCEPTION
-                if _EXCEPTIONS.fullmatch(base):
-                    made.kept.add(node.name)  # a traceback shows it
+            if _EXCEPTIONS.fullmatch(base.rpartition(".")[2]):
+                made.kept.add(node.name)  # a traceback shows it
         body = f"{source.module}, body of {node.lineno}"
         seen = {n.id for child in node.body for n in _outside_functions(child)}
         made.groups[body] |= scope.bound | _constants(source.tree)
@@ -149,14 +155,15 @@ class _Finder:
     def _bases(self, source: Source, node: ast.ClassDef) -> list[str]:
         # Dotted names for those of ours, the last part for others.
         found = []
-        ours = {name.rpartition(".")[2] for name in self._classes}
         for base in node.bases:
             whole = self._known.dotted(source, base)
-            last = ast.unparse(base).rpartition(".")[2]
-            if whole not in self._classes and last in ours:
-                where = f"{source.path}, line {node.lineno}"
-                raise ToolError(f"{where}: where is {last} from?", "import it from its own file")
-            found.append(whole if whole in self._classes else last)
+            if whole in self._classes:
+                found.append(whole)
+            elif self._known.is_foreign(source, base, surely=True):
+                found.append(ast.unparse(base).rpartition(".")[2])
+            else:
+                where = f"{source.path}: {ast.unparse(base)} in line {node.lineno}"
+                raise ToolError(f"{where}: what class is it?", "import it from its own file")
         return found
 
     def _families(self) -> dict[str, str]:
@@ -179,6 +186,12 @@ def _constants(tree: ast.AST) -> set[str]:
             if called == "const":
                 found |= {name.id for name in node.targets if isinstance(name, ast.Name)}
     return found
+
+
+def _probed(tree: ast.AST) -> set[str]:
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    asking = [c for c in calls if isinstance(c.func, ast.Name) and c.func.id in _ASKING]
+    return {text for call in asking for text in texts(call)}
 
 
 def _outside_functions(node: ast.AST) -> Iterable[ast.Name]:

@@ -21,9 +21,16 @@ _one_by_one = threading.Lock()
 
 Place = tuple[int, int]  # line from 1, column in bytes from 0: as ast counts
 
-_REFUSED = (ast.JoinedStr, ast.AsyncFunctionDef, ast.Match, ast.AsyncFor, ast.AsyncWith, ast.Await)
+_REFUSED = {
+    ast.JoinedStr: "f-string",  # its names have no places before CPython 3.12
+    ast.NamedExpr: ":=",
+    ast.Match: "match",
+    ast.AsyncFunctionDef: "async",
+}
+_Function = ast.FunctionDef | ast.Lambda
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_SEES_ALL = frozenset(("eval", "exec", "globals", "locals", "vars", "dir", "execfile"))
+# What would see the short names.
+_SEES_ALL = frozenset(("eval", "exec", "globals", "locals", "vars", "dir", "execfile", "setattr"))
 
 
 @dataclass(eq=False)
@@ -120,8 +127,9 @@ class _Reader:
             made.append(Mention(name, place, kind, scope, within, node, how == "bind" or stored))
         return made
 
-    def _fail(self, node: ast.AST, what: str, hint: str = "write it another way") -> None:
-        raise ToolError(f"{self._path}: {what} in line {getattr(node, 'lineno', 0)}", hint)
+    def _fail(self, node: ast.AST, what: str) -> None:
+        where = f"in line {getattr(node, 'lineno', 0)}"
+        raise ToolError(f"{self._path}: {what} {where}", "shorten.py does not understand it")
 
     def _note(self, name: str, place: Place, scope: Scope, node: ast.AST, how: str) -> None:
         self._found.append((name, place, scope, node, how))
@@ -141,8 +149,8 @@ class _Reader:
                 self._one(node, scope)
 
     def _one(self, node: ast.AST, scope: Scope) -> None:
-        if isinstance(node, _REFUSED):
-            self._fail(node, _what(node), "use str.format()")
+        if type(node) in _REFUSED:
+            self._fail(node, _REFUSED[type(node)])
         handler = getattr(self, "_" + type(node).__name__, None)
         if handler:
             handler(node, scope)
@@ -153,7 +161,7 @@ class _Reader:
 
     def _Name(self, node: ast.Name, scope: Scope) -> None:
         if node.id in _SEES_ALL:
-            self._fail(node, f"{node.id}()", "it would see the short names")
+            self._fail(node, f"{node.id}()")
         how = "use" if isinstance(node.ctx, ast.Load) else "bind"
         self._note(node.id, (node.lineno, node.col_offset), scope, node, how)
 
@@ -164,7 +172,7 @@ class _Reader:
 
     def _keyword(self, node: ast.keyword, scope: Scope) -> None:
         if node.arg is None:
-            self._fail(node, "** in a call", "name the arguments")
+            self._fail(node, "** in a call")
         else:
             self._note(node.arg, (node.lineno, node.col_offset), scope, node, "keyword")
         self._one(node.value, scope)
@@ -178,9 +186,7 @@ class _Reader:
     def _Lambda(self, node: ast.Lambda, scope: Scope) -> None:
         self._function(node, [node.body], scope)
 
-    def _function(
-        self, node: ast.FunctionDef | ast.Lambda, body: Iterable[ast.AST], scope: Scope
-    ) -> None:
+    def _function(self, node: _Function, body: Iterable[ast.AST], scope: Scope) -> None:
         args = node.args
         self._all([*args.defaults, *args.kw_defaults], scope)
         inner = self._scope("function", node, scope)
@@ -189,7 +195,7 @@ class _Reader:
                 inner.args.append(arg.arg)
                 self._note(arg.arg, (arg.lineno, arg.col_offset), inner, arg, "bind")
         if args.kwarg:
-            self._fail(node, "**" + args.kwarg.arg, "name the arguments")
+            self._fail(node, "**" + args.kwarg.arg)
         self._all(body, inner)
 
     def _ClassDef(self, node: ast.ClassDef, scope: Scope) -> None:
@@ -202,12 +208,8 @@ class _Reader:
         first, *further = node.generators  # type: ignore[attr-defined]
         self._one(first.iter, scope)
         inner = self._scope("function", node, scope)
-        self._all([first.target, *first.ifs, *further], inner)
-        fields = ("elt", "key", "value")
-        self._all([getattr(node, name, None) for name in fields], inner)
-
-    def _NamedExpr(self, node: ast.NamedExpr, scope: Scope) -> None:
-        self._fail(node, ":=")
+        parts = [getattr(node, name, None) for name in ("elt", "key", "value")]
+        self._all([first.target, *first.ifs, *further, *parts], inner)
 
     def _Global(self, node: ast.Global | ast.Nonlocal, scope: Scope) -> None:
         word = "global" if isinstance(node, ast.Global) else "nonlocal"
@@ -230,10 +232,9 @@ class _Reader:
     def _Import(self, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
         for alias in node.names:
             place = (alias.lineno, alias.col_offset)
-            member = isinstance(node, ast.ImportFrom)
-            if alias.name == "*" or (member and node.level):  # type: ignore[union-attr]
+            if alias.name == "*" or getattr(node, "level", 0):
                 self._fail(node, "import of * or relative import")
-            if member:
+            if isinstance(node, ast.ImportFrom):
                 self._note(alias.name, place, scope, node, "member")
             if alias.asname:
                 end = (alias.end_col_offset or 0) - len(alias.asname.encode())
@@ -255,7 +256,3 @@ def _home(name: str, scope: Scope, module: Scope) -> Scope:
             return up
         up = up.parent
     return module
-
-
-def _what(node: ast.AST) -> str:
-    return "f-string" if isinstance(node, ast.JoinedStr) else type(node).__name__

@@ -71,7 +71,7 @@ def _may_change(name: str, whole: bool) -> bool:
 def _choose(own: set[str], spaces: Namespaces, sources: list[Source]) -> dict[str, str]:
     """The new name of each, no two the same in any group."""
     apart: dict[str, set[str]] = {name: set() for name in own}  # the others must differ
-    taken: dict[str, set[str]] = {name: set() for name in own}  # these it cannot be
+    taken = {name: set(spaces.probed) for name in own}  # these it cannot be
     for group, names in spaces.groups.items():
         members = names | spaces.loose
         for name in members & own:
@@ -190,16 +190,15 @@ def _check(
         there: dict[tuple[str, int, str], str] = {}
         back: dict[tuple[str, int, str], str] = {}
         for a, b in zip(old.mentions, made.mentions, strict=True):
-            same = (a.kind, a.scope.number) == (b.kind, b.scope.number)
             kind = (a.kind, a.scope.number)
-            if a.kind != "keyword":
-                same = same and there.setdefault((*kind, a.name), b.name) == b.name
+            same = kind == (b.kind, b.scope.number)
             if a.kind in ("module", "function"):
+                same = same and there.setdefault((*kind, a.name), b.name) == b.name
                 same = same and back.setdefault((*kind, b.name), a.name) == a.name
-            if a.kind != "function":
-                same = same and b.name == (
-                    a.name if a.kind == "keyword" else new.get(a.name, a.name)
-                )
+            if a.kind == "keyword":
+                same = same and a.name == b.name
+            elif a.kind != "function":
+                same = same and new.get(a.name, a.name) == b.name
             if not same:
                 where = f"{old.path}, line {a.place[0]}"
                 raise ToolError(f"{where}: {a.name} cannot be shortened", "report this, with it")
