@@ -66,19 +66,23 @@ class Connection:
                 if self.failures and self.clock.s - self.since_s >= STABLE_S:
                     self.failures = self.refusals = 0
             elif self.state == OPENING:
-                next(self._opening)
+                self._go_on()
             elif not self.wait_in.left_ms():
                 from firmware.net import connect
 
                 self.state = OPENING
                 self._opening = connect.opening(self, self._context, self._limit)
-                next(self._opening)
+                self._go_on()
+        except Exception as e:
+            self._failed(e)
+
+    def _go_on(self):
+        try:
+            next(self._opening)
         except StopIteration as e:
             self._opening = None
             self.state = UP
             self.on_up(e.value)
-        except Exception as e:
-            self._failed(e)
 
     def _subscribed(self):
         # Only with SUBACK: had the power gone before, the next start would trust a session of

@@ -66,6 +66,7 @@ def opening(link, context, limit_bytes):
         yield
     session.step()
     connect._opened(link, session.present)
+    return session.present
 
 
 net.packets = FakePackets

@@ -21,12 +21,7 @@ _one_by_one = threading.Lock()
 
 Place = tuple[int, int]  # line from 1, column in bytes from 0: as ast counts
 
-_REFUSED = {
-    ast.JoinedStr: "f-string",  # its names have no places before CPython 3.12
-    ast.NamedExpr: ":=",
-    ast.Match: "match",
-    ast.AsyncFunctionDef: "async",
-}
+_REFUSED = {"JoinedStr": "f-string", "NamedExpr": ":=", "AsyncFunctionDef": "async"}
 _Function = ast.FunctionDef | ast.Lambda
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 # What would see the short names.
@@ -128,8 +123,8 @@ class _Reader:
         return made
 
     def _fail(self, node: ast.AST, what: str) -> None:
-        where = f"in line {getattr(node, 'lineno', 0)}"
-        raise ToolError(f"{self._path}: {what} {where}", "shorten.py does not understand it")
+        where = f"{self._path}: {what} in line {getattr(node, 'lineno', 0)}"
+        raise ToolError(where, "write it another way: shorten.py does not understand it")
 
     def _note(self, name: str, place: Place, scope: Scope, node: ast.AST, how: str) -> None:
         self._found.append((name, place, scope, node, how))
@@ -149,9 +144,10 @@ class _Reader:
                 self._one(node, scope)
 
     def _one(self, node: ast.AST, scope: Scope) -> None:
-        if type(node) in _REFUSED:
-            self._fail(node, _REFUSED[type(node)])
-        handler = getattr(self, "_" + type(node).__name__, None)
+        kind = type(node).__name__
+        if kind in _REFUSED:
+            self._fail(node, _REFUSED[kind])
+        handler = getattr(self, "_" + kind, None)
         if handler:
             handler(node, scope)
         elif isinstance(node, _COMPREHENSIONS):
@@ -173,8 +169,7 @@ class _Reader:
     def _keyword(self, node: ast.keyword, scope: Scope) -> None:
         if node.arg is None:
             self._fail(node, "** in a call")
-        else:
-            self._note(node.arg, (node.lineno, node.col_offset), scope, node, "keyword")
+        self._note(node.arg or "", (node.lineno, node.col_offset), scope, node, "keyword")
         self._one(node.value, scope)
 
     def _FunctionDef(self, node: ast.FunctionDef, scope: Scope) -> None:
@@ -195,7 +190,7 @@ class _Reader:
                 inner.args.append(arg.arg)
                 self._note(arg.arg, (arg.lineno, arg.col_offset), inner, arg, "bind")
         if args.kwarg:
-            self._fail(node, "**" + args.kwarg.arg)
+            self._fail(node, f"**{args.kwarg.arg}")
         self._all(body, inner)
 
     def _ClassDef(self, node: ast.ClassDef, scope: Scope) -> None:
@@ -212,7 +207,7 @@ class _Reader:
         self._all([first.target, *first.ifs, *further, *parts], inner)
 
     def _Global(self, node: ast.Global | ast.Nonlocal, scope: Scope) -> None:
-        word = "global" if isinstance(node, ast.Global) else "nonlocal"
+        word = type(node).__name__.lower()
         scope.declared.update(dict.fromkeys(node.names, word))
         places = self._after((node.lineno, node.col_offset), word, len(node.names))
         for name, place in zip(node.names, places, strict=True):
@@ -232,7 +227,7 @@ class _Reader:
     def _Import(self, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
         for alias in node.names:
             place = (alias.lineno, alias.col_offset)
-            if alias.name == "*" or getattr(node, "level", 0):
+            if alias.name == "*" or (isinstance(node, ast.ImportFrom) and node.level):
                 self._fail(node, "import of * or relative import")
             if isinstance(node, ast.ImportFrom):
                 self._note(alias.name, place, scope, node, "member")
