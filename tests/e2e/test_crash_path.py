@@ -7,9 +7,12 @@ firmware as it is shipped.
 from __future__ import annotations
 
 import json
+import shutil
 import textwrap
 
 import pytest
+
+from tests.e2e.conftest import Device
 
 from tests.e2e.test_main_job import WAIT_S, command, desire, reported, shadow, wait_until
 
@@ -29,7 +32,9 @@ STEPS = {
 CONTAINED = ("session",)
 
 
-def plant(device, step: str, fault: str, times: int = 1000, first: int = 5) -> None:
+def plant(
+    device: Device, step: str, fault: str, times: int = 1000, first: int = 5
+) -> None:
     """Make ``step`` execute ``fault`` from its ``first`` pass on, in the first ``times`` lives.
 
     Modules that are imported before main.py's own code stay in memory, with the fault.
@@ -63,10 +68,16 @@ if lives < {times}:
     )
 
 
-def before_main(device, code: str) -> None:
-    """Put ``code`` in front of the board's own main.py."""
-    main = device.folder / "main.py"
-    main.write_text(code + main.read_text())
+def before_main(device: Device, code: str) -> None:
+    """Stage the device anew, with ``code`` in front of main.py: no name in it is shortened."""
+    source = device.folder.with_name("source")
+    shutil.copytree(
+        ROOT / "firmware", source / "firmware", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copy(ROOT / "boot.py", source)
+    (source / "main.py").write_text(code + (ROOT / "main.py").read_text("utf-8"), "utf-8")
+    thing = device.things
+    stage(thing / "config.json", thing / "certs", device.folder, source=source)
 
 
 def test_a_step_that_hangs_is_ended_by_the_watchdog(device, boot, clients, listener):

@@ -99,6 +99,12 @@ class Bindings:
         made = {self.dotted(source, call) for call in calls}
         return made.pop() if len(made) == 1 and len(calls) == len(values) else None
 
+    def is_foreign_name(self, source: Source, node: ast.expr) -> bool:
+        """Whether it is built in, or out of a module that is not ours."""
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        return isinstance(node, ast.Name) and self._of_name(source, node) is True
+
     def is_foreign(
         self,
         source: Source,

@@ -13,7 +13,7 @@ abs all any append args bool builtins bytearray bytecode bytes callable chr clas
 copy count dict divmod end endswith extend find format from_bytes get getattr hasattr hash id index
 insert int isalpha isdigit isinstance islower isspace issubclass isupper items iter join key keys
 len list little lower lstrip map next object open ord pop popitem pow print read readinto readline
-remove replace repr reverse rfind rindex round rsplit rstrip send sep set setattr setdefault sort
+remove replace repr reverse rfind rindex round rsplit rstrip send sep set setdefault sort
 sorted split start startswith staticmethod step stop str strip sum throw to_bytes tuple type update
 upper value values write zip
 """

@@ -159,7 +159,7 @@ class _Finder:
             whole = self._known.dotted(source, base)
             if whole in self._classes:
                 found.append(whole)
-            elif self._known.is_foreign(source, base, surely=True):
+            elif self._known.is_foreign_name(source, base):
                 found.append(ast.unparse(base).rpartition(".")[2])
             else:
                 where = f"{source.path}: {ast.unparse(base)} in line {node.lineno}"

@@ -1,7 +1,6 @@
 """Where every name of a Python file stands, and what it is: for shorten.py.
 
-Understands what the firmware is written in. Anything else is a ToolError: a name that was missed
-would be found out on a board.
+What is not understood is a ToolError: a name that was missed would be found out on a board.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ Place = tuple[int, int]  # line from 1, column in bytes from 0: as ast counts
 _REFUSED = {"JoinedStr": "f-string", "NamedExpr": ":=", "AsyncFunctionDef": "async"}
 _Function = ast.FunctionDef | ast.Lambda
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-# What would see the short names.
-_SEES_ALL = frozenset(("eval", "exec", "globals", "locals", "vars", "dir", "execfile", "setattr"))
+_SEES_ALL = ("eval", "exec", "globals", "locals", "vars", "dir", "execfile", "setattr")
 
 
 @dataclass(eq=False)
@@ -114,10 +112,9 @@ class _Reader:
         for name, place, within, node, how in self._found:
             if self._at.get(place) != name:
                 self._fail(node, f"{name} is not where it was expected")
-            kind, scope = how, within
-            if how in ("bind", "use"):
-                scope = _home(name, within, module)
-                kind = scope.kind
+            bare = how in ("bind", "use")
+            scope = _home(name, within, module) if bare else within
+            kind = scope.kind if bare else how
             stored = how == "attribute" and isinstance(getattr(node, "ctx", None), ast.Store)
             made.append(Mention(name, place, kind, scope, within, node, how == "bind" or stored))
         return made
@@ -233,9 +230,9 @@ class _Reader:
                 self._note(alias.name, place, scope, node, "member")
             if alias.asname:
                 end = (alias.end_col_offset or 0) - len(alias.asname.encode())
-                self._note(alias.asname, (alias.end_lineno or 0, end), scope, node, "bind")
-            else:
-                self._note(alias.name.split(".")[0], place, scope, node, "bind")
+                place = (alias.end_lineno or 0, end)
+            name = alias.asname or alias.name.split(".")[0]
+            self._note(name, place, scope, node, "bind")
 
     _ImportFrom = _Import
 
