@@ -176,13 +176,15 @@ class Transport:
         # A message that there is no room for is as good as one above the limit: asked for again in
         # every session it would keep the board off line for ever.
         self.keep = _KEEP_BYTES
-        for room in (self.size, _ROOM_BYTES):
+        limit = min(self.size, self._limit + _KEEP_BYTES)
+        for room in (limit, min(limit, _ROOM_BYTES)):
+            if self.size > 4 * (self._limit + _KEEP_BYTES):
+                return  # even without "metadata" it would not fit
             try:
-                if room <= self._limit + _KEEP_BYTES:
-                    self.body = bytearray(min(room, self.size))
-                    self.keep = len(self.body)
-                    self._json = [0] * 5
-                    return
+                self.body = bytearray(room)
+                self.keep = room
+                self._json = [0] * 5
+                return
             except MemoryError:
                 pass
 

@@ -13,8 +13,8 @@ import textwrap
 import pytest
 
 from tests.e2e.conftest import Device
-
 from tests.e2e.test_main_job import WAIT_S, command, desire, reported, shadow, wait_until
+from tools.board.stage import ROOT, stage
 
 # Parts of a pass of the loop: module, class, method.
 STEPS = {
@@ -32,9 +32,7 @@ STEPS = {
 CONTAINED = ("session",)
 
 
-def plant(
-    device: Device, step: str, fault: str, times: int = 1000, first: int = 5
-) -> None:
+def plant(device: Device, step: str, fault: str, times: int = 1000, first: int = 5) -> None:
     """Make ``step`` execute ``fault`` from its ``first`` pass on, in the first ``times`` lives.
 
     Modules that are imported before main.py's own code stay in memory, with the fault.
@@ -53,7 +51,7 @@ with open("lives", "w") as f:
     f.write(str(lives + 1))
 if lives < {times}:
     cls = __import__("{module}", None, None, ("{name}",)).{name}
-    sound = getattr(cls, "{method}")
+    sound = cls.{method}
     passes = 0
 
     def step(self, *args):
@@ -63,7 +61,7 @@ if lives < {times}:
 {body}
         return sound(self, *args)
 
-    setattr(cls, "{method}", step)
+    cls.{method} = step
 """,
     )
 
