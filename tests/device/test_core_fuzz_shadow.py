@@ -86,6 +86,8 @@ class Field:
     def _check(self, key, value, values):
         if key in _SETTINGS and not isinstance(value, type(_SETTINGS[key])):
             return value, "wrong type"
+        if key == "i2c" and any(name not in _SETTINGS[key] for name in value):
+            return value, "unknown key"  # else it would stay for ever: a part goes over the old
         return (value, "unknown") if key not in _SETTINGS else check(key, value, values)
 
 
