@@ -18,8 +18,6 @@ from tests.e2e.limits import limit_ms
 STORED = 200  # readings of an outage
 RECONNECTS = 100
 BOARDS = ("esp32", "esp8266")
-_NOT_YET = pytest.mark.xfail(reason="a session does not fit yet: docs/boards.md", run=False)
-ESP8266 = pytest.param("esp8266", marks=_NOT_YET)
 _LATER = pytest.mark.xfail(reason="a session does not fit yet: docs/boards.md", run=False)
 EACH = ("esp32", pytest.param("esp8266", marks=_LATER))
 Make = Callable[..., Bench]

@@ -59,7 +59,7 @@ def test_no_large_piece_is_needed_once_it_runs(lab: Lab, profile: str) -> None:
 
 @pytest.mark.parametrize("profile", ["esp32", pytest.param("esp8266", marks=_NOT_YET)])
 def test_nothing_grows(lab: Lab, profile: str) -> None:
-    # What lies on the C stack by chance can keep a module for a moment: never less, sometimes more.
+    # What lies on the C stack by chance can keep a module for a moment: never less, only more.
     for _ in range(_TRIES):
         by_readings, by_reconnects = bench_heap.growth(lab, profile, READINGS, RECONNECTS)
         if max(by_readings, by_reconnects) <= GROWTH:
