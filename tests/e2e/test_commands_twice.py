@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.e2e.test_crash_path import plant
 from tests.e2e.test_main_job import command, reported
-
-
-@pytest.fixture(autouse=True)
-def _long_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What is planted here uses the firmware's own names, so they must be there.
-    monkeypatch.setenv("FIELDMOUSE_LONG_NAMES", "1")
 
 
 def test_an_id_acts_once_even_when_both_copies_wait(device, boot, clients, listener):

@@ -32,12 +32,6 @@ STEPS = {
 CONTAINED = ("session",)
 
 
-@pytest.fixture(autouse=True)
-def _long_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What is planted here uses the firmware's own names, so they must be there.
-    monkeypatch.setenv("FIELDMOUSE_LONG_NAMES", "1")
-
-
 def plant(device: Device, step: str, fault: str, times: int = 1000, first: int = 5) -> None:
     """Make ``step`` execute ``fault`` from its ``first`` pass on, in the first ``times`` lives.
 

@@ -12,12 +12,6 @@ from tests.e2e.test_main_job import desire, reported
 HEAPS = ("8k", "10k", "13k", "16k", "20k", "24k", "28k", "32k", "esp8266:8k", "esp8266:10k")
 
 
-@pytest.fixture(autouse=True)
-def _long_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What is planted here uses the firmware's own names, so they must be there.
-    monkeypatch.setenv("FIELDMOUSE_LONG_NAMES", "1")
-
-
 @pytest.mark.parametrize("heap", HEAPS)
 def test_a_heap_that_is_too_small_ends_in_restarts(new_device, boot, heap):
     kind = "esp8266" if heap.startswith("esp8266") else "esp32"
