@@ -162,7 +162,11 @@ class App:
             self._sent += 1
 
     def encode(self, seq, buf, at):
-        record = self.outbox.get(seq)
+        try:
+            record = self.outbox.get(seq)
+        except MemoryError:  # for what reads old ones, beside what a message has loaded
+            loading.unload()
+            record = self.outbox.get(seq)
         return 0 if record is None else write_json(buf, at, record, seq, self.thing)
 
     def facts(self, full):
