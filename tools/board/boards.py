@@ -5,6 +5,7 @@ esp_app_format.h); `sha256` holds only checksums of files that were in our hands
 A profile is what a family of boards can do: the kind of key, the form of the certificates, the
 files of the firmware (patterns over paths, in which `*` takes in `/`), the sensors whose drivers
 are among them unless others are asked for, and the values config.json gets where it has none.
+`together`: files of the firmware that become one on every board (merge.py), under its path.
 """
 
 from __future__ import annotations

@@ -16,28 +16,34 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
+from tools.board.merge import Groups, merge
 from tools.board.shorten import shorten
 from tools.errors import ToolError
 
 CACHE = Path(__file__).resolve().parents[2] / ".tools" / "mpy"
 SHORTEN = True  # short names (shorten.py); False shows what they are worth
-# Set to anything, the names stay as they are for as long as it is: for tests that put code into a
-# staged device, which knows the firmware by its names.
+# Set to anything, files and names stay as they are for as long as it is: for tests that put code
+# into a staged device, which knows the firmware by its names.
 LONG_NAMES = "FIELDMOUSE_LONG_NAMES"
 # -O2 drops asserts, of which there are none, but keeps line numbers: the crash log needs them.
 _FLAGS = ("-O2",)
 _TIMEOUT_S = 60.0
 
 
-def compile_all(files: dict[str, bytes]) -> dict[str, bytes]:
+def compile_all(files: dict[str, bytes], together: Groups | None = None) -> dict[str, bytes]:
     """The same files, with each .py below firmware/ but version.py replaced by its .mpy.
 
-    ``files``: path on the board -> content. Raises ToolError when mpy-cross is missing or refuses
-    a file. What was compiled once is kept in `.tools/mpy/`, by content.
+    ``files``: path on the board -> content. ``together``: files that become one (merge.py). Raises
+    ToolError when mpy-cross is missing or refuses a file. What was compiled once is kept in
+    `.tools/mpy/`, by content.
     """
+    short = SHORTEN and not os.environ.get(LONG_NAMES)
+    if together and short:
+        program = {n: data for n, data in files.items() if n.endswith(".py")}
+        files = {n: d for n, d in files.items() if n not in program} | merge(program, together)
     names = [n for n in files if _is_code(n)]
     source = {name: files[name] for name in names}
-    if SHORTEN and not os.environ.get(LONG_NAMES):
+    if short:
         rest = {n: data for n, data in files.items() if n.endswith(".py") and n not in source}
         source = shorten(source, rest)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:

@@ -19,6 +19,7 @@ class _Board(str, Enum):
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``app``."""
     app.command("stage")(stage)
+    app.command("traceback")(traceback)
     flash_cli.register(app)
 
 
@@ -54,3 +55,19 @@ def stage(
         f"{len(made.files)} files, certificate valid to {until:%Y-%m-%d}",
         markup=False,
     )
+
+
+def traceback(
+    file: Annotated[
+        typer.FileText,
+        typer.Argument(metavar="FILE", help="a log with tracebacks; - for the input"),
+    ] = "-",  # type: ignore[assignment]
+) -> None:
+    """Show a board's log with the lines that its tracebacks name found in the sources.
+
+    On a board some files of the firmware are one, and names are short: `File "app", line 812`
+    becomes `File "firmware/outbox.py", line 97`. The sources here must be those on the board.
+    """
+    from tools.board import stage as staging
+
+    typer.echo(staging.source_lines(file.read()), nl=False)

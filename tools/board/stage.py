@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tools.board import boards, bytecode, certs
+from tools.board import boards, bytecode, certs, merge
 from tools.errors import ToolError
 from tools.things import config as thing_config
 
@@ -75,7 +75,7 @@ def stage(
         if not path.startswith("firmware/") or kind.takes(path, chosen)
     }
     if compiled:
-        files = bytecode.compile_all(files)
+        files = bytecode.compile_all(files, boards.table()["together"])
     version, build = version_of(source), build_s2000(source, now)
     files["config.json"] = thing_config.for_board(config)
     files |= pair.files()
@@ -98,6 +98,11 @@ def _sensors(
     if asked:
         problems.append(f"sensor: is {named}, and its driver is not asked for")
     return [named]
+
+
+def source_lines(text: str, source: Path = ROOT) -> str:
+    """A traceback of a board with the lines of the sources, where files became one (merge.py)."""
+    return merge.lines(_sources(source), boards.table()["together"], text)
 
 
 def _sources(source: Path) -> dict[str, bytes]:

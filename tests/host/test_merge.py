@@ -1,0 +1,188 @@
+"""tools/board/merge.py: files become one, and the program stays what it was."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import toolchain
+from tools.board import boards, bytecode, merge, stage
+from tools.errors import ToolError
+
+ROOT = toolchain.ROOT
+FIRMWARE = {
+    path.relative_to(ROOT).as_posix(): path.read_bytes()
+    for path in [ROOT / "boot.py", ROOT / "main.py", *sorted((ROOT / "firmware").rglob("*.py"))]
+}
+TOGETHER = boards.table()["together"]
+GROUP = {"p/whole.py": ["p/low.py", "p/mid.py", "p/whole.py"]}
+
+
+def merged(files: dict[str, str], groups: merge.Groups = GROUP) -> dict[str, str]:
+    made = merge.merge({n: text.encode() for n, text in files.items()}, groups)
+    return {name: data.decode() for name, data in made.items()}
+
+
+def run(files: dict[str, str], folder: Path) -> str:
+    """What start.py prints, the same before and after, in CPython."""
+    said = []
+    for number, texts in enumerate((files, merged(files))):
+        for name, text in texts.items():
+            path = folder / str(number) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        command = [sys.executable, "-B", "start.py"]
+        ran = subprocess.run(
+            command, cwd=folder / str(number), capture_output=True, text=True, timeout=30
+        )
+        assert ran.returncode == 0, ran.stderr
+        said.append(ran.stdout)
+    assert said[0] == said[1]
+    assert said[0]
+    return said[1]
+
+
+def test_imports_between_the_files_go_and_others_find_the_whole(tmp_path: Path) -> None:
+    files = {
+        "p/low.py": "LIMIT = 7\n\n\ndef log(text):\n    print('low', text)\n",
+        "p/mid.py": "from p import low\nfrom p.low import LIMIT as most\n\n\n"
+        "def twice(n):\n    low.log(n)\n    return min(n * 2, most)\n",
+        "p/whole.py": "import p.mid\nimport p.low\nfrom p.mid import twice\n\n"
+        "def main():\n    from p.low import log, LIMIT\n    log(twice(LIMIT))\n",
+        "p/apart.py": "from p import low, mid as middle\nfrom p.low import LIMIT\n"
+        "low.extra = 3\nprint(middle.twice(2), LIMIT, low.extra)\n",
+        "start.py": "from p import low, whole\nimport p.apart\nwhole.main()\nlow.log('end')\n",
+    }
+    assert "low 14" not in run(files, tmp_path)
+    made = merged(files)
+    assert set(made) == {"p/whole.py", "p/apart.py", "start.py"}
+    assert "import" not in made["p/whole.py"]
+    assert "from p import whole as low; from p import whole as middle" in made["p/apart.py"]
+
+
+def test_names_that_would_meet_get_the_name_of_their_file(tmp_path: Path) -> None:
+    files = {
+        # A global of both; a global that is local elsewhere; one that is built in elsewhere.
+        "p/low.py": "_TAG = 1\nvalue = 'low'\n\n\ndef log(text):\n    print(_TAG, text, value)\n"
+        "\n\ndef max(a):\n    return a\n",
+        "p/mid.py": "from p import low\n\n_TAG = 2\nvalue = 'mid'\n\n\ndef show(value):\n"
+        "    log = low.log\n    log(value)\n    log(low.value)\n    log(max(_TAG, 1))\n"
+        "    low.max(0)\n\n\ndef change():\n    global value\n    value += '!'\n"
+        "    return value, [value for value in value]\n",
+        "p/whole.py": "from p import mid\n\n\ndef main():\n    mid.show(3)\n"
+        "    print(mid.change(), mid.value)\n",
+        "start.py": "from p.whole import main\nfrom p import low, mid\nmain()\n"
+        "print(low._TAG, mid._TAG, low.value, mid.value, low.max(9))\n",
+    }
+    assert run(files, tmp_path).endswith("1 2 low mid! 9\n")
+
+
+def test_a_module_that_is_no_longer_needed_may_be_dropped(tmp_path: Path) -> None:
+    files = {
+        "p/low.py": "A = 1\n",
+        "p/mid.py": "def f():\n    from p import low\n\n    n = low.A\n    low = None\n"
+        "    return n\n"
+        "\n\ndef g():\n    from p import low\n\n    n = low.A\n    del low\n    return n\n",
+        "p/whole.py": "import sys\n\nfrom p.mid import f, g\n\nprint(f(), g(), bool(sys))\n",
+        "start.py": "import p.whole\n",
+    }
+    run(files, tmp_path)
+
+
+def test_a_text_that_names_a_file_names_the_whole(tmp_path: Path) -> None:
+    files = {
+        "p/low.py": "A = 1\n",
+        "p/mid.py": "",
+        "p/whole.py": "from p import low, mid\n",
+        "start.py": "print(__import__('p.low', None, None, ('A',)).A)\n",
+    }
+    run(files, tmp_path)
+
+
+def test_lines_stay_lines_and_are_found_again() -> None:
+    files = {
+        "p/low.py": "A = 1\nB = 2  # é\n",
+        "p/mid.py": "from p.low import (\n    A,\n    B,\n)\n\nC = A, B",
+        "p/whole.py": "from p.mid import C\n\nprint(C)\n",
+    }
+    whole = merged(files)["p/whole.py"].splitlines()
+    assert len(whole) == 2 + 6 + 3
+    assert (whole[0], whole[7], whole[10]) == ("A = 1", "C = A, B", "print(C)")
+    trace = 'File "whole", line {}, in x\n'
+    for line, path, there in ((2, "p/low.py", 2), (8, "p/mid.py", 6), (11, "p/whole.py", 3)):
+        given = {n: text.encode() for n, text in files.items()}
+        said = merge.lines(given, GROUP, "before " + trace.format(line) + 'File "other", line 2')
+        assert said == f'before File "{path}", line {there}, in x\nFile "other", line 2'
+    assert merge.lines({}, GROUP, trace.format(99)) == trace.format(99)
+
+
+def test_files_that_are_not_there_are_left_out() -> None:
+    assert set(merged({"p/whole.py": "A = 1\n", "p/b.py": "B = 1\n"})) == {"p/whole.py", "p/b.py"}
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"p/mid.py": "from p import low\nprint(low)\n"}, "line 2: the module low as a value"),
+        (
+            {"p/mid.py": "def f():\n    from p import low\n    return f(low)\n"},
+            "line 3: the module",
+        ),
+        ({"a.py": "import p.low\n"}, "line 1: import p.low"),
+        ({"p/mid.py": "import os as gc\n"}, "gc is  gc elsewhere"),
+    ],
+)
+def test_what_is_not_understood_is_refused(files: dict[str, str], why: str) -> None:
+    there = {"p/low.py": "import gc\n", "p/mid.py": "", "p/whole.py": "import gc\n"}
+    with pytest.raises(ToolError, match=why):
+        merged(there | files)
+
+
+def test_all_of_the_firmware_that_stays_is_in_a_group() -> None:
+    members = [path for group in TOGETHER.values() for path in group]
+    assert sorted(members) == sorted(set(members))
+    assert set(members) <= set(FIRMWARE)
+    seen: set[str] = set()
+    left = ["firmware/app.py"]
+    while left:
+        path = left.pop()
+        if path in FIRMWARE and path not in seen:
+            seen.add(path)
+            for node in ast.parse(FIRMWARE[path]).body:
+                names = [alias.name for alias in getattr(node, "names", ())]
+                if isinstance(node, ast.ImportFrom):
+                    names = [str(node.module), *(f"{node.module}.{name}" for name in names)]
+                left += [name.replace(".", "/") + ".py" for name in names]
+    assert seen <= set(members)
+    assert {path for path in members if path not in seen} <= {"firmware/net/transport.py"}
+
+
+def test_the_firmware_becomes_fewer_files_of_as_many_lines() -> None:
+    made = merge.merge(FIRMWARE, TOGETHER)
+    members = {path for group in TOGETHER.values() for path in group}
+    assert set(made) == set(FIRMWARE) - members | set(TOGETHER)
+    for target, group in TOGETHER.items():
+        assert made[target].count(b"\n") == sum(FIRMWARE[path].count(b"\n") for path in group)
+    for data in made.values():
+        for path in members - set(TOGETHER):
+            dotted = path[:-3].replace("/", r"\.")
+            assert not re.search(rf"import {dotted}\b|from {dotted} |\"{dotted}\"".encode(), data)
+
+
+def test_a_traceback_of_a_board_is_found_in_the_sources() -> None:
+    group = TOGETHER["firmware/app.py"]
+    line = FIRMWARE[group[0]].count(b"\n") + 5
+    text = f'  File "app", line {line}, in x\n  File "startup", line 5, in y\n'
+    said = f'  File "{group[1]}", line 5, in x\n  File "startup", line 5, in y\n'
+    assert stage.source_lines(text) == said
+
+
+def test_long_names_mean_the_files_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "firmware/outbox.mpy" not in bytecode.compile_all(FIRMWARE, TOGETHER)
+    monkeypatch.setenv(bytecode.LONG_NAMES, "1")
+    assert "firmware/outbox.mpy" in bytecode.compile_all(FIRMWARE, TOGETHER)
