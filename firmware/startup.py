@@ -16,8 +16,7 @@ from micropython import const
 
 from firmware import board, chip, version
 
-_PATH = "config.json"
-_MAX_BYTES = const(8192)
+_PATH = const("config.json")
 _PARKED_MS = const(10_000)
 _LAST_BYTES = const(300)  # enough for the last line of the crash log
 
@@ -51,20 +50,16 @@ def prepare():
     values = _values(config, saved, problems)
     for problem in problems:
         chip.log("config: PROBLEM " + problem)
-    if config is None:
+    if not config:
         _park()
-    lines = [line for line in crash.read(_LAST_BYTES).split("\n") if line]
-    before = cause, safe, counted, lines[-1] if lines else None
-    return [config, values, saved, state, problems, context, before]
+    last = crash.read(_LAST_BYTES).strip().split("\n")[-1] or None
+    return [config, values, saved, state, problems, context, (cause, safe, counted, last)]
 
 
 def _config(problems):
     from firmware.core.schema import KEYS
 
     try:
-        if os.stat(_PATH)[6] > _MAX_BYTES:
-            problems.append("config.json: is larger than {} bytes".format(_MAX_BYTES))
-            return None
         with open(_PATH) as f:
             config = json.load(f)
         missing = [key for key in KEYS.split() if not config.get(key)]
@@ -75,7 +70,7 @@ def _config(problems):
         problems.append("config.json: is missing")
     except (ValueError, AttributeError):  # UnicodeError is a ValueError
         problems.append("config.json: is no JSON object")
-    return None
+    return {}
 
 
 def _values(config, saved, problems):
@@ -83,7 +78,7 @@ def _values(config, saved, problems):
     from firmware.core import schema
 
     values = dict(schema.DEFAULTS)
-    for found, where in ((config or {}, ""), (saved, "settings: ")):
+    for found, where in ((config, ""), (saved, "settings: ")):
         for key in schema.SETTABLE:
             if key in found:
                 value, problem = schema.check(key, found[key], values)
@@ -111,6 +106,7 @@ def _park():
 
 
 def build(app, config, values, saved, state, problems, context, before):
+    # Gives what feeds the watchdog.
     from firmware import device_info
     from firmware.core.timing import Clock
     from firmware.net.clock import take_rtc
@@ -125,45 +121,44 @@ def build(app, config, values, saved, state, problems, context, before):
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
     settings = app.settings = Settings(values, saved, state, log)
     settings.apply = app.apply
-    app.servers, app.floor = config["ntp"], version.BUILD_S2000
-    take_rtc(clock, board.rtc_s2000(), settings, app.floor, log)
+    app.servers = config["ntp"]
+    take_rtc(clock, board.rtc_s2000(), settings, version.BUILD_S2000, log)
     app.wlan, app.networks = board.wlan(), config["wifi"]
     # In safe mode, after repeated crashes: connected, but no sensor and no outbox.
     app.outbox = None if app.safe else Outbox("data/outbox", config["outbox_bytes"], log)
-    put = app.outbox and app.outbox.put
-    app.sampler = Sampler(app.open_bus, app.recover, values, clock, put, log)
-    topic, prefix = _session(app, config, context)
-    token, facts = "{:06x}".format(chip.random(1 << 24)), app.facts
-    sync = ShadowSync(settings, app.sampler, app.session, prefix, topic, clock, facts, log, token)
-    app.shadow = sync
-    app.connection.on_up = sync.connected
+    sampler = app.sampler = Sampler(values, clock, app.outbox and app.outbox.put, log)
+    _session(app, config, context)
+    topic, prefix = app.topics[3:]
+    token = "{:06x}".format(chip.random(1 << 24))
+    args = app.session, prefix, topic, clock, app.facts, log, token
+    app.shadow = ShadowSync(settings, sampler, *args)
+    app.connection.on_up = app.shadow.connected
     app.heap_bytes = device_info.heap_bytes()
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     # One of each is made: what made it need not stay.
     for made in (Settings, Outbox, Sampler, ShadowSync):
         del made.__init__
+    return board.watchdog()
 
 
 def _session(app, config, context):
-    # The session and what keeps it; (topic of the birth message, prefix of the shadow's).
+    # The session and what keeps it.
     from firmware.core import telemetry, topics
     from firmware.net.connection import Connection
     from firmware.net.session import Session
 
     thing = config["thing_name"]
     names = topics.of(thing, config["telemetry_topic"], config["command_topic"])
-    data, app.commands, app.result, status, app.prefix = [name.encode() for name in names]
-    app.thing = thing.encode()
+    app.topics = [name.encode() for name in names]
     app.window, app.slots = config["window"], config["window_max"]
+    thing, data = thing.encode(), app.topics[0]
     where = config["endpoint"], config["port"], config["keepalive_s"]
-    text_bytes = telemetry.text_bytes(app.thing)
-    session = Session(app.thing, *where, app.clock, app.slots, data, text_bytes, app.encode)
-    session.set_last_will(status, b'{"online": false}', True, 1)
+    args = app.clock, app.slots, data, telemetry.text_bytes(thing), app.encode
+    session = app.session = Session(thing, *where, *args)
+    session.set_last_will(app.topics[3], b'{"online": false}', True, 1)
     session.set_callback(app.on_message)
     session.on_ack = app.on_ack
     session.filters, session.listens = app.filters, names[1]
-    app.session = session
     args = app.clock, chip.random, chip.log, app.settings, context, config["message_bytes"]
     app.connection = Connection(session, *args)
     del Session.__init__, Connection.__init__
-    return status, app.prefix

@@ -46,7 +46,7 @@ def probe(bus, addr):
         h4 = ((hum[3] << 4 | hum[4] & 0x0F) ^ 0x800) - 0x800
         h5 = ((hum[5] << 4 | hum[4] >> 4) ^ 0x800) - 0x800
         h = (cal[25], h2, hum[2], h4, h5, (hum[6] ^ 0x80) - 0x80)
-    chip = BME280()
+    chip = Driver()
     chip.bus, chip.addr, chip.name = bus, addr, name
     chip.cal = (t, p, h)  # for t_fine(), pascal() and cpct()
     chip.values = [None, None, None]
@@ -65,7 +65,7 @@ def _read_twice(bus, addr, reg, part, name):
         raise SensorError(name + ": bad calibration")
 
 
-class BME280:
+class Driver:
     MEASURE_MS = 11  # DS 9.1: 9.3 ms at most, and a millisecond clock may be one short
 
     def start(self):
