@@ -1,6 +1,5 @@
 # Owns the only loop, and routes messages. What is imported at the top stays in the heap; what is
-# imported inside a function leaves again (loading.py): startup.py makes the objects, upkeep.py
-# has what happens now and then.
+# imported inside a function leaves again (loading.py).
 
 import gc
 

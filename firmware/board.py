@@ -1,6 +1,5 @@
-# The hardware. ESP32, ESP8266 and the virtual board (tools/sim/shims) differ in here and nowhere
-# else but in net/tls.py and net/transport.py. On demand; what the loop needs all the time is in
-# chip.py.
+# The hardware, on demand; what the loop needs all the time is in chip.py. The ports differ in here
+# and nowhere else but in net/tls.py and net/transport.py.
 
 import time
 
@@ -16,8 +15,7 @@ from firmware.core.errors import SensorError
 WDT_MS = const(120_000)
 _REPL_MS = const(3_600_000)
 _BIT_US = const(5)  # half a clock at 100 kHz
-# What a run leaves in the RTC's memory for the next: nothing if it ended on purpose. Some builds
-# for the ESP32 have no such memory.
+# What a run leaves in the RTC's memory for the next: nothing if it ended on purpose.
 _BITTEN = const(b"wdt")  # ESP8266: by our own watchdog, soft_watchdog.py
 _RUNNING = const(b"run")
 _STOPPED = const(b"repl")  # by a person at the serial port
@@ -30,7 +28,7 @@ EPOCH = 946684800 if time.gmtime(0)[0] == 1970 else 0  # the year 2000 in second
 
 
 def watchdog(mark=_RUNNING, timeout=WDT_MS):
-    # Gives what feeds it. From here on a restart is ours, or a crash.
+    # Gives what feeds it.
     _memory(mark)
     if CHIP == "esp8266":
         from firmware import soft_watchdog
@@ -54,6 +52,7 @@ def reset(why=b""):
 
 
 def _memory(*mark):
+    # Some builds for the ESP32 have none.
     return machine.RTC().memory(*mark) if hasattr(machine.RTC, "memory") else b""
 
 
@@ -64,11 +63,8 @@ def reset_cause():
     for name in ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"):
         if getattr(machine, name + "_RESET", None) == cause:
             found = name.lower()
-    if CHIP == "esp8266":
-        if left == _BITTEN or cause == 3:  # 3: the SDK's own watchdog (user_interface.h)
-            found = "wdt"
-        elif cause == 2:
-            found = "fault"  # an exception in C
+    if CHIP == "esp8266":  # 2: an exception in C; 3: the SDK's own watchdog (user_interface.h)
+        found = "wdt" if left == _BITTEN else {2: "fault", 3: "wdt"}.get(cause, found)
     elif found == "hard" and left == _RUNNING:
         found = "fault"  # ESP-IDF's panic; to esp32/modmachine.c the same as machine.reset()
     if left == _STOPPED and found in ("hard", "wdt", "fault"):
@@ -139,7 +135,6 @@ def ntp_s2000(host):
 
 
 def rtc_s2000():
-    # What the RTC says at the start.
     if CHIP != "esp8266":
         return int(time.time()) - EPOCH
     left = _memory()

@@ -6,10 +6,9 @@
 #   any         error; from number _TRIES in a row on   -> idle; no sensor
 #   any         release()                               -> no driver, but the sensor is known
 #
-# So a sensor may be unplugged, swapped and plugged in at any time. A reading that was due stays
-# due until it has been taken; those missed meanwhile are not made up for. While no time is
-# believed, or the file system is full, readings are kept in RAM, the oldest making room. Normally
-# each passes through the same buffer at once, without allocating.
+# A reading that was due stays due until it has been taken; those missed meanwhile are not made up
+# for. While no time is believed, or the file system is full, readings are kept in RAM, the oldest
+# making room. Normally each passes through the same buffer at once, without allocating.
 
 from micropython import const
 
@@ -56,12 +55,11 @@ class Sampler:
         self.busy = False
 
     def changed(self):
-        # interval_s: in force at once, counted from the last turn. A reading that is overdue, by
-        # the old interval or the new, is due now.
+        # The new interval counts from the last turn. A reading that is overdue, by the old one or
+        # the new, is due now.
         old_s, s = self.next_s, self.clock.s
-        self.next_s -= self.interval_s
+        self.next_s += self.settings["interval_s"] - self.interval_s
         self.interval_s = self.settings["interval_s"]
-        self.next_s += self.interval_s
         if min(old_s, self.next_s) <= s:
             self.due = True
             self.next_s = s + self.interval_s
@@ -76,7 +74,6 @@ class Sampler:
         return self.failures > 0
 
     def next_due_ms(self):
-        # How long the loop may sleep on our account.
         clock = self.clock
         if self.kept and clock.offset is not None and clock.s >= self.retry_s:
             return 0

@@ -29,7 +29,7 @@ _TOOL = "tools.errors tools.toolchain firmware.core"
 # of the host are free.
 LAYERS = {
     "firmware/core/": "firmware.core json struct",
-    "firmware/drivers/": _CORE,
+    "firmware/drivers/": f"{_CORE} struct",
     "firmware/net/": f"{_CORE} firmware.net",
     "firmware/net/session.py": f"{_CORE} firmware.net umqtt struct",
     # The socket's life: made in connect, used in transport, secured in tls.
@@ -55,7 +55,7 @@ LAYERS = {
     "firmware/command_runner.py": f"{_CORE} firmware.chip firmware.board firmware.crash",
     # The top: app.py with what it does once, and now and then.
     "firmware/app.py": "firmware gc micropython",
-    "firmware/startup.py": "firmware json os micropython",
+    "firmware/startup.py": "firmware json micropython",
     "firmware/upkeep.py": "firmware micropython",
     "firmware/loading.py": "firmware gc sys time machine",
     "firmware/version.py": "",
