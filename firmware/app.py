@@ -22,27 +22,16 @@ _RESULT = const(-2)  # tag of the documents of commands
 _OLD = const("firmware.outbox_files")
 _IDLE_MS = const(1_000)  # the longest wait for the socket
 _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
-_SAFE_S = const(3600)  # perhaps the cause has gone: a full disk, a bus that was shorted
-_CHANGED_S = const(3)  # or a setting was the cause; time to report it
+_CHANGED_S = const(3)  # in safe mode, time to report a setting that may have been the cause
 _ADDRESS_S = const(10)  # how often the address is checked while all seems well
 
 
 class App:
-    def __init__(self, unload):
-        # The rest: startup.build().
-        self.unload = unload
-        self.joining = None  # looks for a network while there is none
-        self.ssid = None  # joined, or lost last
-        self.wifi_drops = 0
-        self.runner = None  # while there are commands to be done
-        self.check_s = 0  # clock.s of the next upkeep.check()
-        self.safe_s = _SAFE_S
-        self.since_s = self.sent = 0  # readings sent in this second
-
-    def run(self, prepared):
+    def run(self, unload, prepared):
         # prepared: what startup.prepare() gave; emptied, because the configuration need not stay.
         cause, safe = prepared[-1][:2]
         try:
+            self.unload = unload
             from firmware import startup
 
             feed = startup.build(self, *prepared)

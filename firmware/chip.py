@@ -8,8 +8,6 @@ from micropython import const
 
 VERIFIED = CHIP != "esp8266"  # its axTLS cannot check a server
 LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards
-# ESP8266: the largest piece that axTLS asks for is 5,368 bytes.
-TLS_BYTES = const(5_500)
 
 
 def log(text):

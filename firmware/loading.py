@@ -24,7 +24,7 @@ def run():
         from firmware.app import App
 
         keep()
-        App(unload).run(prepared)
+        App().run(unload, prepared)
     except KeyboardInterrupt:
         from firmware.board import stopped
 

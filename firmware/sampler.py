@@ -113,15 +113,7 @@ class Sampler:
     def _go_on(self):
         driver = self.driver
         if not driver:
-            from firmware import board
-            from firmware.drivers import find
-
-            bus = board.i2c(self.settings["i2c"], self.failures)
-            self.driver, sensor = find(bus, self.sensor or self.settings["sensor"])
-            self.wait.start(_SETTLE_MS)
-            if sensor != self.sensor:
-                self.sensor = sensor
-                self.log("sensor: " + sensor)
+            self._search()
         elif not self.busy:
             driver.start()
             self.busy = True
@@ -139,6 +131,22 @@ class Sampler:
                 if len(self.kept) > _KEPT_MAX * RECORD_BYTES:
                     self.kept = self.kept[RECORD_BYTES:]
                     self.dropped += 1
+
+    def _search(self):
+        try:
+            from firmware import board
+            from firmware.drivers import find
+
+            bus = board.i2c(self.settings["i2c"], self.failures)
+            self.driver, sensor = find(bus, self.sensor or self.settings["sensor"])
+        except MemoryError:
+            if not self.sensor:
+                raise
+            raise SensorError("no memory")  # a session may have it, which can end
+        self.wait.start(_SETTLE_MS)
+        if sensor != self.sensor:
+            self.sensor = sensor
+            self.log("sensor: " + sensor)
 
     def _store(self, record):
         # True once it is stored. A time below 2^28 is one of clock.s: a board does not run for 8

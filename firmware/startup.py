@@ -15,6 +15,7 @@ from micropython import const
 from firmware import board, chip, version
 
 _PARKED_MS = const(10_000)
+_SAFE_S = const(3600)  # perhaps the cause has gone: a full disk, a bus that was shorted
 _LAST_BYTES = const(300)  # enough for the last line of the crash log
 
 
@@ -96,13 +97,18 @@ def build(app, config, values, saved, state, problems, context, before):
 
     log = chip.log
     app.cause, app.safe, app.counted_s, app.last_crash = before
+    app.safe_s = _SAFE_S
     app.problems = problems
+    app.check_s = 0  # clock.s of the next upkeep.check()
+    app.runner = None  # while there are commands to be done
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
     app.settings = settings.Settings(values, saved, state, log)
     app.settings.apply = app.apply
     app.servers = config["ntp"]
     take_rtc(clock, board.rtc_s2000(), app.settings, version.BUILD_S2000, log)
     app.wlan, app.networks = board.wlan(), config["wifi"]
+    app.joining = None  # looks for a network while there is none
+    app.ssid, app.wifi_drops = None, 0  # joined, or lost last
     # In safe mode, after repeated crashes: connected, but no sensor and no outbox.
     app.outbox = None if app.safe else outbox.Outbox("data/outbox", config["outbox_bytes"], log)
     app.sampler = sampler.Sampler(values, clock, app.outbox and app.outbox.put, log)
@@ -129,6 +135,7 @@ def _session(app, config, context):
     names = topics.of(config["thing_name"], config["telemetry_topic"], config["command_topic"])
     app.topics = [name.encode() for name in names]
     app.window, app.slots = config["window"], config["window_max"]
+    app.since_s = app.sent = 0  # readings sent in this second
     where = config["endpoint"], config["port"], config["keepalive_s"]
     args = app.clock, app.slots, app.topics[0], telemetry.text_bytes(thing), app.encode
     session = app.session = Session(thing, *where, *args)

@@ -4,6 +4,7 @@ from micropython import const
 
 from firmware import chip, version
 
+_TLS_BYTES = const(5_500)  # the largest piece that axTLS asks for is 5,368
 _CHECK_S = const(2)  # between two check()
 _CRASH_S = const(60)  # after a crash: how often the length of the run is written down
 _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
@@ -58,7 +59,7 @@ def check(app):
     # ESP8266: the piece that axTLS needs at the next connect, before others break it up.
     if not chip.VERIFIED and not app.session.transport and app.session.reserve is None:
         try:
-            app.session.reserve = bytearray(chip.TLS_BYTES)
+            app.session.reserve = bytearray(_TLS_BYTES)
         except MemoryError:
             pass  # the connect will say so
 

@@ -21,10 +21,10 @@ DRIVERS = {
 }
 
 
-def find(bus, wanted):
-    # wanted: "auto", "bme280" or "bme280@0x76", as core/schema.py has checked. Returns (driver,
+def find(bus, sensor):
+    # sensor: "auto", "bme280" or "bme280@0x76", as core/schema.py has checked. Returns (driver,
     # label): the label always has the address. SensorError names what was found instead.
-    name, addr = (wanted.lower().split("@") + [""])[:2]
+    name, addr = (sensor.lower().split("@") + [""])[:2]
     answering, seen = bus.scan(), []
     for at in answering:
         label = "0x{:02x}".format(at)
@@ -47,7 +47,7 @@ def find(bus, wanted):
     text = ", ".join(seen) or "nothing"
     if len(seen) < len(answering):
         text += " and {} more".format(len(answering) - len(seen))
-    what = "known sensor" if name == "auto" else wanted
+    what = "known sensor" if name == "auto" else sensor
     raise SensorError("no {} found; on the bus: {}".format(what, text))
 
 

@@ -99,6 +99,25 @@ def test_let_go_means_nothing_while_no_reading_is_due():
     harness.equal(b.opened, 1)
 
 
+def test_let_go_and_no_memory_to_find_it_again():
+    b = Bench(60)
+
+    def full(settings, failures):
+        raise MemoryError
+
+    good, b.i2c = b.i2c, full
+    harness.raises(MemoryError, b.sampler.step)  # at boot: a crash, and a restart
+    b.i2c = good
+    b.run(1000)
+    b.sampler.release()
+    b.i2c = full
+    b.run(59_100, 10)
+    harness.equal((b.sampler.sensor, b.sampler.last_error), ("sht3x@0x44", "no memory"))
+    b.i2c = good
+    b.run(2000, 10)
+    harness.equal((b.sampler.sensor, b.times()), ("sht3x@0x44", [0, 61]))
+
+
 def test_let_go_and_then_unplugged():
     b = Bench(60)
     b.run(1000)
