@@ -51,11 +51,9 @@ class App:
     def _wait(self):
         self.unload()
         link = self.connection
-        wait_ms = _IDLE_MS
+        wait_ms = _SOON_MS if self.runner or link.state != UP else _IDLE_MS
         if self.outbox:
             wait_ms = min(wait_ms, self.sampler.next_due_ms())
-        if self.runner or link.state != UP:
-            wait_ms = min(wait_ms, _SOON_MS)
         if not link.wait(wait_ms):
             chip.sleep_ms(wait_ms)
 

@@ -102,13 +102,12 @@ def _recover(sda, scl):
     for _ in range(9):
         if sda.value():
             break
-        scl.value(0)
+        for level in (0, 1):
+            scl.value(level)
+            time.sleep_us(_BIT_US)
+    for level in (0, 1):
+        sda.value(level)
         time.sleep_us(_BIT_US)
-        scl.value(1)
-        time.sleep_us(_BIT_US)
-    sda.value(0)
-    time.sleep_us(_BIT_US)
-    sda.value(1)
     if not sda.value():
         raise SensorError("bus: SDA held low")
 
