@@ -1,6 +1,5 @@
 # Owns the only loop, and routes messages. What is imported at the top stays in the heap; what is
-# imported inside a function leaves again (loading.py): startup.py makes the objects, upkeep.py
-# has what happens now and then.
+# imported inside a function leaves again (loading.py).
 
 import gc
 
@@ -12,77 +11,81 @@ import firmware.outbox
 import firmware.sampler
 import firmware.settings
 import firmware.shadow_sync  # noqa: F401
-from firmware import chip, loading
+from firmware import chip
 from firmware.core.telemetry import write_json
-from firmware.net.connection import UP
+from firmware.net.connection import DOWN, UP
 
 if not chip.VERIFIED:
-    from firmware import soft_watchdog  # noqa: F401  its timer holds it
+    from firmware import soft_watchdog  # noqa: F401
 
 _RESULT = const(-2)  # tag of the documents of commands
-_OLD = "firmware.outbox_files"
+_OLD = const("firmware.outbox_files")
 _IDLE_MS = const(1_000)  # the longest wait for the socket
 _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
-_AGAIN_MS = const(30_000)  # a crash in safe mode must not become a tight circle
-_SAFE_S = const(3600)  # perhaps the cause has gone: a full disk, a bus that was shorted
-_CHANGED_S = const(3)  # or a setting was the cause; time to report it
+_CHANGED_S = const(3)  # in safe mode, time to report a setting that may have been the cause
 _ADDRESS_S = const(10)  # how often the address is checked while all seems well
-_FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
 
 
 class App:
-    def __init__(self):
-        # The rest: startup.build().
-        self.joining = None  # looks for a network while there is none
-        self.ssid = None  # joined, or lost last
-        self.wifi_drops = 0
-        self.runner = None  # while there are commands to be done
-        self._looked_s = self._checked_s = 0
-        self._safe_s = _SAFE_S
-        self._second = self._sent = 0  # readings sent in this second
+    def run(self, unload, prepared):
+        # prepared: what startup.prepare() gave; emptied, because the configuration need not stay.
+        cause, safe = prepared[-1][:2]
+        try:
+            self.unload = unload
+            from firmware import startup
 
-    def run(self):
-        from firmware import board
+            feed = startup.build(self, *prepared)
+            startup = None
+            prepared.clear()
+            self.unload()
+            gc.threshold(gc.mem_free() // 4)
+            while True:
+                if not self._step():
+                    self._wait()
+                feed()
+        except Exception as e:
+            from firmware import upkeep
 
-        feed = board.watchdog()
-        board = None
-        loading.unload()
-        gc.collect()
-        gc.threshold(gc.mem_free() // 4)
+            upkeep.crashed(e, cause, safe)
+
+    def _wait(self):
+        self.unload()
         link = self.connection
-        while True:
-            more = self._step()
-            feed()
-            if not more:
-                loading.unload()
-                wait_ms = _IDLE_MS
-                if self.outbox:
-                    wait_ms = min(wait_ms, self.sampler.next_due_ms())
-                if self.runner or link.state != UP:
-                    wait_ms = min(wait_ms, _SOON_MS)
-                if not link.wait(wait_ms):
-                    chip.sleep_ms(wait_ms)
+        wait_ms = _SOON_MS if self.runner or link.state != UP else _IDLE_MS
+        if self.outbox:
+            wait_ms = min(wait_ms, self.sampler.next_due_ms())
+        if not link.wait(wait_ms):
+            chip.sleep_ms(wait_ms)
 
     def _step(self):
         # One pass. True when there is more to send at once.
-        now, link, session, outbox = self.clock, self.connection, self.session, self.outbox
-        now.step()
+        clock, link, outbox = self.clock, self.connection, self.outbox
+        clock.step()
         network = self._network()
-        if network and now.s >= now.ask_s:
-            self._upkeep("ask_time")
+        if network and clock.s >= clock.ask_s:
+            self.upkeep("ask_time")
         # While old readings are sent, what reads them stays.
         spare = _OLD if outbox and outbox.waiting > self.window else None
         if outbox:
             self.sampler.step()
-            loading.unload(spare)
+            self.unload(spare)
         # TLS needs the time: without it no certificate can be checked.
         up = link.state == UP
-        link.step(network and now.offset is not None)
+        link.step(network and clock.offset is not None)
         if link.state == UP and not up:
             return True
         up = link.state == UP
+        self.unload(spare)
+        more = self._answer(up)
+        self.unload(spare)
+        if clock.s >= self.check_s and (link.state == DOWN or self.safe or self.counted_s):
+            self.upkeep("check")
+        if up and outbox:
+            self._queue()
+        return more or (up and self.session.due() >= 0 and not self.session.transport.out)
+
+    def _answer(self, up):
         more = False
-        loading.unload(spare)
         try:
             if up:
                 more = self.shadow.step()
@@ -93,106 +96,78 @@ class App:
         except MemoryError:
             chip.log("app: no memory for an answer, later")
             self.shadow.lost()
-        loading.unload(spare)
-        if up and outbox:
-            self._queue()
-        if now.s != self._checked_s:
-            self._checked_s = now.s
-            self._check(now.s, up)
-        return more or (up and session.due() >= 0 and not session.transport.out)
+        return more
 
-    def _check(self, s, up):
-        # Once a second.
-        link = self.connection
-        if self.counted_s and s >= self.counted_s:
-            self._upkeep("alive")
-        if self.safe and s >= self._safe_s:
-            self._upkeep("leave_safe_mode")
-        if not up:
-            limit_s = self.settings.values["offline_reboot_s"]
-            if limit_s and not link.sessions:
-                limit_s = max(limit_s, _FIRST_S)
-            if limit_s and link.outage_s() >= limit_s:
-                self._upkeep("offline")
-            if link.starved or (self.session.reserve is None and not chip.VERIFIED):
-                self._upkeep("memory")
-
-    def _upkeep(self, what):
+    def upkeep(self, what="restart"):
+        # For commands restart() as well.
         from firmware import upkeep
 
         getattr(upkeep, what)(self)
 
-    def restart(self):
-        self._upkeep("restart")
-
     def _network(self):
         # True while joined, with an address. Wifi is in the heap only on the way there: at boot
         # and after a loss. At boot always: an ESP8266 joins by itself what it remembers.
-        s = self.clock.s
         if self.joining is None:
             if self.ssid is not None and self.wlan.isconnected():
-                if s - self._looked_s < _ADDRESS_S:
-                    return True
-                self._looked_s = s
                 try:
-                    if self.wlan.ifconfig()[0] != "0.0.0.0":
+                    if self.clock.s % _ADDRESS_S or self.wlan.ifconfig()[0] != "0.0.0.0":
                         return True
                 except (OSError, RuntimeError):  # ESP32: nobody knows the address
                     pass
-            self._upkeep("join")
+            self.upkeep("join")
         if not self.joining.step():
             return False
         self.ssid = self.joining.ssid
         self.joining = None
-        self._looked_s = s
         return True
 
     def _queue(self):
         # Readings: as many at a time as the window has room for, never more in a second than
         # drain_per_s. While many wait the window is as large as it may be.
         session, outbox = self.session, self.outbox
-        if self.clock.s != self._second:
-            self._second = self.clock.s
-            self._sent = 0
+        if self.clock.s != self.since_s:
+            self.since_s = self.clock.s
+            self.sent = 0
         window = self.slots if outbox.waiting > self.slots else self.window
-        while session.used < window and self._sent < self.settings.values["drain_per_s"]:
+        while session.used < window and self.sent < self.settings.values["drain_per_s"]:
             if outbox.next_unsent() is None:
                 break
             session.reading(outbox.unsent_seq)
-            self._sent += 1
+            self.sent += 1
 
     def encode(self, seq, buf, at):
         try:
             record = self.outbox.get(seq)
         except MemoryError:  # for what reads old ones, beside what a message has loaded
-            loading.unload()
+            self.unload()
             record = self.outbox.get(seq)
-        return 0 if record is None else write_json(buf, at, record, seq, self.thing)
+        return 0 if record is None else write_json(buf, at, record, seq, self.session.client_id)
 
     def facts(self, full):
-        loading.unload()
+        self.unload()
         from firmware import device_info
 
         facts = device_info.report(self, full)
         device_info = None
-        loading.unload()
+        self.unload()
         return facts
 
     def filters(self):
-        from firmware.core import topics
+        from firmware.core.topics import subscribes
 
-        return topics.subscribes((0, self.commands.decode(), 0, 0, self.prefix.decode()))
+        return subscribes([topic.decode() for topic in self.topics])
 
     def on_message(self, topic, payload):
-        loading.unload()
+        self.unload()
+        _, commands, _, _, prefix = self.topics
         try:
-            if topic == self.commands:
+            if topic == commands:
                 if not self.runner:
-                    self._upkeep("make_runner")
-                    loading.unload()
+                    self.upkeep("make_runner")
+                    self.unload()
                 self.runner.receive(payload)
-            elif topic.startswith(self.prefix):
-                self.shadow.receive(topic[len(self.prefix) :], payload)
+            elif topic.startswith(prefix):
+                self.shadow.receive(topic[len(prefix) :], payload)
         except MemoryError:
             # Not acknowledged, it would come again in every session. What the shadow said is asked
             # for once more, later.
@@ -212,34 +187,4 @@ class App:
         elif key in ("sensor", "i2c"):
             self.sampler.restart()
         if self.safe:
-            self._safe_s = self.clock.s + _CHANGED_S
-
-    def open_bus(self):
-        from firmware import board
-
-        return board.i2c(self.settings.values["i2c"])
-
-    def recover(self):
-        from firmware import board
-
-        return board.recover(self.settings.values["i2c"])
-
-
-def main(prepared):
-    # prepared: what startup.prepare() gave; emptied, because the configuration need not stay.
-    cause, safe = prepared[-1][:2]
-    try:
-        app = App()
-        from firmware import startup
-
-        startup.build(app, *prepared)
-        startup = None
-        prepared.clear()
-        app.run()
-    except Exception as e:
-        from firmware import upkeep
-
-        upkeep.crashed(e, cause)
-        if safe:
-            chip.sleep_ms(_AGAIN_MS)
-        upkeep.restart(None)
+            self.safe_s = self.clock.s + _CHANGED_S

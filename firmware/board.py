@@ -1,6 +1,5 @@
-# The hardware, and the only file that imports it. ESP32, ESP8266 and the virtual board
-# (tools/sim/shims) differ in here and nowhere else but in net/tls.py and net/transport.py. On
-# demand; what the loop needs all the time is in chip.py.
+# The hardware, on demand; what the loop needs all the time is in chip.py. The ports differ in here
+# and nowhere else but in net/tls.py and net/transport.py.
 
 import time
 
@@ -8,7 +7,6 @@ import machine
 import network
 from micropython import const
 
-from firmware import chip
 from firmware.chip import CHIP, LED_PIN
 from firmware.core.errors import SensorError
 
@@ -17,61 +15,56 @@ from firmware.core.errors import SensorError
 WDT_MS = const(120_000)
 _REPL_MS = const(3_600_000)
 _BIT_US = const(5)  # half a clock at 100 kHz
-# What a run leaves in the RTC's memory for the next: nothing if it ended on purpose. Some builds
-# for the ESP32 have no such memory.
-_BITTEN = b"wdt"  # ESP8266: by our own watchdog, soft_watchdog.py
-_RUNNING = b"run"
-_STOPPED = b"repl"  # by a person at the serial port
-_MEMORY = b"memory"  # to get a heap that has grown too large small again
-_TIME = b"t"  # ESP8266: and the time
+# What a run leaves in the RTC's memory for the next: nothing if it ended on purpose.
+_BITTEN = const(b"wdt")  # ESP8266: by our own watchdog, soft_watchdog.py
+_RUNNING = const(b"run")
+_STOPPED = const(b"repl")  # by a person at the serial port
+_MEMORY = const(b"memory")  # to get a heap that has grown too large small again
+_TIME = const(b"t")  # ESP8266: and the time
 _NO_ANSWER = const(71)  # EPROTO
 _NTP_ZERO = const(1139293696)  # 2036-02-07, what ntptime makes of a timestamp of 0
 
+EPOCH = 946684800 if time.gmtime(0)[0] == 1970 else 0  # the year 2000 in seconds of the port
 
-def watchdog():
-    # Gives what feeds it. From here on a restart is ours, or a crash.
-    _memory(_RUNNING)
+
+def watchdog(mark=_RUNNING, timeout=WDT_MS):
+    # Gives what feeds it.
+    _memory(mark)
     if CHIP == "esp8266":
         from firmware import soft_watchdog
 
-        chip.watchdog = soft_watchdog
-        return soft_watchdog.start(machine, WDT_MS)
-    return machine.WDT(timeout=WDT_MS).feed
-
-
-def reset(why=b""):
-    # Setting it gives the ESP8266's RTC an offset, which a reset takes away (its machine_rtc.c).
-    _memory(_TIME + str(_rtc()).encode() + b" " + why if CHIP == "esp8266" else why)
-    machine.reset()
+        return soft_watchdog.start(timeout)
+    return machine.WDT(timeout=timeout).feed
 
 
 def stopped():
     # The REPL has the board now: a reset from there is no crash, and copying files takes longer
     # than the watchdog waits. An ESP32's cannot be stopped, only set anew.
-    _memory(_STOPPED)
-    if CHIP != "esp8266":
-        machine.WDT(timeout=_REPL_MS)
-    elif chip.watchdog:
-        chip.watchdog.start(machine, _REPL_MS)
+    watchdog(_STOPPED, _REPL_MS)
+
+
+def reset(why=b""):
+    # Setting it gives the ESP8266's RTC an offset, which a reset takes away (its machine_rtc.c).
+    if CHIP == "esp8266":
+        why = _TIME + str(int(time.time()) - EPOCH).encode() + b" " + why
+    _memory(why)
+    machine.reset()
 
 
 def _memory(*mark):
+    # Some builds for the ESP32 have none.
     return machine.RTC().memory(*mark) if hasattr(machine.RTC, "memory") else b""
 
 
 def reset_cause():
     # As a word. Call it once: what the last run left is gone then.
-    left = _memory()
-    cause = machine.reset_cause()
+    left, cause = _memory(), machine.reset_cause()
     found = "unknown {}".format(cause)
     for name in ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"):
         if getattr(machine, name + "_RESET", None) == cause:
             found = name.lower()
-    if CHIP == "esp8266":
-        if left == _BITTEN or cause == 3:  # 3: the SDK's own watchdog (user_interface.h)
-            found = "wdt"
-        elif cause == 2:
-            found = "fault"  # an exception in C
+    if CHIP == "esp8266":  # 2: an exception in C; 3: the SDK's own watchdog (user_interface.h)
+        found = "wdt" if left == _BITTEN else {2: "fault", 3: "wdt"}.get(cause, found)
     elif found == "hard" and left == _RUNNING:
         found = "fault"  # ESP-IDF's panic; to esp32/modmachine.c the same as machine.reset()
     if left == _STOPPED and found in ("hard", "wdt", "fault"):
@@ -86,12 +79,16 @@ def wlan():
     return network.WLAN(network.STA_IF)
 
 
-def i2c(settings):
+def i2c(settings, failures):
     # Not before it is needed: a pin the chip does not have must not keep the board from AWS. Pin()
     # says which can only be inputs; the ESP32's I2C() would abort (its machine_i2c.c). The ESP8266
     # has no I2C block: there every bus is bit-banged.
+    pin = machine.Pin
     try:
-        sda, scl = _pins(settings)
+        sda = pin(settings["sda"], pin.OPEN_DRAIN, value=1)
+        scl = pin(settings["scl"], pin.OPEN_DRAIN, value=1)
+        if failures:
+            _recover(sda, scl)
         if CHIP == "esp8266" or settings["id"] < 0:
             return machine.SoftI2C(scl=scl, sda=sda, freq=settings["freq_hz"])
         return machine.I2C(settings["id"], scl=scl, sda=sda, freq=settings["freq_hz"])
@@ -99,30 +96,20 @@ def i2c(settings):
         raise SensorError("bus: i2c settings do not fit this chip: {}".format(e))
 
 
-def recover(settings):
+def _recover(sda, scl):
     # A chip cut off in mid-byte holds SDA low for ever. Up to nine clocks let it finish, then a
-    # STOP frees the bus (NXP UM10204 rev. 7, 3.1.16). Says whether SDA came free.
-    try:
-        sda, scl = _pins(settings)
-    except ValueError as e:
-        raise SensorError("bus: i2c settings do not fit this chip: {}".format(e))
+    # STOP frees the bus (NXP UM10204 rev. 7, 3.1.16).
     for _ in range(9):
         if sda.value():
             break
-        scl.value(0)
+        for level in (0, 1):
+            scl.value(level)
+            time.sleep_us(_BIT_US)
+    for level in (0, 1):
+        sda.value(level)
         time.sleep_us(_BIT_US)
-        scl.value(1)
-        time.sleep_us(_BIT_US)
-    sda.value(0)
-    time.sleep_us(_BIT_US)
-    sda.value(1)
-    return bool(sda.value())
-
-
-def _pins(settings):
-    pin = machine.Pin
-    sda = pin(settings["sda"], pin.OPEN_DRAIN, value=1)
-    return sda, pin(settings["scl"], pin.OPEN_DRAIN, value=1)
+    if not sda.value():
+        raise SensorError("bus: SDA held low")
 
 
 def led(on):
@@ -136,25 +123,19 @@ def ntp_s2000(host):
     # fails with other errors on a short one or an IPv6 address.
     import ntptime
 
-    ntptime.host = host
-    ntptime.timeout = 2
+    ntptime.host, ntptime.timeout = host, 2
     try:
-        s2000 = ntptime.time() - (946684800 if epoch_year() == 1970 else 0)
+        s2000 = ntptime.time() - EPOCH
     except (ValueError, IndexError):
-        raise OSError(_NO_ANSWER)
+        s2000 = _NTP_ZERO
     if s2000 == _NTP_ZERO:
         raise OSError(_NO_ANSWER)
     return s2000
 
 
-def epoch_year():
-    return time.gmtime(0)[0]
-
-
 def rtc_s2000():
-    # What the RTC says at the start.
     if CHIP != "esp8266":
-        return _rtc()
+        return int(time.time()) - EPOCH
     left = _memory()
     try:
         return int(left[1:].split()[0]) + 1 if left[:1] == _TIME else 0
@@ -162,10 +143,6 @@ def rtc_s2000():
         return 0
 
 
-def _rtc():
-    return int(time.time()) - (946684800 if epoch_year() == 1970 else 0)
-
-
 def set_rtc(s2000):
-    t = time.gmtime(s2000 + (946684800 if epoch_year() == 1970 else 0))
-    machine.RTC().datetime((t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0))
+    t = time.gmtime(s2000 + EPOCH)
+    machine.RTC().datetime(t[:3] + t[6:7] + t[3:6] + (0,))

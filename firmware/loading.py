@@ -1,12 +1,42 @@
-# Code that is needed now and then leaves the heap again. The rule: what main.py had loaded when it
-# called keep() stays (app.py and what it imports at its top); what is imported inside a function
-# leaves with the next unload(). Objects made from such a module go on working: they hold what they
-# need. So it may be imported anew at any time, and must hold no state of its own.
+# Starts the program. And code that is needed now and then leaves the heap again. The rule: what
+# was loaded when run() called keep() stays (app.py and what it imports at its top); what is
+# imported inside a function leaves with the next unload(). Objects made from such a module go on
+# working: they hold what they need. So it may be imported anew at any time, and must hold no state
+# of its own.
 
 import gc
 import sys
+import time
 
 _kept = ()
+
+
+def run():
+    # Ctrl-C on the serial port stops it and gives the REPL. What App cannot catch itself, a file
+    # that is missing or no memory to load one, may pass.
+    try:
+        keep()
+        from firmware import startup
+
+        prepared = startup.prepare()
+        startup = None
+        unload()
+        from firmware.app import App
+
+        keep()
+        App().run(unload, prepared)
+    except KeyboardInterrupt:
+        from firmware.board import stopped
+
+        stopped()
+        raise
+    except Exception as e:
+        print("main: cannot run the firmware, restarting in 30 s")
+        sys.print_exception(e)
+        time.sleep(30)
+        import machine  # not board.py: what could not be loaded before may not load now
+
+        machine.reset()
 
 
 def keep():

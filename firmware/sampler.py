@@ -1,14 +1,14 @@
 # Reads the sensor when it is time and hands each reading on.
 #
-#   no sensor   wait over, a known sensor answers       -> idle
+#   no driver   wait over, a known sensor answers       -> idle
 #   idle        a reading is due, start() succeeds      -> busy
 #   busy        MEASURE_MS over, finish() succeeds      -> idle, reading handed on
 #   any         error; from number _TRIES in a row on   -> idle; no sensor
+#   any         release()                               -> no driver, but the sensor is known
 #
-# So a sensor may be unplugged, swapped and plugged in at any time. A reading that was due stays
-# due until it has been taken; those missed meanwhile are not made up for. While no time is
-# believed, or the file system is full, readings are kept in RAM, the oldest making room. Normally
-# each passes through the same buffer at once, without allocating.
+# A reading that was due stays due until it has been taken; those missed meanwhile are not made up
+# for. While no time is believed, or the file system is full, readings are kept in RAM, the oldest
+# making room. Normally each passes through the same buffer at once, without allocating.
 
 from micropython import const
 
@@ -26,13 +26,11 @@ _BURST = const(4)  # kept readings handed on in one step(): each is a write to f
 
 
 class Sampler:
-    def __init__(self, open_bus, recover, settings, clock, put, log):
-        self.open_bus = open_bus  # open_bus() -> I2C object
-        self.recover = recover  # recover() -> True when SDA is free
+    def __init__(self, settings, clock, put, log):
         self.settings = settings  # the dictionary in force
-        self._clock = clock
+        self.clock = clock
         self.put = put  # put(record, size): a buffer, and how many of its bytes are the record
-        self._log = log
+        self.log = log
         self.readings = self.errors = 0  # since boot; failed searches are errors too
         self.last_error = None
         self.dropped = 0  # readings lost while the time was unknown or the file system full
@@ -41,23 +39,27 @@ class Sampler:
         self.retry_s = 0  # clock.s before which put() is not tried again
         self.due = True  # a reading is owed
         self.interval_s = self.next_s = settings["interval_s"]  # next_s: clock.s of the next turn
-        self._wait = Deadline(clock)
+        self.wait = Deadline(clock)
         self.restart()
 
     def restart(self):
         # Another sensor is wanted, or the bus has other pins.
-        self.sensor = self.driver = None  # sensor: "bme280@0x76"
-        self.busy = False
+        self.sensor = None  # "bme280@0x76"
         self.failures = 0  # in a row
-        self._wait.start(0)
+        self.wait.start(0)
+        self.release()
+
+    def release(self):
+        # The driver leaves the heap. The next reading finds it again, at the sensor's address.
+        self.driver = None
+        self.busy = False
 
     def changed(self):
-        # interval_s: in force at once, counted from the last turn. A reading that is overdue, by
-        # the old interval or the new, is due now.
-        old_s, s = self.next_s, self._clock.s
-        self.next_s -= self.interval_s
+        # The new interval counts from the last turn. A reading that is overdue, by the old one or
+        # the new, is due now.
+        old_s, s = self.next_s, self.clock.s
+        self.next_s += self.settings["interval_s"] - self.interval_s
         self.interval_s = self.settings["interval_s"]
-        self.next_s += self.interval_s
         if min(old_s, self.next_s) <= s:
             self.due = True
             self.next_s = s + self.interval_s
@@ -66,18 +68,17 @@ class Sampler:
         # One extra reading. Whoever asks may just have plugged the sensor in: look at once.
         self.due = True
         if not self.sensor:
-            self._wait.start(0)
+            self.wait.start(0)
 
     def failing(self):
         return self.failures > 0
 
     def next_due_ms(self):
-        # How long the loop may sleep on our account.
-        clock = self._clock
+        clock = self.clock
         if self.kept and clock.offset is not None and clock.s >= self.retry_s:
             return 0
         if self.due or not self.sensor:
-            return self._wait.left_ms()
+            return self.wait.left_ms()
         return clock.left_ms(self.next_s)
 
     def step(self):
@@ -85,11 +86,11 @@ class Sampler:
         for _ in range(_BURST):
             if self.kept and self._store(self.kept):
                 self.kept = self.kept[RECORD_BYTES:]
-        late_s = self._clock.s - self.next_s
+        late_s = self.clock.s - self.next_s
         if late_s >= 0:
             self.due = True
             self.next_s += self.interval_s * (late_s // self.interval_s + 1)
-        if (self.sensor and not self.due) or self._wait.left_ms():
+        if (self.sensor and not self.due) or self.wait.left_ms():
             return
         try:
             self._go_on()
@@ -101,48 +102,56 @@ class Sampler:
         self.errors += 1
         self.failures += 1
         if text != self.last_error or self.failures == 1:  # not the same line every minute
-            self._log("sensor: " + text)
+            self.log("sensor: " + text)
         self.last_error = text
         self.busy = False
-        wait_ms = _RETRY_MS
-        if not self.sensor:
-            wait_ms = min(_RETRY_MS << min(self.failures - 1, 5), _RETRY_MAX_MS)
+        most_ms = _RETRY_MS if self.sensor else _RETRY_MAX_MS
+        self.wait.start(min(_RETRY_MS << min(self.failures - 1, 5), most_ms))
         if self.failures >= _TRIES:
             self.sensor = self.driver = None
-        self._wait.start(wait_ms)
 
     def _go_on(self):
         driver = self.driver
         if not driver:
-            if self.failures and not self.recover():
-                raise SensorError("bus: SDA held low")
-            from firmware.drivers import find
-
-            self.driver, self.sensor = find(self.open_bus(), self.settings["sensor"])
-            self._wait.start(_SETTLE_MS)
-            self._log("sensor: " + self.sensor)
+            self._search()
         elif not self.busy:
             driver.start()
             self.busy = True
-            self._wait.start(driver.MEASURE_MS)
+            self.wait.start(driver.MEASURE_MS)
         else:
             driver.finish()
             self.busy = self.due = False
             self.readings += 1
             if self.failures:
-                self._log("sensor: reads again; errors in a row: {}".format(self.failures))
+                self.log("sensor: reads again; errors in a row: {}".format(self.failures))
                 self.failures = 0
-            pack(self.buf, 0, self._clock.s, driver.values)
+            pack(self.buf, 0, self.clock.s, driver.values)
             if self.kept or not self._store(self.buf):
                 self.kept += self.buf
                 if len(self.kept) > _KEPT_MAX * RECORD_BYTES:
                     self.kept = self.kept[RECORD_BYTES:]
                     self.dropped += 1
 
+    def _search(self):
+        try:
+            from firmware import board
+            from firmware.drivers import find
+
+            bus = board.i2c(self.settings["i2c"], self.failures)
+            self.driver, sensor = find(bus, self.sensor or self.settings["sensor"])
+        except MemoryError:
+            if not self.sensor:
+                raise
+            raise SensorError("no memory")  # a session may have it, which can end
+        self.wait.start(_SETTLE_MS)
+        if sensor != self.sensor:
+            self.sensor = sensor
+            self.log("sensor: " + sensor)
+
     def _store(self, record):
         # True once it is stored. A time below 2^28 is one of clock.s: a board does not run for 8
         # years, and 2^28 s after 2000 it was 2008. The fourth byte shows which it is.
-        clock = self._clock
+        clock = self.clock
         if clock.offset is None or clock.s < self.retry_s:
             return False
         carry = 0 if record[3] & 0xF0 else clock.offset
@@ -155,5 +164,5 @@ class Sampler:
             return True
         except OSError as e:
             self.retry_s = clock.s + _STORE_RETRY_S
-            self._log("sensor: reading kept in RAM: errno {}".format(e.args[0]))
+            self.log("sensor: reading kept in RAM: errno {}".format(e.args[0]))
             return False

@@ -1,22 +1,21 @@
 # ESP8266: machine.WDT there has a fixed period of seconds, shorter than one axTLS handshake. A
 # hardware timer counts instead, fed by the same progress.
 
+import machine
 from micropython import const
 
 _CHECK_MS = const(10_000)  # how often the timer looks whether the loop still feeds
-_BITTEN = b"wdt"  # for reset_cause() in board.py: the chip would only say "soft reset"
+_BITTEN = const(b"wdt")  # for reset_cause() in board.py: the chip would only say "soft reset"
 
-_left = _limit = 0  # checks until it bites
-_machine = None
+_left = _limit = 0  # checks until it bites; no limit: no timer yet
 
 
-def start(machine, limit_ms):
-    # Gives what feeds it. The module stays while the timer holds it.
-    global _limit, _machine
-    _limit = limit_ms // _CHECK_MS
+def start(timeout):
+    # Gives what feeds it.
+    global _limit
+    first, _limit = not _limit, timeout // _CHECK_MS
     feed()
-    if _machine is None:
-        _machine = machine
+    if first:
         timer = machine.Timer(-1)
         repeat = machine.Timer.PERIODIC
         try:  # MicroPython >= 1.27: bites in C code too, such as a scan() that never ends
@@ -31,9 +30,9 @@ def feed():
     _left = _limit
 
 
-def _check(_):
+def _check(timer):
     global _left
     _left -= 1
     if _left <= 0:
-        _machine.RTC().memory(_BITTEN)
-        _machine.reset()
+        machine.RTC().memory(_BITTEN)
+        machine.reset()

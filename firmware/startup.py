@@ -2,23 +2,20 @@
 # prepare() before all other code, and for build().
 #
 # prepare(): the TLS context first, while there is a large piece of memory, then the crash log,
-# config.json and the saved settings. config.json is complete: `python -m tools stage` has checked
-# it and filled in the defaults. Here it is only looked at whether it is whole; the values that the
-# cloud may change are checked like a change. One of those that is wrong costs itself; without any
-# other key there is nothing to run.
+# config.json and the saved settings. `python -m tools stage` has checked and completed
+# config.json: here only the values that the cloud may change are checked, like a change. One of
+# those that is wrong costs itself; without any other key there is nothing to run.
 #
 # build(): every object of the firmware, in the order it is read. Here the configuration ends.
 
 import json
-import os
 
 from micropython import const
 
 from firmware import board, chip, version
 
-_PATH = "config.json"
-_MAX_BYTES = const(8192)
 _PARKED_MS = const(10_000)
+_SAFE_S = const(3600)  # perhaps the cause has gone: a full disk, a bus that was shorted
 _LAST_BYTES = const(300)  # enough for the last line of the crash log
 
 
@@ -51,21 +48,19 @@ def prepare():
     values = _values(config, saved, problems)
     for problem in problems:
         chip.log("config: PROBLEM " + problem)
-    if config is None:
-        _park()
-    lines = [line for line in crash.read(_LAST_BYTES).split("\n") if line]
-    before = cause, safe, counted, lines[-1] if lines else None
-    return [config, values, saved, state, problems, context, before]
+    if not config:  # there may be a good one then; Ctrl-C gives the REPL
+        chip.log("config: cannot start; send a good config.json with `make deploy`")
+        chip.sleep_ms(_PARKED_MS)
+        board.reset()
+    last = crash.read(_LAST_BYTES).strip().split("\n")[-1] or None
+    return [config, values, saved, state, problems, context, (cause, safe, counted, last)]
 
 
 def _config(problems):
     from firmware.core.schema import KEYS
 
     try:
-        if os.stat(_PATH)[6] > _MAX_BYTES:
-            problems.append("config.json: is larger than {} bytes".format(_MAX_BYTES))
-            return None
-        with open(_PATH) as f:
+        with open("config.json") as f:
             config = json.load(f)
         missing = [key for key in KEYS.split() if not config.get(key)]
         if not missing:
@@ -75,7 +70,7 @@ def _config(problems):
         problems.append("config.json: is missing")
     except (ValueError, AttributeError):  # UnicodeError is a ValueError
         problems.append("config.json: is no JSON object")
-    return None
+    return {}
 
 
 def _values(config, saved, problems):
@@ -83,7 +78,7 @@ def _values(config, saved, problems):
     from firmware.core import schema
 
     values = dict(schema.DEFAULTS)
-    for found, where in ((config or {}, ""), (saved, "settings: ")):
+    for found, where in ((config, ""), (saved, "settings: ")):
         for key in schema.SETTABLE:
             if key in found:
                 value, problem = schema.check(key, found[key], values)
@@ -94,76 +89,59 @@ def _values(config, saved, problems):
     return values
 
 
-def _park():
-    # Wait for a person at the serial port, who stops this with Ctrl-C, or for a new config.json.
-    # No watchdog runs yet.
-    before = None
-    while True:
-        try:
-            stamp = os.stat(_PATH)[6:9]
-        except OSError:
-            stamp = ()
-        if before not in (None, stamp):
-            board.reset()
-        before = stamp
-        chip.log("config: cannot start; send a good config.json with `make deploy`")
-        chip.sleep_ms(_PARKED_MS)
-
-
 def build(app, config, values, saved, state, problems, context, before):
-    from firmware import device_info
+    # Gives what feeds the watchdog.
+    from firmware import device_info, outbox, sampler, settings, shadow_sync
     from firmware.core.timing import Clock
     from firmware.net.clock import take_rtc
-    from firmware.outbox import Outbox
-    from firmware.sampler import Sampler
-    from firmware.settings import Settings
-    from firmware.shadow_sync import ShadowSync
 
     log = chip.log
     app.cause, app.safe, app.counted_s, app.last_crash = before
+    app.safe_s = _SAFE_S
     app.problems = problems
+    app.check_s = 0  # clock.s of the next upkeep.check()
+    app.runner = None  # while there are commands to be done
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
-    settings = app.settings = Settings(values, saved, state, log)
-    settings.apply = app.apply
-    app.servers, app.floor = config["ntp"], version.BUILD_S2000
-    take_rtc(clock, board.rtc_s2000(), settings, app.floor, log)
+    app.settings = settings.Settings(values, saved, state, log)
+    app.settings.apply = app.apply
+    app.servers = config["ntp"]
+    take_rtc(clock, board.rtc_s2000(), app.settings, version.BUILD_S2000, log)
     app.wlan, app.networks = board.wlan(), config["wifi"]
+    app.joining = None  # looks for a network while there is none
+    app.ssid, app.wifi_drops = None, 0  # joined, or lost last
     # In safe mode, after repeated crashes: connected, but no sensor and no outbox.
-    app.outbox = None if app.safe else Outbox("data/outbox", config["outbox_bytes"], log)
-    put = app.outbox and app.outbox.put
-    app.sampler = Sampler(app.open_bus, app.recover, values, clock, put, log)
-    topic, prefix = _session(app, config, context)
-    token, facts = "{:06x}".format(chip.random(1 << 24)), app.facts
-    sync = ShadowSync(settings, app.sampler, app.session, prefix, topic, clock, facts, log, token)
-    app.shadow = sync
-    app.connection.on_up = sync.connected
+    app.outbox = None if app.safe else outbox.Outbox("data/outbox", config["outbox_bytes"], log)
+    app.sampler = sampler.Sampler(values, clock, app.outbox and app.outbox.put, log)
+    _session(app, config, context)
+    token = "{:06x}".format(chip.random(1 << 24))
+    args = app.session, app.topics[4], app.topics[3], clock, app.facts, log, token
+    app.shadow = shadow_sync.ShadowSync(app.settings, app.sampler, *args)
+    app.connection.on_up = app.shadow.connected
     app.heap_bytes = device_info.heap_bytes()
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     # One of each is made: what made it need not stay.
-    for made in (Settings, Outbox, Sampler, ShadowSync):
+    for made in (settings.Settings, outbox.Outbox, sampler.Sampler, shadow_sync.ShadowSync):
         del made.__init__
+    return board.watchdog()
 
 
 def _session(app, config, context):
-    # The session and what keeps it; (topic of the birth message, prefix of the shadow's).
+    # The session and what keeps it.
     from firmware.core import telemetry, topics
     from firmware.net.connection import Connection
     from firmware.net.session import Session
 
-    thing = config["thing_name"]
-    names = topics.of(thing, config["telemetry_topic"], config["command_topic"])
-    data, app.commands, app.result, status, app.prefix = [name.encode() for name in names]
-    app.thing = thing.encode()
+    thing = config["thing_name"].encode()
+    names = topics.of(config["thing_name"], config["telemetry_topic"], config["command_topic"])
+    app.topics = [name.encode() for name in names]
     app.window, app.slots = config["window"], config["window_max"]
+    app.since_s = app.sent = 0  # readings sent in this second
     where = config["endpoint"], config["port"], config["keepalive_s"]
-    text_bytes = telemetry.text_bytes(app.thing)
-    session = Session(app.thing, *where, app.clock, app.slots, data, text_bytes, app.encode)
-    session.set_last_will(status, b'{"online": false}', True, 1)
+    args = app.clock, app.slots, app.topics[0], telemetry.text_bytes(thing), app.encode
+    session = app.session = Session(thing, *where, *args)
+    session.set_last_will(app.topics[3], b'{"online": false}', True, 1)
     session.set_callback(app.on_message)
-    session.on_ack = app.on_ack
-    session.filters, session.listens = app.filters, names[1]
-    app.session = session
+    session.on_ack, session.filters, session.listens = app.on_ack, app.filters, names[1]
     args = app.clock, chip.random, chip.log, app.settings, context, config["message_bytes"]
     app.connection = Connection(session, *args)
     del Session.__init__, Connection.__init__
-    return status, app.prefix

@@ -1,15 +1,21 @@
 # What the loop does now and then, as functions on the App. On demand.
 
-from firmware import chip
+from micropython import const
 
-_CRASH_S = 60  # after a crash: how often the length of the run is written down
+from firmware import chip, version
+
+_TLS_BYTES = const(5_500)  # the largest piece that axTLS asks for is 5,368
+_CHECK_S = const(2)  # between two check()
+_CRASH_S = const(60)  # after a crash: how often the length of the run is written down
+_FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
+_AGAIN_MS = const(30_000)  # a crash in safe mode must not become a tight circle
 
 
 def ask_time(app):
     from firmware import board
     from firmware.net.clock import ask
 
-    args = app.settings, app.servers, app.floor, chip.random, chip.log
+    args = app.settings, app.servers, version.BUILD_S2000, chip.random, chip.log
     ask(app.clock, board.ntp_s2000, board.set_rtc, *args)
 
 
@@ -20,75 +26,66 @@ def join(app):
     app.joining = Wifi(app.wlan, app.networks, app.clock, chip.random, chip.log, app.ssid)
 
 
-def alive(app):
-    from firmware import crash
-
-    app.counted_s = crash.alive(app.clock.s, chip.log) and app.clock.s + _CRASH_S
-
-
-def leave_safe_mode(app):
-    chip.log("app: safe mode ends, trying again")
-    restart(app)
-
-
-def offline(app):
-    chip.log("app: offline for {} s, restarting".format(app.connection.outage_s()))
-    restart(app)
-
-
-def memory(app):
-    # TLS got no memory. If Python's heap has grown into it: that never gets small again, and TLS
-    # would fail for ever. Once: it may be a lack that a restart does not cure.
-    starved, app.connection.starved = app.connection.starved, False
-    if starved and app.cause != "memory":
-        from firmware import device_info
-
-        if device_info.heap_bytes() > app.heap_bytes + 1024:
-            chip.log("app: Python's heap has grown into the memory of TLS, restarting")
-            restart(app, b"memory")
-    # ESP8266: the piece that axTLS needs at the next connect, before others break it up.
-    if not chip.VERIFIED and not app.session.transport:
-        try:
-            app.session.reserve = bytearray(chip.TLS_BYTES)
-        except MemoryError:
-            pass  # the connect will say so
-
-
 def make_runner(app):
     from firmware.command_runner import CommandRunner
 
     sampler = None if app.safe else app.sampler
-    app.runner = CommandRunner(
-        app.settings,
-        sampler,
-        app.session,
-        app.result,
-        app.clock,
-        app.shadow,
-        app.restart,
-        chip.log,
-    )
+    args = app.session, app.topics[2], app.clock, app.shadow, app.upkeep, chip.log
+    app.runner = CommandRunner(app.settings, sampler, *args)
 
 
-def restart(app, why=b""):
-    # On purpose: whatever crashed before, the next start is a normal one. app: None after a crash.
+def check(app):
+    # While there is no session, in safe mode, and after a crash.
+    s, link = app.clock.s, app.connection
+    app.check_s = s + _CHECK_S
+    if app.counted_s and s >= app.counted_s:
+        from firmware import crash
+
+        app.counted_s = crash.alive(s, chip.log) and s + _CRASH_S
+    if app.safe and s >= app.safe_s:
+        restart(app, "safe mode ends, trying again")
+    limit_s = app.settings.values["offline_reboot_s"]
+    if limit_s and link.outage_s() >= (limit_s if link.sessions else max(limit_s, _FIRST_S)):
+        restart(app, "offline for {} s, restarting".format(link.outage_s()))
+    # TLS got no memory. If Python's heap has grown into it: that never gets small again, and TLS
+    # would fail for ever. Once: it may be a lack that a restart does not cure.
+    starved, link.starved = link.starved, False
+    if starved and app.cause != "memory":
+        from firmware import device_info
+
+        if device_info.heap_bytes() > app.heap_bytes + 1024:
+            text = "Python's heap has grown into the memory of TLS, restarting"
+            restart(app, text, b"memory")
+    # ESP8266: the piece that axTLS needs at the next connect, before others break it up.
+    if not chip.VERIFIED and not app.session.transport and app.session.reserve is None:
+        try:
+            app.session.reserve = bytearray(_TLS_BYTES)
+        except MemoryError:
+            pass  # the connect will say so
+
+
+def restart(app, text=None, why=b""):
+    # On purpose: whatever crashed before, the next start is a normal one.
     from firmware import board
+    from firmware.net import packets
 
-    if app:
-        if app.counted_s:
-            from firmware import crash
+    if text:
+        chip.log("app: " + text)
+    if app.counted_s:
+        from firmware import crash
 
-            crash.alive(crash.STABLE_S, chip.log)
-        if app.outbox:
-            app.outbox.flush()
-        from firmware.net import packets
-
-        packets.disconnect(app.session)
+        crash.alive(crash.STABLE_S, chip.log)
+    if app.outbox:
+        app.outbox.flush()
+    packets.disconnect(app.session)
     board.reset(why)
 
 
-def crashed(error, cause):
-    from firmware import crash
+def crashed(error, cause, safe):
+    from firmware import board, crash
 
     crash.record(error, chip.ticks_ms() // 1000, cause, chip.log)
     chip.log("crash: {} {}".format(type(error).__name__, error))
+    if safe:
+        chip.sleep_ms(_AGAIN_MS)
+    board.reset()

@@ -1,11 +1,11 @@
 # Which sensor is on the bus? Loaded to search; a driver's module only when an address it may have
 # answers. To add a chip: its file here, and a row in DRIVERS.
 #
-# A driver module has probe(bus, addr) -> driver, or None when another chip lives there; bus is an
-# I2C object of the machine module, with its OSError. All of the set-up is done in probe(), which
-# does not stay in the heap. A driver has name, MEASURE_MS, start(), finish() (SensorError when the
-# answer cannot be trusted) and values: what it measured last, in the order of core/quantities.py,
-# None for what it cannot. Neither start() nor finish() allocates.
+# A driver module has probe(bus, addr) -> driver, or None when another chip lives there. All of the
+# set-up is done in probe(), which does not stay in the heap. A driver has name, MEASURE_MS,
+# start(), finish() (SensorError when the answer cannot be trusted) and values: what it measured
+# last, in the order of core/quantities.py, None for what it cannot. Neither start() nor finish()
+# allocates.
 
 from micropython import const
 
@@ -21,26 +21,22 @@ DRIVERS = {
 }
 
 
-def find(bus, wanted):
-    # wanted is "auto", "bme280" or "bme280@0x76". Returns (driver, label): the label always has
-    # the address. SensorError names what was found instead.
-    name, addr = (wanted.split("@") + [""])[:2]
-    known = sorted([chip for chips, _ in DRIVERS.values() for chip in chips])
-    if name != "auto" and name not in known:
-        raise SensorError("unknown sensor; known: " + ", ".join(known))
-    answering = bus.scan()
-    seen = []
+def find(bus, sensor):
+    # sensor: "auto", "bme280" or "bme280@0x76", as core/schema.py has checked. Returns (driver,
+    # label): the label always has the address. SensorError names what was found instead.
+    name, addr = (sensor.lower().split("@") + [""])[:2]
+    answering, seen = bus.scan(), []
     for at in answering:
         label = "0x{:02x}".format(at)
         try:
-            if not addr or int(addr, 16) == at:
-                module, driver = _identify(bus, at, name)
+            if addr in ("", label):
+                driver, kind = _identify(bus, at, name)
                 if driver:
-                    label = "{}@{}".format(driver.name, label)
+                    label = driver.name + "@" + label
                     if name in ("auto", driver.name):
                         # The driver keeps the globals of its module alive; the set-up need not
                         # stay. The next search loads the module anew.
-                        del module.probe
+                        del kind.probe
                         return driver, label
         except SensorError as e:
             label += " ({})".format(e)
@@ -48,11 +44,11 @@ def find(bus, wanted):
             label += " (bus: errno {})".format(e.args[0])
         if len(seen) < _SHOWN:
             seen.append(label)
-    text = "no {} found; on the bus: ".format("known sensor" if name == "auto" else wanted)
-    text += ", ".join(seen) or "nothing"
+    text = ", ".join(seen) or "nothing"
     if len(seen) < len(answering):
         text += " and {} more".format(len(answering) - len(seen))
-    raise SensorError(text)
+    what = "known sensor" if name == "auto" else sensor
+    raise SensorError("no {} found; on the bus: {}".format(what, text))
 
 
 def _identify(bus, at, name):
@@ -64,5 +60,5 @@ def _identify(bus, at, name):
                 raise SensorError("no driver {} on this board".format(file))
             driver = module.probe(bus, at)
             if driver:
-                return module, driver
+                return driver, module
     return None, None

@@ -3,9 +3,10 @@
 # registers and formulas without humidity; only the id differs (DS 5.2).
 # The formulas are those of DS 4.2.3 with other scales: its own need 64 bits, or lose 1 Pa (1
 # sigma), and on a board an integer from 2^30 on is a heap object. Here a product that would be too
-# large is split into a high and a low part. Against the datasheet's floating-point form about 1 Pa
-# and 0.01 %RH are lost, and inside the chip's working range nothing reaches 2^30
-# (tests/device/test_driver_bosch.py).
+# large is split into a high and a low part. About 1 Pa and 0.01 %RH are lost, and inside the
+# chip's working range nothing reaches 2^30 (tests/device/test_driver_bosch.py).
+
+from struct import unpack
 
 from micropython import const
 
@@ -30,42 +31,29 @@ def probe(bus, addr):
     bus.writeto_mem(addr, _CTRL_MEAS, b"\x00")  # sleep
     bus.writeto_mem(addr, 0xF5, b"\x00")  # config: filter off
     cal, hum = bytearray(26), bytearray(7)
-    _read_twice(bus, addr, 0x88, cal, name)  # dig_T1 to dig_P9, one unused, dig_H1 (DS table 16)
-    if humid:
-        _read_twice(bus, addr, 0xE1, hum, name)  # dig_H2 to dig_H6
-    # Low byte first; all but dig_T1 and dig_P1 have a sign.
-    words = [((cal[i] | cal[i + 1] << 8) ^ 0x8000) - 0x8000 for i in range(0, 24, 2)]
-    t = (words[0] & 0xFFFF, words[1], words[2])
-    p = (words[3] & 0xFFFF,) + tuple(words[4:])
-    h = None
-    if not t[0] or not p[0]:
+    # dig_T1 to dig_P9, one unused, dig_H1; dig_H2 to dig_H6 (DS table 16). There is no CRC, and a
+    # bit lost here would falsify every reading from now on. All 0x00 or 0xFF: nobody is talking.
+    for reg, buf in ((0x88, cal), (0xE1, hum))[: 1 + humid]:
+        again = bytearray(buf)
+        bus.readfrom_mem_into(addr, reg, buf)
+        bus.readfrom_mem_into(addr, reg, again)
+        if buf != again or min(buf) == max(buf):
+            raise SensorError(name + ": bad calibration")
+    words = unpack("<HhhHhhhhhhhh", cal)
+    h2, h3, h4, nibbles, h5, h6 = unpack("<hBbBbb", hum)
+    h = (cal[25], h2, h3, h4 << 4 | nibbles & 0x0F, h5 << 4 | nibbles >> 4, h6)
+    if not words[0] or not words[3]:
         raise SensorError(name + ": bad calibration")
-    if humid:
-        h2 = ((hum[0] | hum[1] << 8) ^ 0x8000) - 0x8000
-        # dig_H4 and dig_H5, of 12 bits, share the nibbles of 0xE5.
-        h4 = ((hum[3] << 4 | hum[4] & 0x0F) ^ 0x800) - 0x800
-        h5 = ((hum[5] << 4 | hum[4] >> 4) ^ 0x800) - 0x800
-        h = (cal[25], h2, hum[2], h4, h5, (hum[6] ^ 0x80) - 0x80)
-    chip = BME280()
+    chip = Driver()
     chip.bus, chip.addr, chip.name = bus, addr, name
-    chip.cal = (t, p, h)  # for t_fine(), pascal() and cpct()
+    chip.cal = words[:3], words[3:], h if humid else None  # for t_fine(), pascal() and cpct()
     chip.values = [None, None, None]
     chip.buf = bytearray(12 if humid else 10)  # from _STATUS to the last data byte
     chip.check = bytearray(chip.buf)
     return chip
 
 
-def _read_twice(bus, addr, reg, part, name):
-    # There is no CRC, and a bit lost here would falsify every reading from now on. All 0x00 or all
-    # 0xFF: nobody is talking.
-    again = bytearray(part)
-    bus.readfrom_mem_into(addr, reg, part)
-    bus.readfrom_mem_into(addr, reg, again)
-    if part != again or min(part) == max(part):
-        raise SensorError(name + ": bad calibration")
-
-
-class BME280:
+class Driver:
     MEASURE_MS = 11  # DS 9.1: 9.3 ms at most, and a millisecond clock may be one short
 
     def start(self):

@@ -29,12 +29,12 @@ def probe(bus, addr):
         raise SensorError("mcp9808: limits locked, cut its power once")
     bus.writeto_mem(addr, _CONFIG, b"\x00\x00")  # continuous, alert output off (DS 5.1.1)
     bus.writeto_mem(addr, 0x08, b"\x03")  # resolution: 0.0625 C (DS 5.2.4)
-    chip = MCP9808()
+    chip = Driver()
     chip.bus, chip.addr, chip.buf, chip.values = bus, addr, buf, [None]
     return chip
 
 
-class MCP9808:
+class Driver:
     name = "mcp9808"
     MEASURE_MS = 400  # DS 5.2.4 gives 250 ms as typical and no maximum
 

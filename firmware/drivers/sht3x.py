@@ -19,13 +19,13 @@ def probe(bus, addr):
     if buf[0] & 0x20:  # heater, left on by some other program: it would warm every reading
         bus.writeto(addr, b"\x30\x66")  # DS 4.10
     bus.writeto(addr, b"\x30\x93")  # break, DS 4.8: measuring by itself it refuses single shots
-    chip = SHT3x()
+    chip = Driver()
     chip.bus, chip.addr, chip.values = bus, addr, [None, None]
     chip.buf = bytearray(6)  # T msb, lsb, crc, RH msb, lsb, crc
     return chip
 
 
-class SHT3x:
+class Driver:
     name = "sht3x"
     MEASURE_MS = 17  # DS 2.2: 15.5 ms at most, and a millisecond clock may be one short
 

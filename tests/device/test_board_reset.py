@@ -5,7 +5,7 @@ import sys
 
 import harness
 from fakes_machine import MACHINE, Dog, Machine, Rtc, Timer, board, on_chip
-from firmware import chip, loading
+from firmware import loading, soft_watchdog
 
 
 def test_the_cause_of_a_reset():
@@ -67,7 +67,7 @@ def watching(knows_hard=True):
     Timer.knows_hard = knows_hard
     MACHINE.resets = 0
     Rtc.kept = b""
-    loading.unload()
+    soft_watchdog._limit = 0
     return on_chip("esp8266", board.watchdog)
 
 
@@ -94,11 +94,12 @@ def test_the_repl_of_an_esp8266_has_an_hour():
 
 
 def test_the_repl_has_an_hour_whatever_was_unloaded():
-    # The loop unloads what it does not need; stopped() must still reach the timer that runs.
+    # The loop unloads what it does not need; stopped() must still reach the timer that runs, whose
+    # module app.py keeps.
     feed = watching()
     feed()
     loading.unload()
-    assert "firmware.soft_watchdog" not in sys.modules and "firmware.board" not in sys.modules
+    assert "firmware.soft_watchdog" in sys.modules and "firmware.board" not in sys.modules
     from firmware import board as again
 
     assert again is not board
@@ -111,10 +112,14 @@ def test_the_repl_has_an_hour_whatever_was_unloaded():
 
 
 def test_stopped_before_there_is_a_watchdog():
+    # As on an ESP32: an hour from here on.
     Timer.all.clear()
-    chip.watchdog = None
+    soft_watchdog._limit = MACHINE.resets = 0
     on_chip("esp8266", board.stopped)
-    harness.equal(Timer.all, [])
+    tick(359)
+    harness.equal((MACHINE.resets, len(Timer.all)), (0, 1))
+    tick(1)
+    harness.equal(MACHINE.resets, 1)
 
 
 def test_the_watchdog_of_an_esp32():

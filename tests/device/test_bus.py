@@ -1,4 +1,4 @@
-# board.i2c() and board.recover() over stand-ins for machine that fail as a board does.
+# board.i2c() over stand-ins for machine that fail as a board does.
 
 import sys
 
@@ -69,33 +69,39 @@ def pins(sda=21, scl=22, ident=0):
 
 
 def test_scan():
-    harness.equal(board.i2c(pins()).scan(), [0x76])
+    harness.equal(board.i2c(pins(), 0).scan(), [0x76])
 
 
 def test_no_i2c_block_is_bit_banged():
-    harness.equal(board.i2c(pins(ident=-1)).pins, (22, 21, 100_000))
+    harness.equal(board.i2c(pins(ident=-1), 0).pins, (22, 21, 100_000))
     before, board.CHIP = board.CHIP, "esp8266"
     try:
-        harness.equal(board.i2c(pins(4, 5)).pins, (5, 4, 100_000))
+        harness.equal(board.i2c(pins(4, 5), 0).pins, (5, 4, 100_000))
     finally:
         board.CHIP = before
 
 
 def test_settings_that_do_not_fit_the_chip():
-    for wrong in (pins(sda=34), pins(scl=34), pins(sda=48), pins(ident=2)):
-        error = harness.raises(SensorError, board.i2c, wrong)
-        assert str(error).startswith("bus: i2c settings do not fit this chip: "), error
-    for wrong in (pins(sda=34), pins(scl=40)):
-        error = harness.raises(SensorError, board.recover, wrong)
-        assert str(error).startswith("bus: i2c settings do not fit this chip: "), error
+    for wrong in (pins(sda=34), pins(scl=34), pins(sda=48), pins(scl=40), pins(ident=2)):
+        for failures in (0, 1):
+            error = harness.raises(SensorError, board.i2c, wrong, failures)
+            assert str(error).startswith("bus: i2c settings do not fit this chip: "), error
 
 
-def test_recover_clocks_the_bus_free_and_stops():
-    for stuck, clocks, free in ((0, 0, True), (3, 3, True), (9, 9, True), (20, 9, False)):
+def test_after_a_failure_the_bus_is_clocked_free_and_stopped():
+    for stuck, clocks in ((0, 0), (3, 3), (9, 9)):
         Pin.stuck = stuck
-        harness.equal(board.recover(pins()), free)
+        harness.equal(board.i2c(pins(), 1).scan(), [0x76])
         harness.equal(Pin.edges, [(22, 0), (22, 1)] * clocks + [(21, 0), (21, 1)])
-        Pin.stuck = 0
+    Pin.stuck = 20
+    error = harness.raises(SensorError, board.i2c, pins(), 1)
+    harness.equal((str(error), Pin.stuck), ("bus: SDA held low", 11))
+    Pin.stuck = 0
+
+
+def test_a_bus_that_works_is_left_alone():
+    board.i2c(pins(), 0)
+    harness.equal(Pin.edges, [])
 
 
 harness.run(globals())

@@ -4,6 +4,7 @@
 import harness
 from fakes_registers import Registers
 from firmware import loading
+from firmware.core import schema
 from firmware.core.errors import SensorError
 from firmware.drivers import DRIVERS, find
 
@@ -96,6 +97,7 @@ def test_an_exact_sensor_is_found_beside_others():
     harness.equal(label(both, "bmp280"), "bmp280@0x77")
     harness.equal(label(both, "bme280@0x76"), "bme280@0x76")
     harness.equal(label(both, "sht3x"), "sht3x@0x44")
+    harness.equal(label(Bus(x1a=mcp9808()), "mcp9808@0x1A"), "mcp9808@0x1a")
 
 
 def test_error_names_what_was_found_instead():
@@ -120,9 +122,11 @@ def test_a_chip_that_does_not_answer_does_not_hide_the_next():
     harness.equal(text, "no sht3x found; on the bus: 0x44 (bus: errno 19), 0x76")
 
 
-def test_unknown_names_list_the_known_ones():
-    text = refused(Bus(), "dht22")
-    assert "bme280, bmp280, mcp9808, sht3x" in text, text
+def test_every_name_that_a_setting_may_have_is_known_here():
+    known = [chip for chips, _ in DRIVERS.values() for chip in chips]
+    harness.equal(sorted(known), sorted(schema.SENSORS.split()))
+    text = refused(Bus(x44=sht3x()), "dht22")  # which no setting may be
+    harness.equal(text, "no dht22 found; on the bus: 0x44")
 
 
 harness.run(globals())

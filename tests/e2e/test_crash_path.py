@@ -156,6 +156,21 @@ def test_safe_mode_is_left_by_a_reboot_command(device, boot, clients, listener):
     assert board.boots == 5
 
 
+@pytest.mark.parametrize("file", ["app", "board", "core/timing"])
+def test_a_file_that_is_missing_is_named_and_the_board_tries_again(device, boot, listener, file):
+    path = device.folder / "firmware" / f"{file}.mpy"
+    code = path.read_bytes()
+    path.unlink()
+    board = boot(device, time_scale=10)
+    board.wait_for(r"main: cannot run the firmware, restarting in 30 s", timeout=WAIT_S)
+    name = file.split("/")[-1]
+    board.wait_for(rf"ImportError: .*{name}", timeout=WAIT_S)
+    path.write_bytes(code)
+    board.wait_for(r"board: reset \(machine.reset\)", timeout=WAIT_S)
+    listener.wait(f"devices/{device.thing}/data")
+    assert board.boots == 2
+
+
 def test_power_cycles_are_no_crashes(device, boot, clients):
     board = boot(device)
     for _ in range(4):
