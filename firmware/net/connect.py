@@ -22,12 +22,12 @@ _IN_PROGRESS = const((115, 119, 36))  # Linux, lwIP, macOS
 _NO_CONNACK = const("closed by AWS: policy, client id or certificate")
 
 
-def opening(connection, context, limit_bytes):
+def opening(link, context, limit_bytes):
     # In the end CONNACK has been read; the value of the StopIteration says whether the broker
     # still has our session.
-    session, total = connection.session, Deadline(connection.clock)
+    session, total = link.session, Deadline(link.clock)
     total.start(CONNECT_MAX_MS)
-    yield from _tcp(connection, limit_bytes, total)
+    yield from _tcp(link, limit_bytes, total)
     _secure(session, context)
     from firmware.net import packets  # after axTLS's handshake, which has no memory to spare
 
@@ -35,9 +35,9 @@ def opening(connection, context, limit_bytes):
     transport = session.transport
     transport.send(packet, 0, len(packet))  # mbedTLS's handshake is its first write
     packet = None
-    yield from _until(Transport.push, connection, total, HANDSHAKE_MS, "timeout", "handshake")
+    yield from _until(Transport.push, link, total, HANDSHAKE_MS, "timeout", "handshake")
     try:
-        yield from _until(Transport.receive, connection, total, CONNACK_MS, "timeout", "connack")
+        yield from _until(Transport.receive, link, total, CONNACK_MS, "timeout", "connack")
     except LinkError as e:
         raise LinkError("no_connack", _NO_CONNACK) if e.args[0] == "closed" else e
     if transport.op != 0x20 or transport.size != 2:
@@ -46,22 +46,22 @@ def opening(connection, context, limit_bytes):
     transport.next()
     if code:
         raise LinkError("refused", code)
-    _opened(connection, packets, present)
+    _opened(link, packets, present)
     return present
 
 
-def _until(step, connection, total, limit_ms, *why):
-    wait = Deadline(connection.clock)
+def _until(step, link, total, limit_ms, *why):
+    wait = Deadline(link.clock)
     wait.start(min(limit_ms, total.left_ms()))
-    while not step(connection.session.transport):
+    while not step(link.session.transport):
         if not wait.left_ms():
             raise LinkError(*why)
         yield
 
 
-def _tcp(connection, limit_bytes, total):
+def _tcp(link, limit_bytes, total):
     # Every address the name has now, in turn; an ESP32 gives None for one that is IPv6.
-    session = connection.session
+    session = link.session
     try:
         found = socket.getaddrinfo(session.server, session.port, 0, socket.SOCK_STREAM)
     except OSError as e:
@@ -73,9 +73,9 @@ def _tcp(connection, limit_bytes, total):
         info = found.pop(0)
         try:
             raw = socket.socket(info[0], socket.SOCK_STREAM)
-            session.transport = Transport(raw, connection.clock, limit_bytes)
+            session.transport = Transport(raw, link.clock, limit_bytes)
             _start(raw, info[-1])
-            yield from _until(_connected, connection, total, limit_ms, "tcp", "timeout")
+            yield from _until(_connected, link, total, limit_ms, "tcp", "timeout")
             return
         except OSError as e:
             error = LinkError("tcp", abs(e.args[0]))
@@ -87,8 +87,7 @@ def _tcp(connection, limit_bytes, total):
 
 def _start(raw, addr):
     raw.setblocking(False)
-    # Else Nagle holds a small packet back until the one before it is acknowledged. IPPROTO_TCP;
-    # unix and ESP32 lack the name of the option.
+    # Else Nagle keeps a small packet until the one before has its ACK. 6: IPPROTO_TCP.
     raw.setsockopt(6, getattr(socket, "TCP_NODELAY", 1), 1)
     try:
         raw.connect(addr)
@@ -108,9 +107,8 @@ def _connected(transport):
 
 
 def _secure(session, context):
-    # The host name goes out as SNI and is checked. With mbedTLS the handshake is left to the first
-    # write, so that it cannot block; axTLS makes it here, under the socket's timeout, out of this
-    # heap: what it can do without leaves first.
+    # The host name goes out as SNI and is checked. mbedTLS leaves the handshake to the first
+    # write, which does not block; axTLS makes it here, from this heap: what can leave goes first.
     if context is None:
         from firmware.net import tls
 
@@ -132,14 +130,14 @@ def _secure(session, context):
     transport.begin(made, blocks)
 
 
-def _opened(connection, packets, present):
-    session, clock = connection.session, connection.clock
+def _opened(link, packets, present):
+    session, clock = link.session, link.clock
     packets.begin(session, present)
-    connection.doubt = connection.doubt or not present
-    if connection.doubt:
+    link.doubt = link.doubt or not present
+    if link.doubt:
         packets.subscribe(session)
-    connection.down_s += connection.outage_s()
-    connection.since_s = clock.s
-    connection.sessions += 1
-    connection.starved = False
-    connection.log("link: up, session " + ("kept" if present else "new"))
+    link.down_s += link.outage_s()
+    link.since_s = clock.s
+    link.sessions += 1
+    link.starved = False
+    link.log("link: up, session " + ("kept" if present else "new"))

@@ -31,7 +31,7 @@ def context():
     except OSError as e:
         from firmware.net import failure
 
-        raise failure.link_error(e, 0)
+        raise failure.link_error(e, False)
 
 
 def _file(name):

@@ -18,9 +18,6 @@ from firmware.core.timing import Deadline
 STALL_MS = const(20_000)  # from the first byte of a packet to its last, plus one for each byte
 READ_S = const(10)  # axTLS: the rest of a record, and each flight of the handshake
 
-_UP = const(1)  # TCP
-_SENT = const(2)  # the server has taken bytes of ours: the handshake is over
-_HEARD = const(4)  # it has sent some
 _PUBLISH = const(0x30)
 _ACK_BYTES = const(64)  # the longest packet that is not a PUBLISH: a SUBACK of 8 filters has 10
 _KEEP_BYTES = const(264)  # AWS: a topic has at most 256 bytes; before it 2, after it the packet id
@@ -33,7 +30,7 @@ class Transport:
     def __init__(self, raw, clock, limit_bytes):
         self.raw = self.sock = raw  # sock: in the end TLS over raw
         self.half_duplex = False
-        self.state = 0
+        self.state = 0  # 1: there is TCP; 2: the handshake is over, bytes of ours have gone
         self.poll = select.poll()
         self._limit = limit_bytes + _KEEP_BYTES
         # out[at:end] is still to be sent. It stays as it is until then: mbedTLS wants the same
@@ -46,7 +43,7 @@ class Transport:
 
     def begin(self, sock, half_duplex):
         # From now on through TLS.
-        self.sock, self.half_duplex, self.state = sock, half_duplex, _UP
+        self.sock, self.half_duplex, self.state = sock, half_duplex, 1
         self.poll = select.poll()
 
     def wait(self, timeout_ms):
@@ -73,7 +70,7 @@ class Transport:
                 if not self._stalled.left_ms():
                     raise LinkError("timeout", "write")
                 return False
-            self.state |= _SENT
+            self.state = 2
             self.at += count
             if self.at >= self.end:
                 self.out = None
@@ -163,11 +160,9 @@ class Transport:
             if peek:
                 self.sock.setblocking(True)
                 self.raw.settimeout(READ_S)  # setblocking() has taken it away
-        if count:
-            self.state |= _HEARD
-        elif count == 0:
+        if count == 0:
             raise LinkError("closed")
-        elif self.op and not self._late.left_ms():
+        if not count and self.op and not self._late.left_ms():
             raise LinkError("timeout", "packet")
         return count
 
@@ -182,4 +177,4 @@ class Transport:
     def link_error(self, error):
         from firmware.net import failure
 
-        return failure.link_error(error, self.state)
+        return failure.link_error(error, self.state > 1)

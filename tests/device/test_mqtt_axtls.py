@@ -18,6 +18,7 @@ class AxTls:
         self.raw = raw
         self.plain = b""
         self.record = b""  # half of one, read but not whole
+        self.ended = False
 
     def setblocking(self, flag):
         self.raw.setblocking(flag)
@@ -26,7 +27,7 @@ class AxTls:
         got = 0
         while got < size:
             if not self.plain and not self._next():
-                return got or None
+                return got or (0 if self.ended else None)
             take = min(size - got, len(self.plain))
             chunk[got : got + take] = self.plain[:take]
             self.plain = self.plain[take:]
@@ -39,8 +40,9 @@ class AxTls:
             data = self.raw.read(1)
             if data is None:
                 return False
-            if data == b"":
-                raise OSError(-0x101)
+            if data == b"":  # to axTLS a lost connection is the end
+                self.ended = True
+                return False
             self.record += data
         self.plain, self.record = self.record[1:], b""
         return True

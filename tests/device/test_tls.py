@@ -174,7 +174,7 @@ def test_errors_in_words_that_stay_the_same():
         (OSError(-0x3D00 - 0x6A), "memory", "tls"),
         (MemoryError("memory allocation failed"), "memory", "tls"),
         (MemoryError(), "memory", "tls"),
-        (OSError(), "tls", "unknown"),
+        (OSError(), "tls", 0),
         (
             ValueError("The certificate Common Name (CN) does not match with the expected CN\n"),
             "tls",
@@ -198,7 +198,7 @@ def test_errors_in_words_that_stay_the_same():
         (ValueError("something new"), "tls", "certificate"),
         (ValueError(), "tls", "certificate"),
     ):
-        harness.equal(failure.link_error(error, 0).args, (reason, words))
+        harness.equal(failure.link_error(error, False).args, (reason, words))
 
 
 harness.run(globals())
