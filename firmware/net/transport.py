@@ -18,10 +18,8 @@ from firmware.core.timing import Deadline
 STALL_MS = const(20_000)  # from the first byte of a packet to its last, plus one for each byte
 READ_S = const(10)  # axTLS: the rest of a record, and each flight of the handshake
 
-_PUBLISH = const(0x30)
 _ACK_BYTES = const(64)  # the longest packet that is not a PUBLISH: a SUBACK of 8 filters has 10
 _KEEP_BYTES = const(264)  # AWS: a topic has at most 256 bytes; before it 2, after it the packet id
-_SKIP_BYTES = const(64)
 _ROOM_BYTES = const(2_048)  # for a long message where there is no piece for all of it
 _WHOLE = const(99)  # no length has so many bits
 
@@ -111,18 +109,16 @@ class Transport:
             return
         self.size |= (byte & 0x7F) << self._shift
         self._shift = self._shift + 7 if byte & 0x80 else _WHOLE
-        if self._shift == 28 or (self.size > _ACK_BYTES and self.op & 0xF0 != _PUBLISH):
+        if self._shift == 28 or (self.size > _ACK_BYTES and self.op & 0xF0 != 0x30):
             raise LinkError("protocol", "length")
         self.keep = min(self.size, _KEEP_BYTES)
-        if self._shift == _WHOLE and self.size > _KEEP_BYTES:
-            self._late.start(STALL_MS + self.size)  # a byte a millisecond is slow enough
-            if self.size <= 4 * self._limit:  # else not even without "metadata"
-                self._find_room()
-
-    def _find_room(self):
-        # A message that there is no room for is as good as one above the limit: asked for again in
-        # every session it would keep the board off line for ever.
-        for room in (min(self.size, self._limit), _ROOM_BYTES):
+        if self._shift != _WHOLE or self.size <= _KEEP_BYTES:
+            return
+        self._late.start(STALL_MS + self.size)  # a byte a millisecond is slow enough
+        # A message without room is as good as one above the limit: asked for again in every
+        # session it would keep the board off line for ever.
+        rooms = min(self.size, self._limit), _ROOM_BYTES
+        for room in rooms if self.size <= 4 * self._limit else ():
             try:
                 self.body, self._json = bytearray(room), [0] * 5
                 self.keep = room
@@ -146,7 +142,7 @@ class Transport:
     def _read(self, at, size):
         # Bytes put into body from `at` on; 0 or None for none now.
         if not self.body:
-            self.body = self._small = bytearray(_KEEP_BYTES + _SKIP_BYTES)
+            self.body = self._small = bytearray(_KEEP_BYTES + 64)  # 64: to skip
         target = memoryview(self.body)[at:] if at else self.body
         # With axTLS and nothing on TCP this gives what is decrypted already, or None.
         peek = self.half_duplex and not self.wait(0) & ~select.POLLOUT
