@@ -8,9 +8,9 @@ import socket
 
 from micropython import const
 
+from firmware import loading
 from firmware.core.errors import LinkError
 from firmware.core.timing import Deadline
-from firmware.net import packets
 from firmware.net.transport import READ_S, Transport
 
 CONNECT_MAX_MS = const(30_000)  # board.WDT_MS must be longer; DNS has no limit on any port
@@ -18,111 +18,82 @@ TCP_MS = const(10_000)  # one address
 HANDSHAKE_MS = const(15_000)  # an ESP32 needs 1 to 4 s, mostly arithmetic
 CONNACK_MS = const(10_000)
 
-_NODELAY = const(1)  # TCP_NODELAY where the module lacks the name: unix, ESP32
-_IPPROTO_TCP = const(6)
-_IN_PROGRESS = (115, 119, 36)  # Linux, lwIP, macOS
-_NO_CONNACK = "closed by AWS: policy, client id or certificate"
+_IN_PROGRESS = const((115, 119, 36))  # Linux, lwIP, macOS
+_NO_CONNACK = const("closed by AWS: policy, client id or certificate")
 
 
 def opening(link, context, limit_bytes):
     # In the end CONNACK has been read; the value of the StopIteration says whether the broker
     # still has our session.
-    session, clock = link.session, link.clock
-    total, wait = Deadline(clock), Deadline(clock)
+    session, total = link.session, Deadline(link.clock)
     total.start(CONNECT_MAX_MS)
-    yield from _tcp(session, clock, limit_bytes, total, wait)
-    transport = session.transport
-    _secure(session, transport, context)
-    context = None
-    # The first write is where mbedTLS makes its handshake.
-    wait.start(min(HANDSHAKE_MS, total.left_ms()))
+    yield from _tcp(link, limit_bytes, total)
+    _secure(session, context)
+    from firmware.net import packets  # after axTLS's handshake, which has no memory to spare
+
     packet = packets.connect(session)
-    transport.send(packet, 0, len(packet))
+    transport = session.transport
+    transport.send(packet, 0, len(packet))  # mbedTLS's handshake is its first write
     packet = None
-    while not transport.push():
-        if not wait.left_ms():
-            raise LinkError("timeout", "handshake")
-        yield
-    wait.start(min(CONNACK_MS, total.left_ms()))
+    yield from _until(Transport.push, link, total, HANDSHAKE_MS, "timeout", "handshake")
     try:
-        while not transport.receive():
-            if not wait.left_ms():
-                raise LinkError("timeout", "connack")
-            yield
+        yield from _until(Transport.receive, link, total, CONNACK_MS, "timeout", "connack")
     except LinkError as e:
-        raise LinkError("no_connack", _NO_CONNACK) if e.reason == "closed" else e
+        raise LinkError("no_connack", _NO_CONNACK) if e.args[0] == "closed" else e
     if transport.op != 0x20 or transport.size != 2:
         raise LinkError("protocol", "connack")
-    flags, code = transport.body[0], transport.body[1]
+    present, code = bool(transport.body[0] & 1), transport.body[1]
     transport.next()
     if code:
         raise LinkError("refused", code)
-    present = bool(flags & 1)
-    _opened(link, present)
+    _opened(link, packets, present)
     return present
 
 
-def _tcp(session, clock, limit_bytes, total, wait):
+def _until(step, link, total, limit_ms, *why):
+    wait = Deadline(link.clock)
+    wait.start(min(limit_ms, total.left_ms()))
+    while not step(link.session.transport):
+        if not wait.left_ms():
+            raise LinkError(*why)
+        yield
+
+
+def _tcp(link, limit_bytes, total):
     # Every address the name has now, in turn; an ESP32 gives None for one that is IPv6.
+    session = link.session
     try:
         found = socket.getaddrinfo(session.server, session.port, 0, socket.SOCK_STREAM)
     except OSError as e:
-        raise LinkError("dns", e.args[0] if e.args else None)
+        raise LinkError("dns", *e.args)
     found = [info for info in found if info[-1]]
-    gc.collect()  # TLS needs one big piece of heap, the sockets of old sessions go first
     error = LinkError("dns")  # also what lwIP gives while there is no network
     while found and total.left_ms():
-        wait.start(min(TCP_MS, total.left_ms() // len(found)))
+        limit_ms = min(TCP_MS, total.left_ms() // len(found))
+        info = found.pop(0)
         try:
-            session.transport = Transport(_socket(found.pop(0)), clock, limit_bytes)
-            while not _connected(session.transport):
-                if not wait.left_ms():
-                    raise LinkError("tcp", "timeout")
-                yield
+            raw = socket.socket(info[0], socket.SOCK_STREAM)
+            session.transport = Transport(raw, link.clock, limit_bytes)
+            _start(raw, info[-1])
+            yield from _until(_connected, link, total, limit_ms, "tcp", "timeout")
             return
+        except OSError as e:
+            error = LinkError("tcp", abs(e.args[0]))
         except LinkError as e:
             error = e
-            session.close()
+        session.close()
     raise error
 
 
-def _secure(session, transport, context):
-    # The host name goes out as SNI and is checked. With mbedTLS the handshake is left to the first
-    # write, so that it cannot block; axTLS makes it here, under the socket's timeout.
-    if context is None:
-        from firmware.net import tls
-
-        context = tls.context()
-        tls = None
-    verified = hasattr(context, "load_verify_locations")
-    if not verified:
-        session.reserve = None  # this piece of the heap is axTLS's now
-        transport.raw.settimeout(READ_S)
+def _start(raw, addr):
+    raw.setblocking(False)
+    # Else Nagle keeps a small packet until the one before has its ACK. 6: IPPROTO_TCP.
+    raw.setsockopt(6, getattr(socket, "TCP_NODELAY", 1), 1)
     try:
-        made = context.wrap_socket(
-            transport.raw, server_hostname=session.server, do_handshake_on_connect=not verified
-        )
-    except (OSError, ValueError, MemoryError) as e:
-        from firmware.net import failure
-
-        raise failure.link_error(e)
-    transport.over(made, not verified)
-
-
-def _socket(info):
-    raw = None
-    try:
-        raw = socket.socket(info[0], socket.SOCK_STREAM)
-        raw.setblocking(False)
-        raw.connect(info[-1])
-    except MemoryError:
-        raise LinkError("memory", "socket")
+        raw.connect(addr)
     except OSError as e:
         if e.args[0] not in _IN_PROGRESS:
-            if raw:
-                raw.close()
-            raise LinkError("tcp", abs(e.args[0]))
-    return raw
+            raise
 
 
 def _connected(transport):
@@ -130,21 +101,36 @@ def _connected(transport):
     # set POLLERR or POLLHUP then (its modsocket.c).
     flags = transport.wait(0)
     if flags & ~select.POLLOUT:
-        try:
-            transport.raw.recv(1)  # says why
-            raise OSError
-        except OSError as e:
-            raise LinkError("tcp", abs(e.args[0]) if e.args else None)
-    if not flags & select.POLLOUT:
-        return False
-    try:  # else Nagle holds a small packet back until the one before it is acknowledged
-        transport.raw.setsockopt(_IPPROTO_TCP, getattr(socket, "TCP_NODELAY", _NODELAY), 1)
-    except (OSError, AttributeError):
-        pass  # only slower
-    return True
+        transport.raw.read(1)  # raises what it is
+        raise LinkError("tcp", "closed")
+    return flags
 
 
-def _opened(link, present):
+def _secure(session, context):
+    # The host name goes out as SNI and is checked. mbedTLS leaves the handshake to the first
+    # write, which does not block; axTLS makes it here, from this heap: what can leave goes first.
+    if context is None:
+        from firmware.net import tls
+
+        context = tls.context()
+        tls = None
+        loading.unload()
+    blocks = not hasattr(context, "load_verify_locations")
+    transport = session.transport
+    if blocks:
+        session.reserve = None  # this piece of the heap is axTLS's now
+        transport.raw.settimeout(READ_S)
+    gc.collect()
+    try:
+        made = context.wrap_socket(
+            transport.raw, server_hostname=session.server, do_handshake_on_connect=blocks
+        )
+    except (OSError, ValueError, MemoryError) as e:
+        raise transport.link_error(e)
+    transport.begin(made, blocks)
+
+
+def _opened(link, packets, present):
     session, clock = link.session, link.clock
     packets.begin(session, present)
     link.doubt = link.doubt or not present

@@ -118,12 +118,12 @@ class Session(MQTTClient):
         # At most _BURST packets in, and out whatever the transport takes.
         transport = self.transport
         drained = False
-        slow = transport.begun()  # PINGRESP may have to wait behind it
+        slow = transport.op  # PINGRESP may have to wait behind it
         for _ in range(_BURST):
             if self.owed >= _OWED_BYTES and not transport.half_duplex:
                 break
             if not transport.receive():
-                drained = not transport.begun()
+                drained = not transport.op
                 break
             if self.pinged and slow:
                 self.ping_in.start(PING_MS)
@@ -136,7 +136,7 @@ class Session(MQTTClient):
                 self.ping()
                 self.pinged = True
                 self.ping_in.start(PING_MS)
-            elif not transport.begun():
+            elif not transport.op:
                 raise LinkError("no_pingresp")
         if drained or not transport.half_duplex:
             while transport.push() and self._send(transport):

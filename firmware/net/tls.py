@@ -1,8 +1,7 @@
 # The TLS context, made from certs/. On ports with mbedTLS the server's certificate, its dates and
-# its host name are always checked; there is no switch. axTLS (ESP8266) cannot check anything:
-# VERIFIED is False there, and the firmware says so wherever it reports. On demand: at boot before
-# anything else, while there is a large piece of memory; where that failed, and on an ESP8266, at
-# each connect.
+# its host name are always checked; there is no switch. axTLS (ESP8266) can check nothing. On
+# demand: at boot first, while there is a large piece of memory; where that failed, and with axTLS,
+# which keeps key and certificate on Python's heap, at each connect.
 
 from firmware.core.errors import LinkError
 
@@ -13,40 +12,26 @@ except ImportError:
 
 VERIFIED = hasattr(_tls.SSLContext, "load_verify_locations")
 
-# MicroPython says "invalid cert" whatever mbedTLS said, a want of memory included.
-_OR_MEMORY = ", or no memory for it"
-
 
 def context():
-    # LinkError with the file at fault. mbedTLS keeps nothing on Python's heap; axTLS keeps key and
-    # certificate there, so an ESP8266 makes its context for each connect.
-    made = _tls.SSLContext(_tls.PROTOCOL_TLS_CLIENT)
-    what = "cert"
+    what = "cert and key"
     try:
-        certificate = _file("cert")
-        what = "key"
-        key = _file("key")
-        try:
-            made.load_cert_chain(certificate, key)
-        except ValueError as e:
-            what = "key is no private key" if "key" in str(e) else "cert is no certificate"
-            raise LinkError("tls", "certs/" + what + _OR_MEMORY)
+        made = _tls.SSLContext(_tls.PROTOCOL_TLS_CLIENT)
+        made.load_cert_chain(_file("cert"), _file("key"))
         if VERIFIED:
-            certificate = key = None
             what = "ca"
             made.verify_mode = _tls.CERT_REQUIRED
             made.load_verify_locations(_file("ca"))
-            if hasattr(made, "set_ciphers"):  # MicroPython >= 1.22
-                _suites(made)
-    except ValueError:
-        raise LinkError("tls", "certs/" + what + " is no certificate" + _OR_MEMORY)
+            _suites(made)
+        return made
     except MemoryError:
         raise LinkError("memory", "certs/" + what)
+    except ValueError as e:  # "invalid cert" or "invalid key", whatever mbedTLS said
+        raise LinkError("tls", "certs/{}: {}, or no memory for it".format(what, e))
     except OSError as e:
         from firmware.net import failure
 
-        raise failure.link_error(e)
-    return made
+        raise failure.link_error(e, False)
 
 
 def _file(name):
@@ -59,7 +44,7 @@ def _file(name):
     raise LinkError("tls", "certs/" + name + " is missing")
 
 
-def _suites(made):
+def _suites(context):
     # Of what AWS has (aws-facts 2.1) the suites with forward secrecy and the smallest code; some
     # ports lack TLS 1.3 or 256 bits. A library's whole list makes a ClientHello of 400 bytes, most
     # of it suites AWS has not, which Device Advisor marks down.
@@ -67,9 +52,9 @@ def _suites(made):
     for cipher in ("128-GCM-SHA256", "256-GCM-SHA384"):
         for kind in ("TLS1-3-AES-", "TLS-ECDHE-ECDSA-WITH-AES-", "TLS-ECDHE-RSA-WITH-AES-"):
             try:
-                made.set_ciphers((kind + cipher,))
+                context.set_ciphers((kind + cipher,))
                 found.append(kind + cipher)
             except (OSError, ValueError):
                 pass
     if found:
-        made.set_ciphers(found)
+        context.set_ciphers(found)

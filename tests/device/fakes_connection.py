@@ -65,7 +65,7 @@ def opening(link, context, limit_bytes):
     for _ in range(session.steps):
         yield
     session.step()
-    connect._opened(link, session.present)
+    connect._opened(link, FakePackets, session.present)
     return session.present
 
 

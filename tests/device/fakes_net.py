@@ -131,11 +131,6 @@ class Poll:
     def register(self, sock, mask):
         self._masks[sock] = mask
 
-    def unregister(self, sock):
-        del self._masks[sock]
-
-    def modify(self, sock, mask):
-        self._masks[sock] = mask  # KeyError where a real one has OSError
         if len(self._masks) != 1:
             raise AssertionError("polls {}".format(self._masks))
 

@@ -103,14 +103,14 @@ def test_a_subscribe_in_between_counts_too():
 
 def test_closed_without_an_answer_points_at_the_policy():
     # AWS says no to a PUBLISH or SUBSCRIBE by closing (aws-facts 1.9).
-    for used, detail, words in (
-        (2, None, "closed with 2 unanswered: AWS policy?"),
-        (0, None, "closed"),
-        (2, 104, "closed 104"),
+    for used, error, words in (
+        (2, ("closed",), "closed with 2 unanswered: AWS policy?"),
+        (0, ("closed",), "closed"),
+        (2, ("closed", 104), "closed 104"),
     ):
         bench = Bench().up()
         bench.session.used = used
-        harness.equal(bench.break_up("closed", detail), words)
+        harness.equal(bench.break_up(*error), words)
         assert bench.log.lines[-1].startswith("link: " + words + ", next try in "), bench.log.lines
     bench = Bench()
     bench.step()

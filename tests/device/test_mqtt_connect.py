@@ -4,6 +4,7 @@
 import harness
 from fakes import Clock
 from fakes_net import ETIMEDOUT, Bench
+from firmware import loading
 from firmware.core.errors import LinkError
 from firmware.net import connect, packets, tls
 
@@ -11,9 +12,9 @@ CONNECT = b"\x10\x0f\x00\x04MQTT\x04\x00\x00\x3c\x00\x03t-1"
 REFUSED = 111
 
 
-def fails(bench, reason, detail=None):
+def fails(bench, *args):
     error = harness.raises(LinkError, bench.connect)
-    harness.equal((error.reason, error.detail if detail is not None else None), (reason, detail))
+    harness.equal(error.args[: len(args)], args)
     bench.session.close()  # as Connection does
     harness.equal([sock.closed > 0 for sock in bench.net.socks], [True] * len(bench.net.socks))
 
@@ -65,7 +66,7 @@ def test_no_memory_left():
         raise MemoryError("memory allocation failed")
 
     bench.net.socket = scarce
-    fails(bench, "memory", "socket")
+    harness.raises(MemoryError, bench.connect)
 
 
 def test_no_name():
@@ -192,7 +193,7 @@ def connecting_ms(handshake_ms):
             Slow.done = clock.diff(clock.now(), start) > handshake_ms
     except LinkError as e:
         harness.equal(bench.net.connected, ["a", "b", "c"])
-        return clock.diff(clock.now(), start), str(e)
+        return clock.diff(clock.now(), start), " ".join(e.args)
 
 
 def test_all_of_it_together_has_a_limit():
@@ -206,6 +207,7 @@ def test_the_context_of_each_connect_without_a_lasting_one():
     bench = Bench(Clock())
     context, made = bench.context, []
     bench.context = None
+    loading.keep()
     before, tls.context = tls.context, lambda: made.append(context) or context
     try:
         bench.up()
@@ -244,7 +246,7 @@ def test_no_memory_for_a_tls_socket():
             raise error
 
         bench.context.make = scarce
-        harness.equal(str(harness.raises(LinkError, bench.connect)), words)
+        harness.equal(" ".join(harness.raises(LinkError, bench.connect).args), words)
 
 
 class Broken:
@@ -290,7 +292,7 @@ def test_an_alert_after_the_handshake_is_still_a_matter_of_tls():
             sock.error = OSError(errno)
 
         bench.net.peer = peer
-        harness.equal(str(harness.raises(LinkError, bench.connect)), reason)
+        harness.equal(" ".join(harness.raises(LinkError, bench.connect).args), reason)
 
 
 def answered_with(data, eof=False):

@@ -17,7 +17,7 @@ class Loopback:
     # A socket that acknowledges every QoS 1 publish, without touching the heap.
     def __init__(self):
         self.pids = [0] * 8
-        self.owes = self.begun = self.sent = 0
+        self.owes = self.at = self.sent = 0
 
     def write(self, buf, at, size):
         self.pids[self.owes] = buf[at + PID_AT]
@@ -28,12 +28,13 @@ class Loopback:
     def readinto(self, buf, size):
         if not self.owes:
             return None
-        if self.begun:
-            self.owes -= 1
-            buf[0], buf[1] = 0, self.pids[self.owes]
-        else:
-            buf[0], buf[1] = 0x40, 2
-        self.begun = not self.begun
+        if self.at < 2:  # type and length, byte by byte
+            buf[0] = 2 if self.at else 0x40
+            self.at += 1
+            return 1
+        self.owes -= 1
+        self.at = 0
+        buf[0], buf[1] = 0, self.pids[self.owes]
         return 2
 
     def close(self):
@@ -46,15 +47,15 @@ class Mute(Loopback):
 
 
 class Ready:
-    # The real poll, on something that is always ready. Its modify() alone is left out: it makes a
-    # number of the object's address, which is a small int on every board, but none in the 32-bit
-    # unix build.
+    # The real poll, on something that is always ready. Its register() alone is left out: it makes
+    # a number of the object's address, which is a small int on every board, but none in the
+    # 32-bit unix build.
     def __init__(self):
         poll = select.poll()
         poll.register(sys.stdout, select.POLLOUT)
         self.ipoll = poll.ipoll
 
-    def modify(self, sock, flags):
+    def register(self, sock, flags):
         pass
 
 
@@ -84,7 +85,7 @@ def steady(window=8):
     while connection.state != UP:
         connection.step(True)
     bench.acks = acked
-    wire = session.transport._sock = Loopback()
+    wire = session.transport.sock = Loopback()
     return bench, connection, wire
 
 
@@ -92,7 +93,7 @@ def test_a_reading_sent_and_acknowledged_does_not_allocate():
     # The loop's own calls: hand over, step, ask what is due, wait.
     bench, connection, wire = steady()
     session = bench.session
-    session.transport._poll = Ready()
+    session.transport.poll = Ready()
 
     def readings():
         session.pid = 0
@@ -127,7 +128,7 @@ def test_several_at_once_do_not_allocate():
 
 def test_a_reading_sent_again_does_not_allocate():
     bench, connection, _ = steady()
-    bench.session.transport._sock = Mute()
+    bench.session.transport.sock = Mute()
     bench.session.reading(1)
     connection.step(True)
     bench.clock.pass_ms(5_000)

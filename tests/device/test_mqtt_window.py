@@ -123,7 +123,7 @@ def test_no_puback_means_again_on_the_same_connection_with_dup():
     harness.equal(bench.net.sock.writes, [DATA + b"\x01x"] + [AGAIN + b"\x01x"] * 2)
     harness.equal(bench.session.resent, 2)
     error = harness.raises(LinkError, bench.steps, 2_000)
-    harness.equal(error.reason, "no_puback")
+    harness.equal(error.args[0], "no_puback")
 
 
 def test_the_same_for_a_document():
@@ -132,7 +132,7 @@ def test_the_same_for_a_document():
     bench.steps(11_000)
     packet = b"\x06\x00\x01t\x00\x01x"
     harness.equal(bench.net.sock.writes, [b"\x33" + packet] + [b"\x3b" + packet] * 2)
-    harness.equal(harness.raises(LinkError, bench.steps, 5_000).reason, "no_puback")
+    harness.equal(harness.raises(LinkError, bench.steps, 5_000).args[0], "no_puback")
 
 
 def test_a_late_ack_ends_the_repetitions():
@@ -244,7 +244,7 @@ def test_a_long_subscribe():
 def test_no_suback_after_three_tries():
     bench = quiet(keepalive_s=0)
     subscribe(bench, "a")
-    harness.equal(harness.raises(LinkError, bench.steps, 20_000).reason, "no_suback")
+    harness.equal(harness.raises(LinkError, bench.steps, 20_000).args[0], "no_suback")
 
 
 def test_subscription_refused():
@@ -254,7 +254,7 @@ def test_subscription_refused():
         bench.session.step()
         bench.push(b"\x90\x04\x00\x01\x01" + code)
         error = harness.raises(LinkError, bench.session.step)
-        harness.equal((error.reason, error.detail), ("refused", "filter 2 of SUBSCRIBE"))
+        harness.equal(error.args, ("refused", "filter 2 of SUBSCRIBE"))
 
 
 def test_a_second_subscribe_takes_the_place_of_the_first():
@@ -382,17 +382,17 @@ def test_a_transport_that_takes_nothing_ends_the_session():
     bench.publish(1)
     start = bench.clock.now()
     error = harness.raises(LinkError, bench.steps, 30_000)
-    harness.equal((error.reason, error.detail), ("timeout", "write"))
+    harness.equal(error.args, ("timeout", "write"))
     assert 20_000 <= bench.clock.diff(bench.clock.now(), start) <= 21_000
 
 
 def test_an_error_while_sending():
-    for errno, said in ((104, 104), (-104, 104), (-0x7280, None)):
+    for errno, said in ((104, (104,)), (-104, (104,)), (-0x7280, ())):
         bench = quiet()
         bench.net.sock.error = OSError(errno)
         bench.publish(1)
         error = harness.raises(LinkError, bench.session.step)
-        harness.equal((error.reason, error.detail), ("closed", said))
+        harness.equal(error.args, ("closed",) + said)
         harness.equal(len(bench.again(1)), 1)  # without the old error
 
 
@@ -406,7 +406,7 @@ def test_no_memory_while_sending():
     ):
         bench = quiet()
         bench.net.sock.error = error
-        harness.equal(harness.raises(LinkError, bench.session.step).reason, "memory")
+        harness.equal(harness.raises(LinkError, bench.session.step).args[0], "memory")
 
 
 def test_half_a_packet_does_not_reach_the_next_session():

@@ -31,6 +31,9 @@ class Context(AxContext):
             raise ValueError("invalid cert")
         self.loaded.append(ca)
 
+    def set_ciphers(self, names):
+        raise OSError(-0x5E80)
+
 
 class Picky(Context):
     # A port with a part of the suites, as the ESP32's, whose mbedTLS has no TLS 1.3.
@@ -128,24 +131,25 @@ def test_files_at_fault_are_named():
         ("ca", None, "certs/ca is missing"),
         ("cert", None, "certs/cert is missing"),
         ("key", None, "certs/key is missing"),
-        ("ca", b"junk", "certs/ca is no certificate, or no memory for it"),
-        ("cert", b"junk", "certs/cert is no certificate, or no memory for it"),
-        ("key", b"junk", "certs/key is no private key, or no memory for it"),
+        ("ca", b"junk", "certs/ca: invalid cert, or no memory for it"),
+        ("cert", b"junk", "certs/cert and key: invalid cert, or no memory for it"),
+        ("key", b"junk", "certs/cert and key: invalid key, or no memory for it"),
     ):
         error = harness.raises(LinkError, made, **{name: content})
-        harness.equal((error.reason, error.detail), ("tls", words))
-    harness.equal(str(harness.raises(LinkError, made, AxTls, key=b"junk"))[:12], "tls certs/ke")
+        harness.equal(error.args, ("tls", words))
+    error = harness.raises(LinkError, made, AxTls, key=b"junk")
+    harness.equal(error.args, ("tls", "certs/cert and key: invalid key, or no memory for it"))
 
 
 def test_no_memory_for_the_files():
     for name, error, words in (
-        ("cert", MemoryError(), "memory certs/key"),
+        ("cert", MemoryError(), "memory certs/cert and key"),
         ("cert", OSError(-0x2880), "memory tls"),
         ("cert", OSError(12), "memory tls"),
         ("ca", MemoryError("memory allocation failed"), "memory certs/ca"),
         ("ca", OSError(-0x3F80), "memory tls"),
     ):
-        harness.equal(str(harness.raises(LinkError, made, **{name: error})), words)
+        harness.equal(" ".join(harness.raises(LinkError, made, **{name: error}).args), words)
 
 
 def test_errors_in_words_that_stay_the_same():
@@ -155,7 +159,6 @@ def test_errors_in_words_that_stay_the_same():
         (OSError(-0x2700), "tls", "certificate"),
         (OSError(-0x6E00), "tls", "handshake"),
         (OSError(-0x7200), "tls", "bad record"),
-        (OSError(-0x7100), "tls", "bad record"),
         (OSError(-0x6123), "tls", -0x6123),
         (OSError(104), "tls", "reset by server"),
         (OSError(32), "tls", "reset by server"),
@@ -171,7 +174,7 @@ def test_errors_in_words_that_stay_the_same():
         (OSError(-0x3D00 - 0x6A), "memory", "tls"),
         (MemoryError("memory allocation failed"), "memory", "tls"),
         (MemoryError(), "memory", "tls"),
-        (OSError(), "tls", None),
+        (OSError(), "tls", 0),
         (
             ValueError("The certificate Common Name (CN) does not match with the expected CN\n"),
             "tls",
@@ -191,13 +194,11 @@ def test_errors_in_words_that_stay_the_same():
             "not trusted",
         ),
         (ValueError("The certificate validity has expired\n"), "tls", "expired"),
-        (ValueError("The certificate has been revoked (is on a CRL)\n"), "tls", "revoked"),
         (ValueError("The certificate validity starts in the future\n"), "tls", "not yet valid"),
         (ValueError("something new"), "tls", "certificate"),
         (ValueError(), "tls", "certificate"),
     ):
-        made_of_it = failure.link_error(error)
-        harness.equal((made_of_it.reason, made_of_it.detail), (reason, words))
+        harness.equal(failure.link_error(error, False).args, (reason, words))
 
 
 harness.run(globals())

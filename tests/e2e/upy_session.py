@@ -57,7 +57,7 @@ class Device:
         try:
             context = tls.context()
         except LinkError as e:
-            say("log", text=str(e))
+            say("log", text="{} {}".format(*e.args))
         self.connection = Connection(
             self.session,
             self.clock,

@@ -176,5 +176,5 @@ loading.keep()
 try:
     Soak(given).run()
 except LinkError as e:
-    say("escaped", reason=e.reason)
+    say("escaped", reason=e.args[0])
     sys.exit(1)
