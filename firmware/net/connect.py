@@ -87,8 +87,10 @@ def _tcp(link, limit_bytes, total):
 
 def _start(raw, addr):
     raw.setblocking(False)
-    # Else Nagle keeps a small packet until the one before has its ACK. 6: IPPROTO_TCP.
-    raw.setsockopt(6, getattr(socket, "TCP_NODELAY", 1), 1)
+    try:  # else Nagle keeps a small packet until the one before has its ACK; 6: IPPROTO_TCP
+        raw.setsockopt(6, getattr(socket, "TCP_NODELAY", 1), 1)
+    except (OSError, AttributeError):
+        pass  # only slower
     try:
         raw.connect(addr)
     except OSError as e:

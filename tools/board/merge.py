@@ -191,7 +191,7 @@ class _Editor:
             if whole in self._home:
                 self._modules[key] = whole
             elif self._home.get(node.module or "") == self._file.target is not None:
-                self._names[key] = self._new[str(node.module), alias.name]
+                self._names[key] = self._new.get((node.module or "", alias.name), alias.name)
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         made, kept, target = [], [], self._file.target
@@ -210,7 +210,7 @@ class _Editor:
             elif home != target:
                 package, _, last = home.rpartition(".")
                 if whole not in self._home:
-                    package, last = home, self._new[module, alias.name]
+                    package, last = home, self._new.get((module, alias.name), alias.name)
                 made.append(f"from {package} import {last}" + f" as {known}" * (last != known))
         if len(kept) == len(node.names):
             return
