@@ -132,9 +132,9 @@ def build(app, config, values, saved, state, problems, context, before):
     app.outbox = None if app.safe else Outbox("data/outbox", config["outbox_bytes"], log)
     put = app.outbox and app.outbox.put
     app.sampler = Sampler(app.open_bus, app.recover, values, clock, put, log)
-    topic, prefix = _session(app, config, context)
-    token, facts = "{:06x}".format(chip.random(1 << 24)), app.facts
-    sync = ShadowSync(settings, app.sampler, app.session, prefix, topic, clock, facts, log, token)
+    _session(app, config, context)
+    token = "{:06x}".format(chip.random(1 << 24))
+    sync = ShadowSync(app.connection, settings, app.sampler, app.prefix, app.facts, token)
     app.shadow = sync
     app.connection.on_up = sync.connected
     app.heap_bytes = device_info.heap_bytes()
@@ -145,7 +145,7 @@ def build(app, config, values, saved, state, problems, context, before):
 
 
 def _session(app, config, context):
-    # The session and what keeps it; (topic of the birth message, prefix of the shadow's).
+    # The session and what keeps it.
     from firmware.core import telemetry, topics
     from firmware.net.connection import Connection
     from firmware.net.session import Session
@@ -166,4 +166,3 @@ def _session(app, config, context):
     args = app.clock, chip.random, chip.log, app.settings, context, config["message_bytes"]
     app.connection = Connection(session, *args)
     del Session.__init__, Connection.__init__
-    return status, app.prefix

@@ -66,6 +66,8 @@ class Sampler:
 
 
 class Session:
+    lw_topic = STATUS  # the birth message takes the last will's place
+
     def __init__(self):
         self.busy = False  # a document is not acknowledged yet
         self.sent = []  # (topic, payload, retain)
@@ -91,17 +93,8 @@ class Board:
         self.clock = Clock()
         self.log = Log()
         self.facts = {}  # what reported carries besides the settings
-        self.sync = ShadowSync(
-            self.settings,
-            self.sampler,
-            self.session,
-            PREFIX,
-            STATUS,
-            self.clock,
-            self._facts,
-            self.log,
-            token,
-        )
+        # The board is its own Connection: session, clock, log.
+        self.sync = ShadowSync(self, self.settings, self.sampler, PREFIX, self._facts, token)
 
     def _facts(self, full):
         facts = dict(self.facts)

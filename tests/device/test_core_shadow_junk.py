@@ -28,13 +28,13 @@ def test_empty_null_and_wrong_types_change_nothing():
             token = asked(board)
             answer = message(version=52, state={key: section}, clientToken=token)
             receive(b"get/accepted", answer)
-            harness.equal(board.sync.asked, token)
-            board.sync.asked = None
+            harness.equal(board.sync.pending[0], token)
+            board.sync.pending = None
     for version in (None, "7", True):
         token = asked(board)
         receive(b"get/accepted", message(version=version, state={}, clientToken=token))
-        harness.equal(board.sync.asked, token)
-        board.sync.asked = None
+        harness.equal(board.sync.pending[0], token)
+        board.sync.pending = None
     board.step()
     harness.equal(board.settings.values, SETTINGS)
     harness.equal(board.sync.junk, 5 + 7 + 8 + 3)

@@ -99,7 +99,7 @@ def test_answers_to_other_clients_are_not_ours():
     board.sync.receive(b"get/accepted", theirs)
     board.sync.receive(b"get/rejected", message(code=404, clientToken="x"))
     board.sync.receive(b"get/rejected", message(code=404, clientToken="boot1-999"))
-    assert board.sync.asked and not board.sync.desired
+    assert board.sync.pending and not board.sync.desired
 
 
 def test_an_update_of_another_client_does_not_land_ours():
@@ -124,7 +124,7 @@ def test_a_get_answer_without_token_counts_unless_it_is_old():
     lose(board)
     lose(board)
     board.sync.receive(b"get/accepted", message(version=0, state={"desired": {"interval_s": 5}}))
-    assert board.sync.asked and not board.sync.desired
+    assert board.sync.pending and not board.sync.desired
     board.sync.receive(b"get/accepted", message(version=7, state={"desired": {"interval_s": 5}}))
     board.step()
     harness.equal(board.settings.values["interval_s"], 5)
