@@ -86,10 +86,8 @@ class App:
         try:
             if up:
                 more = self.shadow.step()
-            if self.runner:
-                self.runner.step(up)
-                if not self.runner.busy():
-                    self.runner = None
+            if self.runner and not self.runner.step(up):
+                self.runner = None
         except MemoryError:
             chip.log("app: no memory for an answer, later")
             self.shadow.lost()

@@ -64,9 +64,12 @@ class ShadowSync:
 
         shadow.receive(self, kind, payload)
 
-    def changed(self, key, old):
-        # A setting was changed at the device; a desired value for the same key is older.
+    def set(self, key, value):
+        # At the device; a desired value for the same key is older. None, or why it was not done.
+        old = self.settings.values[key]
+        why = self.settings.set(key, value)
         if self.settings.values[key] != old:
+            self.log("command: {} is now {}".format(key, value))
             self.local.setdefault(key, old)
             self.settings.note("local", dict(self.local))
             if key in self.rejected:
@@ -74,6 +77,7 @@ class ShadowSync:
             self.desired.pop(key, None)
             self.failed.pop(key, None)
             self.update_due = True
+        return why
 
     def forget(self, key):
         # What was changed at the device has arrived, or is older than what is desired.

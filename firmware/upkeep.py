@@ -58,16 +58,7 @@ def make_runner(app):
     from firmware.command_runner import CommandRunner
 
     sampler = None if app.safe else app.sampler
-    app.runner = CommandRunner(
-        app.settings,
-        sampler,
-        app.session,
-        app.result,
-        app.clock,
-        app.shadow,
-        app.restart,
-        chip.log,
-    )
+    app.runner = CommandRunner(app.shadow, sampler, app.result, app.restart)
 
 
 def restart(app, why=b""):

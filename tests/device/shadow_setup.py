@@ -108,10 +108,7 @@ class Board:
         self.sync.update_due = True
 
     def command(self, key, value):
-        # As command_runner.py does it.
-        old = self.settings.values[key]
-        assert self.settings.set(key, value) is None
-        self.sync.changed(key, old)
+        assert self.sync.set(key, value) is None
 
     def hear(self, service, count=1 << 29):
         while service.out and count:

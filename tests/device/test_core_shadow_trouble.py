@@ -78,7 +78,8 @@ def test_a_bad_update_is_not_repeated():
         board.command("interval_s", 10)
         settle(board, service)
         harness.equal((len(service.updates), service.refuse), (1, [code]))
-        harness.equal(board.log.lines, ["shadow: update refused, {}".format(code)])
+        refused = "shadow: update refused, {}".format(code)
+        harness.equal(board.log.lines, ["command: interval_s is now 10", refused])
 
 
 def test_a_refusal_without_token_is_ours():
