@@ -179,7 +179,7 @@ class App:
     def filters(self):
         from firmware.core import topics
 
-        return topics.subscribes((0, self.commands.decode(), 0, 0, self.prefix.decode()))
+        return topics.subscribes(self.commands.decode(), self.prefix.decode())
 
     def on_message(self, topic, payload):
         loading.unload()
