@@ -190,7 +190,9 @@ class App:
                     loading.unload()
                 self.runner.receive(payload)
             elif topic.startswith(self.prefix):
-                self.shadow.receive(topic[len(self.prefix) :], payload)
+                from firmware.core import shadow
+
+                shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
         except MemoryError:
             # Not acknowledged, it would come again in every session. What the shadow said is asked
             # for once more, later.

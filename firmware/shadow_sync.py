@@ -58,12 +58,6 @@ class ShadowSync:
         self.get_due = self.update_due = True
         self.wait.start(_LATER_MS)
 
-    def receive(self, kind, payload):
-        # Inside the MQTT callback. kind: bytes, the topic after the prefix.
-        from firmware.core import shadow
-
-        shadow.receive(self, kind, payload)
-
     def set(self, key, value):
         # At the device; a desired value for the same key is older. None, or why it was not done.
         old = self.settings.values[key]

@@ -3,6 +3,7 @@
 import json
 
 from fakes import Clock, Log
+from firmware.core import shadow
 from firmware.shadow_sync import ShadowSync
 from shadow_service import ShadowService, merged
 
@@ -110,11 +111,15 @@ class Board:
     def command(self, key, value):
         assert self.sync.set(key, value) is None
 
+    def receive(self, kind, payload):
+        # As app.py does it.
+        shadow.receive(self.sync, kind, payload)
+
     def hear(self, service, count=1 << 29):
         while service.out and count:
             count -= 1
             kind, payload = service.out.pop(0)
-            self.sync.receive(kind, payload)
+            self.receive(kind, payload)
 
     def step(self):
         # As the loop does: at once again while there is more to do.
