@@ -40,8 +40,7 @@ class CommandRunner:
         if command is None:
             return
         # AWS may deliver a command twice before the first copy is done, and remembered.
-        ident = command[0]
-        if ident is not None and any(ident == c[0] and not c[3] for c in self.waiting):
+        if command[0] is not None and any(command[0] == c[0] and not c[3] for c in self.waiting):
             return
         if len(self.waiting) >= _WAITING and not command[3]:
             command = command[:3] + ("busy: 4 commands are waiting",)

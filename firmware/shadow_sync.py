@@ -17,12 +17,9 @@ _FAILING_S = const(60)  # readings begin to fail, or are good again
 
 class ShadowSync:
     def __init__(self, link, settings, sampler, prefix, facts, token):
-        # link: a Connection. prefix: of the shadow's topics.
-        # facts(full) -> a new dict: for the birth message, or at most ten for the shadow
-        # token: text of at most 40 characters, another one at each boot
-        self.session = link.session
-        self.clock = link.clock
-        self.log = link.log
+        # link: a Connection. prefix: of the shadow's topics. facts(full) -> a new dict, for the
+        # birth message or for the shadow. token: up to 40 characters, others at each boot.
+        self.session, self.clock, self.log = link.session, link.clock, link.log
         self.settings = settings
         self.sampler = sampler
         self.prefix = prefix
@@ -131,13 +128,10 @@ class ShadowSync:
             value, old = desired[key], values.get(key)
             text = json.dumps(value)
             before, why = failed.pop(key, None) or (None, None)
-            # One that a command has replaced is old.
-            if text != before and (key not in self.local or value != self.local[key]):
+            if text != before and value != self.local.get(key):  # else a command has replaced it
                 self.forget(key)
                 why = self.settings.set(key, value)
                 why = why and why[:96]
-            elif text != before:
-                why = None
             if why and key in values and len(text) <= 96:
                 failed[key] = text, why
             if values.get(key) != old:

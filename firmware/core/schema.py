@@ -80,22 +80,17 @@ def _sensor(value):
 
 
 def did_you_mean(word, known):
-    # ', did you mean "x"?' for the closest known word within two edits (letters to change, add,
-    # leave out or swap with the next), else nothing. Words over 32 letters are not compared: the
-    # work must stay small.
+    # ', did you mean "x"?' for the known word with the same letters, whatever their order, but for
+    # two and at most half; else nothing.
     best = 3, ""
-    word = raw(word) if len(word) <= 32 else b""
     for candidate in known:
-        b = raw(candidate)
-        before, row = None, list(range(len(b) + 1))
-        for i in range(len(word)):
-            after = [i + 1]
-            for j in range(len(b)):
-                edits = min(row[j] + (word[i] != b[j]), row[j + 1] + 1, after[j] + 1)
-                if i and j and word[i] == b[j - 1] and word[i - 1] == b[j]:
-                    edits = min(edits, before[j - 1] + 1)
-                after.append(edits)
-            before, row = row, after
-        if row[-1] < len(b):  # not every letter: that makes x of anything
-            best = min(best, (row[-1], candidate))
+        left, others = list(raw(candidate)), 0
+        for letter in raw(word[:40]):
+            if letter in left:
+                left.remove(letter)
+            else:
+                others += 1
+        others = max(others, len(left))
+        if 2 * others <= len(candidate):
+            best = min(best, (others, candidate))
     return ', did you mean "{}"?'.format(best[1]) if best[0] < 3 else ""

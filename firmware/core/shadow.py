@@ -20,10 +20,8 @@ from firmware.core.text import load, printable
 def receive(s, kind, payload):
     # Inside the MQTT callback: only notes. kind: bytes, the topic after ".../shadow/"; AWS may
     # send what nobody has subscribed to.
-    if (
-        kind
-        not in b"update/delta update/accepted update/rejected get/accepted get/rejected".split()
-    ):
+    kinds = b"update/delta update/accepted update/rejected get/accepted get/rejected"
+    if kind not in kinds.split():
         return
     try:
         message = load(payload, 12)
@@ -42,7 +40,11 @@ def receive(s, kind, payload):
         if kind == b"update/accepted":
             _accepted(s, ours and token, seen)
         elif kind == b"update/delta":
-            _delta(s, _section(message, "state"), seen, str(token).startswith(s.token))
+            desired = _section(message, "state")
+            if seen > s.seen:
+                s.seen = seen
+                # One that answers an update of ours is no news of what AWS has as reported.
+                _note(s, desired, {}, not str(token).startswith(s.token))
         elif ours and (token or seen >= s.seen):
             _answered(s, _section(message, "state"), seen)
     except (ValueError, TypeError):
@@ -56,16 +58,6 @@ def _section(message, key):
     return section or {}
 
 
-def _delta(s, desired, seen, ours):
-    if seen > s.seen:
-        s.seen = seen
-        _note(s, desired, {})
-        # What it names and is in force here: AWS has another value as reported. One that answers
-        # an update of ours is no news of that.
-        if not ours and any(key not in s.rejected for key in s.desired):
-            s.update_due = True
-
-
 def _answered(s, state, seen):
     desired, reported = _section(state, "desired"), _section(state, "reported")
     # Even a lower version: a shadow that was deleted may count from 0 again.
@@ -75,25 +67,26 @@ def _answered(s, state, seen):
     s.update_due = s.update_due or any(reported.get(key) != values[key] for key in values)
     rejected = reported.get("rejected", {})
     s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
-    _note(s, desired, reported)
+    _note(s, desired, reported, False)
 
 
-def _note(s, desired, reported):
+def _note(s, desired, reported, stale):
     # For ShadowSync.step(): the settings, and a few of the other names, so that no flood of them
     # fills the heap. An unknown key that stands in reported as well is not open: the AWS console
-    # makes new shadows with one.
+    # makes new shadows with one. stale: AWS's reported values are not ours.
     values, rejected = s.settings.values, s.rejected
     s.desired = noted = {key: desired[key] for key in values if desired.get(key) is not None}
     others = [key for key in desired if key not in values and desired[key] != reported.get(key)]
     others = sorted(printable(str(key), 40) for key in others)
     others[5:] = others[5:] and ["..."]
-    for name in others:
-        noted[name] = 0  # any value is wrong
+    noted.update(dict.fromkeys(others, 0))  # any value is wrong
     for name in rejected:
         if rejected[name] and name not in noted:
             rejected[name] = None
             s.failed.pop(name, None)
             s.update_due = True
+    if stale and any(key not in rejected for key in noted):
+        s.update_due = True
 
 
 def _accepted(s, ours, seen):
@@ -127,11 +120,10 @@ def _landed(s):
     desired, s.pending = s.pending[1], None
     s.failures = 0
     s.wait.start(0)
-    if desired is not None:
-        s.bare = False
-        for key in desired:
-            if s.settings.values[key] == desired[key]:
-                s.forget(key)
+    s.bare = s.bare and desired is None
+    for key in desired or ():
+        if s.settings.values[key] == desired[key]:
+            s.forget(key)
 
 
 def document(s, facts):
@@ -147,18 +139,16 @@ def document(s, facts):
         s.pending = token, None
         return s.prefix + b"get", json.dumps({"clientToken": token}).encode(), False
     # All settings, `rejected` and the facts.
-    s.since_s = s.clock.s
-    s.sensor = s.sampler.sensor
-    s.failing = s.sampler.failing()
+    s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failing()
     values, rejected = s.settings.values, s.rejected
     s.rejected = {key: rejected[key] for key in rejected if rejected[key]}
     # An object is emptied by deleting it whole; ours follow in another update.
-    whole = s.rejected and len(rejected) <= 40
-    s.update_due = bool(s.rejected) and not whole
+    sweep = not s.rejected or len(rejected) > 40
+    s.update_due = sweep and len(s.rejected) > 0
     if s.bare:
         facts.clear()
     facts.update(values)
-    facts["rejected"] = rejected if whole else None
+    facts["rejected"] = None if sweep else rejected
     state = {"reported": facts}
     # Together with reported, else the old desired value would come back as a delta.
     desired = {key: values[key] for key in s.local if key in values}
