@@ -37,7 +37,7 @@ class CommandRunner:
         from firmware.core import commands
 
         command = commands.parse(payload, self.shadow.settings.state.get("seen"))
-        if command is None:
+        if not command:
             return
         # AWS may deliver a command twice before the first copy is done, and remembered.
         if command[0] is not None and any(command[0] == c[0] and not c[3] for c in self.waiting):
@@ -70,11 +70,11 @@ class CommandRunner:
         elif up and self.waiting and not self.leaving and not session.waiting(_TAG):
             command = self.waiting[0]
             self.waiting[0] = command[:3] + (command[3] or "no memory",)  # if that is so
-            self._begin(command)
+            self._go_on(command)
             self.waiting.pop(0)
         return bool(self.waiting or self.reading or self.result or self.leaving or self.blinks)
 
-    def _begin(self, command):
+    def _go_on(self, command):
         from firmware.core import commands
 
         settings, sampler = self.shadow.settings, self.sampler

@@ -84,7 +84,7 @@ def _values(config, saved, problems):
 
     values = dict(schema.DEFAULTS)
     for found, where in ((config or {}, ""), (saved, "settings: ")):
-        for key in schema.SETTABLE:
+        for key in schema.DEFAULTS:
             if key in found:
                 value, problem = schema.check(key, found[key], values)
                 if problem:

@@ -45,10 +45,10 @@ def parse(payload, seen):
     return ident, action, value, why
 
 
-def remember(seen, ident):
+def remember(seen, value):
     # The ids to be saved before the command is done, oldest first: 16, or fewer when they are
     # long, because the settings share their file.
-    seen = (seen if isinstance(seen, list) else []) + [ident]
+    seen = (seen if isinstance(seen, list) else []) + [value]
     while len(seen) > 16 or len(json.dumps(seen).encode()) > 1088:
         seen.pop(0)
     return seen

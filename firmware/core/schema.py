@@ -3,7 +3,6 @@
 
 from firmware.core.text import printable, raw
 
-SETTABLE = ("interval_s", "sensor", "i2c", "drain_per_s", "offline_reboot_s")
 DEFAULTS = {
     "interval_s": 60,
     "sensor": "auto",
@@ -32,10 +31,10 @@ LIMITS = (
 def check(key, value, values):
     # (the value to use, None), or (value, what is wrong with it). values: the settings in force;
     # an i2c may be a part, which goes over the one in there.
-    if key not in SETTABLE:
+    if key not in DEFAULTS:
         if key in KEYS.split():
             return value, "cannot be changed from the cloud"
-        return value, "unknown setting" + did_you_mean(str(key), SETTABLE)
+        return value, "unknown setting" + did_you_mean(str(key), DEFAULTS)
     if key == "i2c":
         return _i2c(value, values.get(key) or DEFAULTS[key])
     return value, (_sensor(value) if key == "sensor" else _number(key, value))

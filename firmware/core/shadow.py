@@ -51,8 +51,8 @@ def receive(s, kind, payload):
         s.junk += 1
 
 
-def _section(message, key):
-    section = message.get(key)
+def _section(state, key):
+    section = state.get(key)
     if not isinstance(section, dict) and section is not None:
         raise TypeError
     return section or {}
