@@ -117,26 +117,29 @@ class ShadowSync:
         return True
 
     def _apply(self):
-        # One desired value is put in force and saved by settings.set(), and only then reported. If
-        # it is not, it is named in reported.rejected with the reason, until it goes away; it is
-        # tried again when it has changed.
+        # Each desired value is put in force and saved by settings.set(), and only then reported.
+        # One that is not is named in reported.rejected with the reason, until it goes away; it is
+        # tried again when it has changed. All in one step: reasons kept between the modules that
+        # come and go with each would break up the heap (1 KB more on an ESP8266).
         import json
 
-        values, rejected = self.settings.values, self.rejected
-        key, value = self.desired.popitem()
-        old, text = values.get(key), json.dumps(value)
-        before, why = self.failed.pop(key, None) or (None, None)
-        if text != before and value != self.local.get(key):  # else a command has replaced it
-            self.forget(key)
-            why = self.settings.set(key, value)
-            why = why and why[:96]
-        if why and key in values and len(text) <= 96:
-            self.failed[key] = text, why
-        if values.get(key) != old:
-            self.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
-            self.update_due = True
-        if why != rejected.get(key):
-            rejected[key] = why
-            self.update_due = True
-            if why:
-                self.log("shadow: {} rejected: {}".format(key, why))
+        values, rejected, failed = self.settings.values, self.rejected, self.failed
+        desired, self.desired = self.desired, {}
+        for key in sorted(desired):
+            value, old = desired[key], values.get(key)
+            text = json.dumps(value)
+            before, why = failed.pop(key, None) or (None, None)
+            if text != before and value != self.local.get(key):  # else a command has replaced it
+                self.forget(key)
+                why = self.settings.set(key, value)
+                why = why and why[:96]
+            if why and key in values and len(text) <= 96:
+                failed[key] = text, why
+            if values.get(key) != old:
+                self.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
+                self.update_due = True
+            if why != rejected.get(key):
+                rejected[key] = why
+                self.update_due = True
+                if why:
+                    self.log("shadow: {} rejected: {}".format(key, why))
