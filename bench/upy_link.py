@@ -16,7 +16,7 @@ from firmware.net.session import Session
 
 SEQ = 1000  # of the first reading: all have the same length
 NAMES = topics.of("t-1", "devices/{thing}/data", "devices/{thing}/commands")
-FILTERS = list(topics.subscribes(NAMES))
+FILTERS = list(topics.subscribes(NAMES[1], NAMES[4]))
 WILL = b"devices/t-1/status", b'{"online": false}', True, 1
 given = json.loads(sys.argv[1])
 context = tls.context()

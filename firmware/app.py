@@ -89,10 +89,8 @@ class App:
         try:
             if up:
                 more = self.shadow.step()
-            if self.runner:
-                self.runner.step(up)
-                if not self.runner.busy():
-                    self.runner = None
+            if self.runner and not self.runner.step(up):
+                self.runner = None
         except MemoryError:
             chip.log("app: no memory for an answer, later")
             self.shadow.lost()
@@ -155,7 +153,8 @@ class App:
     def filters(self):
         from firmware.core.topics import subscribes
 
-        return subscribes([topic.decode() for topic in self.topics])
+        _, commands, _, _, prefix = self.topics
+        return subscribes(commands.decode(), prefix.decode())
 
     def on_message(self, topic, payload):
         self.unload()
@@ -167,7 +166,9 @@ class App:
                     self.unload()
                 self.runner.receive(payload)
             elif topic.startswith(prefix):
-                self.shadow.receive(topic[len(prefix) :], payload)
+                from firmware.core import shadow
+
+                shadow.receive(self.shadow, topic[len(prefix) :], payload)
         except MemoryError:
             # Not acknowledged, it would come again in every session. What the shadow said is asked
             # for once more, later.

@@ -1,6 +1,6 @@
 # Does what the cloud commands, one at a time. receive() runs inside the MQTT callback and only
 # parses; step() acts, waits for the outcome, and publishes it. On demand: made at the first
-# command, dropped when no longer busy().
+# command, dropped when there is no more to do.
 
 from micropython import const
 
@@ -17,41 +17,34 @@ _LOG_BYTES = const(3_000)
 
 
 class CommandRunner:
-    def __init__(self, settings, sampler, session, topic, clock, shadow, restart, log):
+    def __init__(self, shadow, sampler, topic, restart):
         # sampler: None in safe mode. topic: of the results.
-        self.settings = settings
-        self.sampler = sampler
-        self.session = session
-        self.topic = topic
         self.shadow = shadow
+        self.sampler = sampler
+        self.topic = topic
         self.restart = restart
-        self.log = log
         self.waiting = []
         self.reading = None  # the one that is waited for: (command, readings, errors)
         self.result = None  # document that is not with the session yet
         self.leaving = False
-        self.wait = Deadline(clock)  # for the reading, or the PUBACK
+        self.wait = Deadline(shadow.clock)  # for the reading, or the PUBACK
         self.blinks = 0
-        self.blink = Deadline(clock)
+        self.blink = Deadline(shadow.clock)
 
     def receive(self, payload):
         if len(self.waiting) >= 2 * _WAITING:
             return
         from firmware.core import commands
 
-        command = commands.parse(payload, self.settings.state.get("seen"))
-        if command is None:
+        command = commands.parse(payload, self.shadow.settings.state.get("seen"))
+        if not command:
             return
-        ident, action, value, problem = command
         # AWS may deliver a command twice before the first copy is done, and remembered.
-        if ident is not None and any(ident == c[0] and not c[3] for c in self.waiting):
+        if command[0] is not None and any(command[0] == c[0] and not c[3] for c in self.waiting):
             return
-        if len(self.waiting) >= _WAITING and not problem:
-            command = ident, action, value, "busy: 4 commands are waiting"
+        if len(self.waiting) >= _WAITING and not command[3]:
+            command = command[:3] + ("busy: 4 commands are waiting",)
         self.waiting.append(command)
-
-    def busy(self):
-        return bool(self.waiting or self.reading or self.result or self.leaving or self.blinks)
 
     def ack(self):
         # Our document has arrived. That of a reboot did after the command's own PUBACK was out.
@@ -59,7 +52,8 @@ class CommandRunner:
             self.restart()
 
     def step(self, up):
-        # up: there is a session.
+        # up: there is a session. True while there is more to do.
+        session = self.shadow.session
         if self.blinks and not self.blink.left_ms():
             self.blink.start(_BLINK_MS)
             self.blinks -= 1
@@ -68,70 +62,64 @@ class CommandRunner:
             board.led(self.blinks % 2 == 1)
         if self.leaving and not self.wait.left_ms():
             self.restart()
-        if not up:
-            return
-        if self.result:
-            if self.session.document(self.topic, self.result, _TAG):
+        if up and self.result:
+            if session.document(self.topic, self.result, _TAG):
                 self.result = None
-        elif self.reading:
+        elif up and self.reading:
             self._look()
-        elif self.waiting and not self.leaving and not self.session.waiting(_TAG):
-            command = self.waiting.pop(0)
-            try:
-                self._begin(command)
-            except MemoryError:
-                self.waiting.insert(0, command[:3] + ("no memory",))
-                raise
+        elif up and self.waiting and not self.leaving and not session.waiting(_TAG):
+            command = self.waiting[0]
+            self.waiting[0] = command[:3] + (command[3] or "no memory",)  # if that is so
+            self._go_on(command)
+            self.waiting.pop(0)
+        return bool(self.waiting or self.reading or self.result or self.leaving or self.blinks)
 
-    def _begin(self, command):
+    def _go_on(self, command):
         from firmware.core import commands
 
-        ident, action, value, problem = command
+        settings, sampler = self.shadow.settings, self.sampler
+        ident, action, value, why = command
         text = None
-        if not problem:
+        if not why:
             if ident is not None:
-                seen = self.settings.state.get("seen")
-                self.settings.note("seen", commands.remember(seen, ident))
+                settings.note("seen", commands.remember(settings.state.get("seen"), ident))
             if action == "get_log":
                 from firmware import crash
 
                 text = crash.read(_LOG_BYTES)
             elif action == "identify":
                 # On small boards (ESP-01) the LED has a pin of the sensor: better dark than deaf.
-                i2c = self.settings.values["i2c"]
+                i2c = settings.values["i2c"]
                 if LED_PIN in (i2c["sda"], i2c["scl"]):
-                    problem = "the LED's pin is one of the sensor's"
+                    why = "the LED's pin is one of the sensor's"
                 else:
                     self.blinks = _BLINKS
             elif action == "reboot":
                 self.leaving = True
                 self.wait.start(_GOODBYE_MS)
             elif action == "set_reporting_interval":
-                old = self.settings.values["interval_s"]
-                problem = self.settings.set("interval_s", value)
-                if not problem:
-                    self.log("command: interval_s is now {}".format(value))
-                    self.shadow.changed("interval_s", old)
-            elif self.sampler:
-                self.reading = command, self.sampler.readings, self.sampler.errors
+                why = self.shadow.set("interval_s", value)
+            elif sampler:
+                self.reading = command, sampler.readings, sampler.errors
                 self.wait.start(_OUTCOME_MS)
-                self.sampler.read_now()
+                sampler.read_now()
                 return
             else:
-                problem = "safe mode"
-        self.result = commands.result(command, problem, text)
+                why = "safe mode"
+        self.result = commands.result(command, why, text)
 
     def _look(self):
         command, readings, errors = self.reading
         sampler = self.sampler
-        problem = None
-        if sampler.readings == readings:
-            problem = sampler.last_error
-            if sampler.errors == errors:
-                if self.wait.left_ms():
-                    return
-                problem = "nothing happened within 10 s"
+        if sampler.readings != readings:
+            why = None
+        elif sampler.errors != errors:
+            why = sampler.last_error
+        elif self.wait.left_ms():
+            return
+        else:
+            why = "nothing happened within 10 s"
         from firmware.core.commands import result
 
-        self.result = result(command, problem)
+        self.result = result(command, why)
         self.reading = None

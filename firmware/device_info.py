@@ -8,8 +8,6 @@ import machine
 
 from firmware import chip, version
 
-_TEXT_CHARS = 120
-
 
 def idf_heap_bytes():
     # (free, largest piece) of what ESP-IDF has for Wi-Fi and TLS, which need 61 KB.
@@ -27,18 +25,16 @@ def heap_bytes():
 
 def report(app, full):
     sampler, outbox = app.sampler, app.outbox
-    rssi = None
     try:
-        if app.wlan.isconnected():
-            rssi = app.wlan.status("rssi")
-    except (OSError, RuntimeError, ValueError):
-        pass  # an ESP32 raises when the network has just gone
+        rssi = app.wlan.status("rssi") if app.wlan.isconnected() else None
+    except (OSError, RuntimeError, ValueError):  # an ESP32, when the network has just gone
+        rssi = None
     gc.collect()
     info = {
         "firmware": version.VERSION,
         "reset_cause": app.cause,
         "safe_mode": app.safe,
-        "last_crash": app.last_crash and app.last_crash[:_TEXT_CHARS],
+        "last_crash": app.last_crash and app.last_crash[:120],
         "rssi_dbm": rssi,
         "free_heap_bytes": gc.mem_free(),
         "sensor_found": sampler.sensor,
@@ -61,7 +57,7 @@ def _more(app, info):
     info["board_id"] = "".join("{:02x}".format(b) for b in machine.unique_id())
     info["tls_verified"] = chip.VERIFIED
     info["uptime_s"] = app.clock.s
-    info["config_problems"] = [text[:_TEXT_CHARS] for text in app.problems[:5]] or None
+    info["config_problems"] = [text[:120] for text in app.problems[:5]] or None
     info["wifi_drops"] = app.wifi_drops
     info["link_drops"] = link.drops
     info["link_last_reason"] = link.last_reason

@@ -16,21 +16,17 @@ _FAILING_S = const(60)  # readings begin to fail, or are good again
 
 
 class ShadowSync:
-    def __init__(self, settings, sampler, session, prefix, topic, clock, facts, log, token):
-        # prefix, topic: of the shadow, of the birth message
-        # facts(full) -> a new dict: for the birth message, or at most ten for the shadow
-        # token: text of at most 40 characters, another one at each boot
+    def __init__(self, link, settings, sampler, prefix, facts, token):
+        # link: a Connection. prefix: of the shadow's topics. facts(full) -> a new dict, for the
+        # birth message or for the shadow. token: up to 40 characters, others at each boot.
+        self.session, self.clock, self.log = link.session, link.clock, link.log
         self.settings = settings
         self.sampler = sampler
-        self.session = session
         self.prefix = prefix
-        self.topic = topic
-        self.clock = clock
         self.facts = facts
-        self.log = log
         self.token = token
         self.serial = 0  # of the last get or update
-        self.wait = Deadline(clock)  # for the answer; or until another try
+        self.wait = Deadline(link.clock)  # for the answer; or until another try
         self.seen = -1  # twice the newest version; 1 more once its desired values are noted
         self.desired = {}  # still to be applied
         self.rejected = {}  # name: why; or None, to be taken out of AWS's reported
@@ -40,36 +36,31 @@ class ShadowSync:
         self.local = dict(local) if isinstance(local, dict) else {}
         self.bare = False  # the update goes without facts: it was too large
         self.junk = 0
-        self.out = None  # (topic, payload, retained?) to be sent
         self.since_s = 0  # of the last report, and what the sampler was like in it
         self.sensor = self.failing = None
         self.connected()
 
     def connected(self, present=None):
         # A delta is not repeated for a client that was away.
-        self.out = None
+        self.out = None  # (topic, payload, retained?) to be sent
         self.birth_due = True
-        self.unanswered = 0  # in a row
+        self.failures = 0  # answers that did not come, in a row
         self.failed = {}  # key: (value as text, why) of what could not be applied
         self.lost()
         self.wait.start(0)
 
     def lost(self):
         # An answer, or a message that there was no memory for: ask for everything, later.
-        self.asked = None  # token of the get that is not answered
-        self.pending = None  # (token, desired) of the update that is not answered
+        self.pending = None  # (token, desired) that is not answered; desired: None in a get
         self.get_due = self.update_due = True
         self.wait.start(_LATER_MS)
 
-    def receive(self, kind, payload):
-        # Inside the MQTT callback. kind: bytes, the topic after the prefix.
-        from firmware.core import shadow
-
-        shadow.receive(self, kind, payload)
-
-    def changed(self, key, old):
-        # A setting was changed at the device; a desired value for the same key is older.
+    def set(self, key, value):
+        # At the device; a desired value for the same key is older. None, or why it was not done.
+        old = self.settings.values[key]
+        why = self.settings.set(key, value)
         if self.settings.values[key] != old:
+            self.log("command: {} is now {}".format(key, value))
             self.local.setdefault(key, old)
             self.settings.note("local", dict(self.local))
             if key in self.rejected:
@@ -77,6 +68,7 @@ class ShadowSync:
             self.desired.pop(key, None)
             self.failed.pop(key, None)
             self.update_due = True
+        return why
 
     def forget(self, key):
         # What was changed at the device has arrived, or is older than what is desired.
@@ -93,12 +85,12 @@ class ShadowSync:
             (topic, payload, retain), self.out = self.out, None
             self.session.document(topic, payload, _TAG, retain)
             return False
-        asking = self.asked or self.pending
-        if asking and self.session.waiting(_TAG):
+        unsent = self.session.waiting(_TAG)
+        if unsent and self.pending:
             self.wait.start(_ANSWER_MS)
-        if self.wait.left_ms() or self.session.waiting(_TAG):
+        if unsent or self.wait.left_ms():
             return False
-        if asking:
+        if self.pending:
             # A broker may keep a session and lose what it is subscribed to, as when one connection
             # takes over from another that is just ending: then nothing ever arrives, in this
             # session or a later one. A SUBSCRIBE too many does no harm. After three times do
@@ -106,46 +98,46 @@ class ShadowSync:
             self.log("shadow: no answer, subscribing again")
             self.session.subscribe()
             self.lost()
-            self.unanswered = (self.unanswered + 1) % _TRIES
-            self.get_due = self.unanswered > 0
+            self.failures = (self.failures + 1) % _TRIES
+            self.get_due = self.failures > 0
         sampler, age_s = self.sampler, self.clock.s - self.since_s
         if age_s >= _SENSOR_S and sampler.sensor != self.sensor:
             self.update_due = True
         elif age_s >= _FAILING_S and (sampler.failing() != self.failing or age_s >= _HOUR_S):
             self.update_due = True
-        if self.birth_due or self.get_due or self.update_due:
-            # The facts first: what makes them has left the heap again when shadow.py comes.
-            facts = self.facts(self.birth_due)
-            from firmware.core import shadow
+        if not (self.birth_due or self.get_due or self.update_due):
+            return False
+        # The facts first: what makes them has left the heap again when shadow.py comes.
+        facts = self.facts(self.birth_due)
+        from firmware.core import shadow
 
-            # Sent in the next step, when shadow.py has left the heap as well.
-            self.out = shadow.document(self, facts)
-            self.wait.start(_ANSWER_MS if self.asked or self.pending else 0)
-            return True
-        return False
+        # Sent in the next step, when shadow.py has left the heap as well.
+        self.out = shadow.document(self, facts)
+        self.wait.start(_ANSWER_MS if self.pending else 0)
+        return True
 
     def _apply(self):
         # Each desired value is put in force and saved by settings.set(), and only then reported.
-        # One that is not is named in reported.rejected with the reason, until it goes away.
+        # One that is not is named in reported.rejected with the reason, until it goes away; it is
+        # tried again when it has changed. All in one step: reasons kept between the modules that
+        # come and go with each would break up the heap (1 KB more on an ESP8266).
         import json
 
-        values, rejected = self.settings.values, self.rejected
+        values, rejected, failed = self.settings.values, self.rejected, self.failed
         desired, self.desired = self.desired, {}
         for key in sorted(desired):
-            value = desired[key]
-            old = values.get(key)
-            why = None
-            if key not in self.local or value != self.local[key]:  # else a command has replaced it
+            value, old = desired[key], values.get(key)
+            text = json.dumps(value)
+            before, why = failed.pop(key, None) or (None, None)
+            if text != before and value != self.local.get(key):  # else a command has replaced it
                 self.forget(key)
                 why = self.settings.set(key, value)
-            why = why and why[:96]
+                why = why and why[:96]
+            if why and key in values and len(text) <= 96:
+                failed[key] = text, why
             if values.get(key) != old:
                 self.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
                 self.update_due = True
-            text = json.dumps(value)
-            self.failed.pop(key, None)
-            if why and key in values and len(text) <= 96:
-                self.failed[key] = text, why
             if why != rejected.get(key):
                 rejected[key] = why
                 self.update_due = True

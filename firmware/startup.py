@@ -79,7 +79,7 @@ def _values(config, saved, problems):
 
     values = dict(schema.DEFAULTS)
     for found, where in ((config, ""), (saved, "settings: ")):
-        for key in schema.SETTABLE:
+        for key in schema.DEFAULTS:
             if key in found:
                 value, problem = schema.check(key, found[key], values)
                 if problem:
@@ -114,8 +114,8 @@ def build(app, config, values, saved, state, problems, context, before):
     app.sampler = sampler.Sampler(values, clock, app.outbox and app.outbox.put, log)
     _session(app, config, context)
     token = "{:06x}".format(chip.random(1 << 24))
-    args = app.session, app.topics[4], app.topics[3], clock, app.facts, log, token
-    app.shadow = shadow_sync.ShadowSync(app.settings, app.sampler, *args)
+    args = app.settings, app.sampler, app.topics[4], app.facts, token
+    app.shadow = shadow_sync.ShadowSync(app.connection, *args)
     app.connection.on_up = app.shadow.connected
     app.heap_bytes = device_info.heap_bytes()
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))

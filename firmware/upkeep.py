@@ -30,8 +30,7 @@ def make_runner(app):
     from firmware.command_runner import CommandRunner
 
     sampler = None if app.safe else app.sampler
-    args = app.session, app.topics[2], app.clock, app.shadow, app.upkeep, chip.log
-    app.runner = CommandRunner(app.settings, sampler, *args)
+    app.runner = CommandRunner(app.shadow, sampler, app.topics[2], app.upkeep)
 
 
 def check(app):

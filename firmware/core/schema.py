@@ -3,7 +3,6 @@
 
 from firmware.core.text import printable, raw
 
-SETTABLE = ("interval_s", "sensor", "i2c", "drain_per_s", "offline_reboot_s")
 DEFAULTS = {
     "interval_s": 60,
     "sensor": "auto",
@@ -32,10 +31,10 @@ LIMITS = (
 def check(key, value, values):
     # (the value to use, None), or (value, what is wrong with it). values: the settings in force;
     # an i2c may be a part, which goes over the one in there.
-    if key not in SETTABLE:
+    if key not in DEFAULTS:
         if key in KEYS.split():
             return value, "cannot be changed from the cloud"
-        return value, "unknown setting" + did_you_mean(str(key), SETTABLE)
+        return value, "unknown setting" + did_you_mean(str(key), DEFAULTS)
     if key == "i2c":
         return _i2c(value, values.get(key) or DEFAULTS[key])
     return value, (_sensor(value) if key == "sensor" else _number(key, value))
@@ -50,21 +49,17 @@ def _number(key, value):
     return "must be {}a whole number from {} to {}".format(zero, low, high)
 
 
-def _i2c(value, current):
-    if not isinstance(value, dict):
-        return value, "must be an object"
-    if len(value) > 8:  # a flood of unknown keys: each would be named
-        return value, "has far too many keys"
-    made = {}
+def _i2c(value, values):
+    if not isinstance(value, dict) or len(value) > 8:  # a flood of unknown keys, each to be named
+        return value, "must be an object of at most 8 keys"
+    made = dict(values)
+    made.update(value)
     problems = []
-    for name in ("id", "sda", "scl", "freq_hz"):
-        made[name] = value.get(name, current[name])
-        problem = _number(name, made[name])
-        if problem:
-            problems.append("{}: {}".format(name, problem))
-    for name in sorted(map(str, value)):
-        if name not in made:
-            problems.append(printable(name, 40) + ": unknown key" + did_you_mean(name, made))
+    for name in sorted(map(str, made)):
+        known = name in values
+        why = _number(name, made[name]) if known else "unknown key" + did_you_mean(name, values)
+        if why:
+            problems.append(printable(name, 40) + ": " + why)
     if made["sda"] == made["scl"]:
         problems.append("scl: must not be the pin of sda")
     return (value, "; ".join(problems)) if problems else (made, None)
@@ -73,40 +68,28 @@ def _i2c(value, current):
 def _sensor(value):
     # An address may follow the name of a chip. Those outside 0x08 to 0x77 are reserved (I2C-bus
     # specification UM10204, 3.1.12).
-    chip = value[:-5] if isinstance(value, str) and value[-5:-2] == "@0x" else value
-    if value == "auto":
-        return None
-    if isinstance(chip, str) and chip in SENSORS.split():
-        try:
-            at = 0x76 if chip == value else int(value[-2:], 16)
-            if 0x08 <= at <= 0x77 and (chip == value or "{:02x}".format(at) == value[-2:].lower()):
-                return None
-        except ValueError:
-            pass
+    try:
+        chip, at = (value.split("@0x") + ["76"])[:2]
+        full = "{}@0x{:02x}".format(chip, min(max(0x08, int(at, 16)), 0x77))
+        if value == "auto" or (chip in SENSORS.split() and value.lower() in (chip, full)):
+            return None
+    except (AttributeError, ValueError):  # no text, no number
+        pass
     return 'must be "auto" or one of {}, with "@0x76" after it for an address'.format(SENSORS)
 
 
 def did_you_mean(word, known):
-    # ', did you mean "x"?' for the closest known word within two edits (letters to change, add,
-    # leave out or swap with the next), else nothing. Words over 32 letters are not compared: the
-    # work must stay small.
-    best = ""
-    best_edits = 3
-    word = raw(word) if len(word) <= 32 else b""
-    for candidate in sorted(known):
-        b = raw(candidate)
-        before = None
-        row = list(range(len(b) + 1))
-        for i in range(len(word)):
-            after = [i + 1]
-            for j in range(len(b)):
-                edits = min(row[j] + (word[i] != b[j]), row[j + 1] + 1, after[j] + 1)
-                if i and j and word[i] == b[j - 1] and word[i - 1] == b[j]:
-                    edits = min(edits, before[j - 1] + 1)
-                after.append(edits)
-            before = row
-            row = after
-        if row[-1] < min(best_edits, len(b)):  # not every letter: that makes x of anything
-            best_edits = row[-1]
-            best = ', did you mean "{}"?'.format(candidate)
-    return best
+    # ', did you mean "x"?' for the known word with the same letters, whatever their order, but for
+    # two and at most half; else nothing.
+    best = 3, ""
+    for candidate in known:
+        left, others = list(raw(candidate)), 0
+        for letter in raw(word[:40]):
+            if letter in left:
+                left.remove(letter)
+            else:
+                others += 1
+        others = max(others, len(left))
+        if 2 * others <= len(candidate):
+            best = min(best, (others, candidate))
+    return ', did you mean "{}"?'.format(best[1]) if best[0] < 3 else ""

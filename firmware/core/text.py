@@ -5,7 +5,7 @@
 import json
 
 
-def load(payload, max_depth):
+def load(payload, limit):
     # The object in payload (a memoryview, or bytes); ValueError or TypeError for anything else.
     # Depth is bounded before it is parsed: what walks it later may recurse. MicroPython before
     # 1.26 takes a document that was cut off for a whole one, so all that opens must close.
@@ -20,7 +20,7 @@ def load(payload, max_depth):
             escaped = byte == 0x5C
         elif byte >= 0x5B:  # no bracket has a lower code
             depth += (byte in b"{[") - (byte in b"}]")
-            if not 0 <= depth <= max_depth:
+            if not 0 <= depth <= limit:
                 raise ValueError
     if depth or text:
         raise ValueError
@@ -72,18 +72,13 @@ def utf8_len(text):
     # None when it holds half of a surrogate pair: JSON escapes can make one, and UTF-8 has no
     # form for it (0xED and then 0xA0 or more is what it would be).
     data = raw(text)
-    at = data.find(b"\xed")
-    while at >= 0:
-        if data[at + 1] >= 0xA0:
+    for i in range(len(data)):
+        if data[i] == 0xED and data[i + 1] >= 0xA0:
             return None
-        at = data.find(b"\xed", at + 1)
     return len(data)
 
 
 def printable(text, limit):
     # A key from outside goes to a log line, to a terminal and into JSON.
-    data = bytearray(raw(text[:limit])[:limit])
-    for i in range(len(data)):
-        if not 32 < data[i] < 127:
-            data[i] = 0x3F
-    return data.decode() if data else "(empty)"
+    data = raw(text[:limit])[:limit]
+    return bytes(b if 32 < b < 127 else 0x3F for b in data).decode() or "(empty)"

@@ -3,6 +3,7 @@
 import json
 
 from fakes import Clock, Log
+from firmware.core import shadow
 from firmware.shadow_sync import ShadowSync
 from shadow_service import ShadowService, merged
 
@@ -66,6 +67,8 @@ class Sampler:
 
 
 class Session:
+    lw_topic = STATUS  # the birth message takes the last will's place
+
     def __init__(self):
         self.busy = False  # a document is not acknowledged yet
         self.sent = []  # (topic, payload, retain)
@@ -91,17 +94,8 @@ class Board:
         self.clock = Clock()
         self.log = Log()
         self.facts = {}  # what reported carries besides the settings
-        self.sync = ShadowSync(
-            self.settings,
-            self.sampler,
-            self.session,
-            PREFIX,
-            STATUS,
-            self.clock,
-            self._facts,
-            self.log,
-            token,
-        )
+        # The board is its own Connection: session, clock, log.
+        self.sync = ShadowSync(self, self.settings, self.sampler, PREFIX, self._facts, token)
 
     def _facts(self, full):
         facts = dict(self.facts)
@@ -115,16 +109,17 @@ class Board:
         self.sync.update_due = True
 
     def command(self, key, value):
-        # As command_runner.py does it.
-        old = self.settings.values[key]
-        assert self.settings.set(key, value) is None
-        self.sync.changed(key, old)
+        assert self.sync.set(key, value) is None
+
+    def receive(self, kind, payload):
+        # As app.py does it.
+        shadow.receive(self.sync, kind, payload)
 
     def hear(self, service, count=1 << 29):
         while service.out and count:
             count -= 1
             kind, payload = service.out.pop(0)
-            self.sync.receive(kind, payload)
+            self.receive(kind, payload)
 
     def step(self):
         # As the loop does: at once again while there is more to do.

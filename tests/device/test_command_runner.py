@@ -6,7 +6,7 @@ import sys
 
 import firmware
 import harness
-from fakes import Clock, Log
+from fakes import Clock
 from firmware import crash
 from firmware.command_runner import CommandRunner
 from firmware.core import schema
@@ -19,11 +19,6 @@ class Settings:
         self.values = {"interval_s": 60, "i2c": {"id": 0, "sda": 21, "scl": 22}}
         self.state = {}
         self.problem = None
-
-    def set(self, key, value):
-        if not self.problem:
-            self.values[key] = value
-        return self.problem
 
     def note(self, key, value):
         self.state[key] = json.loads(json.dumps(value))
@@ -64,34 +59,31 @@ class Board:
 
 
 class Shadow:
+    # Of ShadowSync what the runner has to do with.
     def __init__(self):
+        self.clock, self.settings, self.session = Clock(), Settings(), Session()
         self.changes = []
 
-    def changed(self, key, old):
-        self.changes.append((key, old))
+    def set(self, key, value):
+        if not self.settings.problem:
+            self.changes.append((key, value))
+            self.settings.values[key] = value
+        return self.settings.problem
 
 
 class Bench:
     def __init__(self, safe=False):
-        self.clock, self.log = Clock(), Log()
-        self.settings, self.session = Settings(), Session()
         self.sampler = None if safe else Sampler()
         self.board, self.shadow = Board(), Shadow()
+        self.clock = self.shadow.clock
+        self.settings, self.session = self.shadow.settings, self.shadow.session
         sys.modules["firmware.board"] = firmware.board = self.board
         self.restarts = 0
+        self.busy = None  # what step() said last
         self.make()
 
     def make(self):
-        self.runner = CommandRunner(
-            self.settings,
-            self.sampler,
-            self.session,
-            TOPIC,
-            self.clock,
-            self.shadow,
-            self.restart,
-            self.log,
-        )
+        self.runner = CommandRunner(self.shadow, self.sampler, TOPIC, self.restart)
 
     def restart(self):
         self.restarts += 1
@@ -103,7 +95,7 @@ class Bench:
     def steps(self, count=20, ms=0, up=True):
         for _ in range(count):
             self.clock.pass_ms(ms)
-            self.runner.step(up)
+            self.busy = self.runner.step(up)
         return self.session.sent
 
     def outcomes(self):
@@ -112,12 +104,13 @@ class Bench:
 
 def test_nothing_happens_inside_the_callback():
     bench = Bench()
-    harness.equal(bench.runner.busy(), False)
+    harness.equal((bench.steps(1), bench.busy), ([], False))
     bench.hear("set_reporting_interval", interval_seconds=30, id=1)
     bench.hear("read_now")
     harness.equal((bench.settings.values["interval_s"], bench.sampler.asked), (60, 0))
     harness.equal((bench.settings.state, bench.session.sent), ({}, []))
-    assert bench.runner.busy()
+    bench.steps(1, up=False)
+    assert bench.busy
 
 
 def test_a_new_interval_is_in_force_and_a_change_at_the_device():
@@ -126,9 +119,8 @@ def test_a_new_interval_is_in_force_and_a_change_at_the_device():
     told = {"id": "a", "action": "set_reporting_interval", "ok": True, "reason": None}
     harness.equal(bench.steps(), [told])
     harness.equal(bench.settings.values["interval_s"], 30)
-    harness.equal(bench.shadow.changes, [("interval_s", 60)])
-    harness.equal(bench.log.lines, ["command: interval_s is now 30"])
-    assert not bench.runner.busy()
+    harness.equal(bench.shadow.changes, [("interval_s", 30)])
+    assert not bench.busy
 
 
 def test_an_interval_that_cannot_be_is_not_a_change():
@@ -140,11 +132,7 @@ def test_an_interval_that_cannot_be_is_not_a_change():
     problem = "interval_seconds: " + schema.check("interval_s", 0, {})[1]
     harness.equal(
         bench.outcomes(),
-        [
-            (1, False, "not done: errno 28"),
-            (2, False, problem),
-            (3, False, "interval_seconds: is missing"),
-        ],
+        [(1, False, "not done: errno 28"), (2, False, problem), (3, False, problem)],
     )
     harness.equal((bench.shadow.changes, bench.settings.state), ([], {"seen": [1]}))
 
@@ -153,7 +141,7 @@ def test_read_now_answers_when_there_is_a_reading():
     bench = Bench()
     bench.hear("read_now", id=1)
     harness.equal((bench.steps(9, 1000), bench.sampler.asked), ([], 1))
-    assert bench.runner.busy()
+    assert bench.busy
     bench.sampler.readings += 1
     harness.equal(bench.outcomes(), [(1, True, None)])
 
@@ -169,7 +157,7 @@ def test_read_now_answers_with_the_fault_or_that_there_is_none():
     bench.steps(12, 1000)
     silent = "nothing happened within 10 s"
     harness.equal(bench.outcomes(), [(1, False, "bus: errno 19"), (2, False, silent)])
-    assert not bench.runner.busy()
+    assert not bench.busy
 
 
 def test_one_at_a_time():
@@ -193,10 +181,10 @@ def test_identify_blinks_twenty_times_and_ends_dark():
     harness.equal(bench.steps(3)[0]["ok"], True)
     bench.steps(30, 100)
     assert 0 < len(bench.board.leds) < 20
-    assert bench.runner.busy()
+    assert bench.busy
     bench.steps(40, 100, up=False)  # also without a session
     harness.equal(bench.board.leds, [True, False] * 10)
-    assert not bench.runner.busy()
+    assert not bench.busy
 
 
 def test_blinks_last_a_quarter_of_a_second():
@@ -226,7 +214,7 @@ def test_reboot_comes_after_the_puback_of_its_result():
     bench.steps(40, 100)
     harness.equal([told["id"] for told in bench.session.sent], ["b"])
     harness.equal((bench.settings.state, bench.restarts), ({"seen": ["b"]}, 0))
-    assert bench.runner.busy()
+    assert bench.busy
     bench.runner.ack()
     harness.equal(bench.restarts, 1)
 
@@ -237,7 +225,7 @@ def test_reboot_waits_five_seconds_at_most():
         bench.hear("reboot")
         bench.steps(1)
         bench.steps(49, 100, up)
-        harness.equal((bench.restarts, bench.runner.busy()), (0, True))
+        harness.equal((bench.restarts, bench.busy), (0, True))
         bench.steps(2, 100, up)
         assert bench.restarts
 
@@ -368,7 +356,7 @@ def test_a_result_waits_for_a_session():
     bench.session.busy = True
     bench.steps(5)
     bench.steps(5, up=False)
-    assert bench.runner.busy()
+    assert bench.busy
     bench.session.busy = False
     harness.equal(bench.outcomes(), [(1, True, None)])
 

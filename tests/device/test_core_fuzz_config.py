@@ -21,10 +21,10 @@ def judge(raw):
     for key in raw:
         value, problem = schema.check(key, raw[key], {})
         if problem is None:
-            assert key in schema.SETTABLE, key
+            assert key in schema.DEFAULTS, key
             harness.equal(schema.check(key, value, {key: value}), (value, None))
         else:
-            refused += key in schema.SETTABLE
+            refused += key in schema.DEFAULTS
             assert 0 < len(problem) < 800, problem
             assert key == "i2c" or problem.find("bme280@") < 0, problem  # keys show, values not
     return refused

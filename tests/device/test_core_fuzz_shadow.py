@@ -43,7 +43,7 @@ class Field:
         self._token = b"none"
 
     def hear(self, kind, payload):
-        self.board.sync.receive(kind, payload.replace(b"TOKEN", self._token))
+        self.board.receive(kind, payload.replace(b"TOKEN", self._token))
 
     def act(self):
         board, chance = self.board, self._random(12)

@@ -151,7 +151,7 @@ def test_an_older_delta_is_dropped():
     service.desire({"interval_s": 30})
     settle(board, service)
     old = message(version=service.version - 1, state={"interval_s": 15})
-    board.sync.receive(b"update/delta", old)
+    board.receive(b"update/delta", old)
     harness.equal((board.sync.desired, board.send(service)), ({}, False))
 
 
@@ -167,8 +167,8 @@ def test_a_delta_before_its_accepted_asks_nothing():
 def test_what_nobody_subscribed_to_is_ignored():
     board, service = in_step()
     for kind in (b"update/documents", b"delete/accepted", b"name/x/update/delta", b"", b"get"):
-        board.sync.receive(kind, message(version=99, state={"interval_s": 5}))
-        board.sync.receive(kind, b"junk")
+        board.receive(kind, message(version=99, state={"interval_s": 5}))
+        board.receive(kind, b"junk")
     harness.equal((board.sync.desired, board.sync.junk, board.send(service)), ({}, 0, False))
 
 

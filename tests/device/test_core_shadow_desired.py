@@ -58,7 +58,7 @@ def test_ministack_leaves_a_section_out_that_was_set_to_null():
     service.desire({"interval_s": 0})
     settle(board, service)
     service.desired = {}
-    board.sync.receive(b"update/accepted", message(version=9, state={}, clientToken="x"))
+    board.receive(b"update/accepted", message(version=9, state={}, clientToken="x"))
     settle(board, service)
     assert "rejected" not in service.reported, service.reported
 

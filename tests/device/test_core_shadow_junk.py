@@ -17,7 +17,7 @@ def asked(board):
 
 def test_empty_null_and_wrong_types_change_nothing():
     board, service = in_step()
-    receive = board.sync.receive
+    receive = board.receive
     for state in (None, [], "text", 3, True, 1.5):
         receive(b"update/delta", message(version=50, state=state))
     for version in (None, "7", -1, 1.5, True, [], {}):
@@ -28,13 +28,13 @@ def test_empty_null_and_wrong_types_change_nothing():
             token = asked(board)
             answer = message(version=52, state={key: section}, clientToken=token)
             receive(b"get/accepted", answer)
-            harness.equal(board.sync.asked, token)
-            board.sync.asked = None
+            harness.equal(board.sync.pending[0], token)
+            board.sync.pending = None
     for version in (None, "7", True):
         token = asked(board)
         receive(b"get/accepted", message(version=version, state={}, clientToken=token))
-        harness.equal(board.sync.asked, token)
-        board.sync.asked = None
+        harness.equal(board.sync.pending[0], token)
+        board.sync.pending = None
     board.step()
     harness.equal(board.settings.values, SETTINGS)
     harness.equal(board.sync.junk, 5 + 7 + 8 + 3)
@@ -44,7 +44,7 @@ def test_an_empty_shadow_and_null_sections_are_no_shadow():
     for state in ({}, None, {"desired": None, "reported": None}, {"desired": {}}):
         board = Board()
         token = asked(board)
-        board.sync.receive(b"get/accepted", message(version=3, state=state, clientToken=token))
+        board.receive(b"get/accepted", message(version=3, state=state, clientToken=token))
         board.pass_s(1)
         wanted = dict(SETTINGS)
         wanted["rejected"] = None
@@ -66,9 +66,9 @@ def test_junk_is_counted_and_ignored():
     )
     for payload in junk:
         for name in (b"get/accepted", b"get/rejected", b"update/delta"):
-            board.sync.receive(name, payload)
+            board.receive(name, payload)
         for name in (b"update/accepted", b"update/rejected"):
-            board.sync.receive(name, memoryview(payload))
+            board.receive(name, memoryview(payload))
     harness.equal(board.sync.junk, 5 * len(junk))
     settle(board, service)
     harness.equal(service.updates, [])
@@ -77,7 +77,7 @@ def test_junk_is_counted_and_ignored():
 def test_too_deep_is_junk():
     board, service = in_step()
     deep = b'{"version":9,"state":{"a":' + b"[" * 500 + b"]" * 500 + b"}}"
-    board.sync.receive(b"update/delta", deep)
+    board.receive(b"update/delta", deep)
     harness.equal((board.sync.junk, board.sync.desired), (1, {}))
 
 
@@ -86,12 +86,12 @@ def test_strange_tokens_and_codes_are_answers_to_nobody():
     board.sync.update_due = True
     board.step()
     for token in (0, True, [], {}, 1.5, ""):
-        board.sync.receive(b"update/accepted", message(version=9, clientToken=token))
-        board.sync.receive(b"update/rejected", message(code=400, clientToken=token))
-        board.sync.receive(b"update/delta", message(version=9, state={}, clientToken=token))
+        board.receive(b"update/accepted", message(version=9, clientToken=token))
+        board.receive(b"update/rejected", message(code=400, clientToken=token))
+        board.receive(b"update/delta", message(version=9, state={}, clientToken=token))
     assert board.sync.pending
     for code in ([], {}, "409", True, 1.5, None):
-        board.sync.receive(b"update/rejected", message(code=code))
+        board.receive(b"update/rejected", message(code=code))
         assert board.sync.get_due and board.sync.update_due
         settle(board, service)
         board.sync.update_due = True

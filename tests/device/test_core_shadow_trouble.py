@@ -44,7 +44,7 @@ def test_a_get_that_is_refused_is_asked_again_later():
     board = Board()
     board.sync.connected()
     board.pass_s(2)
-    board.sync.receive(b"get/rejected", message(code=429))
+    board.receive(b"get/rejected", message(code=429))
     board.pass_s(29)
     harness.equal(len(board.said(b"get")), 1)
     board.pass_s(2)
@@ -78,7 +78,8 @@ def test_a_bad_update_is_not_repeated():
         board.command("interval_s", 10)
         settle(board, service)
         harness.equal((len(service.updates), service.refuse), (1, [code]))
-        harness.equal(board.log.lines, ["shadow: update refused, {}".format(code)])
+        refused = "shadow: update refused, {}".format(code)
+        harness.equal(board.log.lines, ["command: interval_s is now 10", refused])
 
 
 def test_a_refusal_without_token_is_ours():
@@ -86,7 +87,7 @@ def test_a_refusal_without_token_is_ours():
     board, service = in_step()
     board.report(rssi=-1)
     lose(board)
-    board.sync.receive(b"update/rejected", message(code=409, message="Version conflict"))
+    board.receive(b"update/rejected", message(code=409, message="Version conflict"))
     assert board.sync.get_due and not board.sync.pending
 
 
@@ -96,10 +97,10 @@ def test_answers_to_other_clients_are_not_ours():
     lose(board)  # birth
     lose(board)  # get
     theirs = message(version=9, state={"desired": {"interval_s": 5}}, clientToken="x")
-    board.sync.receive(b"get/accepted", theirs)
-    board.sync.receive(b"get/rejected", message(code=404, clientToken="x"))
-    board.sync.receive(b"get/rejected", message(code=404, clientToken="boot1-999"))
-    assert board.sync.asked and not board.sync.desired
+    board.receive(b"get/accepted", theirs)
+    board.receive(b"get/rejected", message(code=404, clientToken="x"))
+    board.receive(b"get/rejected", message(code=404, clientToken="boot1-999"))
+    assert board.sync.pending and not board.sync.desired
 
 
 def test_an_update_of_another_client_does_not_land_ours():
@@ -107,13 +108,13 @@ def test_an_update_of_another_client_does_not_land_ours():
     board.report(rssi=-1)
     lose(board)
     theirs = message(version=8, state={"reported": {}}, clientToken="x")
-    board.sync.receive(b"update/accepted", theirs)
-    board.sync.receive(b"update/rejected", message(code=400, clientToken="x"))
+    board.receive(b"update/accepted", theirs)
+    board.receive(b"update/rejected", message(code=400, clientToken="x"))
     assert board.sync.pending
     # Its version counts: what is older than that is old.
-    board.sync.receive(b"update/delta", message(version=7, state={"interval_s": 5}))
+    board.receive(b"update/delta", message(version=7, state={"interval_s": 5}))
     harness.equal((board.sync.desired, board.log.lines), ({}, []))
-    board.sync.receive(b"update/delta", message(version=8, state={"interval_s": 5}))
+    board.receive(b"update/delta", message(version=8, state={"interval_s": 5}))
     board.step()
     harness.equal(board.settings.values["interval_s"], 5)
 
@@ -123,9 +124,9 @@ def test_a_get_answer_without_token_counts_unless_it_is_old():
     board.sync.connected()
     lose(board)
     lose(board)
-    board.sync.receive(b"get/accepted", message(version=0, state={"desired": {"interval_s": 5}}))
-    assert board.sync.asked and not board.sync.desired
-    board.sync.receive(b"get/accepted", message(version=7, state={"desired": {"interval_s": 5}}))
+    board.receive(b"get/accepted", message(version=0, state={"desired": {"interval_s": 5}}))
+    assert board.sync.pending and not board.sync.desired
+    board.receive(b"get/accepted", message(version=7, state={"desired": {"interval_s": 5}}))
     board.step()
     harness.equal(board.settings.values["interval_s"], 5)
 

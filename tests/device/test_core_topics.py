@@ -15,23 +15,18 @@ def test_the_topics_of_the_design():
     harness.equal(shadow, "$aws/things/greenhouse-1/shadow/")
     kinds = "get/accepted get/rejected update/accepted update/rejected update/delta".split()
     wanted = [commands] + [shadow + kind for kind in kinds]
-    harness.equal(list(topics.subscribes(of())), wanted)
-    wanted = [data, result, status, shadow + "get", shadow + "update"]
-    harness.equal([topic for topic, _ in topics.publishes(of())], wanted)
+    harness.equal(topics.subscribes(commands, shadow), wanted)
 
 
 def test_none_is_both_published_and_subscribed():
-    sent = [topic for topic, _ in topics.publishes(of())]
-    harness.equal(len(set(sent + list(topics.subscribes(of())))), 11)
-
-
-def test_only_status_is_retained():
-    retained = [topic for topic, retain in topics.publishes(of()) if retain]
-    harness.equal(retained, ["devices/greenhouse-1/status"])
+    data, commands, result, status, shadow = of()
+    sent = [data, result, status, shadow + "get", shadow + "update"]
+    harness.equal(len(set(sent + topics.subscribes(commands, shadow))), 11)
 
 
 def test_the_filters_fit_one_subscribe_and_hold_no_wildcard():
-    heard = topics.subscribes(of())
+    names = of()
+    heard = topics.subscribes(names[1], names[4])
     assert len(heard) <= 8
     for topic in heard:
         assert "+" not in topic and "#" not in topic and topic.count("/") <= 7, topic
@@ -39,9 +34,9 @@ def test_the_filters_fit_one_subscribe_and_hold_no_wildcard():
 
 def test_a_policy_variable_passes_for_a_thing():
     variable = "${iot:Connection.Thing.ThingName}"
-    sent = topics.publishes(of(variable))
-    harness.equal(sent[0], ("devices/" + variable + "/data", False))
-    harness.equal(sent[4][0], "$aws/things/" + variable + "/shadow/update")
+    names = of(variable)
+    harness.equal(names[0], "devices/" + variable + "/data")
+    harness.equal(names[4], "$aws/things/" + variable + "/shadow/")
 
 
 def test_templates_without_and_with_several_places():

@@ -18,7 +18,7 @@ import pytest
 from firmware.core import topics
 from tests.host import tls_front
 from tools import cli
-from tools.aws import local, retire, rotate, shadow
+from tools.aws import local, policy, retire, rotate, shadow
 from tools.aws.clients import Clients
 from tools.aws.folder import Folder
 from tools.aws.mqtt import Connection
@@ -56,9 +56,9 @@ def test_a_device_may_do_all_the_firmware_does(clients: Clients, make: Make) -> 
         way(clients, made), clients, "cloud-1", lambda t, p: heard.put((t, p)), lost.append
     )
     with device:
-        for name in topics.subscribes(names):
+        for name in topics.subscribes(names[1], names[4]):
             device.subscribe(name)
-        for name, retained in topics.publishes(names):
+        for name, retained in policy.publishes(names):
             device.publish(name, b"{}", retain=retained)
         clients.data.publish(topic="devices/cloud-1/commands", qos=1, payload=b"hello")
         while heard.get(timeout=10) != ("devices/cloud-1/commands", b"hello"):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from firmware.core.schema import SETTABLE
+from firmware.core.schema import DEFAULTS
 from tests.e2e import pki
 
 WAIT_S = 20.0
@@ -91,7 +91,7 @@ def test_birth_shadow_and_last_will(device, boot, clients, listener):
     assert birth["config_problems"] is None
     state = reported(clients, device.thing, interval_s=1, sensor_found="bme280@0x76")
     # All settings, and of the facts what changes or what somebody must act on.
-    assert set(state) == {*SETTABLE} | {
+    assert set(state) == {*DEFAULTS} | {
         "firmware", "reset_cause", "safe_mode", "rssi_dbm", "free_heap_bytes", "idf_heap_bytes",
         "sensor_found", "dropped_readings",
     }  # fmt: skip

@@ -28,20 +28,20 @@ def test_a_heap_that_is_too_small_ends_in_restarts(new_device, boot, heap):
 
 
 LOSES = """
-from firmware.shadow_sync import ShadowSync
+from firmware.core import shadow
 
-sound = ShadowSync.receive
+sound = shadow.receive
 left = [{times}]
 
 
-def receive(self, kind, payload):
+def receive(s, kind, payload):
     if kind == {kind} and left[0]:
         left[0] -= 1
         raise MemoryError
-    sound(self, kind, payload)
+    sound(s, kind, payload)
 
 
-ShadowSync.receive = receive
+shadow.receive = receive
 """
 
 

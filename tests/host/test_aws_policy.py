@@ -42,12 +42,12 @@ def test_a_document_fits_also_where_names_are_longest(own: tuple[str, str]) -> N
 def test_everything_the_firmware_does_is_allowed(own: tuple[str, str], thing: str) -> None:
     # The list is made here from the firmware's topics, not taken from the policy's own code.
     who = session(thing, (thing,))
-    made = topics.of(thing, *own)
+    data, commands, result, status, shadow = topics.of(thing, *own)
     assert allowed(who, "iot:Connect", f"client/{thing}", own)
-    for topic, retained in topics.publishes(made):
+    for topic in (data, result, status, shadow + "get", shadow + "update"):
         assert allowed(who, "iot:Publish", f"topic/{topic}", own)
-        assert allowed(who, "iot:RetainPublish", f"topic/{topic}", own) == retained
-    for name in topics.subscribes(made):
+        assert allowed(who, "iot:RetainPublish", f"topic/{topic}", own) == (topic == status)
+    for name in topics.subscribes(commands, shadow):
         assert allowed(who, "iot:Subscribe", f"topicfilter/{name}", own)
         assert allowed(who, "iot:Receive", f"topic/{name}", own)
 
@@ -176,3 +176,9 @@ def test_not_resource_and_conditions() -> None:
         assert judge(one("Allow", "iot:*", "*", Condition=condition)) == met, condition
     strict = one("Deny", "iot:*", "*", Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}})
     assert not judge(ALL, strict)
+
+
+def test_only_status_is_retained() -> None:
+    names = topics.of("greenhouse-1", *TOPICS[0])
+    retained = [topic for topic, retain in policy.publishes(names) if retain]
+    assert retained == ["devices/greenhouse-1/status"]

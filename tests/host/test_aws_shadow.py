@@ -274,7 +274,7 @@ def test_a_topic_of_ones_own(clients: Clients, tmp_path: Path) -> None:
     [
         (["fly"], "unknown action"),
         (["read_noww"], "read_now"),
-        (["set_reporting_interval"], "interval_seconds: is missing"),
+        (["set_reporting_interval"], "interval_seconds: must be"),
         (["set_reporting_interval", "interval_seconds=0"], "interval_seconds: must be"),
         (["set_reporting_interval", "interval_seconds=soon"], "interval_seconds: must be"),
         (["read_now", "--id", "x" * 65], "id: must be"),

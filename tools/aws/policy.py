@@ -28,13 +28,23 @@ class Need:
     resource: str
 
 
+def publishes(topics: tuple[str, ...]) -> list[tuple[str, bool]]:
+    """(topic, retained?) of everything the firmware sends, the last will included.
+
+    Only status is retained: AWS refuses that on every topic that starts with $.
+    """
+    data, _, result, status, shadow = topics
+    sent = data, result, status, shadow + "get", shadow + "update"
+    return [(topic, topic == status) for topic in sent]
+
+
 def needs(
     thing: str, telemetry_topic: str = DATA_TOPIC, command_topic: str = COMMAND_TOPIC
 ) -> list[Need]:
     """Everything the firmware does as ``thing``, in the order of the documents."""
     topics = firmware_topics.of(thing, telemetry_topic, command_topic)
-    sent = firmware_topics.publishes(topics)
-    heard = firmware_topics.subscribes(topics)  # exact topics: the same may arrive
+    sent = publishes(topics)
+    heard = firmware_topics.subscribes(topics[1], topics[4])  # exact topics: the same may arrive
     return [
         Need("iot:Connect", f"client/{thing}"),
         *(Need("iot:Publish", f"topic/{topic}") for topic, _ in sent),

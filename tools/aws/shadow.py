@@ -58,7 +58,7 @@ def _value(text: str) -> Any:
 def check(wishes: Mapping[str, Any], reported: Mapping[str, Any]) -> None:
     """ToolError with every wish that the firmware would refuse; None (null) takes a wish back."""
     # What is reported may be anything: others write to the shadow too.
-    sound = {k: schema.check(k, v, {}) for k, v in reported.items() if k in schema.SETTABLE}
+    sound = {k: schema.check(k, v, {}) for k, v in reported.items() if k in schema.DEFAULTS}
     current = {**schema.DEFAULTS, **{k: v for k, (v, wrong) in sound.items() if not wrong}}
     problems = []
     for key, value in wishes.items():
@@ -70,7 +70,7 @@ def check(wishes: Mapping[str, Any], reported: Mapping[str, Any]) -> None:
     if len(json.dumps(dict(wishes))) > _MAX_BYTES:
         problems.append("the shadow holds at most 8 KB")
     if problems:
-        hint = "what can be set: " + ", ".join(schema.SETTABLE)
+        hint = "what can be set: " + ", ".join(schema.DEFAULTS)
         raise ToolError("\n  ".join(["the device would refuse this:", *problems]), hint)
 
 

@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from firmware.core.schema import SETTABLE
+from firmware.core.schema import DEFAULTS
 
 _LOG_LINES = 8
 _LOG_OF = 4  # with more things than that, the log only says what went wrong
@@ -108,7 +108,7 @@ class Fleet:
         before = _state(document.get("previous"))
         after = _state(document.get("current"))
         said = []
-        for key in (*SETTABLE, "rejected"):
+        for key in (*DEFAULTS, "rejected"):
             wish, real = after["desired"].get(key), after["reported"].get(key)
             if wish != before["desired"].get(key) and wish is not None and wish != real:
                 thing.wished[key] = self._clock()

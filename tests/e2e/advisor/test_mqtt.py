@@ -100,7 +100,7 @@ def test_MQTT_Publish_Retry_No_Puback(bench: Bench) -> None:
 def test_MQTT_Subscribe(bench: Bench) -> None:
     connection = bench.up()
     (sent,) = connection.of("SUBSCRIBE")
-    assert [name for name, _ in sent.filters] == list(subscribes(bench.topics))
+    assert [name for name, _ in sent.filters] == subscribes(bench.topics[1], bench.topics[4])
     assert all(qos == 1 for _, qos in sent.filters)
     bench.measure(packet_id=sent.packet_id, filters=len(sent.filters), qos=1)
 
