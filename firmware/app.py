@@ -7,14 +7,14 @@ import gc
 from micropython import const
 
 # Resident as well, though only startup.py names what is in them.
-import firmware.net.session
+import firmware.net.connection
 import firmware.outbox
 import firmware.sampler
 import firmware.settings
 import firmware.shadow_sync  # noqa: F401
 from firmware import chip, loading
 from firmware.core.telemetry import write_json
-from firmware.net.connection import UP
+from firmware.net.session import SUBSCRIBE
 
 if not chip.VERIFIED:
     from firmware import soft_watchdog  # noqa: F401  its timer holds it
@@ -58,7 +58,7 @@ class App:
                 wait_ms = _IDLE_MS
                 if self.outbox:
                     wait_ms = min(wait_ms, self.sampler.next_due_ms())
-                if self.runner or link.state != UP:
+                if self.runner or not link.up:
                     wait_ms = min(wait_ms, _SOON_MS)
                 if not link.wait(wait_ms):
                     chip.sleep_ms(wait_ms)
@@ -76,11 +76,11 @@ class App:
             self.sampler.step()
             loading.unload(spare)
         # TLS needs the time: without it no certificate can be checked.
-        up = link.state == UP
+        up = link.up
         link.step(network and now.offset is not None)
-        if link.state == UP and not up:
+        if link.up and not up:
             return True
-        up = link.state == UP
+        up = link.up
         more = False
         loading.unload(spare)
         try:
@@ -112,7 +112,7 @@ class App:
             limit_s = self.settings.values["offline_reboot_s"]
             if limit_s and not link.sessions:
                 limit_s = max(limit_s, _FIRST_S)
-            if limit_s and link.outage_s() >= limit_s:
+            if limit_s and s - link.since_s >= limit_s:
                 self._upkeep("offline")
             if link.starved or (self.session.reserve is None and not chip.VERIFIED):
                 self._upkeep("memory")
@@ -158,7 +158,7 @@ class App:
         while session.used < window and self._sent < self.settings.values["drain_per_s"]:
             if outbox.next_unsent() is None:
                 break
-            session.reading(outbox.unsent_seq)
+            session.take(outbox.unsent_seq)
             self._sent += 1
 
     def encode(self, seq, buf, at):
@@ -204,6 +204,10 @@ class App:
             self.outbox.ack(tag)
         elif tag == _RESULT and self.runner:
             self.runner.ack()
+        elif tag == SUBSCRIBE:
+            # Only now: had the power gone before, the next start would trust a session of AWS's
+            # that has no subscriptions.
+            self.settings.note("filters", self.commands.decode())
 
     def apply(self, key):
         # settings.values[key] has changed.

@@ -75,7 +75,7 @@ class CommandRunner:
                 self.result = None
         elif self.reading:
             self._look()
-        elif self.waiting and not self.leaving and not self.session.waiting(_TAG):
+        elif self.waiting and not self.leaving and _TAG not in self.session.waiting:
             command = self.waiting.pop(0)
             try:
                 self._begin(command)

@@ -94,9 +94,9 @@ class ShadowSync:
             self.session.document(topic, payload, _TAG, retain)
             return False
         asking = self.asked or self.pending
-        if asking and self.session.waiting(_TAG):
+        if asking and _TAG in self.session.waiting:
             self.wait.start(_ANSWER_MS)
-        if self.wait.left_ms() or self.session.waiting(_TAG):
+        if self.wait.left_ms() or _TAG in self.session.waiting:
             return False
         if asking:
             # A broker may keep a session and lose what it is subscribed to, as when one connection
@@ -104,7 +104,7 @@ class ShadowSync:
             # session or a later one. A SUBSCRIBE too many does no harm. After three times do
             # without the answer: it may be larger than the session takes.
             self.log("shadow: no answer, subscribing again")
-            self.session.subscribe()
+            self.session.doubt = True
             self.lost()
             self.unanswered = (self.unanswered + 1) % _TRIES
             self.get_due = self.unanswered > 0

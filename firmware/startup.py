@@ -161,9 +161,11 @@ def _session(app, config, context):
     session.set_last_will(status, b'{"online": false}', True, 1)
     session.set_callback(app.on_message)
     session.on_ack = app.on_ack
-    session.filters, session.listens = app.filters, names[1]
+    session.filters = app.filters
+    # Of the filters only the topic of commands may be another one than when AWS made the session.
+    session.doubt = app.settings.state.get("filters") != names[1]
     app.session = session
-    args = app.clock, chip.random, chip.log, app.settings, context, config["message_bytes"]
+    args = app.clock, chip.random, chip.log, context, config["message_bytes"]
     app.connection = Connection(session, *args)
     del Session.__init__, Connection.__init__
     return status, app.prefix

@@ -32,7 +32,7 @@ def leave_safe_mode(app):
 
 
 def offline(app):
-    chip.log("app: offline for {} s, restarting".format(app.connection.outage_s()))
+    chip.log("app: offline for {} s, restarting".format(app.clock.s - app.connection.since_s))
     restart(app)
 
 

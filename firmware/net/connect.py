@@ -25,8 +25,7 @@ _NO_CONNACK = "closed by AWS: policy, client id or certificate"
 
 
 def opening(link, context, limit_bytes):
-    # In the end CONNACK has been read; the value of the StopIteration says whether the broker
-    # still has our session.
+    # After the last step CONNACK has been read, and the link is up.
     session, clock = link.session, link.clock
     total, wait = Deadline(clock), Deadline(clock)
     total.start(CONNECT_MAX_MS)
@@ -57,9 +56,8 @@ def opening(link, context, limit_bytes):
     transport.next()
     if code:
         raise LinkError("refused", code)
-    present = bool(flags & 1)
-    _opened(link, present)
-    return present
+    _opened(link, bool(flags & 1))
+    yield
 
 
 def _tcp(session, clock, limit_bytes, total, wait):
@@ -147,11 +145,11 @@ def _connected(transport):
 def _opened(link, present):
     session, clock = link.session, link.clock
     packets.begin(session, present)
-    link.doubt = link.doubt or not present
-    if link.doubt:
-        packets.subscribe(session)
-    link.down_s += link.outage_s()
+    session.doubt = session.doubt or not present
+    link.down_s += clock.s - link.since_s
     link.since_s = clock.s
     link.sessions += 1
     link.starved = False
     link.log("link: up, session " + ("kept" if present else "new"))
+    link.up, link.opening = True, None
+    link.on_up(present)

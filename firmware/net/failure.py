@@ -70,7 +70,7 @@ def failed(link, error, was_up):
     # AWS answers a PUBLISH or SUBSCRIBE that the policy forbids by closing (aws-facts 1.9). A
     # reset of the connection, which has an errno, is the network's doing.
     if was_up and error.reason == "closed" and error.detail is None:
-        if link.session.waiting(SUBSCRIBE):
+        if SUBSCRIBE in link.session.waiting:
             reason = "closed at SUBSCRIBE: AWS policy?"
         elif link.session.used:
             reason = "closed with {} unanswered: AWS policy?".format(link.session.used)

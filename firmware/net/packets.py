@@ -1,6 +1,5 @@
-# MQTT 3.1.1 packets that are sent now and then, each in one write: documents, SUBSCRIBE, CONNECT;
-# and how a session begins and ends. On demand. A Packet also stands where umqtt expects its
-# socket, so that what the base class writes in pieces leaves as one TLS record.
+# MQTT 3.1.1 packets that are sent now and then, each in one write, so that it leaves as one TLS
+# record: documents, SUBSCRIBE, CONNECT; and how a session begins and ends. On demand.
 
 from firmware.core.errors import LinkError
 
@@ -10,11 +9,10 @@ class Packet:
         # MQTT 2.2.3: the remaining length has seven bits a byte, low ones first.
         head = bytearray((op,))
         rest = size
-        while True:
-            head.append(rest & 0x7F | (0x80 if rest > 0x7F else 0))
+        while rest > 0x7F:
+            head.append(rest & 0x7F | 0x80)
             rest >>= 7
-            if not rest:
-                break
+        head.append(rest)
         self.buf = bytearray(len(head) + size)
         self.at = 0
         self.write(head)
@@ -24,64 +22,49 @@ class Packet:
         self.buf[self.at : end] = data
         self.at = end
 
-    def word(self, value):
-        self.write(bytes((value >> 8, value & 0xFF)))
+    def text(self, data):
+        self.write(len(data).to_bytes(2, "big"))
+        self.write(data)
 
 
 def document(session, topic, payload, tag, retain):
     packet = Packet(0x33 if retain else 0x32, 4 + len(topic) + len(payload))
-    packet.word(len(topic))
-    packet.write(topic)
+    packet.text(topic)
     at = packet.at
-    packet.word(0)
+    packet.at += 2  # of the packet id
     packet.write(payload)
     session.take(tag, packet.buf, at)
 
 
 def subscribe(session):
-    # One SUBSCRIBE of at most 8 filters, as AWS has it; waiting(SUBSCRIBE) until SUBACK.
-    drop_subscribe(session)
+    # In one packet: at most 8 filters, as AWS has it. Its tag is session.SUBSCRIBE.
     filters = [topic.encode() for topic in session.filters()]
     packet = Packet(0x82, 2 + sum(3 + len(topic) for topic in filters))
     at = packet.at
-    packet.word(0)
+    packet.at += 2
     for topic in filters:
-        packet.word(len(topic))
-        packet.write(topic)
+        packet.text(topic)
         packet.write(b"\x01")
     session.take(0, packet.buf, at)
 
 
-def drop_subscribe(session):
-    if session.waiting(0):
-        for i in range(len(session.pids)):
-            if session.pids[i] and not session.tags[i]:
-                session.release(i)
-
-
 def connect(session):
-    # CONNECT, clean session 0, through umqtt's own _send_str.
-    will = session.lw_topic
-    size, flags = 12 + len(session.client_id), 0
-    if will:
+    # Clean session 0.
+    texts, flags = [session.client_id], 0
+    if session.lw_topic:
+        texts += [session.lw_topic, session.lw_msg]
         flags = 0x04 | session.lw_qos << 3 | (0x20 if session.lw_retain else 0)  # MQTT 3.1.2.3
-        size += 4 + len(will) + len(session.lw_msg)
-    packet = session.sock = Packet(0x10, size)
-    packet.write(b"\x00\x04MQTT\x04" + bytes((flags,)))
-    packet.word(session.keepalive)
-    session._send_str(session.client_id)
-    if will:
-        session._send_str(will)
-        session._send_str(session.lw_msg)
-    session.sock = session
+    packet = Packet(0x10, 10 + sum(2 + len(text) for text in texts))
+    packet.write(b"\x00\x04MQTT\x04" + bytes((flags,)) + session.keepalive.to_bytes(2, "big"))
+    for text in texts:
+        packet.text(text)
     return packet.buf
 
 
 def begin(session, present):
     # After CONNACK. In a new session all goes out again as new, in a kept one as a repetition.
-    for i in range(len(session.sent)):
-        session.sent[i] = session.sent[i] & 8 if present else 0
-    drop_subscribe(session)
+    for slot, sent in enumerate(session.sent):
+        session.sent[slot] = 1 if present and sent else 0
     session.owed = session.given = 0
     session.pinged = False
     session.ping_in.start(session.keepalive * 500)

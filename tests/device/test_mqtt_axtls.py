@@ -5,6 +5,7 @@ import harness
 from fakes import Clock
 from fakes_net import AxContext, Bench, puback, publish
 from firmware.core.errors import LinkError
+from firmware.net import packets
 from firmware.net.transport import READ_S
 
 
@@ -82,7 +83,7 @@ def test_a_session():
     harness.equal(bench.context.wrapped, [("h", True)])  # the handshake is made there
     harness.equal(bench.session.reserve, None)  # given to axTLS, before the handshake
     bench.session.filters = lambda: ["t"]
-    bench.session.subscribe()
+    packets.subscribe(bench.session)
     bench.publish(1, b"one")
     bench.publish(2, b"two")
     bench.steps(2000)
