@@ -11,8 +11,7 @@ from micropython import const
 from firmware.core.timing import pause_ms
 
 _SYNC_S = const(21_600)  # 6 h: 20 ppm of a crystal are half a second by then
-_RETRY_MS = const(2_000)  # after no answer; the longest pause doubles
-_RETRY_MIN_MS = const(1_000)
+_RETRY_MS = const(2_000)  # the longest pause after the first failure; doubles
 _RETRY_MAX_MS = const(300_000)  # while there is no time at all
 _AGAIN_MAX_MS = const(3_600_000)  # when there is: asking holds up the loop
 _AGREE = const(3)
@@ -31,35 +30,29 @@ def take_rtc(clock, s2000, settings, floor, log):
 
 def ask(clock, ntp_s2000, set_rtc, settings, servers, floor, random, log):
     # Asks one server, and sets clock.ask_s for the next time. Blocks as long as ntp_s2000(server)
-    # does, which returns s2000 or raises OSError. A server that gave no believable answer goes to
-    # the end of the list.
-    server = servers[0]
-    s2000 = 0
+    # does, which returns s2000 or raises OSError.
     try:
-        s2000 = ntp_s2000(server)
+        s2000 = ntp_s2000(servers[0])
         problem = "{} not believed".format(s2000)
     except OSError as e:
-        problem = "no answer, errno {}".format(e.args[0])
+        s2000, problem = 0, "no answer, errno {}".format(e.args[0])
     clock.step()  # the answer is of now, seconds after the question
-    good = _good(settings, floor)
+    offset, good = s2000 - clock.s, _good(settings, floor)
     if _believed(clock, s2000, good, floor):
-        if clock.source == "ntp":
-            log("clock: {} s2000, off by {} s".format(s2000, clock.now_s() - s2000))
-        else:
-            log("clock: {} s2000 from {}".format(s2000, server))
-        clock.offset = s2000 - clock.s
-        clock.source = "ntp"
+        text = "clock: {} s2000 from {}, off by {} s"
+        log(text.format(s2000, servers[0], (clock.offset or offset) - offset))
+        clock.offset, clock.source = offset, "ntp"
         clock.failures = 0
         clock.ask_s = clock.s + _SYNC_S
         set_rtc(s2000)
         if not 0 <= s2000 - good < _SAVE_S:
             settings.note("clock", s2000)
         return
-    log("clock: {}: {}".format(server, problem))
+    log("clock: {}: {}".format(servers[0], problem))
     servers.append(servers.pop(0))
     clock.failures += 1
     most_ms = _RETRY_MAX_MS if clock.offset is None else _AGAIN_MAX_MS
-    wait_ms = pause_ms(random, clock.failures, _RETRY_MS, most_ms, _RETRY_MIN_MS)
+    wait_ms = pause_ms(random, clock.failures, _RETRY_MS, most_ms)
     clock.ask_s = clock.s + (wait_ms + 999) // 1000
 
 

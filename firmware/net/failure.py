@@ -8,9 +8,7 @@ from firmware.net.session import SUBSCRIBE
 
 BASE_MS = const(1_000)
 CAP_MS = const(60_000)
-FLOOR_MS = const(500)
 NO_BASE_MS = const(8_000)
-NO_FLOOR_MS = const(4_000)
 _LIBRARY = const(-256)  # below: an error of mbedTLS, else an errno (extmod/modtls_mbedtls.c)
 _ENOMEM = const(12)
 # Of mbedtls/ssl.h, x509.h and pk.h; an error is a high part plus a low one (mbedtls/error.h): then
@@ -77,9 +75,9 @@ def failed(link, error, was_up):
     link.starved = error.reason == "memory"
     if error.reason in ("no_connack", "refused"):
         link.refusals += 1
-        wait_ms = pause_ms(link.random, link.refusals, NO_BASE_MS, CAP_MS, NO_FLOOR_MS)
+        wait_ms = pause_ms(link.random, link.refusals, NO_BASE_MS, CAP_MS)
     else:
-        wait_ms = pause_ms(link.random, link.failures + 1, BASE_MS, CAP_MS, FLOOR_MS)
+        wait_ms = pause_ms(link.random, link.failures + 1, BASE_MS, CAP_MS)
     link.failures += 1
     link.last_reason = reason
     link.wait_in.start(wait_ms)

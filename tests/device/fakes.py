@@ -29,9 +29,6 @@ class Clock:
         self.s += self._rest_ms // 1000
         self._rest_ms %= 1000
 
-    def now_s(self):
-        return None if self.offset is None else self.offset + self.s
-
 
 class Random:
     # random(limit) -> 0..limit-1, the same row of numbers for the same seed on every port
