@@ -12,7 +12,7 @@ class LinkError(Exception):
     #   no_connack refused         CONNECT was not answered, or with a return code
     #   closed timeout             the other side ended the session; a packet stopped half way
     #   no_puback no_suback no_pingresp
-    #   protocol too_large         bytes that are not MQTT 3.1.1; a topic above our limit
+    #   protocol                   bytes that are not MQTT 3.1.1; a topic longer than AWS has
     #   bug                        an exception that nobody expected
     def __init__(self, reason, detail=None):
         super().__init__(reason if detail is None else "{} {}".format(reason, detail))

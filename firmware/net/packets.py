@@ -4,61 +4,53 @@
 from firmware.core.errors import LinkError
 
 
-class Packet:
-    def __init__(self, op, size):
-        # MQTT 2.2.3: the remaining length has seven bits a byte, low ones first.
-        head = bytearray((op,))
-        rest = size
-        while rest > 0x7F:
-            head.append(rest & 0x7F | 0x80)
-            rest >>= 7
-        head.append(rest)
-        self.buf = bytearray(len(head) + size)
-        self.at = 0
-        self.write(head)
+def packet(op, parts):
+    # MQTT 2.2.3: the remaining length has seven bits a byte, low ones first.
+    head = bytearray((op,))
+    rest = size = sum(len(part) for part in parts)
+    while rest > 0x7F:
+        head.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    head.append(rest)
+    at = len(head)
+    made = bytearray(at + size)
+    made[:at] = head
+    for part in parts:
+        made[at : at + len(part)] = part
+        at += len(part)
+    return made
 
-    def write(self, data):
-        end = self.at + len(data)
-        self.buf[self.at : end] = data
-        self.at = end
 
-    def text(self, data):
-        self.write(len(data).to_bytes(2, "big"))
-        self.write(data)
+def _word(value):
+    return value.to_bytes(2, "big")
 
 
 def document(session, topic, payload, tag, retain):
-    packet = Packet(0x33 if retain else 0x32, 4 + len(topic) + len(payload))
-    packet.text(topic)
-    at = packet.at
-    packet.at += 2  # of the packet id
-    packet.write(payload)
-    session.take(tag, packet.buf, at)
+    parts = _word(len(topic)), topic, _word(0), payload
+    made = packet(0x33 if retain else 0x32, parts)
+    session.take(tag, made, len(made) - len(payload) - 2)
 
 
 def subscribe(session):
     # In one packet: at most 8 filters, as AWS has it. Its tag is session.SUBSCRIBE.
-    filters = [topic.encode() for topic in session.filters()]
-    packet = Packet(0x82, 2 + sum(3 + len(topic) for topic in filters))
-    at = packet.at
-    packet.at += 2
-    for topic in filters:
-        packet.text(topic)
-        packet.write(b"\x01")
-    session.take(0, packet.buf, at)
+    parts = [_word(0)]
+    for topic in session.filters():
+        topic = topic.encode()
+        parts += _word(len(topic)), topic, b"\x01"
+    made = packet(0x82, parts)
+    session.take(0, made, 3 if made[1] > 0x7F else 2)
 
 
 def connect(session):
     # Clean session 0.
     texts, flags = [session.client_id], 0
     if session.lw_topic:
-        texts += [session.lw_topic, session.lw_msg]
+        texts += session.lw_topic, session.lw_msg
         flags = 0x04 | session.lw_qos << 3 | (0x20 if session.lw_retain else 0)  # MQTT 3.1.2.3
-    packet = Packet(0x10, 10 + sum(2 + len(text) for text in texts))
-    packet.write(b"\x00\x04MQTT\x04" + bytes((flags,)) + session.keepalive.to_bytes(2, "big"))
+    parts = [b"\x00\x04MQTT\x04", bytes((flags,)), _word(session.keepalive)]
     for text in texts:
-        packet.text(text)
-    return packet.buf
+        parts += _word(len(text)), text
+    return packet(0x10, parts)
 
 
 def begin(session, present):

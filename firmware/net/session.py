@@ -72,17 +72,16 @@ class Session(MQTTClient):
     def take(self, tag, packet=None, at=0):
         # Queues a reading, or a packet that is ready but for its id, at `at`. The caller minds the
         # number of slots. Ids are 1 to 65535, and none that is still in flight (MQTT 2.3.1).
-        i = self.pids.index(0)
-        while True:
-            pid = self.pid = self.pid % _PIDS + 1
-            if pid not in self.pids:
-                break
+        slot = self.pids.index(0)
+        self.pid = self.pid % _PIDS + 1
+        while self.pid in self.pids:
+            self.pid = self.pid % _PIDS + 1
         if packet:
             self.waiting[tag] = packet
-            packet[at], packet[at + 1] = pid >> 8, pid & 0xFF
-        self.pids[i] = pid
-        self.tags[i] = tag
-        self.sent[i] = 0
+            packet[at], packet[at + 1] = self.pid >> 8, self.pid & 0xFF
+        self.pids[slot] = self.pid
+        self.tags[slot] = tag
+        self.sent[slot] = 0
         self.used += 1
 
     def release(self, slot):
@@ -148,26 +147,23 @@ class Session(MQTTClient):
             raise LinkError("protocol", "packet {:#04x}".format(op))
 
     def _message(self, transport):
-        # MQTT 3.3: QoS 3 does not exist, AWS has no QoS 2, a topic is not empty, packet id 0 is
-        # none. The PUBACK is written after the callback, which therefore cannot get between.
+        # MQTT 3.3: QoS 3 does not exist, AWS has no QoS 2 and no topic above 256 bytes, a topic is
+        # not empty, packet id 0 is none. The PUBACK is written after the callback, which therefore
+        # cannot get between.
         body, size = transport.body, transport.size
         qos = transport.op >> 1 & 3
-        topic = body[0] << 8 | body[1] if size > 1 else 0
-        start = 2 + topic + (2 if qos else 0)
-        if qos > 1 or not topic or start > size:
+        end = 2 + (body[0] << 8 | body[1] if size > 1 else 0)  # of the topic
+        start = end + 2 if qos else end
+        ident = bytes(body[end:start])
+        if qos > 1 or end == 2 or start > transport.keep or ident == b"\x00\x00":
             raise LinkError("protocol", "publish")
-        if start > transport.keep:
-            raise LinkError("too_large", "topic")
-        high, low = body[start - 2], body[start - 1]
-        if qos and not (high or low):
-            raise LinkError("protocol", "packet id 0")
         if transport.keep < size:
             self.oversized += 1
         else:
             view = memoryview(body)
-            self.cb(bytes(view[2 : 2 + topic]), view[start:size])
+            self.cb(bytes(view[2:end]), view[start:size])
         if qos:
-            self.write(bytes((0x40, 2, high, low)))
+            self.write(b"\x40\x02" + ident)
 
     def send(self, transport):
         # Gives the transport what goes next: small things, then what is due. False for nothing.

@@ -163,7 +163,7 @@ def test_oversized_of_100_kb():
 def test_oversized_with_a_topic_beyond_what_aws_allows():
     bench = Bench(Clock()).up()
     bench.push(publish(b"t" * 300, bytes(2000), 9))
-    harness.equal(harness.raises(LinkError, bench.session.step).reason, "too_large")
+    harness.equal(harness.raises(LinkError, bench.session.step).reason, "protocol")
 
 
 def test_oversized_with_the_longest_topic():

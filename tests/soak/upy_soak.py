@@ -36,7 +36,7 @@ GIVEN = {
 }
 
 REASONS = ("dns", "tcp", "tls", "no_connack", "refused", "closed", "timeout", "no_puback")
-REASONS += ("no_suback", "no_pingresp", "protocol", "too_large", "memory")
+REASONS += ("no_suback", "no_pingresp", "protocol", "memory")
 
 
 def scrub(depth):
