@@ -1,10 +1,9 @@
 # The life of a session.
 #
-#   up, opening   leaves on                       to
-#   neither       wait over, network there        opening
-#   opening       CONNACK                         up; SUBSCRIBE, unless the broker still has ours
-#   either        LinkError                       neither, longer wait
-#   either        network gone                    neither, the waits stay as they are
+#   neither   wait over, network there   opening
+#   opening   CONNACK                    up; SUBSCRIBE, unless the broker still has our session
+#   both      LinkError                  neither, longer wait
+#   both      network gone               neither, the waits stay as they are
 #
 # Readings do not wait for SUBACK: that saves a round trip. Waits get short again only after
 # STABLE_S of session: a broker that lets us in and throws us out must not be hammered (Device

@@ -57,7 +57,7 @@ def begin(session, present):
     # After CONNACK. In a new session all goes out again as new, in a kept one as a repetition.
     for slot, sent in enumerate(session.sent):
         session.sent[slot] = 1 if present and sent else 0
-    session.owed = session.given = 0
+    session.owed = b""
     session.pinged = False
     session.ping_in.start(session.keepalive * 500)
 

@@ -1,17 +1,14 @@
-# umqtt.simple made safe for years of a bad network, without a fork (versions 1.3.4 to 1.8.0). Used
-# of the base class: its attributes, the callback, the last will and ping(). It writes into what
-# stands in place of the socket; whatever reads or waits is replaced.
+# umqtt.simple made safe for years of a bad network, without a fork (versions 1.3.4 to 1.8.0): its
+# attributes, callback, last will and ping() are used, whatever reads or waits is replaced.
 #
 # QoS 1 messages between publish and PUBACK stand in slots. Of a reading only its seq is kept: the
 # payload is made anew from the outbox each time it is sent. Documents (shadow, results, status)
 # and the SUBSCRIBE are kept as packets, one a tag.
 #
-#   sent   of a slot that has a packet id; without one it is free
+#   sent   of a slot with a packet id; without one it is free
 #   0      goes out as soon as the transport takes it
-#   1      the same with DUP: the broker had it before in this session, which it has kept
+#   1      the same with DUP: the broker has kept the session, and had it before
 #   2..4   in flight; goes out again after RETRY_S, and after the third time the session ends
-#
-# connect.py opens; step() does the rest, and raises LinkError when the session is over.
 
 from micropython import const
 from umqtt.simple import MQTTClient
@@ -21,12 +18,12 @@ from firmware.core.timing import Deadline
 
 SUBSCRIBE = const(0)  # tag; those of documents are negative, those of readings their seq
 
-RETRY_S = const(5)  # by the clock's whole seconds
+RETRY_S = const(5)
 PING_MS = const(10_000)  # PINGREQ to PINGRESP
 _TRIED = const(4)
 _BURST = const(16)  # packets read in one step()
-# PUBACKs that wait for a slow transport; then reading waits too. Not with axTLS, where writing
-# waits for reading: AWS leaves at most 100 messages without PUBACK.
+# PUBACKs behind those that the transport does not take; then reading waits too. Not with axTLS,
+# where writing waits for reading: AWS leaves at most 100 messages without PUBACK.
 _OWED_BYTES = const(32)
 _PIDS = const(65535)
 
@@ -36,7 +33,7 @@ class Session(MQTTClient):
         # encode(seq, buf, at): writes the payload of a reading, text_bytes at most, into buf from
         # `at` on; where it ends, or 0 when the reading is gone.
         super().__init__(thing, server, port, keepalive=keepalive)
-        self.sock = self  # umqtt's ping() writes
+        self.sock = self  # ping() writes into it
         self._head = 7 + len(topic)  # what stands before the payload
         self.buf = bytearray(self._head + text_bytes)
         self.buf[3 : self._head - 2] = len(topic).to_bytes(2, "big") + topic
@@ -49,8 +46,7 @@ class Session(MQTTClient):
         self.sent = bytearray(slots)
         self.since_s = [0] * slots  # when it was last sent
         self.used = 0  # slots
-        self._small = bytearray(32)  # PUBACK and PINGREQ: owed[given : owed] is still to be sent
-        self.owed = self.given = 0
+        self.owed = b""  # PUBACK and PINGREQ
         self.pinged = False  # PINGRESP is awaited
         self.ping_in = Deadline(clock)
         self.transport = None
@@ -70,8 +66,8 @@ class Session(MQTTClient):
         return True
 
     def take(self, tag, packet=None, at=0):
-        # Queues a reading, or a packet that is ready but for its id, at `at`. The caller minds the
-        # number of slots. Ids are 1 to 65535, and none that is still in flight (MQTT 2.3.1).
+        # Queues a reading, or a packet that lacks its id only, at `at`. The caller minds the number
+        # of slots. Ids: 1 to 65535, and none that is still in flight (MQTT 2.3.1).
         slot = self.pids.index(0)
         self.pid = self.pid % _PIDS + 1
         while self.pid in self.pids:
@@ -90,19 +86,14 @@ class Session(MQTTClient):
         self.used -= 1
 
     def write(self, data):
-        # Small things, in the transport's next record.
-        if self.owed + len(data) > len(self._small):
-            self._small.extend(bytes(32))
-        for byte in data:
-            self._small[self.owed] = byte
-            self.owed += 1
+        self.owed += data
 
     def step(self):
         transport = self.transport
         drained = False
         slow = transport.begun()  # PINGRESP may have to wait behind it
         for _ in range(_BURST):
-            if self.owed >= _OWED_BYTES and not transport.half_duplex:
+            if len(self.owed) >= _OWED_BYTES and not transport.half_duplex:
                 break
             if not transport.receive():
                 drained = not transport.begun()
@@ -148,8 +139,7 @@ class Session(MQTTClient):
 
     def _message(self, transport):
         # MQTT 3.3: QoS 3 does not exist, AWS has no QoS 2 and no topic above 256 bytes, a topic is
-        # not empty, packet id 0 is none. The PUBACK is written after the callback, which therefore
-        # cannot get between.
+        # not empty, packet id 0 is none. PUBACK only after the callback.
         body, size = transport.body, transport.size
         qos = transport.op >> 1 & 3
         end = 2 + (body[0] << 8 | body[1] if size > 1 else 0)  # of the topic
@@ -166,12 +156,11 @@ class Session(MQTTClient):
             self.write(b"\x40\x02" + ident)
 
     def send(self, transport):
-        # Gives the transport what goes next: small things, then what is due. False for nothing.
-        if self.given < self.owed:
-            transport.send(self._small, self.given, self.owed)
-            self.given = self.owed
+        # False when there is nothing.
+        if self.owed:
+            transport.send(self.owed, 0, len(self.owed))
+            self.owed = b""
             return True
-        self.given = self.owed = 0
         slot = self.due()
         if slot < 0:
             return False
@@ -182,8 +171,8 @@ class Session(MQTTClient):
         if packet:
             end = len(packet)
         else:
-            # A reading: the payload where it will be, then what stands before it, as its size is
-            # known only then: type, one or two bytes of length, the topic (there already), id.
+            # A reading: the payload, then what stands before it, as its size is known only now:
+            # type, one or two bytes of length, the topic (there already), id.
             packet, head, pid = self.buf, self._head, self.pids[slot]
             end = self.encode(tag, packet, head)
             if not end:

@@ -136,6 +136,15 @@ def test_nothing_to_do_does_not_allocate():
     harness.no_heap(lambda: connection.step(True))
 
 
+def test_a_ping_does_not_allocate():
+    bench, connection, _ = steady()
+    wire = bench.session.transport._sock = Mute()
+    wire.write = lambda buf, at, size: size
+    bench.clock.pass_ms(30_000)
+    harness.no_heap(lambda: connection.step(True))
+    harness.equal((bench.session.pinged, bench.session.owed), (True, b""))
+
+
 def test_a_full_window_of_100():
     bench = Bench(Clock(), window=100, mute=[3]).up()
     for seq in range(1, 101):

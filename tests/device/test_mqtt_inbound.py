@@ -228,7 +228,7 @@ def test_reading_waits_for_acks_the_transport_does_not_take():
     for _ in range(4):
         bench.session.step()
     count = len(bench.messages)
-    assert 8 <= count <= 10, count
+    assert 8 <= count <= 16, count  # those with the transport, and as many behind them
     bench.net.sock.window = 1000
     for _ in range(8):
         bench.session.step()
