@@ -10,13 +10,13 @@ from micropython import const
 
 from firmware.core.timing import pause_ms
 
-_SYNC_S = const(21_600)  # 6 h: 20 ppm of a crystal are half a second by then
+# 6 h: 20 ppm of a crystal are half a second by then. Also how often the last good time is written.
+_SYNC_S = const(21_600)
 _RETRY_MS = const(2_000)  # the longest pause after the first failure; doubles
 _RETRY_MAX_MS = const(300_000)  # while there is no time at all
 _AGAIN_MAX_MS = const(3_600_000)  # when there is: asking holds up the loop
 _AGREE = const(3)
 _AGREE_S = const(120)  # answers agree when they put the boot at the same time, give or take this
-_SAVE_S = const(21_600)  # the last good time is written at most this often
 _LIFE_S = const(473_040_000)
 
 
@@ -37,15 +37,14 @@ def ask(clock, ntp_s2000, set_rtc, settings, servers, floor, random, log):
     except OSError as e:
         s2000, problem = 0, "no answer, errno {}".format(e.args[0])
     clock.step()  # the answer is of now, seconds after the question
-    offset, good = s2000 - clock.s, _good(settings, floor)
+    good = _good(settings, floor)
     if _believed(clock, s2000, good, floor):
-        text = "clock: {} s2000 from {}, off by {} s"
-        log(text.format(s2000, servers[0], (clock.offset or offset) - offset))
-        clock.offset, clock.source = offset, "ntp"
+        log("clock: {} s2000 from {}".format(s2000, servers[0]))
+        clock.offset, clock.source = s2000 - clock.s, "ntp"
         clock.failures = 0
         clock.ask_s = clock.s + _SYNC_S
         set_rtc(s2000)
-        if not 0 <= s2000 - good < _SAVE_S:
+        if not 0 <= s2000 - good < _SYNC_S:
             settings.note("clock", s2000)
         return
     log("clock: {}: {}".format(servers[0], problem))
@@ -63,12 +62,9 @@ def _good(settings, floor):
 
 
 def _believed(clock, s2000, good, floor):
-    if good <= s2000 <= floor + _LIFE_S:
-        clock.rejected = ()
-        return True
-    if floor <= s2000 < good:
-        offset = s2000 - clock.s
-        agreeing = [old for old in clock.rejected if abs(old - offset) <= _AGREE_S]
-        clock.rejected = agreeing[1 - _AGREE :] + [offset]
-        return len(clock.rejected) >= _AGREE
-    return False
+    if not floor <= s2000 <= floor + _LIFE_S:
+        return False
+    offset = s2000 - clock.s
+    agreeing = [old for old in clock.rejected if abs(old - offset) <= _AGREE_S]
+    clock.rejected = agreeing[1 - _AGREE :] + [offset] if s2000 < good else ()
+    return s2000 >= good or len(clock.rejected) >= _AGREE

@@ -1,12 +1,12 @@
 # The life of a session.
 #
-#   neither   wait over, network there   opening
-#   opening   CONNACK                    up; SUBSCRIBE, unless the broker still has our session
-#   both      LinkError                  neither, longer wait
-#   both      network gone               neither, the waits stay as they are
+#   down            wait over, network there   opening
+#   opening         CONNACK                    up; SUBSCRIBE, unless the broker has our session
+#   opening or up   LinkError                  down, longer wait
+#   opening or up   network gone               down, the waits stay as they are
 #
 # Readings do not wait for SUBACK: that saves a round trip. Waits get short again only after
-# STABLE_S of session: a broker that lets us in and throws us out must not be hammered (Device
+# STABLE_S up: a broker that lets us in and throws us out must not be hammered (Device
 # Advisor: Reconnect_Backoff_Retries_On_Unstable_Connection).
 
 from micropython import const

@@ -45,13 +45,12 @@ class Session(MQTTClient):
         self.tags = [0] * slots
         self.sent = bytearray(slots)
         self.since_s = [0] * slots  # when it was last sent
-        self.used = 0  # slots
+        self.used = self.oversized = 0  # slots; messages
         self.owed = b""  # PUBACK and PINGREQ
         self.pinged = False  # PINGRESP is awaited
         self.ping_in = Deadline(clock)
         self.transport = None
         self.reserve = None  # ESP8266: kept free for axTLS while there is no session
-        self.oversized = 0
         self.filters = None  # () -> those of SUBSCRIBE, as text; at most 8, as AWS has it
         self.doubt = True  # whether the broker has them: there was no SUBACK
         self.on_ack = None  # (tag): the broker has it
@@ -66,8 +65,8 @@ class Session(MQTTClient):
         return True
 
     def take(self, tag, packet=None, at=0):
-        # Queues a reading, or a packet that lacks its id only, at `at`. The caller minds the number
-        # of slots. Ids: 1 to 65535, and none that is still in flight (MQTT 2.3.1).
+        # Queues a reading, or a packet that lacks only its id, at `at`, and the caller counts.
+        # Ids: 1 to 65535, and none that is still in flight (MQTT 2.3.1).
         slot = self.pids.index(0)
         self.pid = self.pid % _PIDS + 1
         while self.pid in self.pids:
@@ -90,8 +89,7 @@ class Session(MQTTClient):
 
     def step(self):
         transport = self.transport
-        drained = False
-        slow = transport.begun()  # PINGRESP may have to wait behind it
+        drained, slow = False, transport.begun()  # slow: PINGRESP may have to wait behind it
         for _ in range(_BURST):
             if len(self.owed) >= _OWED_BYTES and not transport.half_duplex:
                 break

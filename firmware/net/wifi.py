@@ -84,12 +84,11 @@ class Wifi:
             # An ESP8266 starts to join what it remembers as soon as it is active.
             self.wait.start(_OFF_MS)
             self.wlan.active(True)
-            self.next = []
             self.disconnect()
         elif self.clock.s >= self.retry_s:
             self.log("wifi: no network, switching the radio off and on")
             self.retry_s = self.clock.s + _TOGGLE_S
-            self.state = _OFF
+            self.state, self.next = _OFF, []
             self.wait.start(_OFF_MS)
             self.wlan.active(False)
         else:
@@ -99,23 +98,20 @@ class Wifi:
             self.ssid = network["ssid"]
             self.log("wifi: joining {}".format(self.ssid))
             self.state = _JOINING
-            password = network.get("password")
-            self.wlan.connect(*((self.ssid, password) if password else (self.ssid,)))
+            self.wlan.connect(self.ssid, network.get("password") or None)
             self.wait.start(_JOIN_MS)
 
     def scan(self):
         # The strongest first; what the scan does not show may be hidden and comes last. By place
-        # in the config where equal: sorting is not stable here.
-        seen = {}
-        if len(self.networks) > 1:
-            try:
-                for found in self.wlan.scan():
-                    seen[found[0]] = max(found[3], seen.get(found[0], -128))
-            except _FAULTS as e:
-                self.log("wifi: no scan, {}".format(e))
-        known = enumerate(self.networks)
-        order = [(-seen.get(network["ssid"].encode(), -129), i) for i, network in known]
-        self.next = [self.networks[i] for _, i in sorted(order)]
+        # in the config where equal (sorting is not stable here), and where the scan fails.
+        self.next = list(self.networks)
+        if len(self.next) > 1:
+            seen = {}
+            for found in self.wlan.scan():
+                seen[found[0]] = max(found[3], seen.get(found[0], -128))
+            known = enumerate(self.networks)
+            order = [(-seen.get(network["ssid"].encode(), -129), i) for i, network in known]
+            self.next = [self.networks[i] for _, i in sorted(order)]
 
     def disconnect(self):
         self.state = _PAUSE
