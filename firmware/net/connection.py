@@ -45,10 +45,6 @@ class Connection:
                     self.failed(None)
             elif self.up:
                 session.step()
-                if session.doubt and SUBSCRIBE not in session.waiting:
-                    from firmware.net import packets
-
-                    packets.subscribe(session)
                 if self.failures and self.clock.s - self.since_s >= STABLE_S:
                     self.failures = self.refusals = 0
             elif self.opening or not self.wait_in.left_ms():
@@ -57,6 +53,10 @@ class Connection:
 
                     self.opening = connect.opening(self, self.context, self.limit_bytes)
                 next(self.opening)
+            if self.up and session.doubt and SUBSCRIBE not in session.waiting:
+                from firmware.net import packets
+
+                packets.subscribe(session)
         except Exception as e:
             self.failed(e)
 

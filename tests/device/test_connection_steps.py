@@ -100,6 +100,23 @@ def test_the_whole_way_up_and_down_again():
     harness.equal(chain.bench.broker.kinds().count(8), 1)
 
 
+def test_dropped_before_suback_means_subscribe_again():
+    chain = Chain(mute=[8])
+    chain.run(2000)
+    harness.equal((state(chain.link), chain.bench.broker.kinds()), (UP, [1, 8]))
+    for present in (1, 0, 1):
+        chain.net.sock.eof = True
+        chain.run(100)
+        harness.equal(state(chain.link), DOWN)
+        chain.bench.broker.got.clear()
+        chain.bench.broker.present = present
+        chain.run(4000)
+        harness.equal((state(chain.link), chain.bench.broker.kinds()), (UP, [1, 8]))
+    chain.bench.broker.mute.clear()
+    chain.run(4000)
+    harness.equal((chain.bench.acked, chain.bench.session.doubt), ([0], False))
+
+
 def test_junk_from_a_name_server_does_not_end_the_program():
     for addresses in ([None], [()], [""], []):
         chain = Chain()
