@@ -8,7 +8,7 @@
 #   sent   of a slot with a packet id; without one it is free
 #   0      goes out as soon as the transport takes it
 #   1      the same with DUP: the broker has kept the session, and had it before
-#   2..4   in flight; goes out again after RETRY_S, and after the third time the session ends
+#   2..4   in flight; goes out again after RETRY_MS, and after the third time the session ends
 
 from micropython import const
 from umqtt.simple import MQTTClient
@@ -18,7 +18,7 @@ from firmware.core.timing import Deadline
 
 SUBSCRIBE = const(0)  # tag; those of documents are negative, those of readings their seq
 
-RETRY_S = const(5)
+RETRY_MS = const(5_000)
 PING_MS = const(10_000)  # PINGREQ to PINGRESP
 _TRIED = const(4)
 _BURST = const(16)  # packets read in one step()
@@ -44,7 +44,7 @@ class Session(MQTTClient):
         self.pids = [0] * slots
         self.tags = [0] * slots
         self.sent = bytearray(slots)
-        self.since_s = [0] * slots  # when it was last sent
+        self.sent_ms = [0] * slots  # when it was last sent
         self.used = self.oversized = 0  # slots; messages
         self.owed = b""  # PUBACK and PINGREQ
         self.pinged = False  # PINGRESP is awaited
@@ -184,7 +184,7 @@ class Session(MQTTClient):
         if tag != SUBSCRIBE:  # which has no DUP (MQTT 3.8.1)
             packet[at] = packet[at] & 0xF7 | (8 if sent else 0)
         self.sent[slot] = (sent or 1) + 1
-        self.since_s[slot] = self.clock.s
+        self.sent_ms[slot] = self.clock.now()
         transport.send(packet, at, end)
         return True
 
@@ -193,11 +193,11 @@ class Session(MQTTClient):
         # the oldest first. Packet ids only count up, self.pid is the newest.
         best = oldest = -1
         if self.used:
-            late_s, pids = self.clock.s - RETRY_S, self.pids
+            now, pids = self.clock.now(), self.pids
             for slot in range(len(pids)):
                 age = (self.pid - pids[slot]) % _PIDS
-                due = self.sent[slot] < 2 or self.since_s[slot] <= late_s
-                if pids[slot] and due and age > oldest:
+                late = self.clock.diff(now, self.sent_ms[slot]) >= RETRY_MS
+                if pids[slot] and age > oldest and (late or self.sent[slot] < 2):
                     best, oldest = slot, age
         return best
 

@@ -119,7 +119,7 @@ def test_no_puback_means_again_on_the_same_connection_with_dup():
     bench.publish(1)
     bench.steps(4_500)
     harness.equal(len(bench.net.sock.writes), 1)
-    bench.steps(10_000)
+    bench.steps(10_500)
     harness.equal(bench.net.sock.writes, [DATA + b"\x01x"] + [AGAIN + b"\x01x"] * 2)
     error = harness.raises(LinkError, bench.steps, 2_000)
     harness.equal(error.reason, "no_puback")
