@@ -11,7 +11,7 @@ from umqtt.simple import MQTTClient
 from firmware.core import telemetry, topics
 from firmware.core.timing import Clock
 from firmware.net import packets, tls
-from firmware.net.connection import UP, Connection
+from firmware.net.connection import Connection
 from firmware.net.session import Session
 
 SEQ = 1000  # of the first reading: all have the same length
@@ -21,11 +21,6 @@ WILL = b"devices/t-1/status", b'{"online": false}', True, 1
 given = json.loads(sys.argv[1])
 context = tls.context()
 marks = []  # when a PUBACK came
-
-
-class Settings:
-    state = {"filters": NAMES[1]}  # what a board remembers of its last session
-    note = state.get
 
 
 def acknowledged(tag=SEQ):
@@ -42,16 +37,16 @@ def ours(count):
     where = "localhost", given["port"], 60, clock, given["window"]
     session = Session(b"t-1", *where, NAMES[0].encode(), telemetry.text_bytes(b"t-1"), encode)
     session.set_last_will(*WILL)
-    session.filters, session.listens = lambda: FILTERS, NAMES[1]
-    link = Connection(session, clock, int, print, Settings, context, 8192)
+    session.filters, session.doubt = lambda: FILTERS, False  # as a board that was on line
+    link = Connection(session, clock, int, print, context, 8192)
     link.on_up, session.on_ack = print, acknowledged
     sent = 0
     while len(marks) < count:
         clock.step()
         link.step(True)
         window = given["window"] if marks else 1
-        while link.state == UP and sent < count and sent - len(marks) < window:
-            session.reading(SEQ + sent)
+        while link.up and sent < count and sent - len(marks) < window:
+            session.take(SEQ + sent)
             sent += 1
         if session.due() < 0:
             link.wait(100)

@@ -6,14 +6,14 @@ import gc
 from micropython import const
 
 # Resident as well, though only startup.py names what is in them.
-import firmware.net.session
+import firmware.net.connection
 import firmware.outbox
 import firmware.sampler
 import firmware.settings
 import firmware.shadow_sync  # noqa: F401
 from firmware import chip
 from firmware.core.telemetry import write_json
-from firmware.net.connection import DOWN, UP
+from firmware.net.session import SUBSCRIBE
 
 if not chip.VERIFIED:
     from firmware import soft_watchdog  # noqa: F401
@@ -51,7 +51,7 @@ class App:
     def _wait(self):
         self.unload()
         link = self.connection
-        wait_ms = _SOON_MS if self.runner or link.state != UP else _IDLE_MS
+        wait_ms = _SOON_MS if self.runner or not link.up else _IDLE_MS
         if self.outbox:
             wait_ms = min(wait_ms, self.sampler.next_due_ms())
         if not link.wait(wait_ms):
@@ -70,15 +70,15 @@ class App:
             self.sampler.step()
             self.unload(spare)
         # TLS needs the time: without it no certificate can be checked.
-        up = link.state == UP
+        up = link.up
         link.step(network and clock.offset is not None)
-        if link.state == UP and not up:
+        if link.up and not up:
             return True
-        up = link.state == UP
+        up = link.up
         self.unload(spare)
         more = self._answer(up)
         self.unload(spare)
-        if clock.s >= self.check_s and (link.state == DOWN or self.safe or self.counted_s):
+        if clock.s >= self.check_s and (not up or self.safe or self.counted_s):
             self.upkeep("check")
         if up and outbox:
             self._queue()
@@ -130,7 +130,7 @@ class App:
         while session.used < window and self.sent < self.settings.values["drain_per_s"]:
             if outbox.next_unsent() is None:
                 break
-            session.reading(outbox.unsent_seq)
+            session.take(outbox.unsent_seq)
             self.sent += 1
 
     def encode(self, seq, buf, at):
@@ -149,6 +149,11 @@ class App:
         device_info = None
         self.unload()
         return facts
+
+    def make_room(self):
+        self.reserve = None
+        self.sampler.release()
+        self.unload()
 
     def filters(self):
         from firmware.core.topics import subscribes
@@ -180,6 +185,10 @@ class App:
             self.outbox.ack(tag)
         elif tag == _RESULT and self.runner:
             self.runner.ack()
+        elif tag == SUBSCRIBE:
+            # Only now: had the power gone before, the next start would trust a session of AWS's
+            # that has no subscriptions.
+            self.settings.note("filters", self.topics[1].decode())
 
     def apply(self, key):
         # settings.values[key] has changed.

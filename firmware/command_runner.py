@@ -67,7 +67,7 @@ class CommandRunner:
                 self.result = None
         elif up and self.reading:
             self._look()
-        elif up and self.waiting and not self.leaving and not session.waiting(_TAG):
+        elif up and self.waiting and not self.leaving and _TAG not in session.waiting:
             command = self.waiting[0]
             self.waiting[0] = command[:3] + (command[3] or "no memory",)  # if that is so
             self._go_on(command)

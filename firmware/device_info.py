@@ -59,9 +59,9 @@ def _more(app, info):
     info["uptime_s"] = app.clock.s
     info["config_problems"] = [text[:120] for text in app.problems[:5]] or None
     info["wifi_drops"] = app.wifi_drops
-    info["link_drops"] = link.drops
+    info["link_drops"] = link.sessions - link.up
     info["link_last_reason"] = link.last_reason
-    info["offline_s"] = link.down_s + link.outage_s()
+    info["offline_s"] = link.down_s
     info["clock_source"] = app.clock.source
     info["messages_too_large"] = app.session.oversized
     info["messages_not_understood"] = app.shadow.junk

@@ -85,7 +85,7 @@ class ShadowSync:
             (topic, payload, retain), self.out = self.out, None
             self.session.document(topic, payload, _TAG, retain)
             return False
-        unsent = self.session.waiting(_TAG)
+        unsent = _TAG in self.session.waiting
         if unsent and self.pending:
             self.wait.start(_ANSWER_MS)
         if unsent or self.wait.left_ms():
@@ -96,7 +96,7 @@ class ShadowSync:
             # session or a later one. A SUBSCRIBE too many does no harm. After three times do
             # without the answer: it may be larger than the session takes.
             self.log("shadow: no answer, subscribing again")
-            self.session.subscribe()
+            self.session.doubt = True
             self.lost()
             self.failures = (self.failures + 1) % _TRIES
             self.get_due = self.failures > 0

@@ -117,6 +117,8 @@ def build(app, config, values, saved, state, problems, context, before):
     args = app.settings, app.sampler, app.topics[4], app.facts, token
     app.shadow = shadow_sync.ShadowSync(app.connection, *args)
     app.connection.on_up = app.shadow.connected
+    app.connection.make_room = app.make_room
+    app.reserve = None  # ESP8266: kept free for axTLS while there is no session
     app.heap_bytes = device_info.heap_bytes()
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     # One of each is made: what made it need not stay.
@@ -141,7 +143,9 @@ def _session(app, config, context):
     session = app.session = Session(thing, *where, *args)
     session.set_last_will(app.topics[3], b'{"online": false}', True, 1)
     session.set_callback(app.on_message)
-    session.on_ack, session.filters, session.listens = app.on_ack, app.filters, names[1]
-    args = app.clock, chip.random, chip.log, app.settings, context, config["message_bytes"]
+    session.on_ack, session.filters = app.on_ack, app.filters
+    # Of the filters only the topic of commands may be another one than when AWS made the session.
+    session.doubt = app.settings.state.get("filters") != names[1]
+    args = app.clock, chip.random, chip.log, context, config["message_bytes"]
     app.connection = Connection(session, *args)
     del Session.__init__, Connection.__init__

@@ -44,8 +44,9 @@ def check(app):
     if app.safe and s >= app.safe_s:
         restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]
-    if limit_s and link.outage_s() >= (limit_s if link.sessions else max(limit_s, _FIRST_S)):
-        restart(app, "offline for {} s, restarting".format(link.outage_s()))
+    outage_s = 0 if link.up else s - link.since_s
+    if limit_s and outage_s >= (limit_s if link.sessions else max(limit_s, _FIRST_S)):
+        restart(app, "offline for {} s, restarting".format(outage_s))
     # TLS got no memory. If Python's heap has grown into it: that never gets small again, and TLS
     # would fail for ever. Once: it may be a lack that a restart does not cure.
     starved, link.starved = link.starved, False
@@ -56,9 +57,9 @@ def check(app):
             text = "Python's heap has grown into the memory of TLS, restarting"
             restart(app, text, b"memory")
     # ESP8266: the piece that axTLS needs at the next connect, before others break it up.
-    if not chip.VERIFIED and not app.session.transport and app.session.reserve is None:
+    if not chip.VERIFIED and not app.session.transport and app.reserve is None:
         try:
-            app.session.reserve = bytearray(_TLS_BYTES)
+            app.reserve = bytearray(_TLS_BYTES)
         except MemoryError:
             pass  # the connect will say so
 

@@ -4,8 +4,8 @@
 
 
 class Clock:
-    # now_s() == offset + s: seconds since 2000-01-01 UTC, whatever the epoch of the port. The RTC
-    # takes no part once it runs: an ESP8266's is off by minutes a day, the ticks by 20 ppm.
+    # offset + s: seconds since 2000-01-01 UTC, whatever the epoch of the port. The RTC takes no
+    # part once it runs: an ESP8266's is off by minutes a day, the ticks by 20 ppm.
     def __init__(self, now, diff):
         self.now = now  # time.ticks_ms and time.ticks_diff, or what behaves alike
         self.diff = diff
@@ -30,9 +30,6 @@ class Clock:
         # Until `s` has that value.
         return max(0, (s - self.s) * 1000 - self.diff(self.now(), self._start))
 
-    def now_s(self):
-        return None if self.offset is None else self.offset + self.s
-
 
 class Deadline:
     # Good for waits of up to a day; one that was seen to be over stays over.
@@ -52,9 +49,8 @@ class Deadline:
         return self.wait_ms - age_ms
 
 
-def pause_ms(random, failures, base_ms, cap_ms, floor_ms=0):
-    # How long to wait after so many failures in a row (1 and up): full jitter under a ceiling
-    # that doubles, so that boards do not reconnect in lockstep. Spread evenly from floor to
-    # ceiling: cutting low draws off at the floor would gather the boards there.
-    ceiling_ms = min(cap_ms, base_ms << min(failures - 1, 12))
+def pause_ms(random, failures, base_ms, cap_ms):
+    # How long to wait after so many failures in a row (1 and up): jitter, so that boards do not
+    # reconnect in lockstep, spread evenly up to a ceiling that doubles.
+    floor_ms, ceiling_ms = base_ms // 2, min(cap_ms, base_ms << min(failures - 1, 12))
     return floor_ms + random(ceiling_ms - floor_ms + 1)

@@ -10,14 +10,13 @@ from micropython import const
 
 from firmware.core.timing import pause_ms
 
-_SYNC_S = const(21_600)  # 6 h: 20 ppm of a crystal are half a second by then
-_RETRY_MS = const(2_000)  # after no answer; the longest pause doubles
-_RETRY_MIN_MS = const(1_000)
+# 6 h: 20 ppm of a crystal are half a second by then. Also how often the last good time is written.
+_SYNC_S = const(21_600)
+_RETRY_MS = const(2_000)  # the longest pause after the first failure; doubles
 _RETRY_MAX_MS = const(300_000)  # while there is no time at all
 _AGAIN_MAX_MS = const(3_600_000)  # when there is: asking holds up the loop
 _AGREE = const(3)
 _AGREE_S = const(120)  # answers agree when they put the boot at the same time, give or take this
-_SAVE_S = const(21_600)  # the last good time is written at most this often
 _LIFE_S = const(473_040_000)
 
 
@@ -31,35 +30,28 @@ def take_rtc(clock, s2000, settings, floor, log):
 
 def ask(clock, ntp_s2000, set_rtc, settings, servers, floor, random, log):
     # Asks one server, and sets clock.ask_s for the next time. Blocks as long as ntp_s2000(server)
-    # does, which returns s2000 or raises OSError. A server that gave no believable answer goes to
-    # the end of the list.
-    server = servers[0]
-    s2000 = 0
+    # does, which returns s2000 or raises OSError.
     try:
-        s2000 = ntp_s2000(server)
+        s2000 = ntp_s2000(servers[0])
         problem = "{} not believed".format(s2000)
     except OSError as e:
-        problem = "no answer, errno {}".format(e.args[0])
+        s2000, problem = 0, "no answer, errno {}".format(e.args[0])
     clock.step()  # the answer is of now, seconds after the question
     good = _good(settings, floor)
     if _believed(clock, s2000, good, floor):
-        if clock.source == "ntp":
-            log("clock: {} s2000, off by {} s".format(s2000, clock.now_s() - s2000))
-        else:
-            log("clock: {} s2000 from {}".format(s2000, server))
-        clock.offset = s2000 - clock.s
-        clock.source = "ntp"
+        log("clock: {} s2000 from {}".format(s2000, servers[0]))
+        clock.offset, clock.source = s2000 - clock.s, "ntp"
         clock.failures = 0
         clock.ask_s = clock.s + _SYNC_S
         set_rtc(s2000)
-        if not 0 <= s2000 - good < _SAVE_S:
+        if not 0 <= s2000 - good < _SYNC_S:
             settings.note("clock", s2000)
         return
-    log("clock: {}: {}".format(server, problem))
+    log("clock: {}: {}".format(servers[0], problem))
     servers.append(servers.pop(0))
     clock.failures += 1
     most_ms = _RETRY_MAX_MS if clock.offset is None else _AGAIN_MAX_MS
-    wait_ms = pause_ms(random, clock.failures, _RETRY_MS, most_ms, _RETRY_MIN_MS)
+    wait_ms = pause_ms(random, clock.failures, _RETRY_MS, most_ms)
     clock.ask_s = clock.s + (wait_ms + 999) // 1000
 
 
@@ -70,12 +62,9 @@ def _good(settings, floor):
 
 
 def _believed(clock, s2000, good, floor):
-    if good <= s2000 <= floor + _LIFE_S:
-        clock.rejected = ()
-        return True
-    if floor <= s2000 < good:
-        offset = s2000 - clock.s
-        agreeing = [old for old in clock.rejected if abs(old - offset) <= _AGREE_S]
-        clock.rejected = agreeing[1 - _AGREE :] + [offset]
-        return len(clock.rejected) >= _AGREE
-    return False
+    if not floor <= s2000 <= floor + _LIFE_S:
+        return False
+    offset = s2000 - clock.s
+    agreeing = [old for old in clock.rejected if abs(old - offset) <= _AGREE_S]
+    clock.rejected = agreeing[1 - _AGREE :] + [offset] if s2000 < good else ()
+    return s2000 >= good or len(clock.rejected) >= _AGREE

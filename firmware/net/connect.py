@@ -8,7 +8,6 @@ import socket
 
 from micropython import const
 
-from firmware import loading
 from firmware.core.errors import LinkError
 from firmware.core.timing import Deadline
 from firmware.net.transport import READ_S, Transport
@@ -23,12 +22,11 @@ _NO_CONNACK = const("closed by AWS: policy, client id or certificate")
 
 
 def opening(link, context, limit_bytes):
-    # In the end CONNACK has been read; the value of the StopIteration says whether the broker
-    # still has our session.
+    # After the last step CONNACK has been read, and the link is up.
     session, total = link.session, Deadline(link.clock)
     total.start(CONNECT_MAX_MS)
     yield from _tcp(link, limit_bytes, total)
-    _secure(session, context)
+    _secure(link, context)
     from firmware.net import packets  # after axTLS's handshake, which has no memory to spare
 
     packet = packets.connect(session)
@@ -47,7 +45,7 @@ def opening(link, context, limit_bytes):
     if code:
         raise LinkError("refused", code)
     _opened(link, packets, present)
-    return present
+    yield
 
 
 def _until(step, link, total, limit_ms, *why):
@@ -108,7 +106,7 @@ def _connected(transport):
     return flags
 
 
-def _secure(session, context):
+def _secure(link, context):
     # The host name goes out as SNI and is checked. mbedTLS leaves the handshake to the first
     # write, which does not block; axTLS makes it here, from this heap: what can leave goes first.
     if context is None:
@@ -116,12 +114,11 @@ def _secure(session, context):
 
         context = tls.context()
         tls = None
-        loading.unload()
     blocks = not hasattr(context, "load_verify_locations")
-    transport = session.transport
+    session, transport = link.session, link.session.transport
     if blocks:
-        session.reserve = None  # this piece of the heap is axTLS's now
         transport.raw.settimeout(READ_S)
+        link.make_room()
     gc.collect()
     try:
         made = context.wrap_socket(
@@ -135,11 +132,11 @@ def _secure(session, context):
 def _opened(link, packets, present):
     session, clock = link.session, link.clock
     packets.begin(session, present)
-    link.doubt = link.doubt or not present
-    if link.doubt:
-        packets.subscribe(session)
-    link.down_s += link.outage_s()
+    session.doubt = session.doubt or not present
+    link.down_s += clock.s - link.since_s
     link.since_s = clock.s
     link.sessions += 1
     link.starved = False
     link.log("link: up, session " + ("kept" if present else "new"))
+    link.up, link.opening = True, None
+    link.on_up(present)

@@ -1,95 +1,64 @@
 # The life of a session.
 #
-#   state    leaves on                                      to
-#   DOWN     wait over, network up                          OPENING
-#   OPENING  CONNACK                                        UP, SUBSCRIBE queued unless the
-#                                                           broker still has our session
-#   OPENING  LinkError                                      DOWN, longer wait
-#   UP       LinkError                                      DOWN, longer wait
-#   any      network gone                                   DOWN, the waits stay as they are
+#   down            wait over, network there   opening
+#   opening         CONNACK                    up; SUBSCRIBE, unless the broker has our session
+#   opening or up   LinkError                  down, longer wait
+#   opening or up   network gone               down, the waits stay as they are
 #
 # Readings do not wait for SUBACK: that saves a round trip. Waits get short again only after
-# STABLE_S of UP: a broker that lets us in and throws us out must not be hammered (Device Advisor:
-# Reconnect_Backoff_Retries_On_Unstable_Connection).
+# STABLE_S up: a broker that lets us in and throws us out must not be hammered (Device
+# Advisor: Reconnect_Backoff_Retries_On_Unstable_Connection).
 
 from micropython import const
 
 from firmware.core.timing import Deadline
 from firmware.net.session import SUBSCRIBE
 
-DOWN = const(0)
-OPENING = const(1)
-UP = const(2)
-
 STABLE_S = const(20)
 _NO_MEMORY_MS = const(5_000)
 
 
 class Connection:
-    def __init__(self, session, clock, random, log, settings, context, limit_bytes):
+    def __init__(self, session, clock, random, log, context, limit_bytes):
         self.session = session
         self.clock = clock
         self.random = random
         self.log = log
-        self._settings = settings
-        self._context = context  # TLS; None: made for each connect
-        self._limit = limit_bytes
-        self._opening = None
-        self.wait_in = Deadline(clock)  # DOWN
+        self.context = context  # TLS; None: made for each connect
+        self.limit_bytes = limit_bytes
+        self.up = False
+        self.opening = None  # what connect.opening() has made
+        self.wait_in = Deadline(clock)
         self.failures = self.refusals = 0
-        self.since_s = 0  # of UP; of DOWN since the last UP
-        # Our last SUBSCRIBE may not have arrived, or the session AWS holds is for other topics.
-        self.doubt = settings.state.get("filters") != session.listens
-        self.down_s = 0  # without a session since boot, until the last UP
-        self.state = DOWN
-        self.on_up = None
-        self.drops = 0  # sessions lost since boot
+        self.since_s = 0  # of this session, or without one
+        self.down_s = 0  # without a session since boot, until the last one began
         self.sessions = 0  # since boot
+        self.on_up = self.make_room = None  # make_room: for axTLS, right before its handshake
         self.last_reason = None
         self.starved = False  # the last failure was for want of memory
 
-    def outage_s(self):
-        return 0 if self.state == UP else self.clock.s - self.since_s
-
-    def step(self, network_up):
+    def step(self, network):
+        session = self.session
         try:
-            if not network_up:
-                if self.state != DOWN:
-                    self._leave()
-                    from firmware.net import failure
-
-                    failure.network_gone(self)
-            elif self.state == UP:
-                self.session.step()
-                if self.doubt or self.session.waiting(SUBSCRIBE):
-                    self._subscribed()
+            if not network:
+                if self.up or self.opening:
+                    self.failed(None)
+            elif self.up:
+                session.step()
                 if self.failures and self.clock.s - self.since_s >= STABLE_S:
                     self.failures = self.refusals = 0
-            elif self.state == OPENING:
-                self._go_on()
-            elif not self.wait_in.left_ms():
-                from firmware.net import connect
+            elif self.opening or not self.wait_in.left_ms():
+                if not self.opening:
+                    from firmware.net import connect
 
-                self.state = OPENING
-                self._opening = connect.opening(self, self._context, self._limit)
-                self._go_on()
+                    self.opening = connect.opening(self, self.context, self.limit_bytes)
+                next(self.opening)
+            if self.up and session.doubt and SUBSCRIBE not in session.waiting:
+                from firmware.net import packets
+
+                packets.subscribe(session)
         except Exception as e:
-            self._failed(e)
-
-    def _go_on(self):
-        try:
-            next(self._opening)
-        except StopIteration as e:
-            self._opening = None
-            self.state = UP
-            self.on_up(e.value)
-
-    def _subscribed(self):
-        # Only with SUBACK: had the power gone before, the next start would trust a session of
-        # AWS's that has no subscriptions.
-        self.doubt = self.session.waiting(SUBSCRIBE)
-        if not self.doubt:
-            self._settings.note("filters", self.session.listens)
+            self.failed(e)
 
     def wait(self, timeout_ms):
         # Until there is something to read, or to go on writing. False at once without a socket.
@@ -98,24 +67,22 @@ class Connection:
         try:
             self.session.transport.wait(timeout_ms)
         except Exception as e:
-            self._failed(e)
+            self.failed(e)
         return True
 
-    def _failed(self, error):
-        was_up = self.state == UP
-        self._leave()
+    def failed(self, error):
+        # None: the network has gone.
+        was_up, self.up, self.opening = self.up, False, None
+        if was_up:
+            self.since_s = self.clock.s
+        self.session.close()
         try:
             from firmware.net import failure
 
-            failure.failed(self, error, was_up)
+            if error is None:
+                failure.network_gone(self)
+            else:
+                failure.failed(self, error, was_up)
         except MemoryError:
             self.starved = True
             self.wait_in.start(_NO_MEMORY_MS)
-
-    def _leave(self):
-        if self.state == UP:
-            self.drops += 1
-            self.since_s = self.clock.s
-        self.state = DOWN
-        self._opening = None
-        self.session.close()

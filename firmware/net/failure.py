@@ -8,9 +8,7 @@ from firmware.net.session import SUBSCRIBE
 
 _BASE_MS = const(1_000)
 _CAP_MS = const(60_000)
-_FLOOR_MS = const(500)
 _NO_BASE_MS = const(8_000)
-_NO_FLOOR_MS = const(4_000)
 _LIBRARY = const(-256)  # below: an error of mbedTLS, else an errno (extmod/modtls_mbedtls.c)
 _ENOMEM = const(12)
 _EOF = const(-0x7280)  # MBEDTLS_ERR_SSL_CONN_EOF: TCP ended without a TLS goodbye
@@ -67,18 +65,18 @@ def failed(link, error, up):
     # AWS answers a PUBLISH or SUBSCRIBE that the policy forbids by closing (aws-facts 1.9). A
     # reset of the connection, which has an errno, is the network's doing.
     if up and error.args == ("closed",):
-        if link.session.waiting(SUBSCRIBE):
+        if SUBSCRIBE in link.session.waiting:
             text = "closed at SUBSCRIBE: AWS policy?"
         elif link.session.used:
             text = "closed with {} unanswered: AWS policy?".format(link.session.used)
     link.starved = reason == "memory"
     link.last_reason = text
     link.failures += 1
-    wait_ms = pause_ms(link.random, link.failures, _BASE_MS, _CAP_MS, _FLOOR_MS)
+    wait_ms = pause_ms(link.random, link.failures, _BASE_MS, _CAP_MS)
     if reason in ("no_connack", "refused"):
         # AWS says no: soon does not help, and a change of policy takes a while to act.
         link.refusals += 1
-        wait_ms = pause_ms(link.random, link.refusals, _NO_BASE_MS, _CAP_MS, _NO_FLOOR_MS)
+        wait_ms = pause_ms(link.random, link.refusals, _NO_BASE_MS, _CAP_MS)
     link.wait_in.start(wait_ms)
     link.log("link: {}, next try in {} ms".format(text, wait_ms))
 

@@ -1,88 +1,63 @@
-# MQTT 3.1.1 packets that are sent now and then, each in one write: documents, SUBSCRIBE, CONNECT;
-# and how a session begins and ends. On demand. A Packet also stands where umqtt expects its
-# socket, so that what the base class writes in pieces leaves as one TLS record.
+# MQTT 3.1.1 packets that are sent now and then, each in one write, so that it leaves as one TLS
+# record: documents, SUBSCRIBE, CONNECT; and how a session begins and ends. On demand.
 
 from firmware.core.errors import LinkError
 
 
-class Packet:
-    def __init__(self, op, size):
-        # MQTT 2.2.3: the remaining length has seven bits a byte, low ones first.
-        head = bytearray((op,))
-        rest = size
-        while True:
-            head.append(rest & 0x7F | (0x80 if rest > 0x7F else 0))
-            rest >>= 7
-            if not rest:
-                break
-        self.buf = bytearray(len(head) + size)
-        self.at = 0
-        self.write(head)
+def packet(op, parts):
+    # MQTT 2.2.3: the remaining length has seven bits a byte, low ones first.
+    head = bytearray((op,))
+    rest = size = sum(len(part) for part in parts)
+    while rest > 0x7F:
+        head.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    head.append(rest)
+    at = len(head)
+    made = bytearray(at + size)
+    made[:at] = head
+    for part in parts:
+        made[at : at + len(part)] = part
+        at += len(part)
+    return made
 
-    def write(self, data):
-        end = self.at + len(data)
-        self.buf[self.at : end] = data
-        self.at = end
 
-    def word(self, value):
-        self.write(bytes((value >> 8, value & 0xFF)))
+def _word(value):
+    return value.to_bytes(2, "big")
 
 
 def document(session, topic, payload, tag, retain):
-    packet = Packet(0x33 if retain else 0x32, 4 + len(topic) + len(payload))
-    packet.word(len(topic))
-    packet.write(topic)
-    at = packet.at
-    packet.word(0)
-    packet.write(payload)
-    session.take(tag, packet.buf, at)
+    parts = _word(len(topic)), topic, _word(0), payload
+    made = packet(0x33 if retain else 0x32, parts)
+    session.take(tag, made, len(made) - len(payload) - 2)
 
 
 def subscribe(session):
-    # One SUBSCRIBE of at most 8 filters, as AWS has it; waiting(SUBSCRIBE) until SUBACK.
-    drop_subscribe(session)
-    filters = [topic.encode() for topic in session.filters()]
-    packet = Packet(0x82, 2 + sum(3 + len(topic) for topic in filters))
-    at = packet.at
-    packet.word(0)
-    for topic in filters:
-        packet.word(len(topic))
-        packet.write(topic)
-        packet.write(b"\x01")
-    session.take(0, packet.buf, at)
-
-
-def drop_subscribe(session):
-    if session.waiting(0):
-        for i in range(len(session.pids)):
-            if session.pids[i] and not session.tags[i]:
-                session.release(i)
+    # In one packet: at most 8 filters, as AWS has it. Its tag is session.SUBSCRIBE.
+    parts = [_word(0)]
+    for topic in session.filters():
+        topic = topic.encode()
+        parts += _word(len(topic)), topic, b"\x01"
+    made = packet(0x82, parts)
+    session.take(0, made, 3 if made[1] > 0x7F else 2)
 
 
 def connect(session):
-    # CONNECT, clean session 0, through umqtt's own _send_str.
-    will = session.lw_topic
-    size, flags = 12 + len(session.client_id), 0
-    if will:
+    # Clean session 0.
+    texts, flags = [session.client_id], 0
+    if session.lw_topic:
+        texts += session.lw_topic, session.lw_msg
         flags = 0x04 | session.lw_qos << 3 | (0x20 if session.lw_retain else 0)  # MQTT 3.1.2.3
-        size += 4 + len(will) + len(session.lw_msg)
-    packet = session.sock = Packet(0x10, size)
-    packet.write(b"\x00\x04MQTT\x04" + bytes((flags,)))
-    packet.word(session.keepalive)
-    session._send_str(session.client_id)
-    if will:
-        session._send_str(will)
-        session._send_str(session.lw_msg)
-    session.sock = session
-    return packet.buf
+    parts = [b"\x00\x04MQTT\x04", bytes((flags,)), _word(session.keepalive)]
+    for text in texts:
+        parts += _word(len(text)), text
+    return packet(0x10, parts)
 
 
 def begin(session, present):
     # After CONNACK. In a new session all goes out again as new, in a kept one as a repetition.
-    for i in range(len(session.sent)):
-        session.sent[i] = session.sent[i] & 8 if present else 0
-    drop_subscribe(session)
-    session.owed = session.given = 0
+    for slot, sent in enumerate(session.sent):
+        session.sent[slot] = 1 if present and sent else 0
+    session.owed = b""
     session.pinged = False
     session.ping_in.start(session.keepalive * 500)
 

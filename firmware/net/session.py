@@ -1,19 +1,14 @@
-# umqtt.simple made safe for years of a bad network, without a fork (versions 1.3.4 to 1.8.0). Used
-# of the base class: its attributes, the callback, the last will, _send_str and ping. They only
-# write, and what they write goes into a Packet in place of the socket. Whatever reads or waits is
-# replaced.
+# umqtt.simple made safe for years of a bad network, without a fork (versions 1.3.4 to 1.8.0): its
+# attributes, callback, last will and ping() are used, whatever reads or waits is replaced.
 #
 # QoS 1 messages between publish and PUBACK stand in slots. Of a reading only its seq is kept: the
 # payload is made anew from the outbox each time it is sent. Documents (shadow, results, status)
 # and the SUBSCRIBE are kept as packets, one a tag.
 #
-#   slot       pid   sent
-#   free       0     -
-#   waiting    > 0   0       to be sent as soon as the transport takes it
-#   in flight  > 0   1..3    acknowledged by packet id; sent again after RETRY_MS, then given up
-#   _KEPT is added once the broker may have it: in a kept session it goes out with DUP
-#
-# connect.py opens; step() does the rest, and raises LinkError when the session is over.
+#   sent   of a slot with a packet id; without one it is free
+#   0      goes out as soon as the transport takes it
+#   1      the same with DUP: the broker has kept the session, and had it before
+#   2..4   in flight; goes out again after RETRY_MS, and after the third time the session ends
 
 from micropython import const
 from umqtt.simple import MQTTClient
@@ -25,102 +20,77 @@ SUBSCRIBE = const(0)  # tag; those of documents are negative, those of readings 
 
 RETRY_MS = const(5_000)
 PING_MS = const(10_000)  # PINGREQ to PINGRESP
-_TRIES = const(3)
-_KEPT = const(8)
+_TRIED = const(4)
 _BURST = const(16)  # packets read in one step()
-# PUBACKs that wait for a slow transport; then reading waits too. Not with axTLS, where writing
-# waits for reading: AWS leaves at most 100 messages without PUBACK.
+# PUBACKs behind those that the transport does not take; then reading waits too. Not with axTLS,
+# where writing waits for reading: AWS leaves at most 100 messages without PUBACK.
 _OWED_BYTES = const(32)
 _PIDS = const(65535)
 
 
 class Session(MQTTClient):
-    def __init__(self, thing, server, port, keepalive_s, clock, slots, topic, text_bytes, encode):
+    def __init__(self, thing, server, port, keepalive, clock, slots, topic, text_bytes, encode):
         # encode(seq, buf, at): writes the payload of a reading, text_bytes at most, into buf from
         # `at` on; where it ends, or 0 when the reading is gone.
-        super().__init__(thing, server, port, keepalive=keepalive_s)
-        self.sock = self  # umqtt's ping() writes
+        super().__init__(thing, server, port, keepalive=keepalive)
+        self.sock = self  # ping() writes into it
         self._head = 7 + len(topic)  # what stands before the payload
-        self._reading = bytearray(self._head + text_bytes)
-        self._reading[3 : self._head - 2] = bytes((len(topic) >> 8, len(topic) & 0xFF)) + topic
-        self._encode = encode
-        self._clock = clock
-        self._packets = {}  # tag: bytes, until they are acknowledged
+        self.buf = bytearray(self._head + text_bytes)
+        self.buf[3 : self._head - 2] = len(topic).to_bytes(2, "big") + topic
+        self.encode = encode
+        self.clock = clock
+        self.waiting = {}  # tag: packet, until it is acknowledged
         slots += 4  # for SUBSCRIBE and documents
         self.pids = [0] * slots
         self.tags = [0] * slots
-        self.sent = [0] * slots
-        self._marks = [0] * slots  # when it was last sent
-        self._small = bytearray(32)  # PUBACK and PINGREQ: owed[given : owed] is still to be sent
-        self.owed = self.given = 0
+        self.sent = bytearray(slots)
+        self.sent_ms = [0] * slots  # when it was last sent
+        self.used = self.oversized = 0  # slots; messages
+        self.owed = b""  # PUBACK and PINGREQ
         self.pinged = False  # PINGRESP is awaited
         self.ping_in = Deadline(clock)
         self.transport = None
-        self.reserve = None  # ESP8266: kept free for axTLS while there is no session
-        self.used = 0  # slots
-        self.oversized = self.resent = 0
         self.filters = None  # () -> those of SUBSCRIBE, as text; at most 8, as AWS has it
-        self.listens = None  # text: what of them may change for a thing, the topic of commands
+        self.doubt = True  # whether the broker has them: there was no SUBACK
         self.on_ack = None  # (tag): the broker has it
 
-    def reading(self, seq):
-        # Queues, as the next two do; step() sends. The caller minds the number of slots.
-        self.take(seq)
-
     def document(self, topic, payload, tag, retain=False):
-        # QoS 1. False while the last one of this tag is not acknowledged.
-        if tag in self._packets:
+        # QoS 1, sent by step(). False while the last one of this tag is not acknowledged.
+        if tag in self.waiting:
             return False
         from firmware.net import packets
 
         packets.document(self, topic, payload, tag, retain)
         return True
 
-    def subscribe(self):
-        from firmware.net import packets
-
-        packets.subscribe(self)
-
-    def waiting(self, tag):
-        return tag in self._packets
-
     def take(self, tag, packet=None, at=0):
-        # The packet id, MQTT 2.3.1: 1 to 65535, and none that is still in flight. `packet` is
-        # ready but for it, at `at`.
-        i = self.pids.index(0)
-        while True:
+        # Queues a reading, or a packet that lacks only its id, at `at`, and the caller counts.
+        # Ids: 1 to 65535, and none that is still in flight (MQTT 2.3.1).
+        slot = self.pids.index(0)
+        self.pid = self.pid % _PIDS + 1
+        while self.pid in self.pids:
             self.pid = self.pid % _PIDS + 1
-            if self.pid not in self.pids:
-                break
         if packet:
-            self._packets[tag] = packet
+            self.waiting[tag] = packet
             packet[at], packet[at + 1] = self.pid >> 8, self.pid & 0xFF
-        self.pids[i] = self.pid
-        self.tags[i] = tag
-        self.sent[i] = 0
+        self.pids[slot] = self.pid
+        self.tags[slot] = tag
+        self.sent[slot] = 0
         self.used += 1
 
-    def release(self, i):
-        self.pids[i] = 0
-        self._packets.pop(self.tags[i], None)
+    def release(self, slot):
+        self.pids[slot] = 0
+        self.waiting.pop(self.tags[slot], None)
         self.used -= 1
 
     def write(self, data):
-        # Small things, in the transport's next record.
-        end = self.owed + len(data)
-        if end > len(self._small):
-            self._small.extend(bytes(32))
-        for i in range(len(data)):
-            self._small[self.owed + i] = data[i]
-        self.owed = end
+        self.owed += data
 
     def step(self):
-        # At most _BURST packets in, and out whatever the transport takes.
         transport = self.transport
-        drained = False
-        slow = transport.op  # PINGRESP may have to wait behind it
+        drained, slow = False, transport.op  # slow: PINGRESP may have to wait behind it
         for _ in range(_BURST):
-            if self.owed >= _OWED_BYTES and not transport.half_duplex:
+            if len(self.owed) >= _OWED_BYTES and not transport.half_duplex:
                 break
             if not transport.receive():
                 drained = not transport.op
@@ -128,7 +98,7 @@ class Session(MQTTClient):
             if self.pinged and slow:
                 self.ping_in.start(PING_MS)
             slow = False
-            self._handle(transport)
+            self.receive(transport)
             transport.next()
         # By the clock alone: traffic in one direction says nothing about the other.
         if self.keepalive and not self.ping_in.left_ms():
@@ -139,25 +109,25 @@ class Session(MQTTClient):
             elif not transport.op:
                 raise LinkError("no_pingresp")
         if drained or not transport.half_duplex:
-            while transport.push() and self._send(transport):
+            while transport.push() and self.send(transport):
                 pass
 
-    def _handle(self, transport):
+    def receive(self, transport):
         op, body, size = transport.op, transport.body, transport.size
         if op & 0xF0 == 0x30:
             self._message(transport)
         elif (op == 0x40 and size == 2) or (op == 0x90 and size > 2):
             pid = body[0] << 8 | body[1]
-            if pid and pid in self.pids:
-                i = self.pids.index(pid)
-                tag = self.tags[i]
-                if (op == 0x90) != (tag == SUBSCRIBE):
-                    return
-                for at in range(2, size):
-                    if body[at] & 0x80:  # MQTT 3.9.3
-                        raise LinkError("refused", "filter {} of SUBSCRIBE".format(at - 1))
-                self.release(i)
-                self.on_ack(tag)
+            slot = self.pids.index(pid) if pid and pid in self.pids else -1
+            tag = self.tags[slot]
+            if slot < 0 or (op == 0x90) != (tag == SUBSCRIBE):
+                return
+            for at in range(2, size):
+                if body[at] & 0x80:  # MQTT 3.9.3
+                    raise LinkError("refused", "filter {} of SUBSCRIBE".format(at - 1))
+            self.release(slot)
+            self.doubt = self.doubt and tag != SUBSCRIBE
+            self.on_ack(tag)
         elif op == 0xD0 and size == 0:
             self.pinged = False
             self.ping_in.start(self.keepalive * 500)
@@ -165,76 +135,69 @@ class Session(MQTTClient):
             raise LinkError("protocol", "packet {:#04x}".format(op))
 
     def _message(self, transport):
-        # MQTT 3.3: QoS 3 does not exist, AWS has no QoS 2, a topic is not empty, packet id 0 is
-        # none. The PUBACK is written after the callback, which therefore cannot get between.
+        # MQTT 3.3: QoS 3 does not exist, AWS has no QoS 2 and no topic above 256 bytes, a topic is
+        # not empty, packet id 0 is none. PUBACK only after the callback.
         body, size = transport.body, transport.size
         qos = transport.op >> 1 & 3
-        topic = body[0] << 8 | body[1] if size > 1 else 0
-        start = 2 + topic + (2 if qos else 0)
-        if qos > 1 or not topic or start > size:
+        end = 2 + (body[0] << 8 | body[1] if size > 1 else 0)  # of the topic
+        start = end + 2 if qos else end
+        ident = bytes(body[end:start])
+        if qos > 1 or end == 2 or start > transport.keep or ident == b"\x00\x00":
             raise LinkError("protocol", "publish")
-        if start > transport.keep:
-            raise LinkError("too_large", "topic")
-        high, low = body[start - 2], body[start - 1]
-        if qos and not (high or low):
-            raise LinkError("protocol", "packet id 0")
         if transport.keep < size:
             self.oversized += 1
         else:
             view = memoryview(body)
-            self.cb(bytes(view[2 : 2 + topic]), view[start:size])
+            self.cb(bytes(view[2:end]), view[start:size])
         if qos:
-            self.write(bytes((0x40, 2, high, low)))
+            self.write(b"\x40\x02" + ident)
 
-    def _send(self, transport):
-        # Gives the transport what goes next: small things, then what is due.
-        if self.given < self.owed:
-            transport.send(self._small, self.given, self.owed)
-            self.given = self.owed
+    def send(self, transport):
+        # False when there is nothing.
+        if self.owed:
+            transport.send(self.owed, 0, len(self.owed))
+            self.owed = b""
             return True
-        self.given = self.owed = 0
-        i = self.due()
-        if i < 0:
+        slot = self.due()
+        if slot < 0:
             return False
-        tag, sent = self.tags[i], self.sent[i]
-        if sent & 7 == _TRIES:
+        tag, sent = self.tags[slot], self.sent[slot]
+        if sent == _TRIED:
             raise LinkError("no_suback" if tag == SUBSCRIBE else "no_puback")
-        packet, at = self._packets.get(tag), 0
-        end = len(packet) if packet else 0
-        if not packet:
-            # A reading: the payload where it will be, then what stands before it, as its size is
-            # known only then: type, one or two bytes of length, the topic (there already), id.
-            packet, head, pid = self._reading, self._head, self.pids[i]
-            end = self._encode(tag, packet, head)
+        packet, at = self.waiting.get(tag), 0
+        if packet:
+            end = len(packet)
+        else:
+            # A reading: the payload, then what stands before it, as its size is known only now:
+            # type, one or two bytes of length, the topic (there already), id.
+            packet, head, pid = self.buf, self._head, self.pids[slot]
+            end = self.encode(tag, packet, head)
             if not end:
-                self.release(i)  # dropped meanwhile, to make room for newer readings
+                self.release(slot)  # dropped meanwhile, to make room for newer readings
                 return True
             packet[head - 2], packet[head - 1] = pid >> 8, pid & 0xFF
-            packet[1], packet[2] = (end - 3) & 0x7F | 0x80, (end - 3) >> 7
-            if not packet[2]:
-                at = 1
-                packet[2] = end - 3
+            size = end - 3
+            packet[1], packet[2] = size & 0x7F | 0x80, size >> 7 or size
+            at = 0 if size > 0x7F else 1
             packet[at] = 0x32
         if tag != SUBSCRIBE:  # which has no DUP (MQTT 3.8.1)
             packet[at] = packet[at] & 0xF7 | (8 if sent else 0)
-        self.resent += sent > 0
-        self.sent[i] = (sent & 7) + 1 | _KEPT
-        self._marks[i] = self._clock.now()
+        self.sent[slot] = (sent or 1) + 1
+        self.sent_ms[slot] = self.clock.now()
         transport.send(packet, at, end)
         return True
 
     def due(self):
-        # The slot to be sent next, -1 when there is none: never sent, or its PUBACK is late; the
-        # oldest first. Packet ids only count up, self.pid is the newest.
-        best, best_age = -1, -1
+        # The slot to be sent next, -1 for none: not sent in this session, or its PUBACK is late;
+        # the oldest first. Packet ids only count up, self.pid is the newest.
+        best = oldest = -1
         if self.used:
-            now, pids = self._clock.now(), self.pids
-            for i in range(len(pids)):
-                if pids[i]:
-                    late = self._clock.diff(now, self._marks[i]) >= RETRY_MS
-                    age = (self.pid - pids[i]) % _PIDS
-                    if age > best_age and (late or not self.sent[i] & 7):
-                        best, best_age = i, age
+            now, pids = self.clock.now(), self.pids
+            for slot in range(len(pids)):
+                age = (self.pid - pids[slot]) % _PIDS
+                late = self.clock.diff(now, self.sent_ms[slot]) >= RETRY_MS
+                if pids[slot] and age > oldest and (late or self.sent[slot] < 2):
+                    best, oldest = slot, age
         return best
 
     def close(self):

@@ -29,9 +29,6 @@ class Clock:
         self.s += self._rest_ms // 1000
         self._rest_ms %= 1000
 
-    def now_s(self):
-        return None if self.offset is None else self.offset + self.s
-
 
 class Random:
     # random(limit) -> 0..limit-1, the same row of numbers for the same seed on every port
@@ -47,13 +44,15 @@ class Random:
 
 
 class Fixed:
-    # random(limit) that always gives the same share of the limit; asked holds the limits.
+    # random(limit) that always gives the same share of the limit; asked holds the last limits, few
+    # enough for a test that runs for weeks.
     def __init__(self, share=0):
         self._share = share  # 0 lowest, 1 highest
         self.asked = []
 
     def __call__(self, limit):
         self.asked.append(limit)
+        del self.asked[:-8]
         return self._share * (limit - 1)
 
 
@@ -63,6 +62,15 @@ class Log:
 
     def __call__(self, text):
         self.lines.append(text)
+
+
+UP, OPENING, DOWN = "up", "opening", "down"
+
+
+def state(link):
+    # Of a Connection.
+    assert not (link.up and link.opening)
+    return UP if link.up else OPENING if link.opening else DOWN
 
 
 class I2C:

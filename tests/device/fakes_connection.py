@@ -3,7 +3,6 @@
 
 import sys
 
-import harness
 from fakes import Clock, Fixed, Log
 from firmware import net
 from firmware.core.errors import LinkError
@@ -13,11 +12,11 @@ class FakeSession:
     SUBSCRIBE = 0
 
     def __init__(self):
-        self.listens = "a/b"
+        self.doubt = False
         self.present = False
         self.error = None  # raised while connecting, or by step()
         self.steps = 0  # of connecting
-        self.subscribed = True
+        self.waiting = set()
         self.used = 0
         self.transport = None
         self.calls = []
@@ -28,11 +27,11 @@ class FakeSession:
 
     def subscribe(self):
         self.calls.append("subscribe")
-        self.subscribed = False
+        self.waiting.add(self.SUBSCRIBE)
 
-    def waiting(self, tag):
-        harness.equal(tag, self.SUBSCRIBE)
-        return not self.subscribed
+    def suback(self):
+        self.waiting.clear()
+        self.doubt = False
 
     def wait(self, timeout_ms):
         self.calls.append("wait {}".format(timeout_ms))
@@ -66,7 +65,7 @@ def opening(link, context, limit_bytes):
         yield
     session.step()
     connect._opened(link, FakePackets, session.present)
-    return session.present
+    yield
 
 
 net.packets = FakePackets
@@ -74,31 +73,20 @@ for name, fake in (("session", FakeSession), ("transport", FakeTransport)):
     sys.modules["firmware.net." + name] = fake
 
 from firmware.net import connect  # noqa: E402
-from firmware.net.connection import DOWN, UP, Connection  # noqa: E402
+from firmware.net.connection import Connection  # noqa: E402
 
 connect.opening = opening
 
 
-class Settings:
-    def __init__(self, filters=None):
-        self.state = {"filters": filters} if filters else {}
-
-    def note(self, key, value):
-        self.state[key] = value
-
-
 class Bench:
-    def __init__(self, random=None, filters="a/b"):
+    def __init__(self, random=None):
         self.clock = Clock()
         self.session = FakeSession()
         self.network = True
         self.log = Log()
         self.events = []
         self.random = random or Fixed(0)
-        self.settings = Settings(filters)
-        self.link = Connection(
-            self.session, self.clock, self.random, self.log, self.settings, "context", 4096
-        )
+        self.link = Connection(self.session, self.clock, self.random, self.log, "context", 4096)
         self.link.on_up = self.events.append
 
     def step(self):
@@ -111,14 +99,22 @@ class Bench:
 
     def up(self):
         self.session.present = True
-        while self.link.state != UP:
+        while not self.link.up:
             self.run(250)
+        self.session.suback()
         self.session.calls.clear()
         self.events.clear()
         return self
 
     def offline_s(self):
-        return self.link.down_s + self.link.outage_s()  # as device_info.py has it
+        # Of which device_info.py reports what was before this session.
+        return self.link.down_s + (0 if self.link.up else self.outage_s())
+
+    def outage_s(self):
+        return self.clock.s - self.link.since_s  # as app.py and upkeep.py have it
+
+    def drops(self):
+        return self.link.sessions - self.link.up  # as device_info.py has it
 
     def break_up(self, *error):
         self.session.error = error[0] if isinstance(error[0], Exception) else LinkError(*error)
@@ -130,7 +126,7 @@ class Bench:
         # One failure, and how long the connection then waits.
         self.session.error = LinkError(reason)
         self.step()
-        harness.equal(self.link.state, DOWN)
+        assert not self.link.up and not self.link.opening
         before = self.session.calls.count("connect")
         waited_ms = 0
         while self.session.calls.count("connect") == before:

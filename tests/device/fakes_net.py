@@ -273,17 +273,21 @@ class Context(AxContext):
 
 
 class Link:
-    # What connect.py needs of a Connection. It never has a doubt about the subscriptions.
-    doubt = property(lambda self: False, lambda self, value: None)
-
+    # What connect.py needs of a Connection.
     def __init__(self, session, clock):
         self.session = session
         self.clock = clock
-        self.down_s = self.sessions = 0
+        self.down_s = self.since_s = self.sessions = 0
         self.log = lambda text: None
+        self.up = False
+        self.present = None  # what on_up() was told
+        self.rooms = 0  # how often room was made for axTLS
 
-    def outage_s(self):
-        return 0
+    def on_up(self, present):
+        self.present = present
+
+    def make_room(self):
+        self.rooms += 1
 
 
 class Bench:
@@ -322,7 +326,7 @@ class Bench:
 
     def publish(self, seq, text=b"x"):
         self.texts[seq] = text
-        self.session.reading(seq)
+        self.session.take(seq)
 
     def opening(self):
         return self._connect.opening(self.link, self.context, self.limit_bytes)
@@ -330,16 +334,17 @@ class Bench:
     def connect(self, every_ms=100):
         # As the main loop would: one step after the other, and in between time passes. No step
         # may wait. Says whether the session was kept.
+        self.link.up = False
         opening = self.opening()
         while True:
             now = self.clock.now()
             try:
                 next(opening)
-            except StopIteration as e:
-                return e.value
             finally:
                 if now != self.clock.now() and not self.may_wait:
                     raise AssertionError("a step that waits")
+            if self.link.up:
+                return self.link.present
             self.clock.pass_ms(every_ms)
 
     def up(self):

@@ -70,20 +70,23 @@ class Session:
     lw_topic = STATUS  # the birth message takes the last will's place
 
     def __init__(self):
-        self.busy = False  # a document is not acknowledged yet
+        self.waiting = ()  # a document is not acknowledged yet
         self.sent = []  # (topic, payload, retain)
         self.subscribed = 0
 
     def document(self, topic, payload, tag, retain=False):
-        assert tag == -1 and not self.busy
+        assert tag == -1 and not self.waiting
         self.sent.append((bytes(topic), bytes(payload), retain))
         return True
 
-    def waiting(self, tag):
-        return self.busy and tag == -1
+    @property
+    def doubt(self):
+        return self.subscribed > 0
 
-    def subscribe(self):
-        self.subscribed += 1
+    @doubt.setter
+    def doubt(self, value):
+        # The connection subscribes again, in its next step.
+        self.subscribed += value
 
 
 class Board:

@@ -35,17 +35,14 @@ class Sampler:
 
 class Session:
     def __init__(self):
-        self.busy = False
+        self.waiting = ()
         self.sent = []
-
-    def waiting(self, tag):
-        return self.busy and tag == -2
 
     def document(self, topic, payload, tag, retain=False):
         assert (topic, tag, retain) == (TOPIC, -2, False)
-        if not self.busy:
+        if not self.waiting:
             self.sent.append(json.loads(payload))
-        return not self.busy
+        return not self.waiting
 
 
 class Board:
@@ -234,11 +231,11 @@ def test_an_ack_of_an_earlier_result_is_no_reason_to_leave():
     bench = Bench()
     bench.hear("identify")
     bench.steps(3)
-    bench.session.busy = True
+    bench.session.waiting = (-2,)
     bench.hear("reboot")
     bench.steps(3)
     bench.runner.ack()
-    bench.session.busy = False
+    bench.session.waiting = ()
     harness.equal(bench.restarts, 0)
     bench.steps(3)
     bench.runner.ack()
@@ -341,10 +338,10 @@ def test_without_a_session_or_with_a_result_in_flight_nothing_begins():
     bench = Bench()
     bench.hear("set_reporting_interval", interval_seconds=5)
     bench.steps(5, up=False)
-    bench.session.busy = True
+    bench.session.waiting = (-2,)
     bench.steps(5)
     harness.equal((bench.settings.values["interval_s"], bench.session.sent), (60, []))
-    bench.session.busy = False
+    bench.session.waiting = ()
     harness.equal(len(bench.steps()), 1)
 
 
@@ -353,11 +350,11 @@ def test_a_result_waits_for_a_session():
     bench.hear("read_now", id=1)
     bench.steps(1)
     bench.sampler.readings += 1
-    bench.session.busy = True
+    bench.session.waiting = (-2,)
     bench.steps(5)
     bench.steps(5, up=False)
     assert bench.busy
-    bench.session.busy = False
+    bench.session.waiting = ()
     harness.equal(bench.outcomes(), [(1, True, None)])
 
 

@@ -5,10 +5,10 @@
 import sys
 
 import harness
+from fakes import DOWN, OPENING, UP, state
 from fakes_connection import Bench
 from firmware import net
 from firmware.core.errors import LinkError
-from firmware.net.connection import DOWN, OPENING, UP
 
 
 def test_up_with_connack_and_subscribes():
@@ -16,7 +16,10 @@ def test_up_with_connack_and_subscribes():
     bench = Bench()
     bench.step()
     harness.equal(bench.session.calls, ["connect", "begin False", "subscribe"])
-    harness.equal((bench.link.state, bench.events, bench.link.sessions), (UP, [False], 1))
+    harness.equal((state(bench.link), bench.events, bench.link.sessions), (UP, [False], 1))
+    bench.run(1000)  # once, even while there is no SUBACK
+    harness.equal(bench.session.calls[-1], "subscribe")
+    harness.equal(len(bench.session.calls), 3)
     harness.equal(bench.session.given, ("context", 4096))
     harness.equal(bench.log.lines, ["link: up, session new"])
 
@@ -26,16 +29,16 @@ def test_connecting_goes_in_steps():
     bench.session.steps = 3
     for _ in range(3):
         bench.step()
-        harness.equal((bench.link.state, bench.events), (OPENING, []))
+        harness.equal((state(bench.link), bench.events), (OPENING, []))
     bench.step()
-    harness.equal((bench.link.state, bench.session.calls[0]), (UP, "connect"))
+    harness.equal((state(bench.link), bench.session.calls[0]), (UP, "connect"))
     harness.equal(bench.session.calls.count("connect"), 1)
 
 
 def test_a_kept_session_is_not_subscribed_again():
     bench = Bench()
     bench.session.present = True
-    bench.step()
+    bench.run(1000)
     harness.equal((bench.session.calls, bench.events), (["connect", "begin True"], [True]))
     harness.equal(bench.log.lines, ["link: up, session kept"])
 
@@ -48,20 +51,22 @@ def test_a_forgotten_session_is():
     harness.equal(bench.session.calls, ["close", "connect", "begin False", "subscribe"])
 
 
-def test_dropped_before_suback_means_subscribe_again():
-    # The broker made the session at CONNECT; the SUBSCRIBE may never have reached it.
+def test_dropped_before_suback_the_doubt_stays():
+    # The broker made the session at CONNECT; the SUBSCRIBE may never have reached it. It stands in
+    # its slot and goes out with the others, see test_connection_steps.py.
     bench = Bench()
     bench.step()
     bench.break_up("closed")
     bench.session.present = True
     bench.run(2000)
-    harness.equal(bench.session.calls[-3:], ["connect", "begin True", "subscribe"])
+    harness.equal((bench.session.calls[-1], bench.session.doubt), ("begin True", True))
+    harness.equal(bench.session.waiting, {bench.session.SUBSCRIBE})
 
 
 def test_a_suback_is_the_end_of_the_doubt():
     bench = Bench()
-    bench.step()
-    bench.session.subscribed = True
+    bench.run(500)
+    bench.session.suback()
     bench.step()
     bench.break_up("closed")
     bench.session.present = True
@@ -69,36 +74,26 @@ def test_a_suback_is_the_end_of_the_doubt():
     harness.equal(bench.session.calls[-2:], ["connect", "begin True"])
 
 
-def test_other_filters_than_last_time():
-    for filters in (None, "a/c", ["a", "b"]):  # a list: as 0.1.0 left it
-        bench = Bench(filters=filters)
-        bench.session.present = True
-        bench.step()
-        harness.equal(bench.session.calls, ["connect", "begin True", "subscribe"])
+def test_in_doubt_a_kept_session_is_subscribed_again():
+    # As when the filters are others than last time.
+    bench = Bench()
+    bench.session.doubt = bench.session.present = True
+    bench.run(1000)
+    harness.equal(bench.session.calls, ["connect", "begin True", "subscribe"])
 
 
-def test_filters_are_noted_only_after_suback():
-    # Had the power gone before, the next start would trust a session without subscriptions.
-    bench = Bench(filters="old")
-    for _ in range(3):
-        bench.step()
-        harness.equal(bench.settings.state, {"filters": "old"})
-    bench.break_up("closed")
-    bench.run(2000)
-    harness.equal(bench.settings.state, {"filters": "old"})
-    bench.session.subscribed = True
-    bench.step()
-    harness.equal(bench.settings.state, {"filters": "a/b"})
-
-
-def test_a_subscribe_in_between_counts_too():
-    # As the shadow asks for one when AWS does not answer: a cut before SUBACK leaves the doubt.
+def test_a_doubt_in_between_counts_too():
+    # As the shadow has one when AWS does not answer: a cut before SUBACK leaves it.
     bench = Bench().up()
-    bench.session.subscribe()
+    bench.session.doubt = True
     bench.step()
+    harness.equal(bench.session.calls, ["subscribe"])
     bench.break_up("closed")
-    bench.run(2000)
-    harness.equal(bench.session.calls[-3:], ["connect", "begin True", "subscribe"])
+    bench.run(2000)  # the packet stands in its slot and goes out with the others
+    harness.equal((bench.session.calls[-1], bench.session.doubt), ("begin True", True))
+    bench.session.suback()
+    bench.run(1000)
+    harness.equal((bench.session.calls[-1], bench.session.doubt), ("begin True", False))
 
 
 def test_closed_without_an_answer_points_at_the_policy():
@@ -113,7 +108,7 @@ def test_closed_without_an_answer_points_at_the_policy():
         harness.equal(bench.break_up(*error), words)
         assert bench.log.lines[-1].startswith("link: " + words + ", next try in "), bench.log.lines
     bench = Bench()
-    bench.step()
+    bench.run(500)
     bench.session.used = 1
     harness.equal(bench.break_up("closed"), "closed at SUBSCRIBE: AWS policy?")
     bench = Bench()
@@ -134,11 +129,11 @@ def test_no_memory():
     ):
         for bench in (Bench(), Bench().up()):
             harness.equal(bench.break_up(error), reason)
-            harness.equal((bench.link.state, bench.link.starved), (DOWN, True))
-            harness.equal((bench.session.transport, bench.link._opening), (None, None))
+            harness.equal((state(bench.link), bench.link.starved), (DOWN, True))
+            harness.equal((bench.session.transport, bench.link.opening), (None, None))
     bench.session.error = None
     bench.run(2000)
-    harness.equal((bench.link.state, bench.link.starved), (UP, False))
+    harness.equal((state(bench.link), bench.link.starved), (UP, False))
 
 
 def test_no_memory_for_the_subscription():
@@ -148,9 +143,9 @@ def test_no_memory_for_the_subscription():
         raise MemoryError("memory allocation failed")
 
     bench.session.subscribe = scarce
-    bench.step()
-    harness.equal((bench.link.state, bench.link.last_reason), (DOWN, "memory session"))
-    harness.equal((bench.link.sessions, bench.link.drops, bench.events), (0, 0, []))
+    bench.run(500)
+    harness.equal((state(bench.link), bench.link.last_reason), (DOWN, "memory session"))
+    harness.equal((bench.link.sessions, bench.drops(), bench.events), (1, 1, [False]))
     del bench.session.subscribe
     bench.session.present = True
     bench.run(2000)
@@ -170,12 +165,12 @@ def test_no_memory_for_what_a_failure_needs():
         del sys.modules["firmware.net.failure"]
         if saved:
             sys.modules["firmware.net.failure"] = saved
-        harness.equal((bench.link.state, bench.session.transport), (DOWN, None))
+        harness.equal((state(bench.link), bench.session.transport), (DOWN, None))
         harness.equal(bench.link.starved, True)
         bench.session.error = None
         bench.session.present = True
         bench.run(10_000)
-        harness.equal((bench.link.state, bench.link.starved), (UP, False))
+        harness.equal((state(bench.link), bench.link.starved), (UP, False))
 
 
 class Scarce:
@@ -186,7 +181,7 @@ class Scarce:
 def test_what_nobody_expected_does_not_end_the_program():
     for bench in (Bench(), Bench().up()):
         harness.equal(bench.break_up(ValueError("no such thing")), "bug ValueError no such thing")
-        harness.equal((bench.link.state, bench.session.transport), (DOWN, None))
+        harness.equal((state(bench.link), bench.session.transport), (DOWN, None))
         bench.up()
     bench.link.on_up = lambda present: 1 // 0
     bench.break_up("closed")
@@ -203,7 +198,7 @@ def test_waiting():
     bench.up()
     bench.session.error = LinkError("closed", 104)
     harness.equal(bench.link.wait(50), True)
-    harness.equal((bench.link.state, bench.link.last_reason), (DOWN, "closed 104"))
+    harness.equal((state(bench.link), bench.link.last_reason), (DOWN, "closed 104"))
 
 
 harness.run(globals())

@@ -3,18 +3,10 @@
 # side is, so that sampling goes on.
 
 import harness
-from fakes import Clock, Fixed, Log
+from fakes import DOWN, OPENING, UP, Clock, Fixed, Log, state
 from fakes_net import ETIMEDOUT, Bench
 from firmware.net import connect
-from firmware.net.connection import DOWN, OPENING, UP, Connection
-
-
-class Settings:
-    def __init__(self):
-        self.state = {}
-
-    def note(self, key, value):
-        self.state[key] = value
+from firmware.net.connection import Connection
 
 
 class Chain:
@@ -28,7 +20,6 @@ class Chain:
             self.clock,
             Fixed(0),
             Log(),
-            Settings(),
             self.bench.context,
             1024,
         )
@@ -79,20 +70,20 @@ def test_no_step_waits_however_silent_the_server_is():
         chain = Chain()
         silent(chain)
         chain.run(limit_ms - 200)
-        harness.equal((chain.link.state, chain.link.last_reason), (OPENING, None))
+        harness.equal((state(chain.link), chain.link.last_reason), (OPENING, None))
         chain.run(700)
-        harness.equal((chain.link.state, chain.link.last_reason), (DOWN, reason))
+        harness.equal((state(chain.link), chain.link.last_reason), (DOWN, reason))
         harness.equal(chain.samples, (limit_ms + 500) // 100)
         harness.equal([sock.closed > 0 for sock in chain.net.socks], [True])
         chain.net.errors, chain.bench.context.make, chain.bench.broker.mute = {}, None, []
         chain.run(1000)
-        harness.equal(chain.link.state, UP)
+        harness.equal(state(chain.link), UP)
 
 
 def test_the_whole_way_up_and_down_again():
     chain = Chain()
     chain.run(2000)
-    harness.equal((chain.link.state, chain.bench.broker.kinds()), (UP, [1, 8]))
+    harness.equal((state(chain.link), chain.bench.broker.kinds()), (UP, [1, 8]))
     chain.bench.publish(1)
     chain.run(500)
     harness.equal(chain.bench.acked, [0, 1])
@@ -100,12 +91,30 @@ def test_the_whole_way_up_and_down_again():
     chain.bench.publish(2)
     chain.run(100)
     harness.equal(
-        (chain.link.state, chain.link.last_reason), (DOWN, "closed with 1 unanswered: AWS policy?")
+        (state(chain.link), chain.link.last_reason),
+        (DOWN, "closed with 1 unanswered: AWS policy?"),
     )
     chain.bench.broker.present = 1
     chain.run(2000)
-    harness.equal((chain.link.state, chain.bench.acked), (UP, [0, 1, 2]))
+    harness.equal((state(chain.link), chain.bench.acked), (UP, [0, 1, 2]))
     harness.equal(chain.bench.broker.kinds().count(8), 1)
+
+
+def test_dropped_before_suback_means_subscribe_again():
+    chain = Chain(mute=[8])
+    chain.run(2000)
+    harness.equal((state(chain.link), chain.bench.broker.kinds()), (UP, [1, 8]))
+    for present in (1, 0, 1):
+        chain.net.sock.eof = True
+        chain.run(100)
+        harness.equal(state(chain.link), DOWN)
+        chain.bench.broker.got.clear()
+        chain.bench.broker.present = present
+        chain.run(4000)
+        harness.equal((state(chain.link), chain.bench.broker.kinds()), (UP, [1, 8]))
+    chain.bench.broker.mute.clear()
+    chain.run(4000)
+    harness.equal((chain.bench.acked, chain.bench.session.doubt), ([0], False))
 
 
 def test_junk_from_a_name_server_does_not_end_the_program():
@@ -113,7 +122,7 @@ def test_junk_from_a_name_server_does_not_end_the_program():
         chain = Chain()
         chain.net.addresses = addresses
         chain.run(300)
-        harness.equal((chain.link.state, chain.link.last_reason), (DOWN, "dns"))
+        harness.equal((state(chain.link), chain.link.last_reason), (DOWN, "dns"))
     chain = Chain()
     chain.net.getaddrinfo = lambda *_: [()]
     chain.run(300)

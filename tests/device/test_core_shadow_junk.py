@@ -101,9 +101,9 @@ def test_strange_tokens_and_codes_are_answers_to_nobody():
 def test_a_pass_of_the_loop_costs_no_memory():
     board, service = in_step()
     harness.no_heap(board.sync.step)
-    board.session.busy = True
+    board.session.waiting = (-1,)
     harness.no_heap(board.sync.step)
-    board.session.busy = False
+    board.session.waiting = ()
     board.sync.update_due = True
     board.step()
     harness.no_heap(board.sync.step)  # an answer is due

@@ -89,7 +89,7 @@ def test_a_package_that_was_not_there_goes_with_what_is_in_it():
     assert "firmware.net" not in sys.modules
     from firmware.net import packets
 
-    harness.equal(packets.Packet(0x30, 4).at, 2)
+    harness.equal(len(packets.packet(0x30, [bytes(4)])), 6)
     loading.unload()
     assert "firmware.net" not in sys.modules and "firmware.net.packets" not in sys.modules
     assert not hasattr(sys.modules["firmware"], "net")

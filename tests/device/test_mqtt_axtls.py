@@ -8,6 +8,7 @@ from fakes import Clock
 from fakes_net import AxContext, Bench, puback, publish
 from firmware import loading
 from firmware.core.errors import LinkError
+from firmware.net import packets
 from firmware.net.transport import READ_S
 
 
@@ -82,12 +83,13 @@ def record(data):
 
 def test_a_session():
     bench = AxBench()
-    bench.session.reserve = bytearray(100)
+    rooms = []
+    bench.context.make = lambda raw: (rooms.append(bench.link.rooms), AxTls(raw))[1]
     bench.up()
     harness.equal(bench.context.wrapped, [("h", True)])  # the handshake is made there
-    harness.equal(bench.session.reserve, None)  # given to axTLS, before the handshake
+    harness.equal(rooms, [1])  # made before the handshake
     bench.session.filters = lambda: ["t"]
-    bench.session.subscribe()
+    packets.subscribe(bench.session)
     bench.publish(1, b"one")
     bench.publish(2, b"two")
     bench.steps(2000)
@@ -106,6 +108,7 @@ def test_what_can_leave_is_gone_in_the_handshake():
 
     tls.context = lambda: context
     del tls
+    bench.link.make_room = loading.unload
     seen = []
 
     def handshake(raw):

@@ -348,8 +348,10 @@ def test_connack_byte_by_byte():
     for byte in b"\x20\x02\x01":
         bench.push(bytes((byte,)))
         next(opening)
+        harness.equal(bench.link.up, False)
     bench.push(b"\x00")
-    harness.equal(harness.raises(StopIteration, next, opening).value, True)
+    next(opening)
+    harness.equal((bench.link.up, bench.link.present), (True, True))
 
 
 def test_disconnect_says_goodbye_and_closes():

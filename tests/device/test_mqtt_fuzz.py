@@ -5,6 +5,8 @@ import harness
 from fakes import Clock, Random
 from fakes_net import Bench, Hang, publish
 from firmware.core.errors import LinkError
+from firmware.net import packets
+from firmware.net.session import SUBSCRIBE
 
 SAMPLES = (
     b"\x20\x02\x00\x00",
@@ -62,12 +64,12 @@ def test_mutated_packets():
         bench.broker.present = turn // 2 & 1
         bench.broker.rest = b""
         bench.up()
-        if not bench.session.waiting(-1):
+        if -1 not in bench.session.waiting:
             bench.session.document(b"t", b"x", -1)
         if bench.session.used < 8:
             bench.publish(turn % 8 + 1)
-        if turn % 2:
-            bench.session.subscribe()
+        if turn % 2 and SUBSCRIBE not in bench.session.waiting:
+            packets.subscribe(bench.session)
         data = bytearray()
         for _ in range(1 + random(3)):
             data += mutate(SAMPLES[random(len(SAMPLES))], random)

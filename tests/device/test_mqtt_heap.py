@@ -7,7 +7,7 @@ import sys
 import harness
 from fakes import Clock, Log
 from fakes_net import Bench, publish
-from firmware.net.connection import UP, Connection
+from firmware.net.connection import Connection
 
 PAYLOAD = b'{"device_id": "greenhouse-1", "timestamp": 1795248682, "temperature": 21.37, "seq": 9}'
 PID_AT = 6  # its low byte, after type, length, the topic "t" and the high byte
@@ -59,14 +59,10 @@ class Ready:
         pass
 
 
-class Settings:
-    state = {"filters": None}
-
-
 def steady(window=8):
     bench = Bench(Clock(), window=window)
     session = bench.session
-    bench.broker.present = 1
+    bench.broker.present, session.doubt = 1, False
     acked = [0]
 
     def ack(tag):
@@ -77,12 +73,12 @@ def steady(window=8):
             buf[at + i] = PAYLOAD[i]
         return at + len(PAYLOAD)
 
-    session._encode = encode
+    session.encode = encode
     session.on_ack = ack
     log = Log()
-    connection = Connection(session, bench.clock, int, log, Settings, bench.context, 1024)
+    connection = Connection(session, bench.clock, int, log, bench.context, 1024)
     connection.on_up = log.lines.append
-    while connection.state != UP:
+    while not connection.up:
         connection.step(True)
     bench.acks = acked
     wire = session.transport.sock = Loopback()
@@ -98,7 +94,7 @@ def test_a_reading_sent_and_acknowledged_does_not_allocate():
     def readings():
         session.pid = 0
         for seq in range(1, 101):
-            session.reading(seq)
+            session.take(seq)
             connection.step(True)
             connection.step(True)
             if session.due() >= 0 or not connection.wait(1000):
@@ -116,7 +112,7 @@ def test_several_at_once_do_not_allocate():
     def readings():
         session.pid = 0
         for seq in range(1, 101):
-            session.reading(seq)
+            session.take(seq)
             if seq % 4 == 0:
                 connection.step(True)
                 connection.step(True)
@@ -128,17 +124,26 @@ def test_several_at_once_do_not_allocate():
 
 def test_a_reading_sent_again_does_not_allocate():
     bench, connection, _ = steady()
-    bench.session.transport.sock = Mute()
-    bench.session.reading(1)
+    wire = bench.session.transport.sock = Mute()
+    bench.session.take(1)
     connection.step(True)
     bench.clock.pass_ms(5_000)
     harness.no_heap(lambda: connection.step(True))
-    harness.equal((bench.session.resent, bench.session.used), (1, 1))
+    harness.equal((wire.sent, bench.session.used), (2, 1))
 
 
 def test_nothing_to_do_does_not_allocate():
     _, connection, _ = steady()
     harness.no_heap(lambda: connection.step(True))
+
+
+def test_a_ping_does_not_allocate():
+    bench, connection, _ = steady()
+    wire = bench.session.transport.sock = Mute()
+    wire.write = lambda buf, at, size: size
+    bench.clock.pass_ms(30_000)
+    harness.no_heap(lambda: connection.step(True))
+    harness.equal((bench.session.pinged, bench.session.owed), (True, b""))
 
 
 def test_a_full_window_of_100():

@@ -163,7 +163,7 @@ def test_oversized_of_100_kb():
 def test_oversized_with_a_topic_beyond_what_aws_allows():
     bench = Bench(Clock()).up()
     bench.push(publish(b"t" * 300, bytes(2000), 9))
-    harness.equal(harness.raises(LinkError, bench.session.step).args[0], "too_large")
+    harness.equal(harness.raises(LinkError, bench.session.step).args[0], "protocol")
 
 
 def test_oversized_with_the_longest_topic():
@@ -228,7 +228,7 @@ def test_reading_waits_for_acks_the_transport_does_not_take():
     for _ in range(4):
         bench.session.step()
     count = len(bench.messages)
-    assert 8 <= count <= 10, count
+    assert 8 <= count <= 16, count  # those with the transport, and as many behind them
     bench.net.sock.window = 1000
     for _ in range(8):
         bench.session.step()

@@ -1,4 +1,4 @@
-# heap: 128wk
+# heap: 192wk
 # Messages of the shadow that fit without what AWS says about the age of its keys.
 
 import harness

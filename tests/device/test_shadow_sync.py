@@ -36,10 +36,10 @@ def test_heard_it_does_not():
 def test_one_document_at_a_time():
     board, service = Board(), ShadowService()
     board.sync.connected()
-    board.session.busy = True
+    board.session.waiting = (-1,)
     board.pass_s(3)
     harness.equal(board.session.sent, [])
-    board.session.busy = False
+    board.session.waiting = ()
     settle(board, service)
     harness.equal((len(service.births), service.asked, len(service.updates)), (1, 1, 1))
 
@@ -48,9 +48,9 @@ def test_the_wait_for_an_answer_begins_with_the_puback():
     board = Board()
     board.sync.connected()
     board.pass_s(2)
-    board.session.busy = True  # a slow network
+    board.session.waiting = (-1,)  # a slow network
     board.pass_s(40)
-    board.session.busy = False
+    board.session.waiting = ()
     board.pass_s(9)
     harness.equal((len(board.said(b"get")), board.session.subscribed), (1, 0))
     board.pass_s(2)
@@ -61,7 +61,7 @@ def test_a_desired_value_is_applied_while_a_document_is_in_flight():
     board, service = in_step()
     service.desire({"interval_s": 7})
     board.hear(service)
-    board.session.busy = True
+    board.session.waiting = (-1,)
     board.step()
     harness.equal((board.settings.values["interval_s"], board.session.sent), (7, []))
 

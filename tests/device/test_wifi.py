@@ -158,7 +158,7 @@ def test_a_second_passes_between_disconnect_and_connect():
 def test_an_open_network_gets_no_password():
     rig = Rig(OPEN)
     rig.run(3000)
-    harness.equal(rig.wlan.take()[-1], ("connect", "open"))
+    harness.equal(rig.wlan.take()[-1], ("connect", "open", None))
 
 
 def test_the_strongest_known_network_first_and_the_hidden_last():

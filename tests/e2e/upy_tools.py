@@ -22,14 +22,6 @@ class Clock:
         self.s = self.now() // 1000
 
 
-class Settings:
-    def __init__(self):
-        self.state = {}
-
-    def note(self, key, value):
-        self.state[key] = value
-
-
 def say(event, **what):
     # One line of JSON for the parent.
     what["event"] = event

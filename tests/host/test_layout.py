@@ -33,7 +33,7 @@ LAYERS = {
     "firmware/net/": f"{_CORE} firmware.net",
     "firmware/net/session.py": f"{_CORE} firmware.net umqtt struct",
     # The socket's life: made in connect, used in transport, secured in tls.
-    "firmware/net/connect.py": f"{_SOCKET} firmware.loading",
+    "firmware/net/connect.py": _SOCKET,
     "firmware/net/transport.py": _SOCKET,
     "firmware/net/tls.py": _SOCKET,
     # The chip: what the loop needs all the time, the hardware, and the loop's guard.

@@ -11,7 +11,7 @@ from tests.e2e.advisor.grader import FAIL, LEAST, PASS, WARN, Grade, grade, wors
 from tests.e2e.limits import limit_ms
 
 SEEDS = range(2000)
-_BACKOFF = ("BASE_MS", "CAP_MS", "FLOOR_MS")
+_BACKOFF = ("BASE_MS", "CAP_MS")
 
 
 def exponential(count: int, base: float = 1.0, cap: float = 60.0) -> list[float]:

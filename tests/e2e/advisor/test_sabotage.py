@@ -58,7 +58,8 @@ DEFECTS = {
     ),
     "subscribes again for nothing": Defect(
         test_mqtt.test_MQTT_Persistent_Session_Happy_Case,
-        "link.doubt = link.doubt or not present", "link.doubt = True", "subscribed to what",
+        "session.doubt = session.doubt or not present", "session.doubt = True",
+        "subscribed to what",
     ),
     "clean session": Defect(
         test_mqtt.test_MQTT_Persistent_Session_Happy_Case,
