@@ -30,7 +30,7 @@ def online(outbox, readings):
     for _ in range(readings):
         outbox.put(_RECORD, len(_RECORD))
         outbox.next_unsent()
-        outbox.ack(outbox.unsent_seq)
+        outbox.ack(outbox.read - 1)
 
 
 def outage(outbox, readings):
@@ -41,7 +41,7 @@ def outage(outbox, readings):
 def drain(outbox):
     sent = 0
     while outbox.next_unsent():
-        outbox.ack(outbox.unsent_seq)
+        outbox.ack(outbox.read - 1)
         sent += 1
     return sent
 

@@ -158,7 +158,7 @@ class App:
         while session.used < window and self._sent < self.settings.values["drain_per_s"]:
             if outbox.next_unsent() is None:
                 break
-            session.reading(outbox.unsent_seq)
+            session.reading(outbox.read - 1)
             self._sent += 1
 
     def encode(self, seq, buf, at):

@@ -1,14 +1,23 @@
-# A reading as it lies in the outbox, and as AWS gets it.
+# A reading as it lies in the outbox, and as AWS gets it; and what outbox and settings need of a
+# file's bytes (crc16, u32). tools/ know what a reading may hold from here too.
 #
 #   bytes   record, little-endian
 #   0..3    s2000, seconds since 2000-01-01 UTC, unsigned
 #   4..     what QUANTITIES lists, a whole number each; all bits set: not measured
 #
-# Neither pack() nor write_json() allocates while s2000 and seq are small ints, which on 32-bit
-# boards is until 2034 and up to seq 2^30 - 1; beyond that they are right, and allocate.
+# Nothing here allocates while s2000 and seq are small ints, which on 32-bit boards is until 2034
+# and up to seq 2^30 - 1; beyond that pack() and write_json() are right, and allocate.
 
-from firmware.core.quantities import QUANTITIES
-
+# All that a reading may hold, in the order of a record and of a driver's `values`. A new quantity
+# is a driver that measures it and a row at the end: records from before end earlier and stay
+# readable. What can be negative is in every reading; anything else may be missing.
+# Name, unit, decimals, lowest and highest that a chip here can measure, bytes in a record (at most
+# 3, so that no value is a heap object). Whole numbers: 2137 with 2 decimals is 21.37.
+QUANTITIES = (
+    (b"temperature", "°C", 2, -4000, 12500, 3),
+    (b"humidity", "%RH", 2, 0, 10000, 2),
+    (b"pressure", "hPa", 2, 30000, 110000, 3),
+)
 RECORD_BYTES = 4 + sum([row[5] for row in QUANTITIES])
 
 
@@ -90,3 +99,22 @@ def _number(buf, at, value, width, decimals):
             buf[i] = 0x30 + value % 10
             value //= 10
     return end
+
+
+def crc16(buf, start, end):
+    # CRC-16/CCITT-FALSE (polynomial 0x1021, start 0xFFFF). The ESP8266 build has no
+    # binascii.crc32. Without a table, eight bits at a time; nothing here leaves 25 bits.
+    crc = 0xFFFF
+    for i in range(start, end):
+        x = (crc >> 8) ^ buf[i]
+        x ^= x >> 4
+        crc = ((crc << 8) ^ (x << 12) ^ (x << 5) ^ x) & 0xFFFF
+    return crc
+
+
+def u32(buf, at):
+    # Little-endian. -1 where the value would leave the small ints of a 32-bit port: nothing of
+    # ours is so big.
+    if buf[at + 3] > 0x3F:
+        return -1
+    return buf[at] | buf[at + 1] << 8 | buf[at + 2] << 16 | buf[at + 3] << 24

@@ -4,7 +4,7 @@
 # A driver module has probe(bus, addr) -> driver, or None when another chip lives there; bus is an
 # I2C object of the machine module, with its OSError. All of the set-up is done in probe(), which
 # does not stay in the heap. A driver has name, MEASURE_MS, start(), finish() (SensorError when the
-# answer cannot be trusted) and values: what it measured last, in the order of core/quantities.py,
+# answer cannot be trusted) and values: what it measured last, in the order of core/telemetry.py,
 # None for what it cannot. Neither start() nor finish() allocates.
 
 from micropython import const
