@@ -2,10 +2,10 @@
 # that the board should stay in safe mode. On demand: at boot, after a crash, and in a run that
 # follows one.
 #
-# There is no clock to trust at that point. Three crashes came within ten minutes when the two runs
-# between them lasted no longer together. A power cut ends a run, but is no crash. _RUNS holds, in
-# whole seconds: how far the run under way is known to have come (-1: its crash is written down
-# already), then how long the last crashed runs lasted. It changes only around crashes.
+# There is no clock to trust then: three crashes came within ten minutes when the two runs between
+# them lasted no longer together. A power cut is no crash. _RUNS has, in whole seconds: how far the
+# run under way is known to have come (-1: its crash is written down already), then how long the
+# last crashed runs lasted. It changes only around crashes.
 
 import os
 import sys
@@ -71,10 +71,10 @@ def read(limit):
 
 def _runs():
     try:
-        numbers = [int(n) for n in (files.read(_RUNS, 64) or b"0").split()]
+        known_s, *runs = [int(n) for n in (files.read(_RUNS, 64) or b"0").split()]
+        return known_s, runs
     except ValueError:
-        numbers = []
-    return (numbers[0] if numbers else 0), numbers[1:]
+        return 0, []
 
 
 def _save(known_s, runs, log, text="", error=None):

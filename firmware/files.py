@@ -42,7 +42,12 @@ def save_settings(values, state):
 
 
 def replace(path, *args):
-    make_folder(path)
+    for i in range(len(path)):
+        if path[i] == "/":
+            try:
+                os.mkdir(path[:i])
+            except OSError:
+                pass  # there already; if not, open() says so
     with open(path + ".new", "wb") as f:
         for data in args:
             f.write(data)
@@ -57,12 +62,3 @@ def read(path, limit):
             return f.read(min(size, limit))
     except OSError:
         return None
-
-
-def make_folder(path):
-    for i in range(len(path)):
-        if path[i] == "/":
-            try:
-                os.mkdir(path[:i])
-            except OSError:
-                pass  # there already; if not, open() says so

@@ -1,19 +1,12 @@
 # Store-and-forward: a reading is on flash before put() returns, and leaves after its PUBACK.
-# At least once, in order, no seq used twice. Proof, file format and wear: docs/outbox.md.
+# At least once, in order, no seq used twice. Proof, files, their format and wear: docs/outbox.md.
 #
-#   path/a, path/b    the newest readings, and where we are: one file, whole, is written in turn
-#   path/0000012d     older ones, a segment: one flash block a file, the first seq its name
-#   path/m00000401    empty: no seq from 0x401 on was ever used, should a and b be lost
-#
-# put() writes a or b; when they are full, it first appends what is in them to a segment. A power
-# cut between the two leaves readings in both places, under the same seq: a and b count.
+# put() writes the files a and b in turn; when they are full, it first appends what is in them to a
+# segment. A power cut between the two leaves readings in both places, under the same seq.
 #
 # This file stays in memory: the newest readings (`image`, the content of a or b) and a page of
-# older ones (`page`). Both hold frames, their seqs ascending:
-#
-#   length (1), seq (4, little-endian), the record, CRC-16 of all before (2)
-#
-# Boot, segments, a full store and damage are in outbox_files.py, loaded on demand.
+# older ones (`page`), both as frames, their seqs ascending. outbox_files.py has boot, segments, a
+# full store and damage; on demand.
 
 import struct
 
@@ -27,8 +20,7 @@ _MAX_BYTES = const(96)  # the longest record
 _EXTRA = const(7)  # what a frame adds to its record
 _WINDOW = const(128)  # readings that may be handed out beyond `low`
 _SAVE_ACKS = const(16)  # acks kept in RAM only: as many duplicates may follow a power cut
-_EINVAL = const(22)
-_ENOSPC = const(28)  # the same numbers on every port
+_ENOSPC = const(28)
 
 
 class Outbox:
@@ -36,7 +28,7 @@ class Outbox:
         from firmware import outbox_files
 
         self.log = log
-        self.limit = max(2, limit_bytes // 4096)  # segments
+        self.limit = limit_bytes // 4096  # segments
         self.paths = [path + "/a", path + "/b"]  # the first is written next
         # One frame more than is ever written: two damaged files together may hold so much.
         self.image = bytearray(_TAIL_BYTES + _MAX_BYTES + _EXTRA)
@@ -54,24 +46,22 @@ class Outbox:
         # The reading survives any power cut once this has returned its seq. OSError if not
         # even dropping the oldest makes room; then nothing is lost but this one.
         if not 1 <= size <= _MAX_BYTES:
-            raise OSError(_EINVAL)
+            raise OSError(22)  # EINVAL
         image = self.image
         while True:
             try:
-                seq, at = self.next, self.used
-                end = at + size + _EXTRA
-                if seq >= self.mark or end > _TAIL_BYTES:
+                if self.next >= self.mark or self.used + size + _EXTRA > _TAIL_BYTES:
                     from firmware import outbox_files
 
                     outbox_files.prepare(self)
-                    continue
-                struct.pack_into("<BI", image, at, size, seq)
+                at, end = self.used, self.used + size + _EXTRA
+                struct.pack_into("<BI", image, at, size, self.next)
                 for i in range(size):
                     image[at + 5 + i] = record[i]
                 struct.pack_into("<H", image, end - 2, crc16(image, at, end - 2))
                 self.save(end)
                 self.waiting += 1
-                return seq
+                return self.next - 1
             except OSError as e:
                 from firmware import outbox_files
 
@@ -99,15 +89,12 @@ class Outbox:
         # it was dropped or cannot be read.
         if not self.low <= seq < self.next:
             return None
-        old = seq < self.segments[-1]
-        buf, at, end = self.image, _HEAD, self.used
-        if old:
-            buf, at, end = self.page, 0, self.have
+        buf, at, end = self.page, 0, self.have
+        if seq >= self.segments[-1]:
+            buf, at, end = self.image, _HEAD, self.used
         while at < end and u32(buf, at + 1) < seq:
             at += buf[at] + _EXTRA
         if at == end or u32(buf, at + 1) > seq:
-            if not old:
-                return None
             from firmware import outbox_files
 
             if outbox_files.fill(self, seq) != seq:

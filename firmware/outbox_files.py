@@ -20,16 +20,13 @@ def load(outbox):
     # whose put() was writing the newer, and that one's seq may be used. With both heads lost, the
     # seqs up to the marker count as unreadable: nobody knows which were used.
     outbox.page = None
-    outbox.have = outbox.place = outbox.mark = 0
-    found = []
+    outbox.have = outbox.place = 0
+    found = {"": [], "m": [0]}
     for name in _try(os.listdir, outbox.paths[0][:-2]) or ():
         kind, digits = name[:-8], name[-8:]
-        if kind in ("", "m") and len(digits) == 8 and not digits.strip("0123456789abcdef"):
-            seq = int(digits, 16)
-            if kind:
-                outbox.mark = max(outbox.mark, seq)
-            else:
-                found.append(seq)
+        if kind in found and len(digits) == 8 and not digits.strip("0123456789abcdef"):
+            found[kind].append(int(digits, 16))
+    outbox.mark = max(found["m"])
     older, newer = sorted([_tail(path) for path in outbox.paths])
     known, outbox.saved, outbox.dropped, whole, path, frames = newer
     outbox.paths = [older[4], path] if whole else [path, older[4]]
@@ -37,15 +34,16 @@ def load(outbox):
         known += known > 0
         frames.update(older[5])
     # A segment has at most 512 frames.
-    outbox.next = known or max([1, outbox.mark] + [seq + 512 for seq in found])
-    old = sorted([seq for seq in found if seq < outbox.next])
+    outbox.next = known or max([1, outbox.mark] + [seq + 512 for seq in found[""]])
+    old = sorted([seq for seq in found[""] if seq < outbox.next])
     low = max([outbox.saved] + old)
-    for seq in sorted(frames):
-        end = outbox.used + len(frames[seq])
-        if low <= seq < outbox.next and end <= len(outbox.image):
-            outbox.image[outbox.used : end] = frames[seq]
+    frames = [frames[seq] for seq in sorted(frames) if low <= seq < outbox.next]
+    for frame in frames:
+        end = outbox.used + len(frame)
+        if end <= len(outbox.image):
+            outbox.image[outbox.used : end] = frame
             outbox.used = end
-    outbox.segments = old + [_first(outbox)]
+    outbox.segments = old + [u32(frames[0], 1) if frames else outbox.next]
     outbox.low = outbox.read = max(outbox.saved, outbox.segments[0])
     outbox.waiting = outbox.next - outbox.low
     remove_done(outbox)
@@ -71,31 +69,30 @@ def _tail(path):
 
 def _check(buf, at, end):
     # The size of the good frame at `at`; 0 when there is none.
-    if at + _EXTRA < end:
-        size = buf[at] + _EXTRA
-        crc = at + size - 2
-        if _EXTRA < size <= _FRAME_BYTES and crc + 2 <= end:
-            if crc16(buf, at, crc) == buf[crc] | buf[crc + 1] << 8:
-                return size
-    return 0
+    size = buf[at] + _EXTRA if at < end else 0
+    crc = at + size - 2
+    if not _EXTRA < size <= _FRAME_BYTES or crc + 2 > end:
+        return 0
+    return size if crc16(buf, at, crc) == buf[crc] | buf[crc + 1] << 8 else 0
 
 
 def fill(outbox, seq):
-    # A page of good frames from seq on. Returns the first seq in it, or that of the next segment
-    # when there is none to be read.
+    # A page of good frames from seq on, which is neither in the page nor in the image. Returns the
+    # first seq that can be read from there on, or where the next segment or the image begins.
     i = len([first for first in outbox.segments if first <= seq])
-    start, limit = outbox.segments[i - 1], outbox.segments[i]
+    if i == len(outbox.segments):
+        return u32(outbox.image, _HEAD + 1) if outbox.used > _HEAD else outbox.next
+    start, limit = outbox.segments[i - 1 : i + 1]
+    # Readings are mostly of one length; where they are not, all are looked at.
+    at = (seq - start) * (len(outbox.record) + _EXTRA)
     if outbox.have and start <= u32(outbox.page, 1) < seq:
         at = outbox.place
-    else:  # readings are mostly of one length; where they are not, all are looked at
-        at = (seq - start) * (len(outbox.record) + _EXTRA)
     outbox.page = outbox.page or bytearray(_PAGE_BYTES)
     outbox.have = 0
     try:
         with open(_name(outbox, start), "rb") as f:
-            if _scan(outbox, f, at, seq, limit) != seq:
-                return _scan(outbox, f, 0, seq, limit)
-            return seq
+            found = _scan(outbox, f, at, seq, limit)
+            return found if found == seq else _scan(outbox, f, 0, seq, limit)
     except OSError as e:
         if e.args[0] not in (2, 5, 84):  # no such file, I/O, LittleFS "corrupt": they are gone
             raise
@@ -131,8 +128,7 @@ def prepare(outbox):
     # Before a put(), now and then: moves the marker on, and what is in the image to a segment.
     if outbox.next >= outbox.mark:
         seq = outbox.next + 1024  # seqs that one marker file covers
-        files.make_folder(outbox.paths[0])
-        open(_name(outbox, seq, "m"), "wb").close()
+        files.replace(_name(outbox, seq, "m"))
         _try(os.remove, _name(outbox, outbox.mark, "m"))
         outbox.mark = seq
     old = outbox.segments
@@ -144,10 +140,7 @@ def prepare(outbox):
         seq = old[-2] if fits else max(old[-1], outbox.low)
         with open(_name(outbox, seq), "ab") as f:
             f.write(outbox.image, _HEAD, outbox.used - _HEAD)
-        if not fits:
-            old[-1] = seq
-            old.append(0)
-        old[-1] = outbox.next
+        old[-1:] = [outbox.next] if fits else [seq, outbox.next]
         outbox.used = _HEAD
 
 
@@ -168,8 +161,7 @@ def drop(outbox):
 
 
 def skip(outbox):
-    low = outbox.low
-    lost = outbox.advance(fill(outbox, low) if low < outbox.segments[-1] else _first(outbox))
+    lost = outbox.advance(fill(outbox, outbox.low))
     outbox.corrupt += lost
     outbox.log("outbox: {} readings unreadable".format(lost))
     remove_done(outbox)
@@ -181,11 +173,6 @@ def remove_done(outbox):
         _try(os.remove, _name(outbox, old.pop(0)))
     if len(old) == 1:
         outbox.page, outbox.have = None, 0
-
-
-def _first(outbox):
-    # The seq of the first reading in the image, of the next one when there is none.
-    return u32(outbox.image, _HEAD + 1) if outbox.used > _HEAD else outbox.next
 
 
 def _try(call, path):

@@ -1,16 +1,13 @@
 # A reading as it lies in the outbox, and as AWS gets it; and what outbox and settings need of a
-# file's bytes (crc16, u32). tools/ know what a reading may hold from here too.
-#
-#   bytes   record, little-endian
-#   0..3    s2000, seconds since 2000-01-01 UTC, unsigned
-#   4..     what QUANTITIES lists, a whole number each; all bits set: not measured
+# file's bytes. A record: s2000 (seconds since 2000-01-01 UTC, four bytes), then what QUANTITIES
+# lists, a whole number each, all bits set: not measured. All is unsigned and little-endian.
 #
 # Nothing here allocates while s2000 and seq are small ints, which on 32-bit boards is until 2034
-# and up to seq 2^30 - 1; beyond that pack() and write_json() are right, and allocate.
+# and up to seq 2^30 - 1; beyond that it is right, and allocates.
 
-# All that a reading may hold, in the order of a record and of a driver's `values`. A new quantity
-# is a driver that measures it and a row at the end: records from before end earlier and stay
-# readable. What can be negative is in every reading; anything else may be missing.
+# In the order of a record and of a driver's `values`. A new quantity is a driver that measures it
+# and a row at the end: records from before end earlier and stay readable. What can be negative is
+# in every reading; anything else may be missing.
 # Name, unit, decimals, lowest and highest that a chip here can measure, bytes in a record (at most
 # 3, so that no value is a heap object). Whole numbers: 2137 with 2 decimals is 21.37.
 QUANTITIES = (
@@ -35,9 +32,7 @@ def pack(buf, at, s2000, values):
         s2000 >>= 8
         at += 1
     for i in range(len(QUANTITIES)):
-        value = values[i] if i < len(values) else None
-        if value is None:
-            value = -1
+        value = -1 if i >= len(values) or values[i] is None else values[i]
         for _ in range(QUANTITIES[i][5]):
             buf[at] = value & 0xFF
             value >>= 8
@@ -46,8 +41,7 @@ def pack(buf, at, s2000, values):
 
 
 def write_json(buf, at, record, seq, thing):
-    # Writes the payload for the data topic from buf[at] on and gives its end back. thing: bytes;
-    # a thing name needs no JSON escapes, by its alphabet (core/schema.py).
+    # The same with the payload for the data topic. thing: bytes, which need no JSON escapes.
     at = _text(buf, _text(buf, _text(buf, at, b'{"device_id": "'), thing), b'", "timestamp": ')
     # high * 65536 + low + 946684800 (1970 to 2000) in base 10000: today it is no small int.
     high = record[2] | record[3] << 8
@@ -102,8 +96,8 @@ def _number(buf, at, value, width, decimals):
 
 
 def crc16(buf, start, end):
-    # CRC-16/CCITT-FALSE (polynomial 0x1021, start 0xFFFF). The ESP8266 build has no
-    # binascii.crc32. Without a table, eight bits at a time; nothing here leaves 25 bits.
+    # CRC-16/CCITT-FALSE (polynomial 0x1021, start 0xFFFF); the ESP8266 build has no
+    # binascii.crc32. Eight bits at a time without a table; nothing here leaves 25 bits.
     crc = 0xFFFF
     for i in range(start, end):
         x = (crc >> 8) ^ buf[i]
@@ -113,8 +107,4 @@ def crc16(buf, start, end):
 
 
 def u32(buf, at):
-    # Little-endian. -1 where the value would leave the small ints of a 32-bit port: nothing of
-    # ours is so big.
-    if buf[at + 3] > 0x3F:
-        return -1
     return buf[at] | buf[at + 1] << 8 | buf[at + 2] << 16 | buf[at + 3] << 24
