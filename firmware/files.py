@@ -55,10 +55,11 @@ def replace(path, *args):
 
 
 def read(path, limit):
-    # The content, at most so much of it; None when there is none.
+    # The content, or so much of its end; None when there is none.
     try:
-        size = os.stat(path)[6]
         with open(path, "rb") as f:
-            return f.read(min(size, limit))
+            size = min(f.seek(0, 2), limit)
+            f.seek(-size, 2)
+            return f.read(size)
     except OSError:
         return None

@@ -23,10 +23,14 @@ _SAVE_ACKS = const(16)  # acks kept in RAM only: as many duplicates may follow a
 _ENOSPC = const(28)
 
 
+def _rare():
+    from firmware import outbox_files
+
+    return outbox_files
+
+
 class Outbox:
     def __init__(self, path, limit_bytes, log):
-        from firmware import outbox_files
-
         self.log = log
         self.limit = limit_bytes // 4096  # segments
         self.paths = [path + "/a", path + "/b"]  # the first is written next
@@ -40,7 +44,7 @@ class Outbox:
         # saved (low on flash), read (the seq to hand out next), waiting (not yet acknowledged),
         # dropped (lost to a full store, ever), mark, the page and how many bytes it has, segments
         # (the first seq of each, then that of the image).
-        outbox_files.load(self)
+        _rare().load(self)
 
     def put(self, record, size):
         # The reading survives any power cut once this has returned its seq. OSError if not
@@ -51,9 +55,7 @@ class Outbox:
         while True:
             try:
                 if self.next >= self.mark or self.used + size + _EXTRA > _TAIL_BYTES:
-                    from firmware import outbox_files
-
-                    outbox_files.prepare(self)
+                    _rare().prepare(self)
                 at, end = self.used, self.used + size + _EXTRA
                 struct.pack_into("<BI", image, at, size, self.next)
                 for i in range(size):
@@ -63,9 +65,7 @@ class Outbox:
                 self.waiting += 1
                 return self.next - 1
             except OSError as e:
-                from firmware import outbox_files
-
-                if e.args[0] != _ENOSPC or not outbox_files.drop(self):
+                if e.args[0] != _ENOSPC or not _rare().drop(self):
                     raise
 
     def next_unsent(self):
@@ -79,9 +79,7 @@ class Outbox:
             # Only when nothing is in flight: the place in the file is one number.
             if self.low < self.read:
                 break
-            from firmware import outbox_files
-
-            outbox_files.skip(self)
+            _rare().skip(self)
         return None
 
     def get(self, seq):
@@ -95,9 +93,7 @@ class Outbox:
         while at < end and u32(buf, at + 1) < seq:
             at += buf[at] + _EXTRA
         if at == end or u32(buf, at + 1) > seq:
-            from firmware import outbox_files
-
-            if outbox_files.fill(self, seq) != seq:
+            if _rare().fill(self, seq) != seq:
                 return None
             buf, at = self.page, 0
         size = buf[at]
@@ -118,9 +114,7 @@ class Outbox:
         self.waiting -= 1
         self.advance(0)
         if len(self.segments) > 1 and self.segments[1] <= self.low:
-            from firmware import outbox_files
-
-            outbox_files.remove_done(self)
+            _rare().remove_done(self)
         if self.low - self.saved >= _SAVE_ACKS:
             self.flush()
 

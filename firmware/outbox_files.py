@@ -38,6 +38,9 @@ def load(outbox):
     old = sorted([seq for seq in found[""] if seq < outbox.next])
     low = max([outbox.saved] + old)
     frames = [frames[seq] for seq in sorted(frames) if low <= seq < outbox.next]
+    newest = _name(outbox, (old or [0])[-1])
+    if frames and files.read(newest, len(frames[-1])) == frames[-1]:
+        frames = []  # prepare() was done, but put() was not
     for frame in frames:
         end = outbox.used + len(frame)
         if end <= len(outbox.image):
