@@ -12,7 +12,6 @@ class Settings:
 
     def set(self, key, value):
         # None, or why it was not done: then all is as it was.
-        from firmware import files
         from firmware.core import schema
 
         value, problem = schema.check(key, value, self.values)
@@ -22,6 +21,8 @@ class Settings:
         saved = dict(self.saved)
         saved[key] = value
         try:
+            from firmware import files
+
             self.values[key] = value
             self.apply(key)
             files.save_settings(saved, self.state)

@@ -47,7 +47,7 @@ def write_json(buf, at, record, seq, thing):
     high = record[2] | record[3] << 8
     low = (record[0] | record[1] << 8) + high * 5536 + 4800
     at = _number(buf, at, high * 6 + 94668 + low // 10000, 1, 0)
-    at = _number(buf, at, low % 10000, 4, 0)
+    at = _number(buf, at, low % 10000, 1000, 0)
     i = 4
     for name, _, decimals, lowest, _, size in QUANTITIES:
         if i + size > len(record):
@@ -60,7 +60,7 @@ def write_json(buf, at, record, seq, thing):
             value -= none + 1
         if value != none:
             at = _text(buf, _text(buf, _text(buf, at, b', "'), name), b'": ')
-            at = _number(buf, at, value, decimals + 1, decimals)
+            at = _number(buf, at, value, 10**decimals, decimals and 10**decimals)
         if i == 4:
             at = _number(buf, _text(buf, at, b', "seq": '), seq, 1, 0)
         i += size
@@ -75,24 +75,22 @@ def _text(buf, at, text):
     return at
 
 
-def _number(buf, at, value, width, decimals):
-    # At least width digits, the last `decimals` of them behind a point.
+def _number(buf, at, value, scale, point):
+    # scale: what the first digit counts at least; point: what the one before the point does.
     if value < 0:
         buf[at] = 0x2D
         at += 1
         value = -value
-    end = at + width + (decimals > 0)
-    rest = value // 10**width
-    while rest:
-        rest //= 10
-        end += 1
-    for i in range(end - 1, at - 1, -1):
-        if decimals and i == end - 1 - decimals:
-            buf[i] = 0x2E
-        else:
-            buf[i] = 0x30 + value % 10
-            value //= 10
-    return end
+    while value // scale > 9:
+        scale *= 10
+    while scale:
+        buf[at] = 0x30 + value // scale % 10
+        at += 1
+        if scale == point:
+            buf[at] = 0x2E
+            at += 1
+        scale //= 10
+    return at
 
 
 def crc16(buf, start, end):
