@@ -76,6 +76,26 @@ def test_a_drop_behind_which_all_is_acknowledged():
     harness.equal((outbox.dropped, drain(outbox)), (1, [n + 1, n + 20]))
 
 
+def test_a_cut_before_the_image_is_emptied_takes_no_room_twice():
+    # What is in a segment already is not appended again: in a full store others would go for it.
+    outbox = filled(2)
+    kept, n = {}, 2
+    while len(segments()) < 2:
+        for name in "ab":
+            with open("data/outbox/" + name, "rb") as f:
+                kept[name] = f.read()
+        n += 1
+        put(outbox, n, n)
+    for name in kept:
+        with open("data/outbox/" + name, "wb") as f:
+            f.write(kept[name])
+    before = [os.stat("data/outbox/" + name)[6] for name in segments()]
+    outbox = boot()
+    harness.equal((outbox.waiting, outbox.put(record(n), 12)), (n - 1, n))
+    harness.equal([os.stat("data/outbox/" + name)[6] for name in segments()], before)
+    harness.equal(drain(outbox), [1, n])
+
+
 def test_a_limit_made_smaller_by_the_config():
     filled(600)
     outbox = boot(8192)
