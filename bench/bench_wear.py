@@ -1,7 +1,7 @@
 # Flash wear of the outbox: block erases per 1,000 readings on LittleFS with a board's sizes, next
 # to the two ways commonly seen. Run it with the unix MicroPython:
 #
-#   MICROPYPATH=.:tests/device micropython -X heapsize=96wk bench/bench_wear.py
+#   MICROPYPATH=$PWD:$PWD/tests/device micropython -X heapsize=96wk bench/bench_wear.py
 #
 # The years are those until the worst block has seen 100,000 erases (W25Q32JV datasheet, 1) on an
 # ESP32 with 4 MB. LittleFS spreads over the free blocks, but not evenly.
@@ -30,7 +30,7 @@ def online(outbox, readings):
     for _ in range(readings):
         outbox.put(_RECORD, len(_RECORD))
         outbox.next_unsent()
-        outbox.ack(outbox.unsent_seq)
+        outbox.ack(outbox.read - 1)
 
 
 def outage(outbox, readings):
@@ -41,7 +41,7 @@ def outage(outbox, readings):
 def drain(outbox):
     sent = 0
     while outbox.next_unsent():
-        outbox.ack(outbox.unsent_seq)
+        outbox.ack(outbox.read - 1)
         sent += 1
     return sent
 

@@ -130,7 +130,7 @@ class App:
         while session.used < window and self.sent < self.settings.values["drain_per_s"]:
             if outbox.next_unsent() is None:
                 break
-            session.take(outbox.unsent_seq)
+            session.take(outbox.read - 1)
             self.sent += 1
 
     def encode(self, seq, buf, at):

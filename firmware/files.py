@@ -1,5 +1,6 @@
-# Small files that survive a power cut: the whole of the old content or the whole of the new. On
-# demand. One holds the settings, under a CRC; a file whose CRC does not fit counts as none:
+# Small files that survive a power cut, on LittleFS and POSIX: the whole of the old content or the
+# whole of the new. On demand. One holds the settings, under a CRC; a file whose CRC does not fit
+# counts as damaged:
 #
 #   {"crc": "29b1", "data": {"values": {…}, "state": {…}}}
 #
@@ -11,77 +12,54 @@ import os
 
 from micropython import const
 
-from firmware.core.frame import crc16
+from firmware.core.telemetry import crc16
 
-SETTINGS = "data/settings.json"
-
-_EEXIST = const(17)
-_HEAD = '{{"crc": "{:04x}", "data": '
+_PATH = const("data/settings.json")
+_HEAD = const('{{"crc": "{:04x}", "data": ')
 _HEAD_BYTES = const(24)
 _MAX_BYTES = const(3072)  # what an ESP8266 can still take apart; larger is not ours
 
 
-def load_settings(path=SETTINGS):
+def load_settings():
     # (values, state) as saved, both {} when there is no file; None when it is damaged.
     try:
-        raw = read(path, _MAX_BYTES + 1)
+        raw = read(_PATH, _MAX_BYTES + 1)
         if raw is None:
             return {}, {}
-        crc = crc16(raw, _HEAD_BYTES, len(raw) - 1)
-        if raw[:_HEAD_BYTES] == _HEAD.format(crc).encode():
+        if raw[:_HEAD_BYTES] == _HEAD.format(crc16(raw, _HEAD_BYTES, len(raw) - 1)).encode():
             data = json.loads(raw)["data"]
-            return dict(data["values"]), dict(data["state"])
-    except (ValueError, KeyError, TypeError, MemoryError):
+            return data["values"], data["state"]
+    except (ValueError, MemoryError):
         pass
     return None
 
 
-def save_settings(values, state, path=SETTINGS):
-    data = json.dumps({"values": values, "state": state}).encode()
-    head = _HEAD.format(crc16(data, 0, len(data))).encode()
-    if len(head) + len(data) >= _MAX_BYTES:
+def save_settings(values, state):
+    data = memoryview(json.dumps({"values": values, "state": state}))  # of its UTF-8
+    if len(data) >= _MAX_BYTES - _HEAD_BYTES:
         raise OSError("settings: too large")
-    replace(path, head, data, b"}")
+    replace(_PATH, _HEAD.format(crc16(data, 0, len(data))), data, "}")
 
 
-def replace(path, *parts):
-    # LittleFS and POSIX rename over an existing file in one step. FAT does not: there the old
-    # file goes first, and read() finds the new one under its first name.
-    make_folder(path)
-    new = path + ".new"
-    with open(new, "wb") as f:
-        for part in parts:
-            f.write(part)
-    move(new, path)
+def replace(path, *args):
+    for i in range(len(path)):
+        if path[i] == "/":
+            try:
+                os.mkdir(path[:i])
+            except OSError:
+                pass  # there already; if not, open() says so
+    with open(path + ".new", "wb") as f:
+        for data in args:
+            f.write(data)
+    os.rename(path + ".new", path)
 
 
-def move(path, to):
+def read(path, limit):
+    # The content, or so much of its end; None when there is none.
     try:
-        os.rename(path, to)
-    except OSError as e:
-        if e.args[0] != _EEXIST:
-            raise
-        os.remove(to)
-        os.rename(path, to)
-
-
-def read(path, limit_bytes):
-    # The content, at most so much of it; None when there is none.
-    for name in (path, path + ".new"):
-        try:
-            size = os.stat(name)[6]
-            with open(name, "rb") as f:
-                return f.read(min(size, limit_bytes))
-        except OSError:
-            pass
-    return None
-
-
-def make_folder(path):
-    at = path.find("/")
-    while at > 0:
-        try:
-            os.mkdir(path[:at])
-        except OSError:
-            pass  # there already; if not, open() says so
-        at = path.find("/", at + 1)
+        with open(path, "rb") as f:
+            size = min(f.seek(0, 2), limit)
+            f.seek(-size, 2)
+            return f.read(size)
+    except OSError:
+        return None

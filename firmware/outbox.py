@@ -1,102 +1,85 @@
 # Store-and-forward: a reading is on flash before put() returns, and leaves after its PUBACK.
-# At least once, in order, no seq used twice. Proof, file format and wear: docs/outbox.md.
+# At least once, in order, no seq used twice. Proof, files, their format and wear: docs/outbox.md.
 #
-#   path/a, path/b    the newest readings, and where we are: one file, whole, is written in turn
-#   path/0000012d     older ones, a segment: one flash block a file, the first seq its name
-#   path/m00000401    empty: no seq from 0x401 on was ever used, should a and b be lost
+# put() writes the files a and b in turn; when they are full, it first appends what is in them to a
+# segment. A power cut between the two leaves readings in both places, under the same seq.
 #
-# put() writes a or b; when they are full, it first appends what is in them to a segment. A power
-# cut between the two leaves readings in both places, under the same seq: the segment counts.
-#
-# This file stays in memory: the newest readings (`image`, the content of a or b), a page of older
-# ones (`page`), and which are acknowledged. Both hold frames, their seqs ascending:
-#
-#   length (1), seq (4, little-endian), the record, CRC-16 of all before (2)
-#
-# Boot, segments, a full store and damage are in outbox_files.py, loaded on demand.
+# This file stays in memory: the newest readings (`image`, the content of a or b) and a page of
+# older ones (`page`), both as frames, their seqs ascending. outbox_files.py has boot, segments, a
+# full store and damage; on demand.
 
 import struct
 
 from micropython import const
 
-from firmware.core.frame import crc16, u32
+from firmware.core.telemetry import crc16, u32
 
 _HEAD = const(14)  # bytes before the frames: 0xF5, next seq, low (4 each), dropped (3), CRC-16
 _TAIL_BYTES = const(128)  # LittleFS, block 4096 and cache 128: longer has a flash block of its own
 _MAX_BYTES = const(96)  # the longest record
 _EXTRA = const(7)  # what a frame adds to its record
-_WINDOW = const(128)  # readings that may be handed out beyond `low`: the bits in `bits`
+_WINDOW = const(128)  # readings that may be handed out beyond `low`
 _SAVE_ACKS = const(16)  # acks kept in RAM only: as many duplicates may follow a power cut
-_EINVAL = const(22)
-_ENOSPC = const(28)  # the same numbers on every port
+_ENOSPC = const(28)
+
+
+def _rare():
+    from firmware import outbox_files
+
+    return outbox_files
 
 
 class Outbox:
     def __init__(self, path, limit_bytes, log):
-        from firmware import outbox_files
-
         self.log = log
-        self.limit = max(2, limit_bytes // 4096)  # segments
+        self.limit = limit_bytes // 4096  # segments
         self.paths = [path + "/a", path + "/b"]  # the first is written next
         # One frame more than is ever written: two damaged files together may hold so much.
         self.image = bytearray(_TAIL_BYTES + _MAX_BYTES + _EXTRA)
         self.used = _HEAD  # bytes of the image
-        self.bits = bytearray(_WINDOW // 8)  # a ring: bit seq % 128 is set: acknowledged early
+        self.acked = 0  # bit n: low + n is acknowledged; a small int up to 30 beyond low
         self.record = b""  # what get() gave last
-        self.unsent_seq = None  # belongs to what next_unsent() gave last
         self.corrupt = 0  # readings found unreadable since boot
         # And from flash: next (seq of the next put), low (all below is acknowledged or given up),
         # saved (low on flash), read (the seq to hand out next), waiting (not yet acknowledged),
-        # dropped (lost to a full store, ever), the segments and the page.
-        outbox_files.load(self)
+        # dropped (lost to a full store, ever), mark, the page and how many bytes it has, segments
+        # (the first seq of each, then that of the image).
+        _rare().load(self)
 
     def put(self, record, size):
         # The reading survives any power cut once this has returned its seq. OSError if not
         # even dropping the oldest makes room; then nothing is lost but this one.
         if not 1 <= size <= _MAX_BYTES:
-            raise OSError(_EINVAL)
+            raise OSError(22)  # EINVAL
         image = self.image
         while True:
             try:
-                seq, at = self.next, self.used
-                end = at + size + _EXTRA
-                if seq >= self.mark or end > _TAIL_BYTES:
-                    from firmware import outbox_files
-
-                    outbox_files.prepare(self, end > _TAIL_BYTES)
-                    continue
-                struct.pack_into("<BI", image, at, size, seq)
+                if self.next >= self.mark or self.used + size + _EXTRA > _TAIL_BYTES:
+                    _rare().prepare(self)
+                at, end = self.used, self.used + size + _EXTRA
+                struct.pack_into("<BI", image, at, size, self.next)
                 for i in range(size):
                     image[at + 5 + i] = record[i]
                 struct.pack_into("<H", image, end - 2, crc16(image, at, end - 2))
-                self.save(end, seq + 1)
+                self.save(end)
                 self.waiting += 1
-                return seq
+                return self.next - 1
             except OSError as e:
-                from firmware import outbox_files
-
-                if e.args[0] != _ENOSPC or not outbox_files.drop(self):
+                if e.args[0] != _ENOSPC or not _rare().drop(self):
                     raise
 
     def next_unsent(self):
-        # The next reading in order beyond those handed out; its seq is in unsent_seq. Valid
-        # until the next call. None if there is no other, or the window is full.
+        # The next reading in order beyond those handed out; its seq is read - 1. Valid until the
+        # next call. None if there is no other, or the window is full.
         while self.read < self.next and self.read - self.low < _WINDOW:
-            seq = self.read
-            if self.bits[seq >> 3 & 15] & 1 << (seq & 7):
-                self.read += 1
-                continue
-            record = self.get(seq)
+            record = self.get(self.read)
             if record is not None:
-                self.unsent_seq = seq
                 self.read += 1
                 return record
             # Only when nothing is in flight: the place in the file is one number.
-            if self.low < seq:
+            if self.low < self.read:
                 break
-            from firmware import outbox_files
-
-            outbox_files.skip(self)
+            _rare().skip(self)
         return None
 
     def get(self, seq):
@@ -104,23 +87,15 @@ class Outbox:
         # it was dropped or cannot be read.
         if not self.low <= seq < self.next:
             return None
-        while True:
-            buf, at = self.image, _HEAD
-            end = self.used
-            old = seq < self.end
-            if old:
-                buf, at = self.page, 0
-                end = self.have
-            while at < end and u32(buf, at + 1) < seq:
-                at += buf[at] + _EXTRA
-            if at < end and u32(buf, at + 1) == seq:
-                break
-            if not old:
+        buf, at, end = self.page, 0, self.have
+        if seq >= self.segments[-1]:
+            buf, at, end = self.image, _HEAD, self.used
+        while at < end and u32(buf, at + 1) < seq:
+            at += buf[at] + _EXTRA
+        if at == end or u32(buf, at + 1) > seq:
+            if _rare().fill(self, seq) != seq:
                 return None
-            from firmware import outbox_files
-
-            if outbox_files.fill(self, seq) != seq:
-                return None
+            buf, at = self.page, 0
         size = buf[at]
         if len(self.record) != size:
             self.record = bytearray(size)
@@ -129,25 +104,17 @@ class Outbox:
             record[i] = buf[at + 5 + i]
         return record
 
-    def rewind(self):
-        # The session is lost: hand out again whatever is not acknowledged.
-        self.read = self.low
-
     def ack(self, seq):
         # In any order, once or more often. Never raises: a place in the file that could not
         # be saved costs duplicates, not readings.
-        low = self.low
-        i, mask = seq >> 3 & 15, 1 << (seq & 7)
-        if not low <= seq < min(self.next, low + _WINDOW) or self.bits[i] & mask:
+        i = seq - self.low
+        if i < 0 or seq >= self.read or self.acked >> i & 1:
             return
-        self.bits[i] |= mask
+        self.acked |= 1 << i
         self.waiting -= 1
-        self.advance(low)
-        old = self.segments
-        if old and (old[1] if len(old) > 1 else self.end) <= self.low:
-            from firmware import outbox_files
-
-            outbox_files.remove_done(self)
+        self.advance(0)
+        if len(self.segments) > 1 and self.segments[1] <= self.low:
+            _rare().remove_done(self)
         if self.low - self.saved >= _SAVE_ACKS:
             self.flush()
 
@@ -155,34 +122,29 @@ class Outbox:
         # Before a restart on purpose: saves which readings are acknowledged.
         if self.low > self.saved:
             try:
-                self.save(self.used, self.next)
+                self.save(self.used)
             except OSError as e:
                 self.log("outbox: place not saved, errno {}".format(e.args[0]))
 
-    def save(self, end, following):
-        # Nothing changed if it raises. (The CRC overwrites the fourth byte of `dropped`.)
-        image = self.image
-        struct.pack_into("<BIII", image, 0, 0xF5, following, self.low, self.dropped)
+    def save(self, end):
+        # The image up to `end`: what is used, or a reading more. Nothing changed if it raises.
+        # (The CRC overwrites the fourth byte of `dropped`.)
+        image, seq = self.image, self.next + (end > self.used)
+        struct.pack_into("<BIII", image, 0, 0xF5, seq, self.low, self.dropped)
         struct.pack_into("<H", image, _HEAD - 2, crc16(image, 0, _HEAD - 2))
         with open(self.paths[0], "wb") as f:
             f.write(image, end)
         self.paths.reverse()
-        self.used, self.next = end, following
+        self.used, self.next = end, seq
         self.saved = self.low
 
     def advance(self, seq):
         # Moves low up to seq, and on over all that is acknowledged; what is below it leaves the
         # image. Returns how many of those were not acknowledged.
-        bits = self.bits
-        low, lost = self.low, 0
-        while True:
-            mask = 1 << (low & 7)
-            if bits[low >> 3 & 15] & mask:
-                bits[low >> 3 & 15] ^= mask
-            elif low < seq:
-                lost += 1
-            else:
-                break
+        waiting, low = self.waiting, self.low
+        while low < seq or self.acked & 1:
+            self.waiting -= not self.acked & 1
+            self.acked >>= 1
             low += 1
         self.low, self.read = low, max(low, self.read)
         image, at = self.image, _HEAD
@@ -192,4 +154,4 @@ class Outbox:
             for i in range(at, self.used):
                 image[i - at + _HEAD] = image[i]
             self.used -= at - _HEAD
-        return lost
+        return waiting - self.waiting

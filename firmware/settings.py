@@ -7,8 +7,8 @@ class Settings:
         self.values = values  # in force; everybody reads it when needed
         self.state = state  # small things to remember that are no settings
         self.apply = None  # (key): puts values[key] in force; raises when that cannot be
-        self._saved = saved  # setting: value that counts instead of the one in config.json
-        self._log = log
+        self.saved = saved  # setting: value that counts instead of the one in config.json
+        self.log = log
 
     def set(self, key, value):
         # None, or why it was not done: then all is as it was.
@@ -18,35 +18,32 @@ class Settings:
         old = self.values.get(key)
         if problem or value == old:
             return problem
-        saved = dict(self._saved)
+        saved = dict(self.saved)
         saved[key] = value
         try:
+            from firmware import files
+
             self.values[key] = value
             self.apply(key)
-            self._save(saved, self.state)
+            files.save_settings(saved, self.state)
         except (OSError, ValueError, MemoryError) as e:
             self.values[key] = old
             self.apply(key)
             return "not done: " + (str(e) or "no memory")
-        self._saved = saved
-        return None
+        self.saved = saved
 
     def note(self, key, value):
         # Never raises: a full flash must not end the program. What could not be written counts
         # until the restart. None forgets. The caller does not change `value` any more.
         if self.state.get(key) == value:
             return
-        state = dict(self.state)
-        state[key] = value
+        self.state = dict(self.state)
+        self.state[key] = value
         if value is None:
-            del state[key]
-        self.state = state
+            del self.state[key]
         try:
-            self._save(self._saved, state)
+            from firmware import files
+
+            files.save_settings(self.saved, self.state)
         except (OSError, MemoryError) as e:
-            self._log("settings: {} not saved, {}".format(key, e))
-
-    def _save(self, saved, state):
-        from firmware import files
-
-        files.save_settings(saved, state)
+            self.log("settings: {} not saved, {}".format(key, e))

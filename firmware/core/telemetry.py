@@ -1,14 +1,20 @@
-# A reading as it lies in the outbox, and as AWS gets it.
+# A reading as it lies in the outbox, and as AWS gets it; and what outbox and settings need of a
+# file's bytes. A record: s2000 (seconds since 2000-01-01 UTC, four bytes), then what QUANTITIES
+# lists, a whole number each, all bits set: not measured. All is unsigned and little-endian.
 #
-#   bytes   record, little-endian
-#   0..3    s2000, seconds since 2000-01-01 UTC, unsigned
-#   4..     what QUANTITIES lists, a whole number each; all bits set: not measured
-#
-# Neither pack() nor write_json() allocates while s2000 and seq are small ints, which on 32-bit
-# boards is until 2034 and up to seq 2^30 - 1; beyond that they are right, and allocate.
+# Nothing here allocates while s2000 and seq are small ints, which on 32-bit boards is until 2034
+# and up to seq 2^30 - 1; beyond that it is right, and allocates.
 
-from firmware.core.quantities import QUANTITIES
-
+# In the order of a record and of a driver's `values`. A new quantity is a driver that measures it
+# and a row at the end: records from before end earlier and stay readable. What can be negative is
+# in every reading; anything else may be missing.
+# Name, unit, decimals, lowest and highest that a chip here can measure, bytes in a record (at most
+# 3, so that no value is a heap object). Whole numbers: 2137 with 2 decimals is 21.37.
+QUANTITIES = (
+    (b"temperature", "°C", 2, -4000, 12500, 3),
+    (b"humidity", "%RH", 2, 0, 10000, 2),
+    (b"pressure", "hPa", 2, 30000, 110000, 3),
+)
 RECORD_BYTES = 4 + sum([row[5] for row in QUANTITIES])
 
 
@@ -26,9 +32,7 @@ def pack(buf, at, s2000, values):
         s2000 >>= 8
         at += 1
     for i in range(len(QUANTITIES)):
-        value = values[i] if i < len(values) else None
-        if value is None:
-            value = -1
+        value = -1 if i >= len(values) or values[i] is None else values[i]
         for _ in range(QUANTITIES[i][5]):
             buf[at] = value & 0xFF
             value >>= 8
@@ -37,14 +41,13 @@ def pack(buf, at, s2000, values):
 
 
 def write_json(buf, at, record, seq, thing):
-    # Writes the payload for the data topic from buf[at] on and gives its end back. thing: bytes;
-    # a thing name needs no JSON escapes, by its alphabet (core/schema.py).
+    # The same with the payload for the data topic. thing: bytes, which need no JSON escapes.
     at = _text(buf, _text(buf, _text(buf, at, b'{"device_id": "'), thing), b'", "timestamp": ')
     # high * 65536 + low + 946684800 (1970 to 2000) in base 10000: today it is no small int.
     high = record[2] | record[3] << 8
     low = (record[0] | record[1] << 8) + high * 5536 + 4800
     at = _number(buf, at, high * 6 + 94668 + low // 10000, 1, 0)
-    at = _number(buf, at, low % 10000, 4, 0)
+    at = _number(buf, at, low % 10000, 1000, 0)
     i = 4
     for name, _, decimals, lowest, _, size in QUANTITIES:
         if i + size > len(record):
@@ -57,7 +60,7 @@ def write_json(buf, at, record, seq, thing):
             value -= none + 1
         if value != none:
             at = _text(buf, _text(buf, _text(buf, at, b', "'), name), b'": ')
-            at = _number(buf, at, value, decimals + 1, decimals)
+            at = _number(buf, at, value, 10**decimals, decimals and 10**decimals)
         if i == 4:
             at = _number(buf, _text(buf, at, b', "seq": '), seq, 1, 0)
         i += size
@@ -72,21 +75,34 @@ def _text(buf, at, text):
     return at
 
 
-def _number(buf, at, value, width, decimals):
-    # At least width digits, the last `decimals` of them behind a point.
+def _number(buf, at, value, scale, point):
+    # scale: what the first digit counts at least; point: what the one before the point does.
     if value < 0:
         buf[at] = 0x2D
         at += 1
         value = -value
-    end = at + width + (decimals > 0)
-    rest = value // 10**width
-    while rest:
-        rest //= 10
-        end += 1
-    for i in range(end - 1, at - 1, -1):
-        if decimals and i == end - 1 - decimals:
-            buf[i] = 0x2E
-        else:
-            buf[i] = 0x30 + value % 10
-            value //= 10
-    return end
+    while value // scale > 9:
+        scale *= 10
+    while scale:
+        buf[at] = 0x30 + value // scale % 10
+        at += 1
+        if scale == point:
+            buf[at] = 0x2E
+            at += 1
+        scale //= 10
+    return at
+
+
+def crc16(buf, start, end):
+    # CRC-16/CCITT-FALSE (polynomial 0x1021, start 0xFFFF); the ESP8266 build has no
+    # binascii.crc32. Eight bits at a time without a table; nothing here leaves 25 bits.
+    crc = 0xFFFF
+    for i in range(start, end):
+        x = (crc >> 8) ^ buf[i]
+        x ^= x >> 4
+        crc = ((crc << 8) ^ (x << 12) ^ (x << 5) ^ x) & 0xFFFF
+    return crc
+
+
+def u32(buf, at):
+    return buf[at] | buf[at + 1] << 8 | buf[at + 2] << 16 | buf[at + 3] << 24

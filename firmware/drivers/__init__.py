@@ -4,7 +4,7 @@
 # A driver module has probe(bus, addr) -> driver, or None when another chip lives there. All of the
 # set-up is done in probe(), which does not stay in the heap. A driver has name, MEASURE_MS,
 # start(), finish() (SensorError when the answer cannot be trusted) and values: what it measured
-# last, in the order of core/quantities.py, None for what it cannot. Neither start() nor finish()
+# last, in the order of core/telemetry.py, None for what it cannot. Neither start() nor finish()
 # allocates.
 
 from micropython import const

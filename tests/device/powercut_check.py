@@ -35,11 +35,11 @@ class Check:
                 return extra
             number = record[0] | record[1] << 8
             if number == _EXTRA:
-                last = extra = outbox.unsent_seq
+                last = extra = outbox.read - 1
                 continue
             assert number < PUTS and history.started[number] <= ops, "from nowhere"
-            assert outbox.unsent_seq > last, "order"
-            last = outbox.unsent_seq
+            assert outbox.read - 1 > last, "order"
+            last = outbox.read - 1
             size = fill(self._buf, number)
             assert record == self._buf[:size], "corrupt"
             harness.equal(last, history.seqs[number])
@@ -66,7 +66,7 @@ class Check:
         while True:
             record = outbox.next_unsent()
             assert record is not None, "new reading not there"
-            if outbox.unsent_seq == seq:
+            if outbox.read - 1 == seq:
                 assert record == self._buf[:size]
                 return
 

@@ -6,8 +6,7 @@ import json
 import harness
 from fakes import Random
 from firmware.core import telemetry
-from firmware.core.quantities import QUANTITIES
-from firmware.core.telemetry import RECORD_BYTES
+from firmware.core.telemetry import QUANTITIES, RECORD_BYTES
 
 UNIX_2000 = 946684800
 THING = b"greenhouse-1"

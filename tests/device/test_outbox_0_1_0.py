@@ -79,7 +79,7 @@ def updated():
 def drains(outbox, first, last):
     for n in range(first, last + 1):
         harness.equal(bytes(outbox.next_unsent()), record(n))
-        harness.equal(outbox.unsent_seq, n)
+        harness.equal(outbox.read - 1, n)
     assert outbox.next_unsent() is None
     for n in range(first, last + 1):
         outbox.ack(n)

@@ -12,7 +12,7 @@ from firmware.settings import Settings
 from flash import Flash
 from flash_journal import Journal
 
-_PATH = files.SETTINGS
+_PATH = "data/settings.json"
 FLASH = Flash(12)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware.core import telemetry
-from firmware.core.quantities import QUANTITIES
+from firmware.core.telemetry import QUANTITIES
 
 U32 = st.integers(0, 2**32 - 1)
 _NUMBERS = st.tuples(

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from firmware.core.quantities import QUANTITIES
+from firmware.core.telemetry import QUANTITIES
 from tools.errors import ToolError
 
 SQL_VERSION = "2016-03-23"

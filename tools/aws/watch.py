@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firmware.core.quantities import QUANTITIES
+from firmware.core.telemetry import QUANTITIES
 from tools.errors import ToolError
 
 if TYPE_CHECKING:
