@@ -6,6 +6,11 @@
 # The scenario runs once on flash that keeps a journal (flash_journal.py); then each prefix of the
 # journal is a board that lost power there. FIELDMOUSE_FUZZ: how many of them, about, lose
 # power a second time while they recover.
+#
+# All cuts are tried with the objects of a board; with those of 64 bits, which write the very same
+# to flash, one in four.
+
+import sys
 
 import harness
 from firmware.outbox import Outbox
@@ -25,7 +30,7 @@ def test_no_cut_loses_a_reading():
     journal.mount()
     history = scenario(journal, boot)
     journal.umount()
-    harness.equal(replay(history, journal, harness.count(300)), 0)
+    harness.equal(replay(history, journal, harness.count(300), 4 if sys.maxsize >> 32 else 1), 0)
 
 
 harness.run(globals())
