@@ -1,14 +1,46 @@
-"""What all tests share: which folders are not pytest's, and the options of a run."""
+"""What all tests share: which folders are not pytest's, the options of a run, and its order.
+
+Most end-to-end tests wait for a board, most others compute: so the former come first, and those
+that take longest before all, each for itself: else one worker would be at it when the others have
+long been done.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 collect_ignore = ["device", "hil"]
+
+# Parts of ids, what takes longest first.
+LONG = (
+    "test_long_session.py::test_a_hundred",
+    "advisor/test_waiting.py",
+    "test_memory.py::test_nothing_grows",
+    "advisor/test_sabotage.py",
+    "test_faults.py",
+    "test_memory.py",
+    "test_long_session.py",
+    "test_soak_short.py",
+    "test_device.py::test_device[test_outbox_powercut",
+    "test_flash_faults.py",
+    "test_sim_run.py",
+    "test_crash_path.py",
+    "test_flash_repl.py",
+    "test_doctor_board.py",
+)
+# Files of independent tests, which any worker may take.
+SPREAD = (
+    *("test_long_session.py", "test_soak_short.py", "test_flash_faults.py", "test_sim_run.py"),
+    *("test_crash_path.py", "test_main_job.py", "test_no_memory.py", "test_device.py"),
+    *("test_flash_repl.py", "test_doctor_board.py", "test_server_session.py"),
+)
 
 
 def pytest_configure() -> None:
@@ -26,6 +58,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def aws_models() -> Iterator[None]:
+    """Each of boto3's descriptions of AWS is read once, not for each test's clients anew."""
+    from botocore.loaders import JSONFileLoader
+
+    read = functools.cache(JSONFileLoader().load_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda self, path: read(path))
+        yield
+
+
 @pytest.fixture(scope="session")
 def umqtt_dir(pytestconfig: pytest.Config) -> Path:
     """The folder to put on MICROPYPATH for umqtt.simple."""
@@ -33,3 +76,27 @@ def umqtt_dir(pytestconfig: pytest.Config) -> Path:
 
     given = pytestconfig.getoption("umqtt")
     return Path(given).resolve() if given else toolchain.umqtt_dir()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: rank(item.nodeid))
+
+
+def rank(nodeid: str) -> int:
+    """The place of a test in the order."""
+    named = [number for number, name in enumerate(LONG) if name in nodeid]
+    return min(named, default=len(LONG) + ("/e2e/" not in nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files go to a worker whole, but for those of SPREAD."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return nodeid if file.endswith(SPREAD) else file
+
+    return Scheduling(config, log)

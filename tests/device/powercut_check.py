@@ -71,14 +71,16 @@ class Check:
                 return
 
 
-def replay(history, journal, second_cuts):
-    # Readings lost in all.
+def replay(history, journal, second_cuts, wanted):
+    # Readings lost in all; wanted(a random number): whether to try a cut.
     state = harness.seed()
     check = Check(history)
     count = 0
     for ops, board in journal.cuts():
         extra = 0
         state = (state * 75 + 74) % 65537
+        if not wanted(state // 11):
+            continue
         if state % (journal.ops * 2) < second_cuts:
             extra = fail_again(board, history.boot, state // 7 % 12 + 1)
             count += 1

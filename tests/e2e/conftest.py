@@ -25,6 +25,7 @@ from tools.sim import devices, feed
 from tools.sim.board import VirtualBoard
 from tools.sim.cloud import LocalCloud
 
+SCALE = 4  # the board's seconds in one of ours: most of a test is waiting for it
 _WAIT_S = 15.0
 _numbers = itertools.count(1)
 
@@ -82,6 +83,15 @@ class Listener:
                 self._news.wait(left)
 
 
+def is_now(timestamp: float, booted: float) -> bool:
+    """Whether a reading is of a moment since ``booted``, a time.time(); the board's clock is fast.
+
+    It is right at the full second before (tools/sim/control.py).
+    """
+    began = int(booted)
+    return began - 2 <= timestamp <= began + SCALE * (time.time() - began) + 2
+
+
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[LocalCloud]:
     """A MiniStack with policies enforced; `cloud.info` says where, `cloud.clients` talk to it."""
@@ -128,12 +138,16 @@ def device(new_device: Callable[..., Device]) -> Device:
 
 @pytest.fixture
 def boot(umqtt_dir: Path) -> Iterator[Callable[..., VirtualBoard]]:
-    """boot(device, **options of VirtualBoard) -> a running board, which the test's end stops."""
+    """boot(device, **options of VirtualBoard) -> a running board, which the test's end stops.
+
+    Its time runs SCALE times as fast as ours, unless ``time_scale`` or a world says otherwise.
+    """
     with contextlib.ExitStack() as stack:
 
         def make(device: Device | Path, **options: Any) -> VirtualBoard:
             folder = device.folder if isinstance(device, Device) else device
-            board = VirtualBoard(folder, **({"umqtt": umqtt_dir} | options))
+            pace = {} if "world" in options else {"time_scale": SCALE}
+            board = VirtualBoard(folder, **({"umqtt": umqtt_dir} | pace | options))
             stack.callback(lambda: print(f"--- log of {folder}", *board.log, sep="\n"))
             stack.callback(board.close)
             board.start()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
 _NET = Path(__file__).resolve().parents[2] / "firmware" / "net"
 
 
+@functools.cache
 def limit_ms(name: str) -> int:
     """The one constant of this name, underscore or not, in firmware/net/."""
     text = "\n".join(path.read_text("utf-8") for path in sorted(_NET.glob("*.py")))

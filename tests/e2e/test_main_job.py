@@ -11,6 +11,7 @@ import pytest
 
 from firmware.core.schema import DEFAULTS
 from tests.e2e import pki
+from tests.e2e.conftest import is_now
 
 WAIT_S = 20.0
 
@@ -67,7 +68,7 @@ def test_readings_arrive(device, boot, listener):
     assert [m["seq"] for m in readings] == list(range(1, len(readings) + 1))
     for m in readings:
         assert m["device_id"] == device.thing
-        assert before - 2 <= m["timestamp"] <= time.time() + 2
+        assert is_now(m["timestamp"], before)
         assert abs(m["temperature"] - 21.37) <= 0.02
         assert abs(m["humidity"] - 45) <= 0.1
         assert abs(m["pressure"] - 1013.25) <= 0.2
@@ -106,14 +107,14 @@ def test_birth_shadow_and_last_will(device, boot, clients, listener):
 def test_desired_change_is_applied_and_reported_back(device, boot, clients, listener):
     boot(device)
     reported(clients, device.thing, interval_s=1)
-    desire(clients, device.thing, interval_s=2)
-    reported(clients, device.thing, interval_s=2)
+    desire(clients, device.thing, interval_s=6)
+    reported(clients, device.thing, interval_s=6)
     assert "delta" not in shadow(clients, device.thing)
     topic = f"devices/{device.thing}/data"
     mark = len(listener.on(topic))
     listener.wait(topic, lambda m: m["seq"] >= mark + 4)
     times = [m["timestamp"] for m in listener.on(topic)[mark + 1 :]]
-    assert all(1 <= b - a <= 3 for a, b in zip(times, times[1:], strict=False)), times
+    assert all(4 <= b - a <= 8 for a, b in zip(times, times[1:], strict=False)), times
 
 
 def test_bad_desired_values_are_rejected_and_the_others_still_applied(device, boot, clients):
@@ -243,14 +244,17 @@ def test_nothing_is_lost_by_outage_and_power_cut(device, boot, listener):
     listener.wait(topic, lambda m: m["seq"] >= 2)
     board.set(wifi={"up": False})
     board.wait_for(r"link: network gone", timeout=WAIT_S)
-    time.sleep(4)
+    time.sleep(1.5)
     board.kill()
     assert listener.on(topic)
     board.set(wifi={"up": True})
+    mark = len(board.log)
     board.start()
-    first_online = time.time()
-    board.wait_for(r"link: up", timeout=WAIT_S)
-    last = listener.wait(topic, lambda m: m["timestamp"] >= first_online + 2)["seq"]
+    board.wait_for(r"link: up", timeout=WAIT_S, after=mark)
+    known = int(board.wait_for(r"outbox: (\d+) waiting", timeout=WAIT_S, after=mark)[1])
+    assert known >= 3
+    before = max(m["seq"] for m in listener.on(topic))
+    last = listener.wait(topic, lambda m: m["seq"] >= before + known + 2)["seq"]
     seqs = [m["seq"] for m in listener.on(topic)]
     assert set(range(1, last + 1)) <= set(seqs)
     once = list(dict.fromkeys(seqs))
@@ -335,9 +339,9 @@ def test_damaged_state_files(device, boot, clients, listener):
 @pytest.mark.parametrize("epoch", [1970, 2000])
 def test_both_epochs(new_device, boot, listener, epoch):
     device = new_device(interval_s=1)
+    before = time.time()
     boot(device, epoch=epoch)
-    reading = listener.wait(f"devices/{device.thing}/data")
-    assert abs(reading["timestamp"] - time.time()) < 10
+    assert is_now(listener.wait(f"devices/{device.thing}/data")["timestamp"], before)
 
 
 def test_a_key_of_another_certificate_costs_no_reading(device, boot, listener):
@@ -346,7 +350,7 @@ def test_a_key_of_another_certificate_costs_no_reading(device, boot, listener):
     key.write_bytes(pki.Authority().client("other").key)
     board = boot(device)
     board.wait_for(r"link: (tls|no_connack).* certificate", timeout=WAIT_S)
-    time.sleep(3)
+    time.sleep(1)
     assert board.boots == 1 and listener.on(f"devices/{device.thing}/data") == []
     board.kill()
     key.write_bytes(good)

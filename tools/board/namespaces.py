@@ -56,10 +56,10 @@ def find(sources: Iterable[Source]) -> Namespaces:
     return _Finder(list(sources)).made
 
 
-def texts(tree: ast.AST) -> set[str]:
+def texts(nodes: Iterable[ast.AST]) -> set[str]:
     """Names that are spelled out in a text of their own."""
-    nodes = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
-    return {text for text in nodes if isinstance(text, str) and _WORD.fullmatch(text)}
+    values = [node.value for node in nodes if isinstance(node, ast.Constant)]
+    return {text for text in values if isinstance(text, str) and _WORD.fullmatch(text)}
 
 
 class _Finder:
@@ -68,6 +68,7 @@ class _Finder:
         self._modules = {source.module: source for source in sources}
         self._known = Bindings(sources)
         self._classes: dict[str, tuple[Source, Scope]] = {}
+        self._constants: dict[str, set[str]] = {}
         for source in sources:
             for scope in source.scopes:
                 if isinstance(scope.node, ast.ClassDef):
@@ -81,11 +82,11 @@ class _Finder:
             package, _, last = name.rpartition(".")
             if package in self._modules:  # a module becomes an attribute of its package
                 made.groups[package].add(last)
-            constants = _constants(source.tree)
+            constants = self._constants[name] = _constants(source.nodes)
             # With an underscore they leave nothing in the bytecode.
             made.kept.update(name for name in constants if name.startswith("_"))
-            made.kept |= texts(source.tree)
-            made.probed |= _probed(source.tree)
+            made.kept |= texts(source.nodes)
+            made.probed |= _probed(source.nodes)
             # The compiler puts a constant's value wherever its name stands in the file.
             made.groups[name] |= constants
             for mention in source.mentions:
@@ -147,7 +148,7 @@ class _Finder:
                 made.kept.add(node.name)  # a traceback shows it
         body = f"{source.module}, body of {node.lineno}"
         seen = {n.id for child in node.body for n in _outside_functions(child)}
-        made.groups[body] |= scope.bound | _constants(source.tree)
+        made.groups[body] |= scope.bound | self._constants[source.module]
         bound = source.scopes[0].bound
         made.groups[body] |= seen & bound
         made.fixed[body] |= seen - bound
@@ -178,9 +179,9 @@ class _Finder:
         return {name: f"class {min(map(order.index, group))}" for name, group in family.items()}
 
 
-def _constants(tree: ast.AST) -> set[str]:
+def _constants(nodes: Iterable[ast.AST]) -> set[str]:
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             called = ast.unparse(node.value.func).rpartition(".")[2]
             if called == "const":
@@ -188,10 +189,10 @@ def _constants(tree: ast.AST) -> set[str]:
     return found
 
 
-def _probed(tree: ast.AST) -> set[str]:
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+def _probed(nodes: Iterable[ast.AST]) -> set[str]:
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
     asking = [c for c in calls if isinstance(c.func, ast.Name) and c.func.id in _ASKING]
-    return {text for call in asking for text in texts(call)}
+    return {text for call in asking for text in texts(ast.walk(call))}
 
 
 def _outside_functions(node: ast.AST) -> Iterable[ast.Name]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import bisect
+import functools
 import io
 import threading
 import tokenize
@@ -74,14 +75,23 @@ class Source:
     mentions: list[Mention]
     scopes: list[Scope]
 
+    @functools.cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All of its tree; to walk that anew takes as long as to parse it."""
+        return list(ast.walk(self.tree))
+
     @property
     def module(self) -> str:
         """Its dotted name; a package's is that of its folder."""
         return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
+@functools.lru_cache(maxsize=128)
 def read(path: str, text: bytes) -> Source:
-    """Parse a file; ToolError for what is no Python, or is not understood here."""
+    """Parse a file; ToolError for what is no Python, or is not understood here.
+
+    It is not to be changed: who asks for the same file gets the same object.
+    """
     try:
         with _one_by_one:
             tree = ast.parse(text)

@@ -18,6 +18,7 @@ together at run time: spell it out.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import itertools
 import keyword
@@ -43,20 +44,36 @@ def shorten(
 
     Raises ToolError for a file that is no Python, or that has what is not understood here.
     """
-    return dict(_shorten(tuple(sources.items()), tuple((rest or {}).items())))
+    program = tuple(sources.items())
+    before, spaces = _read(program)
+    mentioned, keywords = set(BUILT_IN), set(spaces.keywords)
+    for source in [read(path, text) for path, text in (rest or {}).items()]:
+        mentioned |= {mention.name for mention in source.mentions}
+        mentioned |= namespaces.texts(source.nodes)
+        keywords |= {m.name for m in source.mentions if m.kind == "keyword"}
+    local = {m.name for source in before for m in source.mentions if m.kind == "function"}
+    # Only what the program has as well makes a difference.
+    kept, keywords = mentioned & spaces.defined, keywords & local
+    whole = "main.py" in (rest or {})
+    return dict(_shorten(program, frozenset(kept), frozenset(keywords), whole))
+
+
+@functools.lru_cache(maxsize=4)
+def _read(program: tuple[tuple[str, bytes], ...]) -> tuple[list[Source], Namespaces]:
+    sources = [read(path, text) for path, text in program]
+    return sources, namespaces.find(sources)
 
 
 @functools.lru_cache(maxsize=8)
 def _shorten(
-    sources: tuple[tuple[str, bytes], ...], rest: tuple[tuple[str, bytes], ...]
+    program: tuple[tuple[str, bytes], ...],
+    kept: frozenset[str],
+    keywords: frozenset[str],
+    whole: bool,
 ) -> dict[str, bytes]:
-    before = [read(path, text) for path, text in sources]
-    spaces = namespaces.find(before)
-    kept = spaces.kept | BUILT_IN | {"self"}
-    for source in [read(path, text) for path, text in rest]:
-        kept |= {mention.name for mention in source.mentions} | namespaces.texts(source.tree)
-        spaces.keywords |= {m.name for m in source.mentions if m.kind == "keyword"}
-    whole = any(path == "main.py" for path, _ in rest)
+    before, found = _read(program)
+    spaces = dataclasses.replace(found, keywords=set(keywords))
+    kept |= spaces.kept | {"self"}
     own = {n for n in spaces.defined - kept if _may_change(n, whole)}
     new = _choose(own, spaces, before)
     made = {source.path: _rewrite(source, new, spaces) for source in before}

@@ -17,7 +17,7 @@ from pathlib import Path
 from tools.dev import changed
 from tools.toolchain import ROOT
 
-_WORKERS = 3  # most tests wait for a board: one more than the two cores of CI
+_WORKERS = 5  # most tests wait for a board, on the two cores of CI as well
 
 Echo = Callable[[str], None]
 
@@ -50,9 +50,12 @@ def lint(echo: Echo) -> list[Outcome]:
 def tests(echo: Echo, chosen: Sequence[str], umqtt: Path | None) -> Outcome:
     """Run pytest with the arguments ``chosen``; ``umqtt`` is what the boards get."""
     env = dict(os.environ)
+    # Each worker, and each `python -m tools` of a test, would compile all of its modules anew.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     if umqtt:
         env["UMQTT"] = str(umqtt.resolve())
-    argv = ["pytest", "-q", "-n", str(_WORKERS), "--dist", "loadfile", *chosen]
+    argv = ["pytest", "-q", "-n", str(_WORKERS), "--dist", "loadfile", "--no-loadscope-reorder"]
+    argv += chosen
     began = time.monotonic()
     code, said = _run(argv, echo, env)
     passed, failed = counted(said[-1] if said else "")
@@ -67,8 +70,8 @@ def quick(echo: Echo) -> list[Outcome]:
     echo(f"device tests: {', '.join(names) or 'none'}")
     one = "tests/host/test_device.py::test_device[{}-{}]"
     device = [one.format(name, bits) for name in names for bits in (64, 32)]
-    spread = ["--dist", "load"]  # all of them are in one file
-    return [*lint(echo), tests(echo, [*spread, "tests/host/test_layout.py", *device], None)]
+    cores = ["-n", "2"]  # none of these waits for anything
+    return [*lint(echo), tests(echo, [*cores, "tests/host/test_layout.py", *device], None)]
 
 
 def counted(closing: str) -> tuple[int, int]:
