@@ -15,6 +15,10 @@ def run():
     # Ctrl-C on the serial port stops it and gives the REPL. What App cannot catch itself, a file
     # that is missing or no memory to load one, may pass.
     try:
+        import firmware
+
+        sys.path.append(firmware.__path__)  # for files with short names (tools/board/merge.py)
+        firmware = None
         keep()
         from firmware import startup
 

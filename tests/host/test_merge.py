@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tools import toolchain
-from tools.board import boards, bytecode, merge, stage
+from tools.board import boards, bytecode, groups, stage
+from tools.board.merge import merge
 from tools.errors import ToolError
 
 ROOT = toolchain.ROOT
@@ -23,8 +24,8 @@ TOGETHER = boards.table()["together"]
 GROUP = {"p/whole.py": ["p/low.py", "p/mid.py", "p/whole.py"]}
 
 
-def merged(files: dict[str, str], groups: merge.Groups = GROUP) -> dict[str, str]:
-    made = merge.merge({n: text.encode() for n, text in files.items()}, groups)
+def merged(files: dict[str, str], given: groups.Groups = GROUP) -> dict[str, str]:
+    made = merge({n: text.encode() for n, text in files.items()}, given)
     return {name: data.decode() for name, data in made.items()}
 
 
@@ -118,9 +119,11 @@ def test_lines_stay_lines_and_are_found_again() -> None:
     trace = 'File "whole", line {}, in x\n'
     for line, path, there in ((2, "p/low.py", 2), (8, "p/mid.py", 6), (11, "p/whole.py", 3)):
         given = {n: text.encode() for n, text in files.items()}
-        said = merge.lines(given, GROUP, "before " + trace.format(line) + 'File "other", line 2')
+        said = groups.source_lines(
+            given, GROUP, "before " + trace.format(line) + 'File "other", line 2'
+        )
         assert said == f'before File "{path}", line {there}, in x\nFile "other", line 2'
-    assert merge.lines({}, GROUP, trace.format(99)) == trace.format(99)
+    assert groups.source_lines({}, GROUP, trace.format(99)) == trace.format(99)
 
 
 def test_files_that_are_not_there_are_left_out() -> None:
@@ -165,7 +168,7 @@ def test_all_of_the_firmware_that_stays_is_in_a_group() -> None:
 
 
 def test_the_firmware_becomes_fewer_files_of_as_many_lines() -> None:
-    made = merge.merge(FIRMWARE, TOGETHER)
+    made = merge(FIRMWARE, TOGETHER)
     members = {path for group in TOGETHER.values() for path in group}
     assert set(made) == set(FIRMWARE) - members | set(TOGETHER)
     for target, group in TOGETHER.items():
@@ -182,6 +185,58 @@ def test_a_traceback_of_a_board_is_found_in_the_sources() -> None:
     text = f'  File "app", line {line}, in x\n  File "startup", line 5, in y\n'
     said = f'  File "{group[1]}", line 5, in x\n  File "startup", line 5, in y\n'
     assert stage.source_lines(text) == said
+
+
+def test_files_with_short_names(tmp_path: Path) -> None:
+    files = {
+        "main.py": "from firmware.loading import run\n\nrun()\n",
+        "firmware/loading.py": "import sys\n\n\ndef run():\n    import firmware\n\n"
+        "    sys.path.append(firmware.__path__[0])\n    from firmware.app import main\n\n"
+        "    main()\n",
+        "firmware/app.py": "from firmware import rare\nfrom firmware.net import link as wire\n\n\n"
+        "def main():\n    print(rare.A, wire.B, rare.both())\n\n"
+        "    from firmware.net.link import B\n\n"
+        "    print(B, __import__('firmware.rare', None, None, ('A',)).A)\n",
+        "firmware/rare.py": "A = 1\n\n\ndef both():\n    from firmware.net import link\n\n"
+        "    return A, link.B\n",
+        "firmware/net/link.py": "B = 2\n",
+        "firmware/drivers/chip.py": "C = 3\n",
+        "firmware/version.py": "V = 4\n",
+    }
+    given = {"firmware/chip.py": ["firmware/loading.py"], "firmware/app.py": ["firmware/app.py"]}
+    flat = groups.flat_groups(files, given)
+    assert len(flat) == 4
+    made = merged(files, flat)
+    apart = {path for path in made if "/" not in path} - {"main.py"}
+    assert len(apart) == 3
+    assert set(made) - apart == {
+        *("main.py", "firmware/chip.py", "firmware/drivers/chip.py", "firmware/version.py")
+    }
+    for path, text in made.items():
+        place = tmp_path / ("firmware" if path in apart else "") / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    command = [sys.executable, "-B", "main.py"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert ran.stdout == "1 2 (1, 2)\n2 1\n", ran.stderr
+    texts = {name: text.encode() for name, text in files.items()}
+    name = next(n for n, members in flat.items() if members == ["firmware/rare.py"])
+    said = groups.source_lines(texts, flat, f'File "{name[:-3]}", line 4')
+    assert said == 'File "firmware/rare.py", line 4'
+
+
+def test_the_firmware_of_an_esp8266_has_short_names_and_they_are_found_again() -> None:
+    made = bytecode.compile_all(FIRMWARE, TOGETHER, flat=True)
+    assert "firmware/chip.mpy" in made
+    assert "firmware/version.py" in made
+    flat = groups.flat_groups(FIRMWARE, TOGETHER)
+    for target, members in flat.items():
+        place = target if "/" in target else f"firmware/{target}"
+        assert place[:-3] + ".mpy" in made
+        text = f'File "{Path(target).stem}", line 1'
+        assert stage.source_lines(text, "esp8266") == f'File "{members[0]}", line 1'
+    taken = {name for name in made if name.startswith("firmware/drivers/")}
+    assert len(made) == len(flat) + len(taken) + 3
 
 
 def test_long_names_mean_the_files_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

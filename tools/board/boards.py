@@ -64,6 +64,11 @@ class Board:
         return str(_profile(self)["certs"])
 
     @property
+    def flat(self) -> bool:
+        """Whether the firmware's files get short names there (merge.py)."""
+        return bool(_profile(self)["flat"])
+
+    @property
     def defaults(self) -> dict[str, Any]:
         """What config.json gets on this board where it says nothing."""
         return {"i2c": dict(self.i2c), **_profile(self)["config"]}

@@ -15,7 +15,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from tools.board.merge import Groups, merge
+from tools.board.groups import Groups, flat_groups
+from tools.board.merge import merge
 from tools.board.shorten import shorten
 from tools.errors import ToolError
 
@@ -27,19 +28,24 @@ LONG_NAMES = "FIELDMOUSE_LONG_NAMES"
 # -O2 drops asserts, of which there are none, but keeps line numbers: the crash log needs them.
 _FLAGS = ("-O2",)
 _TIMEOUT_S = 60.0
+_READABLE = ("boot.py", "main.py", "firmware/version.py")
 
 
-def compile_all(files: dict[str, bytes], together: Groups | None = None) -> dict[str, bytes]:
+def compile_all(
+    files: dict[str, bytes], together: Groups | None = None, flat: bool = False
+) -> dict[str, bytes]:
     """The same files, with each .py below firmware/ but version.py replaced by its .mpy.
 
-    ``files``: path on the board -> content. ``together``: files that become one (merge.py). Raises
-    ToolError when mpy-cross is missing or refuses a file. What was compiled once is kept in
-    `.tools/mpy/`, by content.
+    ``files``: path on the board -> content. ``together``: files that become one; ``flat``: the
+    others get a short name (merge.py). Raises ToolError when mpy-cross is missing or refuses a
+    file. What was compiled once is kept in `.tools/mpy/`, by content.
     """
     short = SHORTEN and not os.environ.get(LONG_NAMES)
     if together and short:
         program = {n: data for n, data in files.items() if n.endswith(".py")}
-        files = {n: d for n, d in files.items() if n not in program} | merge(program, together)
+        groups = flat_groups(program, together) if flat else together
+        files = {n: d for n, d in files.items() if n not in program}
+        files |= merge(program, groups)
     names = [n for n in files if _is_code(n)]
     source = {name: files[name] for name in names}
     if short:
@@ -47,13 +53,17 @@ def compile_all(files: dict[str, bytes], together: Groups | None = None) -> dict
         source = shorten(source, rest)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         made = pool.map(lambda name: _compile(name, source[name]), names)
-        compiled = {name[:-3] + ".mpy": data for name, data in zip(names, made, strict=True)}
+        compiled = {_place(name): data for name, data in zip(names, made, strict=True)}
     return {n: data for n, data in files.items() if n not in names} | compiled
 
 
 def _is_code(name: str) -> bool:
-    # version.py stays readable: stage and flash look into it.
-    return name.startswith("firmware/") and name.endswith(".py") and name != "firmware/version.py"
+    # version.py stays readable: stage and flash look into it. At the top: merge.flat()'s.
+    return name.endswith(".py") and name not in _READABLE
+
+
+def _place(name: str) -> str:
+    return ("" if "/" in name else "firmware/") + name[:-3] + ".mpy"
 
 
 def _compile(name: str, source: bytes) -> bytes:

@@ -62,12 +62,14 @@ def traceback(
         typer.FileText,
         typer.Argument(metavar="FILE", help="a log with tracebacks; - for the input"),
     ] = "-",  # type: ignore[assignment]
+    board: Annotated[_Board, typer.Option(help="where the log comes from")] = _Board.esp32,
 ) -> None:
-    """Show a board's log with the lines that its tracebacks name found in the sources.
+    """Show a board's log with the files and lines of the sources in its tracebacks.
 
-    On a board some files of the firmware are one, and names are short: `File "app", line 812`
-    becomes `File "firmware/outbox.py", line 97`. The sources here must be those on the board.
+    On a board some files of the firmware are one, and on an ESP8266 all have short names: `File
+    "app", line 812` becomes `File "firmware/outbox.py", line 97`. The sources here must be those
+    on the board.
     """
     from tools.board import stage as staging
 
-    typer.echo(staging.source_lines(file.read()), nl=False)
+    typer.echo(staging.source_lines(file.read(), board.value), nl=False)

@@ -7,7 +7,7 @@ their own; on the board `boards.json` ("together") says for each profile which b
 What goes: the imports between files of a group, and the dot in front of what comes out of one.
 Imports from elsewhere, and texts that are the dotted name of a file, name the group's file. A
 global name that would meet another gets the name of its file added. Lines stay lines, one file
-after the other, so that `lines` can say where line 812 of the whole comes from.
+after the other, so that groups.py can say where line 812 of the whole comes from.
 
 Not understood, and a ToolError: a module of the group as a value (but for `x = None`, `del x`).
 """
@@ -15,16 +15,13 @@ Not understood, and a ToolError: a module of the group as a value (but for `x = 
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from tools.board.groups import Groups, whole_lines
 from tools.board.scopes import Mention, Place, Source, read
 from tools.errors import ToolError
-
-Groups = Mapping[str, Sequence[str]]  # path of the group's file -> its files, in order
-_TRACE = re.compile(r'File "(\w+)(?:\.py)?", line (\d+)')
 
 
 def merge(sources: Mapping[str, bytes], groups: Groups) -> dict[str, bytes]:
@@ -34,29 +31,6 @@ def merge(sources: Mapping[str, bytes], groups: Groups) -> dict[str, bytes]:
     among them are left out. Raises ToolError for what is not understood.
     """
     return _Merger(sources, groups).merged()
-
-
-def lines(sources: Mapping[str, bytes], groups: Groups, text: str) -> str:
-    """``text`` with every `File "app", line 812` of a traceback as it is in the sources."""
-    table: dict[str, list[tuple[str, int]]] = {}
-    for target, members in groups.items():
-        rows = table.setdefault(PurePosixPath(target).stem, [])
-        rows += [(path, len(_whole(sources[path]))) for path in members if path in sources]
-
-    def replaced(found: re.Match[str]) -> str:
-        line = int(found[2])
-        for path, count in table.get(found[1], []):
-            if line <= count:
-                return f'File "{path}", line {line}'
-            line -= count
-        return found[0]
-
-    return _TRACE.sub(replaced, text)
-
-
-def _whole(text: bytes) -> list[bytes]:
-    # Lines, the last one ended as well.
-    return [line if line.endswith(b"\n") else line + b"\n" for line in text.splitlines(True)]
 
 
 def _dotted(path: str) -> str:
@@ -90,7 +64,7 @@ class _Merger:
         }
         self._files: dict[str, _File] = {}
         for path, text in sources.items():
-            source = read(path, b"".join(_whole(text)))
+            source = read(path, b"".join(whole_lines(text)))
             self._files[path] = _File(source, self._home.get(source.module))
             self._look(self._files[path])
         self._new: dict[tuple[str, str], str] = {}  # (module, global) -> its name in the group
@@ -211,7 +185,8 @@ class _Editor:
                 package, _, last = home.rpartition(".")
                 if whole not in self._home:
                     package, last = home, self._new.get((module, alias.name), alias.name)
-                made.append(f"from {package} import {last}" + f" as {known}" * (last != known))
+                where = f"from {package} " if package else ""
+                made.append(f"{where}import {last}" + f" as {known}" * (last != known))
         if len(kept) == len(node.names):
             return
         if kept:

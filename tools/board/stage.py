@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tools.board import boards, bytecode, certs, merge
+from tools.board import boards, bytecode, certs, groups
 from tools.errors import ToolError
 from tools.things import config as thing_config
 
@@ -75,7 +75,7 @@ def stage(
         if not path.startswith("firmware/") or kind.takes(path, chosen)
     }
     if compiled:
-        files = bytecode.compile_all(files, boards.table()["together"])
+        files = bytecode.compile_all(files, boards.table()["together"], kind.flat)
     version, build = version_of(source), build_s2000(source, now)
     files["config.json"] = thing_config.for_board(config)
     files |= pair.files()
@@ -100,9 +100,12 @@ def _sensors(
     return [named]
 
 
-def source_lines(text: str, source: Path = ROOT) -> str:
-    """A traceback of a board with the lines of the sources, where files became one (merge.py)."""
-    return merge.lines(_sources(source), boards.table()["together"], text)
+def source_lines(text: str, board: str = "esp32", source: Path = ROOT) -> str:
+    """A traceback of a board with the files and lines of the sources (merge.py)."""
+    files, together = _sources(source), boards.table()["together"]
+    if boards.get(board).flat:
+        together = groups.flat_groups(files, together)
+    return groups.source_lines(files, together, text)
 
 
 def _sources(source: Path) -> dict[str, bytes]:
