@@ -53,20 +53,12 @@ def alive(uptime_s, log):
 
 def read(limit):
     # The newest entries as text, of ASCII only.
-    text, start = memoryview(bytearray(limit)), limit
-    for path in (_PATH, _OLD):
-        try:
-            with open(path, "rb") as f:
-                size = min(f.seek(0, 2), start)
-                f.seek(-size, 2)
-                f.readinto(text[start - size : start])
-                start -= size
-        except OSError:
-            pass
-    for i in range(start, limit):
+    text = files.read(_PATH, limit) or b""
+    text = bytearray((files.read(_OLD, limit - len(text)) or b"") + text)
+    for i in range(len(text)):
         if text[i] > 126:
             text[i] = 63  # a question mark
-    return str(text[start:], "ascii")
+    return str(text, "ascii")
 
 
 def _runs():

@@ -16,12 +16,9 @@ QUANTITIES = (
     (b"pressure", "hPa", 2, 30000, 110000, 3),
 )
 RECORD_BYTES = 4 + sum([row[5] for row in QUANTITIES])
-
-
-def text_bytes(thing):
-    # The most that write_json() writes. A quantity: 14 of its name, six of punctuation, a sign, a
-    # point and 10 digits.
-    return 61 + len(thing) + 32 * len(QUANTITIES)
+# The most that write_json() writes beside the thing's name. A quantity: 14 of its name, six of
+# punctuation, a sign, a point and 10 digits.
+TEXT_BYTES = 61 + 32 * len(QUANTITIES)
 
 
 def pack(buf, at, s2000, values):
