@@ -1,6 +1,5 @@
 # What went wrong before, on flash: the text of the last crashes, and whether they came so thick
-# that the board should stay in safe mode. On demand: at boot, after a crash, and in a run that
-# follows one.
+# that the board should stay in safe mode. On demand.
 #
 # There is no clock to trust then: three crashes came within ten minutes when the two runs between
 # them lasted no longer together. A power cut is no crash. _RUNS has, in whole seconds: how far the
@@ -31,8 +30,7 @@ def boot(reset_cause, log):
         _save(0, runs, log, "{}, after {} s or more\n".format(ended, known_s))
     elif known_s:
         _save(0, runs, log)
-    runs = runs[-_CRASHES:]
-    return len(runs) == _CRASHES and sum(runs[1:]) <= STABLE_S, bool(runs)
+    return len(runs) >= _CRASHES and sum(runs[1 - _CRASHES :]) <= STABLE_S, bool(runs)
 
 
 def record(error, uptime_s, reset_cause, log):

@@ -1,7 +1,7 @@
 # Store-and-forward: a reading is on flash before put() returns, and leaves after its PUBACK.
-# What is promised, the proof, the files and their format: docs/outbox.md. This file stays in memory
-# with the newest readings (`image`, the content of a or b) and a page of older ones (`page`), both
-# as frames, their seqs ascending. outbox_files.py has the rest, on demand.
+# Promises, proof, files and their format: docs/outbox.md. This file stays in memory, and with it
+# the newest readings (`image`: what a or b has) and some older ones (`page`), both as frames that
+# ascend by seq. outbox_files.py has what happens now and then.
 
 import struct
 
@@ -40,7 +40,7 @@ class Outbox:
         _rare().load(self)
 
     def put(self, record, size):
-        # Gives the seq. OSError when not even dropping the oldest makes room: only this one is lost.
+        # Gives the seq. OSError when not even dropping the oldest makes room.
         image = self.image
         while True:
             try:

@@ -17,10 +17,8 @@ _PAGE_BYTES = const(256)  # a dozen readings for one open(); must exceed the lon
 
 def load(outbox):
     # The newer of a and b, if whole, has everything; if not, the older has all but the reading
-    # whose put() was writing the newer, and that one's seq may be used. With both heads lost, the
-    # seqs up to the marker count as unreadable: nobody knows which were used.
-    outbox.page = None
-    outbox.have = 0
+    # whose put() was writing the newer, and that one's seq may be used.
+    outbox.page, outbox.have = None, 0
     found = {"": [], "m": [0]}
     for name in _try(os.listdir, outbox.paths[0][:-2]) or ():
         kind, digits = name[:-8], name[-8:]
@@ -84,7 +82,6 @@ def fill(outbox, seq):
     # Readings are mostly of one length; where they are not, all are looked at.
     at = (seq - start) * (len(outbox.record) + _EXTRA)
     outbox.page = outbox.page or bytearray(_PAGE_BYTES)
-    outbox.have = 0
     try:
         with open(_name(outbox, start), "rb") as f:
             found = _scan(outbox, f, at, seq, limit)
@@ -97,19 +94,19 @@ def fill(outbox, seq):
 
 def _scan(outbox, f, start, seq, limit):
     # The page becomes the first good frames that are wanted, up to a gap in their seqs.
-    page, have, size = outbox.page, 0, _PAGE_BYTES
-    while size == _PAGE_BYTES and not have:
+    page, size, outbox.have = outbox.page, _PAGE_BYTES, 0
+    while size == _PAGE_BYTES and not outbox.have:
         f.seek(start)
         size, end = f.readinto(page), 0
         for at, end in _good(page, 0, size):
             found = u32(page, at + 1)
             if seq <= found < limit:
                 seq, limit = found + 1, found + 2
-                page[have : have + end - at] = page[at:end]
-                have += end - at
+                have = outbox.have + end - at
+                page[outbox.have : have] = page[at:end]
+                outbox.have = have
         start += max(end, _PAGE_BYTES - _FRAME_BYTES)  # what the page has not whole is read anew
-    outbox.have = have
-    return u32(page, 1) if have else limit
+    return u32(page, 1) if outbox.have else limit
 
 
 def prepare(outbox):

@@ -1,9 +1,7 @@
 # A reading as it lies in the outbox, and as AWS gets it; and what outbox and settings need of a
 # file's bytes. A record: s2000 (seconds since 2000-01-01 UTC, four bytes), then what QUANTITIES
 # lists, a whole number each, all bits set: not measured. All is unsigned and little-endian.
-#
-# Nothing here allocates while s2000 and seq are small ints, which on 32-bit boards is until 2034
-# and up to seq 2^30 - 1; beyond that it is right, and allocates.
+# Nothing here allocates while s2000 and seq are small ints: on 32-bit boards until 2034, seq 2^30.
 
 # In the order of a record and of a driver's `values`. A new quantity is a driver that measures it
 # and a row at the end: records from before end earlier and stay readable. What can be negative is
