@@ -35,7 +35,7 @@ def ours(count):
 
     clock = Clock(time.ticks_ms, time.ticks_diff)
     where = "localhost", given["port"], 60, clock, given["window"]
-    session = Session(b"t-1", *where, NAMES[0].encode(), telemetry.text_bytes(b"t-1"), encode)
+    session = Session(b"t-1", *where, NAMES[0].encode(), telemetry.TEXT_BYTES + 3, encode)
     session.set_last_will(*WILL)
     session.filters, session.doubt = lambda: FILTERS, False  # as a board that was on line
     link = Connection(session, clock, int, print, context, 8192)

@@ -1,6 +1,5 @@
 # What went wrong before, on flash: the text of the last crashes, and whether they came so thick
-# that the board should stay in safe mode. On demand: at boot, after a crash, and in a run that
-# follows one.
+# that the board should stay in safe mode. On demand.
 #
 # There is no clock to trust then: three crashes came within ten minutes when the two runs between
 # them lasted no longer together. A power cut is no crash. _RUNS has, in whole seconds: how far the
@@ -31,8 +30,7 @@ def boot(reset_cause, log):
         _save(0, runs, log, "{}, after {} s or more\n".format(ended, known_s))
     elif known_s:
         _save(0, runs, log)
-    runs = runs[-_CRASHES:]
-    return len(runs) == _CRASHES and sum(runs[1:]) <= STABLE_S, bool(runs)
+    return len(runs) >= _CRASHES and sum(runs[1 - _CRASHES :]) <= STABLE_S, bool(runs)
 
 
 def record(error, uptime_s, reset_cause, log):
@@ -53,20 +51,12 @@ def alive(uptime_s, log):
 
 def read(limit):
     # The newest entries as text, of ASCII only.
-    text, start = memoryview(bytearray(limit)), limit
-    for path in (_PATH, _OLD):
-        try:
-            with open(path, "rb") as f:
-                size = min(f.seek(0, 2), start)
-                f.seek(-size, 2)
-                f.readinto(text[start - size : start])
-                start -= size
-        except OSError:
-            pass
-    for i in range(start, limit):
+    text = files.read(_PATH, limit) or b""
+    text = bytearray((files.read(_OLD, limit - len(text)) or b"") + text)
+    for i in range(len(text)):
         if text[i] > 126:
             text[i] = 63  # a question mark
-    return str(text[start:], "ascii")
+    return str(text, "ascii")
 
 
 def _runs():

@@ -1,11 +1,8 @@
 # Small files that survive a power cut, on LittleFS and POSIX: the whole of the old content or the
-# whole of the new. On demand. One holds the settings, under a CRC; a file whose CRC does not fit
-# counts as damaged:
+# whole of the new. On demand. One holds the settings (their values count instead of those in
+# config.json) and a CRC-16 of the text of `data`, so it is JSON. To mend by hand: delete it.
 #
 #   {"crc": "29b1", "data": {"values": {…}, "state": {…}}}
-#
-# `values` counts instead of config.json. The CRC-16 is that of the text of `data`, so the file
-# stays JSON that a person can read. To mend a board by hand, delete the file.
 
 import json
 import os

@@ -1,12 +1,7 @@
 # Store-and-forward: a reading is on flash before put() returns, and leaves after its PUBACK.
-# At least once, in order, no seq used twice. Proof, files, their format and wear: docs/outbox.md.
-#
-# put() writes the files a and b in turn; when they are full, it first appends what is in them to a
-# segment. A power cut between the two leaves readings in both places, under the same seq.
-#
-# This file stays in memory: the newest readings (`image`, the content of a or b) and a page of
-# older ones (`page`), both as frames, their seqs ascending. outbox_files.py has boot, segments, a
-# full store and damage; on demand.
+# Promises, proof, files and their format: docs/outbox.md. This file stays in memory, and with it
+# the newest readings (`image`: what a or b has) and some older ones (`page`), both as frames that
+# ascend by seq. outbox_files.py has what happens now and then.
 
 import struct
 
@@ -16,7 +11,6 @@ from firmware.core.telemetry import crc16, u32
 
 _HEAD = const(14)  # bytes before the frames: 0xF5, next seq, low (4 each), dropped (3), CRC-16
 _TAIL_BYTES = const(128)  # LittleFS, block 4096 and cache 128: longer has a flash block of its own
-_MAX_BYTES = const(96)  # the longest record
 _EXTRA = const(7)  # what a frame adds to its record
 _WINDOW = const(128)  # readings that may be handed out beyond `low`
 _SAVE_ACKS = const(16)  # acks kept in RAM only: as many duplicates may follow a power cut
@@ -34,8 +28,7 @@ class Outbox:
         self.log = log
         self.limit = limit_bytes // 4096  # segments
         self.paths = [path + "/a", path + "/b"]  # the first is written next
-        # One frame more than is ever written: two damaged files together may hold so much.
-        self.image = bytearray(_TAIL_BYTES + _MAX_BYTES + _EXTRA)
+        self.image = bytearray(_TAIL_BYTES)
         self.used = _HEAD  # bytes of the image
         self.acked = 0  # bit n: low + n is acknowledged; a small int up to 30 beyond low
         self.record = b""  # what get() gave last
@@ -47,10 +40,7 @@ class Outbox:
         _rare().load(self)
 
     def put(self, record, size):
-        # The reading survives any power cut once this has returned its seq. OSError if not
-        # even dropping the oldest makes room; then nothing is lost but this one.
-        if not 1 <= size <= _MAX_BYTES:
-            raise OSError(22)  # EINVAL
+        # Gives the seq. OSError when not even dropping the oldest makes room.
         image = self.image
         while True:
             try:
@@ -65,12 +55,12 @@ class Outbox:
                 self.waiting += 1
                 return self.next - 1
             except OSError as e:
-                if e.args[0] != _ENOSPC or not _rare().drop(self):
+                if e.args[0] != _ENOSPC or self.low == self.next:
                     raise
+                _rare().drop(self)
 
     def next_unsent(self):
-        # The next reading in order beyond those handed out; its seq is read - 1. Valid until the
-        # next call. None if there is no other, or the window is full.
+        # get() of the next reading; its seq is read - 1. None if there is none, or no window.
         while self.read < self.next and self.read - self.low < _WINDOW:
             record = self.get(self.read)
             if record is not None:
@@ -83,8 +73,8 @@ class Outbox:
         return None
 
     def get(self, seq):
-        # The record of a reading that is not acknowledged, valid until the next call; None if
-        # it was dropped or cannot be read.
+        # The record of a reading, valid until the next call; None if it was acknowledged, dropped
+        # or cannot be read.
         if not self.low <= seq < self.next:
             return None
         buf, at, end = self.page, 0, self.have
@@ -105,8 +95,7 @@ class Outbox:
         return record
 
     def ack(self, seq):
-        # In any order, once or more often. Never raises: a place in the file that could not
-        # be saved costs duplicates, not readings.
+        # In any order, once or more often.
         i = seq - self.low
         if i < 0 or seq >= self.read or self.acked >> i & 1:
             return
@@ -119,7 +108,7 @@ class Outbox:
             self.flush()
 
     def flush(self):
-        # Before a restart on purpose: saves which readings are acknowledged.
+        # Saves which readings are acknowledged. Never raises: without it some come twice.
         if self.low > self.saved:
             try:
                 self.save(self.used)

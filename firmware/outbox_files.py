@@ -17,10 +17,8 @@ _PAGE_BYTES = const(256)  # a dozen readings for one open(); must exceed the lon
 
 def load(outbox):
     # The newer of a and b, if whole, has everything; if not, the older has all but the reading
-    # whose put() was writing the newer, and that one's seq may be used. With both heads lost, the
-    # seqs up to the marker count as unreadable: nobody knows which were used.
-    outbox.page = None
-    outbox.have = outbox.place = 0
+    # whose put() was writing the newer, and that one's seq may be used.
+    outbox.page, outbox.have = None, 0
     found = {"": [], "m": [0]}
     for name in _try(os.listdir, outbox.paths[0][:-2]) or ():
         kind, digits = name[:-8], name[-8:]
@@ -41,12 +39,10 @@ def load(outbox):
     newest = _name(outbox, (old or [0])[-1])
     if frames and files.read(newest, len(frames[-1])) == frames[-1]:
         frames = []  # prepare() was done, but put() was not
-    for frame in frames:
-        end = outbox.used + len(frame)
-        if end <= len(outbox.image):
-            outbox.image[outbox.used : end] = frame
-            outbox.used = end
     outbox.segments = old + [u32(frames[0], 1) if frames else outbox.next]
+    data = b"".join(frames)
+    outbox.used += len(data)
+    outbox.image[_HEAD : outbox.used] = data  # grows, should two damaged files have so much
     outbox.low = outbox.read = max(outbox.saved, outbox.segments[0])
     outbox.waiting = outbox.next - outbox.low
     remove_done(outbox)
@@ -56,27 +52,24 @@ def load(outbox):
 def _tail(path):
     # (next, low, dropped, whole, path, {seq: frame}) of a or b; next is 0 without a good head.
     data = files.read(path, _PAGE_BYTES) or b""
-    at, head, frames, whole = _HEAD, (0, 0, 0), {}, not data
+    head, good, frames = (0, 0, 0), 0, {}
     if len(data) >= _HEAD and data[0] == 0xF5 and crc16(data, 0, 12) == data[12] | data[13] << 8:
         head = u32(data, 1), u32(data, 5), data[9] | data[10] << 8 | data[11] << 16
-        whole = True
-    while at < len(data):
-        size = _check(data, at, len(data))
-        if size:
-            frames[u32(data, at + 1)] = data[at : at + size]
-        else:
-            whole = False
-        at += size or 1
-    return head + (whole, path, frames)
+        good = _HEAD
+    for at, end in _good(data, _HEAD, len(data)):
+        frames[u32(data, at + 1)] = data[at:end]
+        good += end - at
+    return head + (good == len(data), path, frames)
 
 
-def _check(buf, at, end):
-    # The size of the good frame at `at`; 0 when there is none.
-    size = buf[at] + _EXTRA if at < end else 0
-    crc = at + size - 2
-    if not _EXTRA < size <= _FRAME_BYTES or crc + 2 > end:
-        return 0
-    return size if crc16(buf, at, crc) == buf[crc] | buf[crc + 1] << 8 else 0
+def _good(buf, at, end):
+    # Where each good frame begins and ends. Behind damage the next may begin at any byte.
+    while at < end:
+        crc = at + 5 + buf[at]
+        if crc + 2 <= end and crc16(buf, at, crc) == buf[crc] | buf[crc + 1] << 8:
+            yield at, crc + 2
+            at = crc + 1
+        at += 1
 
 
 def fill(outbox, seq):
@@ -88,10 +81,7 @@ def fill(outbox, seq):
     start, limit = outbox.segments[i - 1 : i + 1]
     # Readings are mostly of one length; where they are not, all are looked at.
     at = (seq - start) * (len(outbox.record) + _EXTRA)
-    if outbox.have and start <= u32(outbox.page, 1) < seq:
-        at = outbox.place
     outbox.page = outbox.page or bytearray(_PAGE_BYTES)
-    outbox.have = 0
     try:
         with open(_name(outbox, start), "rb") as f:
             found = _scan(outbox, f, at, seq, limit)
@@ -103,28 +93,20 @@ def fill(outbox, seq):
 
 
 def _scan(outbox, f, start, seq, limit):
-    # The good frames that follow `start`, up to the first gap. Where there is none, the next may
-    # begin at any byte. One that goes on beyond the page is read anew, from its start.
-    page, have, at, end = outbox.page, 0, _PAGE_BYTES, _PAGE_BYTES
-    start -= at
-    while True:
-        size = _check(page, at, end)
-        if size and seq <= u32(page, at + 1) < limit:
-            seq = u32(page, at + 1) + 1
-            limit = seq + 1
-            page[have : have + size] = page[at : at + size]
-            have += size
-            at += size
-        elif not size and not have and end == _PAGE_BYTES and at + _FRAME_BYTES > end:
-            start += at
-            f.seek(start)
-            at, end = 0, f.readinto(page)
-        elif not have and at < end:
-            at += size or 1
-        else:
-            break
-    outbox.have, outbox.place = have, start + at
-    return u32(page, 1) if have else limit
+    # The page becomes the first good frames that are wanted, up to a gap in their seqs.
+    page, size, outbox.have = outbox.page, _PAGE_BYTES, 0
+    while size == _PAGE_BYTES and not outbox.have:
+        f.seek(start)
+        size, end = f.readinto(page), 0
+        for at, end in _good(page, 0, size):
+            found = u32(page, at + 1)
+            if seq <= found < limit:
+                seq, limit = found + 1, found + 2
+                have = outbox.have + end - at
+                page[outbox.have : have] = page[at:end]
+                outbox.have = have
+        start += max(end, _PAGE_BYTES - _FRAME_BYTES)  # what the page has not whole is read anew
+    return u32(page, 1) if outbox.have else limit
 
 
 def prepare(outbox):
@@ -148,19 +130,14 @@ def prepare(outbox):
 
 
 def drop(outbox):
-    # Gives up the oldest readings; False when there are none. The new place first, then the
-    # file: a power cut in between is no second loss.
+    # Gives up the oldest readings. The new place first, then the file: a power cut in between is
+    # no second loss. Should there be no room even for the place, the put() under way saves it.
     old = outbox.segments
-    seq = old[1] if len(old) > 1 else outbox.low + 1
-    if seq > outbox.next:
-        return False
-    lost = outbox.advance(seq)
+    lost = outbox.advance(old[1] if len(old) > 1 else outbox.low + 1)
     outbox.dropped = min(0xFFFFFF, outbox.dropped + lost)  # three bytes on flash
     outbox.log("outbox: full, oldest {} dropped".format(lost))
-    if len(old) > 1:
-        outbox.flush()  # should there be no room even for that, the put() under way saves it
-        remove_done(outbox)
-    return True
+    outbox.flush()
+    remove_done(outbox)
 
 
 def skip(outbox):

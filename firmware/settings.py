@@ -33,11 +33,10 @@ class Settings:
         self.saved = saved
 
     def note(self, key, value):
-        # Never raises: a full flash must not end the program. What could not be written counts
-        # until the restart. None forgets. The caller does not change `value` any more.
+        # None forgets. What could not be written counts until the restart: a full flash must not
+        # end the program. The caller does not change `value` any more.
         if self.state.get(key) == value:
             return
-        self.state = dict(self.state)
         self.state[key] = value
         if value is None:
             del self.state[key]

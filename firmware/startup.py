@@ -139,7 +139,7 @@ def _session(app, config, context):
     app.window, app.slots = config["window"], config["window_max"]
     app.since_s = app.sent = 0  # readings sent in this second
     where = config["endpoint"], config["port"], config["keepalive_s"]
-    args = app.clock, app.slots, app.topics[0], telemetry.text_bytes(thing), app.encode
+    args = app.clock, app.slots, app.topics[0], telemetry.TEXT_BYTES + len(thing), app.encode
     session = app.session = Session(thing, *where, *args)
     session.set_last_will(app.topics[3], b'{"online": false}', True, 1)
     session.set_callback(app.on_message)

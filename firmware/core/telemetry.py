@@ -1,9 +1,7 @@
 # A reading as it lies in the outbox, and as AWS gets it; and what outbox and settings need of a
 # file's bytes. A record: s2000 (seconds since 2000-01-01 UTC, four bytes), then what QUANTITIES
 # lists, a whole number each, all bits set: not measured. All is unsigned and little-endian.
-#
-# Nothing here allocates while s2000 and seq are small ints, which on 32-bit boards is until 2034
-# and up to seq 2^30 - 1; beyond that it is right, and allocates.
+# Nothing here allocates while s2000 and seq are small ints: on 32-bit boards until 2034, seq 2^30.
 
 # In the order of a record and of a driver's `values`. A new quantity is a driver that measures it
 # and a row at the end: records from before end earlier and stay readable. What can be negative is
@@ -16,12 +14,9 @@ QUANTITIES = (
     (b"pressure", "hPa", 2, 30000, 110000, 3),
 )
 RECORD_BYTES = 4 + sum([row[5] for row in QUANTITIES])
-
-
-def text_bytes(thing):
-    # The most that write_json() writes. A quantity: 14 of its name, six of punctuation, a sign, a
-    # point and 10 digits.
-    return 61 + len(thing) + 32 * len(QUANTITIES)
+# The most that write_json() writes beside the thing's name. A quantity: 14 of its name, six of
+# punctuation, a sign, a point and 10 digits.
+TEXT_BYTES = 61 + 32 * len(QUANTITIES)
 
 
 def pack(buf, at, s2000, values):

@@ -35,7 +35,7 @@ def test_a_reading_comes_back_from_its_json(
     record = bytearray(at + telemetry.RECORD_BYTES + 1)
     assert telemetry.pack(record, at, s2000, values) == len(record) - 1
     assert not any(record[:at]) and not record[-1]
-    buf = bytearray(at + telemetry.text_bytes(thing) + 1)
+    buf = bytearray(at + telemetry.TEXT_BYTES + len(thing) + 1)
     end = telemetry.write_json(buf, at, record[at:-1], seq, thing.encode())
     wanted = {"device_id": thing, "timestamp": s2000 + 946684800, "seq": seq}
     for (name, _, decimals, *_), value in zip(QUANTITIES, values, strict=True):
@@ -55,7 +55,7 @@ def test_a_row_fits_its_bytes(row: tuple[bytes, str, int, int, int, int]) -> Non
         record = bytearray(telemetry.RECORD_BYTES)
         values[QUANTITIES.index(row)] = value  # type: ignore[call-overload]
         telemetry.pack(record, 0, 0, values)
-        buf = bytearray(telemetry.text_bytes("t"))
+        buf = bytearray(telemetry.TEXT_BYTES + 1)
         text = buf[: telemetry.write_json(buf, 0, record, 1, b"t")]
         assert json.loads(text)[name.decode()] == value / 10**decimals
 
@@ -64,3 +64,8 @@ def test_what_every_reading_has_comes_first() -> None:
     # `seq` follows the first quantity, in the text as AWS has got it since 0.1.0.
     assert [row[3] < 0 for row in QUANTITIES].index(True) == 0
     assert 4 + sum(row[5] for row in QUANTITIES) == telemetry.RECORD_BYTES
+
+
+def test_a_record_has_a_size_the_outbox_takes() -> None:
+    # docs/outbox.md; the outbox does not look.
+    assert 1 <= telemetry.RECORD_BYTES <= 96
