@@ -18,33 +18,27 @@ HANDSHAKE_MS = const(15_000)  # an ESP32 needs 1 to 4 s, mostly arithmetic
 CONNACK_MS = const(10_000)
 
 _IN_PROGRESS = const((115, 119, 36))  # Linux, lwIP, macOS
-_NO_CONNACK = const("closed by AWS: policy, client id or certificate")
 
 
-def opening(link, context, limit_bytes):
+def opening(link):
     # After the last step CONNACK has been read, and the link is up.
-    session, total = link.session, Deadline(link.clock)
+    total = Deadline(link.clock)
     total.start(CONNECT_MAX_MS)
-    yield from _tcp(link, limit_bytes, total)
-    _secure(link, context)
+    yield from _tcp(link, total)
+    _secure(link)
     from firmware.net import packets  # after axTLS's handshake, which has no memory to spare
 
-    packet = packets.connect(session)
-    transport = session.transport
+    packet, transport = packets.connect(link.session), link.session.transport
     transport.send(packet, 0, len(packet))  # mbedTLS's handshake is its first write
-    packet = None
     yield from _until(Transport.push, link, total, HANDSHAKE_MS, "timeout", "handshake")
-    try:
-        yield from _until(Transport.receive, link, total, CONNACK_MS, "timeout", "connack")
-    except LinkError as e:
-        raise LinkError("no_connack", _NO_CONNACK) if e.args[0] == "closed" else e
+    yield from _until(Transport.receive, link, total, CONNACK_MS, "timeout", "connack")
     if transport.op != 0x20 or transport.size != 2:
         raise LinkError("protocol", "connack")
-    present, code = bool(transport.body[0] & 1), transport.body[1]
+    if transport.body[1]:
+        raise LinkError("refused", transport.body[1])
+    present = bool(transport.body[0] & 1)
     transport.next()
-    if code:
-        raise LinkError("refused", code)
-    _opened(link, packets, present)
+    opened(link, present)
     yield
 
 
@@ -57,7 +51,7 @@ def _until(step, link, total, limit_ms, *why):
         yield
 
 
-def _tcp(link, limit_bytes, total):
+def _tcp(link, total):
     # Every address the name has now, in turn; an ESP32 gives None for one that is IPv6.
     session = link.session
     try:
@@ -71,7 +65,7 @@ def _tcp(link, limit_bytes, total):
         info = found.pop(0)
         try:
             raw = socket.socket(info[0], socket.SOCK_STREAM)
-            session.transport = Transport(raw, link.clock, limit_bytes)
+            session.transport = Transport(raw, link.clock, link.limit_bytes)
             _start(raw, info[-1])
             yield from _until(_connected, link, total, limit_ms, "tcp", "timeout")
             return
@@ -106,9 +100,10 @@ def _connected(transport):
     return flags
 
 
-def _secure(link, context):
+def _secure(link):
     # The host name goes out as SNI and is checked. mbedTLS leaves the handshake to the first
     # write, which does not block; axTLS makes it here, from this heap: what can leave goes first.
+    context = link.context
     if context is None:
         from firmware.net import tls
 
@@ -129,14 +124,17 @@ def _secure(link, context):
     transport.begin(made, blocks)
 
 
-def _opened(link, packets, present):
-    session, clock = link.session, link.clock
-    packets.begin(session, present)
+def opened(link, present):
+    # In a new session all goes out again as new, in a kept one as a repetition.
+    session, s = link.session, link.clock.s
+    for slot, sent in enumerate(session.sent):
+        session.sent[slot] = 1 if present and sent else 0
+    session.owed = b""
+    session.ping_later()
     session.doubt = session.doubt or not present
-    link.down_s += clock.s - link.since_s
-    link.since_s = clock.s
+    link.down_s += s - link.since_s
+    link.since_s = s
     link.sessions += 1
-    link.starved = False
     link.log("link: up, session " + ("kept" if present else "new"))
     link.up, link.opening = True, None
     link.on_up(present)

@@ -1,23 +1,18 @@
 # MQTT 3.1.1 packets that are sent now and then, each in one write, so that it leaves as one TLS
-# record: documents, SUBSCRIBE, CONNECT; and how a session begins and ends. On demand.
+# record: documents, SUBSCRIBE, CONNECT, DISCONNECT. On demand.
 
 from firmware.core.errors import LinkError
 
 
 def packet(op, parts):
     # MQTT 2.2.3: the remaining length has seven bits a byte, low ones first.
-    head = bytearray((op,))
-    rest = size = sum(len(part) for part in parts)
-    while rest > 0x7F:
-        head.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    head.append(rest)
-    at = len(head)
-    made = bytearray(at + size)
-    made[:at] = head
+    made, size = bytearray((op,)), sum(len(part) for part in parts)
+    while size > 0x7F:
+        made.append(size & 0x7F | 0x80)
+        size >>= 7
+    made.append(size)
     for part in parts:
-        made[at : at + len(part)] = part
-        at += len(part)
+        made += part
     return made
 
 
@@ -42,24 +37,11 @@ def subscribe(session):
 
 
 def connect(session):
-    # Clean session 0.
-    texts, flags = [session.client_id], 0
-    if session.lw_topic:
-        texts += session.lw_topic, session.lw_msg
-        flags = 0x04 | session.lw_qos << 3 | (0x20 if session.lw_retain else 0)  # MQTT 3.1.2.3
-    parts = [b"\x00\x04MQTT\x04", bytes((flags,)), _word(session.keepalive)]
-    for text in texts:
+    # MQTT 3.1.2.3: no clean session, and a last will, retained, with QoS 1.
+    parts = [b"\x00\x04MQTT\x04\x2c", _word(session.keepalive)]
+    for text in session.client_id, session.lw_topic, session.lw_msg:
         parts += _word(len(text)), text
     return packet(0x10, parts)
-
-
-def begin(session, present):
-    # After CONNACK. In a new session all goes out again as new, in a kept one as a repetition.
-    for slot, sent in enumerate(session.sent):
-        session.sent[slot] = 1 if present and sent else 0
-    session.owed = b""
-    session.pinged = False
-    session.ping_in.start(session.keepalive * 500)
 
 
 def disconnect(session):

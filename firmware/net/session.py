@@ -1,5 +1,5 @@
 # umqtt.simple made safe for years of a bad network, without a fork (versions 1.3.4 to 1.8.0): its
-# attributes, callback, last will and ping() are used, whatever reads or waits is replaced.
+# attributes, callback and last will are used, whatever reads, writes or waits is replaced.
 #
 # QoS 1 messages between publish and PUBACK stand in slots. Of a reading only its seq is kept: the
 # payload is made anew from the outbox each time it is sent. Documents (shadow, results, status)
@@ -33,7 +33,6 @@ class Session(MQTTClient):
         # encode(seq, buf, at): writes the payload of a reading, text_bytes at most, into buf from
         # `at` on; where it ends, or 0 when the reading is gone.
         super().__init__(thing, server, port, keepalive=keepalive)
-        self.sock = self  # ping() writes into it
         self._head = 7 + len(topic)  # what stands before the payload
         self.buf = bytearray(self._head + text_bytes)
         self.buf[3 : self._head - 2] = len(topic).to_bytes(2, "big") + topic
@@ -83,8 +82,9 @@ class Session(MQTTClient):
         self.waiting.pop(self.tags[slot], None)
         self.used -= 1
 
-    def write(self, data):
-        self.owed += data
+    def ping_later(self):
+        self.pinged = False
+        self.ping_in.start(self.keepalive * 500)
 
     def step(self):
         transport = self.transport
@@ -103,7 +103,7 @@ class Session(MQTTClient):
         # By the clock alone: traffic in one direction says nothing about the other.
         if self.keepalive and not self.ping_in.left_ms():
             if not self.pinged:
-                self.ping()
+                self.owed += b"\xc0\x00"
                 self.pinged = True
                 self.ping_in.start(PING_MS)
             elif not transport.op:
@@ -129,8 +129,7 @@ class Session(MQTTClient):
             self.doubt = self.doubt and tag != SUBSCRIBE
             self.on_ack(tag)
         elif op == 0xD0 and size == 0:
-            self.pinged = False
-            self.ping_in.start(self.keepalive * 500)
+            self.ping_later()
         else:
             raise LinkError("protocol", "packet {:#04x}".format(op))
 
@@ -150,7 +149,7 @@ class Session(MQTTClient):
             view = memoryview(body)
             self.cb(bytes(view[2:end]), view[start:size])
         if qos:
-            self.write(b"\x40\x02" + ident)
+            self.owed += b"\x40\x02" + ident
 
     def send(self, transport):
         # False when there is nothing.
