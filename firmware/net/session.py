@@ -1,5 +1,5 @@
-# umqtt.simple made safe for years of a bad network, without a fork (versions 1.3.4 to 1.8.0): its
-# attributes, callback and last will are used, whatever reads, writes or waits is replaced.
+# umqtt.simple (1.3.4 to 1.8.0) made safe for years of a bad network: its attributes, callback and
+# last will are used, whatever reads, writes or waits is replaced.
 #
 # QoS 1 messages between publish and PUBACK stand in slots. Of a reading only its seq is kept: the
 # payload is made anew from the outbox each time it is sent. Documents (shadow, results, status)
@@ -98,7 +98,7 @@ class Session(MQTTClient):
             if self.pinged and slow:
                 self.ping_in.start(PING_MS)
             slow = False
-            self.receive(transport)
+            self.receive()
             transport.next()
         # By the clock alone: traffic in one direction says nothing about the other.
         if self.keepalive and not self.ping_in.left_ms():
@@ -112,10 +112,10 @@ class Session(MQTTClient):
             while transport.push() and self.send(transport):
                 pass
 
-    def receive(self, transport):
-        op, body, size = transport.op, transport.body, transport.size
+    def receive(self):
+        op, body, size = self.transport.op, self.transport.body, self.transport.size
         if op & 0xF0 == 0x30:
-            self._message(transport)
+            self._message(op >> 1 & 3, body, size, self.transport.keep)
         elif (op == 0x40 and size == 2) or (op == 0x90 and size > 2):
             pid = body[0] << 8 | body[1]
             slot = self.pids.index(pid) if pid and pid in self.pids else -1
@@ -133,17 +133,15 @@ class Session(MQTTClient):
         else:
             raise LinkError("protocol", "packet {:#04x}".format(op))
 
-    def _message(self, transport):
+    def _message(self, qos, body, size, keep):
         # MQTT 3.3: QoS 3 does not exist, AWS has no QoS 2 and no topic above 256 bytes, a topic is
         # not empty, packet id 0 is none. PUBACK only after the callback.
-        body, size = transport.body, transport.size
-        qos = transport.op >> 1 & 3
         end = 2 + (body[0] << 8 | body[1] if size > 1 else 0)  # of the topic
         start = end + 2 if qos else end
         ident = bytes(body[end:start])
-        if qos > 1 or end == 2 or start > transport.keep or ident == b"\x00\x00":
+        if qos > 1 or end == 2 or start > keep or ident == b"\x00\x00":
             raise LinkError("protocol", "publish")
-        if transport.keep < size:
+        if keep < size:
             self.oversized += 1
         else:
             view = memoryview(body)

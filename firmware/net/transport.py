@@ -90,14 +90,14 @@ class Transport:
                 return False
             self._header(self.body[0])
         while self._got < self.size:
-            at, count = self._got, min(self.keep, self.size) - self._got
+            at, count = self._got, self.keep - self._got
             if count <= 0:
                 at, count = _KEEP_BYTES, min(self.size - at, len(self.body) - _KEEP_BYTES)
             count = self._read(at, count)
             if not count:
                 return False
             self._got += count
-            if self._json and self._got >= min(self.keep, self.size):
+            if self._json and self._got >= self.keep:
                 self._squeeze()
         return True
 
@@ -136,6 +136,7 @@ class Transport:
         if start <= end:
             self._got = self._from = squeeze(body, start, end, self._json)
             self.size -= end - self._got
+            self.keep = min(self.keep, self.size)
         if self.keep <= self._got < self.size:
             self.keep, self._json = _KEEP_BYTES, None  # enough to acknowledge it
 

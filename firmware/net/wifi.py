@@ -32,10 +32,10 @@ _OFF_MS = const(2_000)
 # Of ESP-IDF's errors MicroPython knows some; the rest become the second (esp32/network_common.c).
 # ESP32's status("rssi") raises when the network has just gone.
 _FAULTS = (OSError, RuntimeError, ValueError)
-# status() of ESP32 (ESP-IDF's reasons, and MicroPython's own from 1000) and ESP8266 (below 10).
+# status() % 1000 of ESP32 (ESP-IDF's reasons, and MicroPython's own from 1000) and ESP8266.
 _WORDS = {0: "idle", 1: "connecting", 2: "auth", 3: "no ap", 4: "refused", 15: "auth"}
 _WORDS.update({200: "beacon lost", 201: "no ap", 202: "auth", 203: "refused", 204: "auth"})
-_WORDS.update({205: "refused", 1000: "idle", 1001: "connecting"})
+_WORDS[205] = "refused"
 
 
 class Wifi:
@@ -124,5 +124,5 @@ class Wifi:
 
     def note(self, what):
         status = self.wlan.status()
-        why = _WORDS.get(status, "status {}".format(status))
+        why = _WORDS.get(status % 1000, "status {}".format(status))
         self.log("wifi: {} {}, {}".format(what, self.ssid, why))
