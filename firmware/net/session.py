@@ -87,28 +87,22 @@ class Session(MQTTClient):
         self.ping_in.start(self.keepalive * 500)
 
     def step(self):
-        transport = self.transport
-        drained, slow = False, transport.op  # slow: PINGRESP may have to wait behind it
-        for _ in range(_BURST):
-            if len(self.owed) >= _OWED_BYTES and not transport.half_duplex:
-                break
-            if not transport.receive():
-                drained = not transport.op
-                break
-            if self.pinged and slow:
-                self.ping_in.start(PING_MS)
-            slow = False
+        transport, left = self.transport, _BURST
+        half_duplex = transport.half_duplex
+        while left and (half_duplex or len(self.owed) < _OWED_BYTES) and transport.receive():
             self.receive()
             transport.next()
+            left -= 1
+        if self.pinged and transport.op:
+            self.ping_in.start(PING_MS)  # PINGRESP may have to wait behind half a packet
         # By the clock alone: traffic in one direction says nothing about the other.
         if self.keepalive and not self.ping_in.left_ms():
-            if not self.pinged:
-                self.owed += b"\xc0\x00"
-                self.pinged = True
-                self.ping_in.start(PING_MS)
-            elif not transport.op:
+            if self.pinged:
                 raise LinkError("no_pingresp")
-        if drained or not transport.half_duplex:
+            self.owed += b"\xc0\x00"
+            self.pinged = True
+            self.ping_in.start(PING_MS)
+        if not half_duplex or (left and not transport.op):
             while transport.push() and self.send(transport):
                 pass
 
@@ -188,13 +182,12 @@ class Session(MQTTClient):
         # The slot to be sent next, -1 for none: not sent in this session, or its PUBACK is late;
         # the oldest first. Packet ids only count up, self.pid is the newest.
         best = oldest = -1
-        if self.used:
-            now, pids = self.clock.now(), self.pids
-            for slot in range(len(pids)):
-                age = (self.pid - pids[slot]) % _PIDS
-                late = self.clock.diff(now, self.sent_ms[slot]) >= RETRY_MS
-                if pids[slot] and age > oldest and (late or self.sent[slot] < 2):
-                    best, oldest = slot, age
+        now, pids = self.clock.now(), self.pids
+        for slot in range(len(pids)):
+            age = (self.pid - pids[slot]) % _PIDS
+            late = self.clock.diff(now, self.sent_ms[slot]) >= RETRY_MS
+            if pids[slot] and age > oldest and (late or self.sent[slot] < 2):
+                best, oldest = slot, age
         return best
 
     def close(self):
