@@ -4,7 +4,6 @@ from micropython import const
 
 from firmware.core.errors import LinkError
 from firmware.core.timing import pause_ms
-from firmware.net.session import SUBSCRIBE
 
 _BASE_MS = const(1_000)
 _CAP_MS = const(60_000)
@@ -65,13 +64,9 @@ def failed(link, error, up):
     # AWS answers a PUBLISH or SUBSCRIBE that the policy forbids by closing (aws-facts 1.9). A
     # reset of the connection, which has an errno, is the network's doing.
     if reason == "closed" and not up:
-        reason = "no_connack"
-        text = "no_connack closed by AWS: policy, client id or certificate"
-    elif error.args == ("closed",):
-        if SUBSCRIBE in link.session.waiting:
-            text = "closed at SUBSCRIBE: AWS policy?"
-        elif link.session.used:
-            text = "closed with {} unanswered: AWS policy?".format(link.session.used)
+        reason, text = "no_connack", "no_connack closed by AWS: policy, client id or certificate"
+    elif error.args == ("closed",) and link.session.used:
+        text = "closed with {} unanswered: AWS policy?".format(link.session.used)
     link.last_reason = text
     if reason == "network gone":
         wait_ms = link.random(_BASE_MS)  # a whole site comes back at once

@@ -1,12 +1,11 @@
 # One TCP or TLS connection, and whole MQTT packets over it: one on its way out, one on its way in,
 # and a limit on how long either may stand still half done. Nothing in here waits but wait().
 #
-# The socket never blocks: umqtt's setblocking(True) takes its timeout away on ESP32 and ESP8266
-# (ports/esp32/modsocket.c, extmod/modlwip.c), and a TLS socket cannot bring it back (micropython
-# #18531). But axTLS (ESP8266) has one buffer for what it decrypts and what it encrypts: a write
-# while plaintext or half a record waits in it spoils the stream (extmod/modtls_axtls.c,
-# esp8266/Arduino #1935), and poll sees TCP only. There `half_duplex` is set: records are read
-# whole, which blocks until READ_S at worst, and the session writes only when it has read all.
+# The socket never blocks. But axTLS (ESP8266) has one buffer for what it decrypts and what it
+# encrypts: a write while plaintext or half a record waits in it spoils the stream
+# (extmod/modtls_axtls.c, esp8266/Arduino #1935), and poll sees TCP only. There `half_duplex` is
+# set: records are read whole, which blocks until READ_S at worst, and the session writes only when
+# it has read all.
 
 import select
 
@@ -31,12 +30,10 @@ class Transport:
         self.state = 0  # 1: there is TCP; 2: the handshake is over, bytes of ours have gone
         self.poll = select.poll()
         self._limit = limit_bytes + _KEEP_BYTES
-        # out[at:end] is still to be sent. It stays as it is until then: mbedTLS wants the same
-        # bytes again after "not now". _small is made with the first read: a handshake has no
-        # memory to spare.
+        # out[at:end] is still to be sent, and stays as it is: mbedTLS wants the same bytes again
+        # after "not now". _small is made with the first read: a handshake has no memory to spare.
         self.out = self._small = None
-        self._stalled = Deadline(clock)  # what goes out
-        self._late = Deadline(clock)  # what comes in
+        self._stalled, self._late = Deadline(clock), Deadline(clock)  # what goes out; comes in
         self.next()
 
     def begin(self, sock, half_duplex):

@@ -106,10 +106,6 @@ def test_closed_without_an_answer_points_at_the_policy():
         bench.session.used = used
         harness.equal(bench.break_up(*error), words)
         assert bench.log.lines[-1].startswith("link: " + words + ", next try in "), bench.log.lines
-    bench = Bench()
-    bench.run(500)
-    bench.session.used = 1
-    harness.equal(bench.break_up("closed"), "closed at SUBSCRIBE: AWS policy?")
     for error in (("closed",), ("closed", 104)):
         bench = Bench()
         bench.session.used = 2  # of the session before
