@@ -6,4 +6,4 @@ class SensorError(Exception):
 
 
 class LinkError(Exception):
-    pass  # the way to AWS broke; args: the reason (docs/troubleshooting.md), and what else is known
+    pass  # the way to AWS broke; args: the reason (docs/troubleshooting.md), and more where known

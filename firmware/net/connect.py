@@ -36,9 +36,8 @@ def opening(link):
         raise LinkError("protocol", "connack")
     if transport.body[1]:
         raise LinkError("refused", transport.body[1])
-    present = bool(transport.body[0] & 1)
+    opened(link, bool(transport.body[0] & 1))
     transport.next()
-    opened(link, present)
     yield
 
 

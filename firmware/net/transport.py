@@ -20,7 +20,6 @@ READ_S = const(10)  # axTLS: the rest of a record, and each flight of the handsh
 _ACK_BYTES = const(64)  # the longest packet that is not a PUBLISH: a SUBACK of 8 filters has 10
 _KEEP_BYTES = const(264)  # AWS: a topic has at most 256 bytes; before it 2, after it the packet id
 _ROOM_BYTES = const(2_048)  # for a long message where there is no piece for all of it
-_WHOLE = const(99)  # no length has so many bits
 
 
 class Transport:
@@ -74,7 +73,7 @@ class Transport:
     def next(self):
         # After receive() a packet is in op, size and body; `keep` bytes of it if it is too large.
         self.op = self.size = self.keep = 0  # op: until its first byte
-        self._shift = -1  # of the next 7 bits of its length
+        self._shift = 0  # of the next 7 bits of its length; below 0: there are no more
         self._got = self._from = 0  # bytes of it in body; of those without "metadata"
         self._json = None  # of a long message
         self.body = self._small
@@ -82,7 +81,7 @@ class Transport:
     def receive(self):
         # True when there is a whole packet; call next() before the next one. No byte is read that
         # may belong to the one after it.
-        while self._shift != _WHOLE:
+        while self._shift >= 0:
             if not self._read(0, 1):
                 return False
             self._header(self.body[0])
@@ -100,16 +99,16 @@ class Transport:
 
     def _header(self, byte):
         # MQTT 2.2.3: the type, then seven bits of the length a byte, low ones first.
-        if self._shift < 0:
-            self.op, self._shift = byte, 0
+        if not self.op:
+            self.op = byte or 1  # neither is one of MQTT
             self._late.start(STALL_MS)
             return
         self.size |= (byte & 0x7F) << self._shift
-        self._shift = self._shift + 7 if byte & 0x80 else _WHOLE
+        self._shift = self._shift + 7 if byte & 0x80 else -1
         if self._shift == 28 or (self.size > _ACK_BYTES and self.op & 0xF0 != 0x30):
             raise LinkError("protocol", "length")
         self.keep = min(self.size, _KEEP_BYTES)
-        if self._shift != _WHOLE or self.size <= _KEEP_BYTES:
+        if self._shift >= 0 or self.size <= _KEEP_BYTES:
             return
         self._late.start(STALL_MS + self.size)  # a byte a millisecond is slow enough
         # A message without room is as good as one above the limit: asked for again in every
