@@ -22,16 +22,15 @@ _IN_PROGRESS = const((115, 119, 36))  # Linux, lwIP, macOS
 
 def opening(link):
     # After the last step CONNACK has been read, and the link is up.
-    total = Deadline(link.clock)
-    total.start(CONNECT_MAX_MS)
-    yield from _tcp(link, total)
+    link.wait_in.start(CONNECT_MAX_MS)
+    yield from _tcp(link)
     _secure(link)
     from firmware.net import packets  # after axTLS's handshake, which has no memory to spare
 
     packet, transport = packets.connect(link.session), link.session.transport
     transport.send(packet, 0, len(packet))  # mbedTLS's handshake is its first write
-    yield from _until(Transport.push, link, total, HANDSHAKE_MS, "timeout", "handshake")
-    yield from _until(Transport.receive, link, total, CONNACK_MS, "timeout", "connack")
+    yield from _until(Transport.push, link, HANDSHAKE_MS, "timeout", "handshake")
+    yield from _until(Transport.receive, link, CONNACK_MS, "timeout", "connack")
     if transport.op != 0x20 or transport.size != 2:
         raise LinkError("protocol", "connack")
     if transport.body[1]:
@@ -41,16 +40,16 @@ def opening(link):
     yield
 
 
-def _until(step, link, total, limit_ms, *why):
+def _until(step, link, limit_ms, *why):
     wait = Deadline(link.clock)
-    wait.start(min(limit_ms, total.left_ms()))
+    wait.start(min(limit_ms, link.wait_in.left_ms()))
     while not step(link.session.transport):
         if not wait.left_ms():
             raise LinkError(*why)
         yield
 
 
-def _tcp(link, total):
+def _tcp(link):
     # Every address the name has now, in turn; an ESP32 gives None for one that is IPv6.
     session = link.session
     try:
@@ -59,14 +58,14 @@ def _tcp(link, total):
         raise LinkError("dns", *e.args)
     found = [info for info in found if info[-1]]
     error = LinkError("dns")  # also what lwIP gives while there is no network
-    while found and total.left_ms():
-        limit_ms = min(TCP_MS, total.left_ms() // len(found))
+    while found and link.wait_in.left_ms():
+        limit_ms = min(TCP_MS, link.wait_in.left_ms() // len(found))
         info = found.pop(0)
         try:
             raw = socket.socket(info[0], socket.SOCK_STREAM)
             session.transport = Transport(raw, link.clock, link.limit_bytes)
             _start(raw, info[-1])
-            yield from _until(_connected, link, total, limit_ms, "tcp", "timeout")
+            yield from _until(_connected, link, limit_ms, "tcp", "timeout")
             return
         except OSError as e:
             error = LinkError("tcp", abs(e.args[0]))

@@ -29,7 +29,7 @@ class Connection:
         self.limit_bytes = limit_bytes
         self.up = False
         self.opening = None  # what connect.opening() has made
-        self.wait_in = Deadline(clock)
+        self.wait_in = Deadline(clock)  # down: until the next try; opening: for all of it
         self.failures = self.refusals = 0
         self.since_s = 0  # of this session, or without one
         self.down_s = 0  # without a session since boot, until the last one began

@@ -5,6 +5,8 @@
 # by default nobody). With `esp` setblocking(True) wipes the timeout and poll says nothing of
 # errors, as on the ESP ports. A read from which a real socket would never return raises Hang.
 
+from firmware.core.timing import Deadline
+
 ETIMEDOUT = 110
 EINPROGRESS = 115
 POLLIN, POLLOUT, POLLERR, POLLHUP = 1, 4, 8, 16
@@ -279,6 +281,7 @@ class Link:
         self.clock = clock
         self.context = context
         self.limit_bytes = limit_bytes
+        self.wait_in = Deadline(clock)
         self.down_s = self.since_s = self.sessions = 0
         self.log = lambda text: None
         self.up = False
