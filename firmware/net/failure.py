@@ -54,7 +54,6 @@ def link_error(error, sent):
 
 
 def failed(link, error, up):
-    # The session is closed already.
     if isinstance(error, MemoryError):
         error = LinkError("memory", "session")
     elif not isinstance(error, LinkError):

@@ -48,8 +48,9 @@ class Wifi:
         self.failures = 0  # rounds without success
         self.retry_s = clock.s + _TOGGLE_S  # when the radio is switched off and on
         self.wait = Deadline(clock)
-        self.state = _OFF if ssid is None else _JOINING
+        self.state = _OFF
         if ssid is not None:
+            self.state = _JOINING
             self.wait.start(_REJOIN_MS)
             self.note("lost")
 
