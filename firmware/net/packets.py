@@ -16,31 +16,28 @@ def packet(op, parts):
     return made
 
 
-def _word(value):
-    return value.to_bytes(2, "big")
+def _text(text):
+    return len(text).to_bytes(2, "big") + text
 
 
 def document(session, topic, payload, tag, retain):
-    parts = _word(len(topic)), topic, _word(0), payload
-    made = packet(0x33 if retain else 0x32, parts)
+    made = packet(0x33 if retain else 0x32, (_text(topic), b"\x00\x00", payload))
     session.take(tag, made, len(made) - len(payload) - 2)
 
 
 def subscribe(session):
     # In one packet: at most 8 filters, as AWS has it. Its tag is session.SUBSCRIBE.
-    parts = [_word(0)]
+    parts = [b"\x00\x00"]
     for topic in session.filters():
-        topic = topic.encode()
-        parts += _word(len(topic)), topic, b"\x01"
+        parts += _text(topic.encode()), b"\x01"
     made = packet(0x82, parts)
     session.take(0, made, 3 if made[1] > 0x7F else 2)
 
 
 def connect(session):
     # MQTT 3.1.2.3: no clean session, and a last will, retained, with QoS 1.
-    parts = [b"\x00\x04MQTT\x04\x2c", _word(session.keepalive)]
-    for text in session.client_id, session.lw_topic, session.lw_msg:
-        parts += _word(len(text)), text
+    parts = [b"\x00\x04MQTT\x04\x2c", session.keepalive.to_bytes(2, "big")]
+    parts += [_text(text) for text in (session.client_id, session.lw_topic, session.lw_msg)]
     return packet(0x10, parts)
 
 
