@@ -49,7 +49,7 @@ def check(app):
         restart(app, "offline for {} s, restarting".format(outage_s))
     # TLS got no memory. If Python's heap has grown into it: that never gets small again, and TLS
     # would fail for ever. Once: it may be a lack that a restart does not cure.
-    starved, link.starved = link.starved, False
+    starved = not link.up and str(link.last_reason).startswith("memory")
     if starved and app.cause != "memory":
         from firmware import device_info
 

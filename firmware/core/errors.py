@@ -6,6 +6,4 @@ class SensorError(Exception):
 
 
 class LinkError(Exception):
-    # The way to AWS broke. args: the reason (docs/troubleshooting.md has them all), and where more
-    # is known an errno, a return code or a short text.
-    pass
+    pass  # the way to AWS broke; args: the reason (docs/troubleshooting.md), and more where known

@@ -1,6 +1,5 @@
-# All of the time: ticks for what is short, seconds since boot for what is long, and the time of
-# day as an offset to those seconds. The ticks of a board, in milliseconds, wrap at 2^30;
-# differences hold for 2^29 ms, 6.2 days. `s` is a plain number that does not wrap.
+# Ticks for what is short, seconds since boot for what is long, and the time of day as an offset to
+# those. A board's ticks, in ms, wrap at 2^30: differences hold for 6.2 days. `s` does not wrap.
 
 
 class Clock:

@@ -1,10 +1,8 @@
-# The time of day: from the RTC at boot, from NTP servers later. Loaded on demand; what has to be
-# remembered is kept in the clock (core/timing.py), and the last good time in the settings' state.
-#
-# TLS cannot check a certificate without the time, and a reading is worth nothing with a wrong one,
-# so until a time is believed there is none. Not believed: below the build time (the floor), below
-# the last good time on flash, or 15 years beyond the build. But three NTP answers in a row that
-# agree overrule the last good time: one wrong server must not lock the board out for ever.
+# The time of day: from the RTC at boot, from NTP servers later. On demand; what has to be kept is
+# in the clock (core/timing.py), and the last good time in the settings' state. Until a time is
+# believed (docs/security.md) there is none. Not believed: below the build time (the floor), below
+# the last good time, or 15 years beyond the build. But three NTP answers in a row that agree
+# overrule the last good time: one wrong server must not lock the board out for ever.
 
 from micropython import const
 

@@ -18,46 +18,38 @@ HANDSHAKE_MS = const(15_000)  # an ESP32 needs 1 to 4 s, mostly arithmetic
 CONNACK_MS = const(10_000)
 
 _IN_PROGRESS = const((115, 119, 36))  # Linux, lwIP, macOS
-_NO_CONNACK = const("closed by AWS: policy, client id or certificate")
 
 
-def opening(link, context, limit_bytes):
+def opening(link):
     # After the last step CONNACK has been read, and the link is up.
-    session, total = link.session, Deadline(link.clock)
-    total.start(CONNECT_MAX_MS)
-    yield from _tcp(link, limit_bytes, total)
-    _secure(link, context)
+    link.wait_in.start(CONNECT_MAX_MS)
+    yield from _tcp(link)
+    _secure(link)
     from firmware.net import packets  # after axTLS's handshake, which has no memory to spare
 
-    packet = packets.connect(session)
-    transport = session.transport
+    packet, transport = packets.connect(link.session), link.session.transport
     transport.send(packet, 0, len(packet))  # mbedTLS's handshake is its first write
-    packet = None
-    yield from _until(Transport.push, link, total, HANDSHAKE_MS, "timeout", "handshake")
-    try:
-        yield from _until(Transport.receive, link, total, CONNACK_MS, "timeout", "connack")
-    except LinkError as e:
-        raise LinkError("no_connack", _NO_CONNACK) if e.args[0] == "closed" else e
+    yield from _until(Transport.push, link, HANDSHAKE_MS, "timeout", "handshake")
+    yield from _until(Transport.receive, link, CONNACK_MS, "timeout", "connack")
     if transport.op != 0x20 or transport.size != 2:
         raise LinkError("protocol", "connack")
-    present, code = bool(transport.body[0] & 1), transport.body[1]
+    if transport.body[1]:
+        raise LinkError("refused", transport.body[1])
+    opened(link, bool(transport.body[0] & 1))
     transport.next()
-    if code:
-        raise LinkError("refused", code)
-    _opened(link, packets, present)
     yield
 
 
-def _until(step, link, total, limit_ms, *why):
+def _until(step, link, limit_ms, *why):
     wait = Deadline(link.clock)
-    wait.start(min(limit_ms, total.left_ms()))
+    wait.start(min(limit_ms, link.wait_in.left_ms()))
     while not step(link.session.transport):
         if not wait.left_ms():
             raise LinkError(*why)
         yield
 
 
-def _tcp(link, limit_bytes, total):
+def _tcp(link):
     # Every address the name has now, in turn; an ESP32 gives None for one that is IPv6.
     session = link.session
     try:
@@ -66,14 +58,14 @@ def _tcp(link, limit_bytes, total):
         raise LinkError("dns", *e.args)
     found = [info for info in found if info[-1]]
     error = LinkError("dns")  # also what lwIP gives while there is no network
-    while found and total.left_ms():
-        limit_ms = min(TCP_MS, total.left_ms() // len(found))
+    while found and link.wait_in.left_ms():
+        limit_ms = min(TCP_MS, link.wait_in.left_ms() // len(found))
         info = found.pop(0)
         try:
             raw = socket.socket(info[0], socket.SOCK_STREAM)
-            session.transport = Transport(raw, link.clock, limit_bytes)
+            session.transport = Transport(raw, link.clock, link.limit_bytes)
             _start(raw, info[-1])
-            yield from _until(_connected, link, total, limit_ms, "tcp", "timeout")
+            yield from _until(_connected, link, limit_ms, "tcp", "timeout")
             return
         except OSError as e:
             error = LinkError("tcp", abs(e.args[0]))
@@ -106,9 +98,10 @@ def _connected(transport):
     return flags
 
 
-def _secure(link, context):
+def _secure(link):
     # The host name goes out as SNI and is checked. mbedTLS leaves the handshake to the first
     # write, which does not block; axTLS makes it here, from this heap: what can leave goes first.
+    context = link.context
     if context is None:
         from firmware.net import tls
 
@@ -129,14 +122,17 @@ def _secure(link, context):
     transport.begin(made, blocks)
 
 
-def _opened(link, packets, present):
-    session, clock = link.session, link.clock
-    packets.begin(session, present)
+def opened(link, present):
+    # In a new session all goes out again as new, in a kept one as a repetition.
+    session, s = link.session, link.clock.s
+    for slot, sent in enumerate(session.sent):
+        session.sent[slot] = 1 if present and sent else 0
+    session.owed = b""
+    session.ping_later()
     session.doubt = session.doubt or not present
-    link.down_s += clock.s - link.since_s
-    link.since_s = clock.s
+    link.down_s += s - link.since_s
+    link.since_s = s
     link.sessions += 1
-    link.starved = False
     link.log("link: up, session " + ("kept" if present else "new"))
     link.up, link.opening = True, None
     link.on_up(present)

@@ -11,6 +11,7 @@
 
 from micropython import const
 
+from firmware.core.errors import LinkError
 from firmware.core.timing import Deadline
 from firmware.net.session import SUBSCRIBE
 
@@ -28,30 +29,29 @@ class Connection:
         self.limit_bytes = limit_bytes
         self.up = False
         self.opening = None  # what connect.opening() has made
-        self.wait_in = Deadline(clock)
+        self.wait_in = Deadline(clock)  # down: until the next try; opening: for all of it
         self.failures = self.refusals = 0
         self.since_s = 0  # of this session, or without one
         self.down_s = 0  # without a session since boot, until the last one began
         self.sessions = 0  # since boot
         self.on_up = self.make_room = None  # make_room: for axTLS, right before its handshake
         self.last_reason = None
-        self.starved = False  # the last failure was for want of memory
 
     def step(self, network):
         session = self.session
         try:
             if not network:
                 if self.up or self.opening:
-                    self.failed(None)
+                    raise LinkError("network gone")
             elif self.up:
                 session.step()
-                if self.failures and self.clock.s - self.since_s >= STABLE_S:
+                if self.clock.s - self.since_s >= STABLE_S:
                     self.failures = self.refusals = 0
             elif self.opening or not self.wait_in.left_ms():
                 if not self.opening:
                     from firmware.net import connect
 
-                    self.opening = connect.opening(self, self.context, self.limit_bytes)
+                    self.opening = connect.opening(self)
                 next(self.opening)
             if self.up and session.doubt and SUBSCRIBE not in session.waiting:
                 from firmware.net import packets
@@ -71,7 +71,6 @@ class Connection:
         return True
 
     def failed(self, error):
-        # None: the network has gone.
         was_up, self.up, self.opening = self.up, False, None
         if was_up:
             self.since_s = self.clock.s
@@ -79,10 +78,7 @@ class Connection:
         try:
             from firmware.net import failure
 
-            if error is None:
-                failure.network_gone(self)
-            else:
-                failure.failed(self, error, was_up)
+            failure.failed(self, error, was_up)
         except MemoryError:
-            self.starved = True
+            self.last_reason = "memory"
             self.wait_in.start(_NO_MEMORY_MS)

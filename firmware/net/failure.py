@@ -4,7 +4,6 @@ from micropython import const
 
 from firmware.core.errors import LinkError
 from firmware.core.timing import pause_ms
-from firmware.net.session import SUBSCRIBE
 
 _BASE_MS = const(1_000)
 _CAP_MS = const(60_000)
@@ -55,7 +54,6 @@ def link_error(error, sent):
 
 
 def failed(link, error, up):
-    # The session is closed already.
     if isinstance(error, MemoryError):
         error = LinkError("memory", "session")
     elif not isinstance(error, LinkError):
@@ -64,24 +62,19 @@ def failed(link, error, up):
     reason, text = error.args[0], " ".join([str(part) for part in error.args])
     # AWS answers a PUBLISH or SUBSCRIBE that the policy forbids by closing (aws-facts 1.9). A
     # reset of the connection, which has an errno, is the network's doing.
-    if up and error.args == ("closed",):
-        if SUBSCRIBE in link.session.waiting:
-            text = "closed at SUBSCRIBE: AWS policy?"
-        elif link.session.used:
-            text = "closed with {} unanswered: AWS policy?".format(link.session.used)
-    link.starved = reason == "memory"
+    if reason == "closed" and not up:
+        reason, text = "no_connack", "no_connack closed by AWS: policy, client id or certificate"
+    elif error.args == ("closed",) and link.session.used:
+        text = "closed with {} unanswered: AWS policy?".format(link.session.used)
     link.last_reason = text
-    link.failures += 1
-    wait_ms = pause_ms(link.random, link.failures, _BASE_MS, _CAP_MS)
-    if reason in ("no_connack", "refused"):
+    if reason == "network gone":
+        wait_ms = link.random(_BASE_MS)  # a whole site comes back at once
+    elif reason in ("no_connack", "refused"):
         # AWS says no: soon does not help, and a change of policy takes a while to act.
         link.refusals += 1
         wait_ms = pause_ms(link.random, link.refusals, _NO_BASE_MS, _CAP_MS)
+    else:
+        link.failures += 1
+        wait_ms = pause_ms(link.random, link.failures, _BASE_MS, _CAP_MS)
     link.wait_in.start(wait_ms)
     link.log("link: {}, next try in {} ms".format(text, wait_ms))
-
-
-def network_gone(link):
-    link.last_reason = "network"
-    link.wait_in.start(link.random(_BASE_MS))  # a whole site comes back at once
-    link.log("link: network gone")

@@ -1,5 +1,5 @@
-# umqtt.simple made safe for years of a bad network, without a fork (versions 1.3.4 to 1.8.0): its
-# attributes, callback, last will and ping() are used, whatever reads or waits is replaced.
+# umqtt.simple (1.3.4 to 1.8.0) made safe for years of a bad network: its attributes, callback and
+# last will are used, whatever reads, writes or waits is replaced.
 #
 # QoS 1 messages between publish and PUBACK stand in slots. Of a reading only its seq is kept: the
 # payload is made anew from the outbox each time it is sent. Documents (shadow, results, status)
@@ -33,7 +33,6 @@ class Session(MQTTClient):
         # encode(seq, buf, at): writes the payload of a reading, text_bytes at most, into buf from
         # `at` on; where it ends, or 0 when the reading is gone.
         super().__init__(thing, server, port, keepalive=keepalive)
-        self.sock = self  # ping() writes into it
         self._head = 7 + len(topic)  # what stands before the payload
         self.buf = bytearray(self._head + text_bytes)
         self.buf[3 : self._head - 2] = len(topic).to_bytes(2, "big") + topic
@@ -83,39 +82,34 @@ class Session(MQTTClient):
         self.waiting.pop(self.tags[slot], None)
         self.used -= 1
 
-    def write(self, data):
-        self.owed += data
+    def ping_later(self):
+        self.pinged = False
+        self.ping_in.start(self.keepalive * 500)
 
     def step(self):
-        transport = self.transport
-        drained, slow = False, transport.op  # slow: PINGRESP may have to wait behind it
-        for _ in range(_BURST):
-            if len(self.owed) >= _OWED_BYTES and not transport.half_duplex:
-                break
-            if not transport.receive():
-                drained = not transport.op
-                break
-            if self.pinged and slow:
-                self.ping_in.start(PING_MS)
-            slow = False
-            self.receive(transport)
+        transport, left = self.transport, _BURST
+        half_duplex = transport.half_duplex
+        while left and (half_duplex or len(self.owed) < _OWED_BYTES) and transport.receive():
+            self.receive()
             transport.next()
+            left -= 1
+        if self.pinged and transport.op:
+            self.ping_in.start(PING_MS)  # PINGRESP may have to wait behind half a packet
         # By the clock alone: traffic in one direction says nothing about the other.
         if self.keepalive and not self.ping_in.left_ms():
-            if not self.pinged:
-                self.ping()
-                self.pinged = True
-                self.ping_in.start(PING_MS)
-            elif not transport.op:
+            if self.pinged:
                 raise LinkError("no_pingresp")
-        if drained or not transport.half_duplex:
+            self.owed += b"\xc0\x00"
+            self.pinged = True
+            self.ping_in.start(PING_MS)
+        if not half_duplex or (left and not transport.op):
             while transport.push() and self.send(transport):
                 pass
 
-    def receive(self, transport):
-        op, body, size = transport.op, transport.body, transport.size
+    def receive(self):
+        op, body, size = self.transport.op, self.transport.body, self.transport.size
         if op & 0xF0 == 0x30:
-            self._message(transport)
+            self._message(op >> 1 & 3, body, size, self.transport.keep)
         elif (op == 0x40 and size == 2) or (op == 0x90 and size > 2):
             pid = body[0] << 8 | body[1]
             slot = self.pids.index(pid) if pid and pid in self.pids else -1
@@ -129,28 +123,25 @@ class Session(MQTTClient):
             self.doubt = self.doubt and tag != SUBSCRIBE
             self.on_ack(tag)
         elif op == 0xD0 and size == 0:
-            self.pinged = False
-            self.ping_in.start(self.keepalive * 500)
+            self.ping_later()
         else:
             raise LinkError("protocol", "packet {:#04x}".format(op))
 
-    def _message(self, transport):
+    def _message(self, qos, body, size, keep):
         # MQTT 3.3: QoS 3 does not exist, AWS has no QoS 2 and no topic above 256 bytes, a topic is
         # not empty, packet id 0 is none. PUBACK only after the callback.
-        body, size = transport.body, transport.size
-        qos = transport.op >> 1 & 3
         end = 2 + (body[0] << 8 | body[1] if size > 1 else 0)  # of the topic
         start = end + 2 if qos else end
         ident = bytes(body[end:start])
-        if qos > 1 or end == 2 or start > transport.keep or ident == b"\x00\x00":
+        if qos > 1 or end == 2 or start > keep or ident == b"\x00\x00":
             raise LinkError("protocol", "publish")
-        if transport.keep < size:
+        if keep < size:
             self.oversized += 1
         else:
             view = memoryview(body)
             self.cb(bytes(view[2:end]), view[start:size])
         if qos:
-            self.write(b"\x40\x02" + ident)
+            self.owed += b"\x40\x02" + ident
 
     def send(self, transport):
         # False when there is nothing.
@@ -191,13 +182,12 @@ class Session(MQTTClient):
         # The slot to be sent next, -1 for none: not sent in this session, or its PUBACK is late;
         # the oldest first. Packet ids only count up, self.pid is the newest.
         best = oldest = -1
-        if self.used:
-            now, pids = self.clock.now(), self.pids
-            for slot in range(len(pids)):
-                age = (self.pid - pids[slot]) % _PIDS
-                late = self.clock.diff(now, self.sent_ms[slot]) >= RETRY_MS
-                if pids[slot] and age > oldest and (late or self.sent[slot] < 2):
-                    best, oldest = slot, age
+        now, pids = self.clock.now(), self.pids
+        for slot in range(len(pids)):
+            age = (self.pid - pids[slot]) % _PIDS
+            late = self.clock.diff(now, self.sent_ms[slot]) >= RETRY_MS
+            if pids[slot] and age > oldest and (late or self.sent[slot] < 2):
+                best, oldest = slot, age
         return best
 
     def close(self):

@@ -1,12 +1,11 @@
 # One TCP or TLS connection, and whole MQTT packets over it: one on its way out, one on its way in,
 # and a limit on how long either may stand still half done. Nothing in here waits but wait().
 #
-# The socket never blocks: umqtt's setblocking(True) takes its timeout away on ESP32 and ESP8266
-# (ports/esp32/modsocket.c, extmod/modlwip.c), and a TLS socket cannot bring it back (micropython
-# #18531). But axTLS (ESP8266) has one buffer for what it decrypts and what it encrypts: a write
-# while plaintext or half a record waits in it spoils the stream (extmod/modtls_axtls.c,
-# esp8266/Arduino #1935), and poll sees TCP only. There `half_duplex` is set: records are read
-# whole, which blocks until READ_S at worst, and the session writes only when it has read all.
+# The socket never blocks. But axTLS (ESP8266) has one buffer for what it decrypts and what it
+# encrypts: a write while plaintext or half a record waits in it spoils the stream
+# (extmod/modtls_axtls.c, esp8266/Arduino #1935), and poll sees TCP only. There `half_duplex` is
+# set: records are read whole, which blocks until READ_S at worst, and the session writes only when
+# it has read all.
 
 import select
 
@@ -21,7 +20,6 @@ READ_S = const(10)  # axTLS: the rest of a record, and each flight of the handsh
 _ACK_BYTES = const(64)  # the longest packet that is not a PUBLISH: a SUBACK of 8 filters has 10
 _KEEP_BYTES = const(264)  # AWS: a topic has at most 256 bytes; before it 2, after it the packet id
 _ROOM_BYTES = const(2_048)  # for a long message where there is no piece for all of it
-_WHOLE = const(99)  # no length has so many bits
 
 
 class Transport:
@@ -31,12 +29,10 @@ class Transport:
         self.state = 0  # 1: there is TCP; 2: the handshake is over, bytes of ours have gone
         self.poll = select.poll()
         self._limit = limit_bytes + _KEEP_BYTES
-        # out[at:end] is still to be sent. It stays as it is until then: mbedTLS wants the same
-        # bytes again after "not now". _small is made with the first read: a handshake has no
-        # memory to spare.
+        # out[at:end] is still to be sent, and stays as it is: mbedTLS wants the same bytes again
+        # after "not now". _small is made with the first read: a handshake has no memory to spare.
         self.out = self._small = None
-        self._stalled = Deadline(clock)  # what goes out
-        self._late = Deadline(clock)  # what comes in
+        self._stalled, self._late = Deadline(clock), Deadline(clock)  # what goes out; comes in
         self.next()
 
     def begin(self, sock, half_duplex):
@@ -77,7 +73,7 @@ class Transport:
     def next(self):
         # After receive() a packet is in op, size and body; `keep` bytes of it if it is too large.
         self.op = self.size = self.keep = 0  # op: until its first byte
-        self._shift = -1  # of the next 7 bits of its length
+        self._shift = 0  # of the next 7 bits of its length; below 0: there are no more
         self._got = self._from = 0  # bytes of it in body; of those without "metadata"
         self._json = None  # of a long message
         self.body = self._small
@@ -85,34 +81,34 @@ class Transport:
     def receive(self):
         # True when there is a whole packet; call next() before the next one. No byte is read that
         # may belong to the one after it.
-        while self._shift != _WHOLE:
+        while self._shift >= 0:
             if not self._read(0, 1):
                 return False
             self._header(self.body[0])
         while self._got < self.size:
-            at, count = self._got, min(self.keep, self.size) - self._got
+            at, count = self._got, self.keep - self._got
             if count <= 0:
                 at, count = _KEEP_BYTES, min(self.size - at, len(self.body) - _KEEP_BYTES)
             count = self._read(at, count)
             if not count:
                 return False
             self._got += count
-            if self._json and self._got >= min(self.keep, self.size):
+            if self._json and self._got >= self.keep:
                 self._squeeze()
         return True
 
     def _header(self, byte):
         # MQTT 2.2.3: the type, then seven bits of the length a byte, low ones first.
-        if self._shift < 0:
-            self.op, self._shift = byte, 0
+        if not self.op:
+            self.op = byte or 1  # neither is one of MQTT
             self._late.start(STALL_MS)
             return
         self.size |= (byte & 0x7F) << self._shift
-        self._shift = self._shift + 7 if byte & 0x80 else _WHOLE
+        self._shift = self._shift + 7 if byte & 0x80 else -1
         if self._shift == 28 or (self.size > _ACK_BYTES and self.op & 0xF0 != 0x30):
             raise LinkError("protocol", "length")
         self.keep = min(self.size, _KEEP_BYTES)
-        if self._shift != _WHOLE or self.size <= _KEEP_BYTES:
+        if self._shift >= 0 or self.size <= _KEEP_BYTES:
             return
         self._late.start(STALL_MS + self.size)  # a byte a millisecond is slow enough
         # A message without room is as good as one above the limit: asked for again in every
@@ -136,6 +132,7 @@ class Transport:
         if start <= end:
             self._got = self._from = squeeze(body, start, end, self._json)
             self.size -= end - self._got
+            self.keep = min(self.keep, self.size)
         if self.keep <= self._got < self.size:
             self.keep, self._json = _KEEP_BYTES, None  # enough to acknowledge it
 

@@ -1,5 +1,5 @@
-# Brings the station into one of the networks in the config, at boot and when the network was lost.
-# Loaded on demand: a Wifi lives until step() returns True.
+# Brings the station into one of the networks in the config, at boot and after a loss. On demand: a
+# Wifi lives until step() returns True.
 #
 #   state    leaves on                                          to
 #   OFF      wait over, and the radio starts                    PAUSE
@@ -10,9 +10,8 @@
 #
 # It starts OFF at boot, and JOINING after a loss: the driver of the ESP tries by itself first.
 # Before every connect() comes disconnect() and at least _SETTLE_MS: an ESP32 that is told to
-# connect while it still tries gets stuck. No status is final, "wrong password" (202) least of all:
-# an access point that is starting up gives it, too (issues mqtt-as 132, micropython 17661).
-# Blocks only in scan(), 2 s to 3 s, with several networks and none joined.
+# connect while it still tries gets stuck. No status is final: an access point that is starting up
+# gives "wrong password", too (issues mqtt-as 132, micropython 17661). Only scan() blocks, 2-3 s.
 
 from micropython import const
 
@@ -30,12 +29,11 @@ _ROUND_MAX_MS = const(30_000)
 _TOGGLE_S = const(300)
 _OFF_MS = const(2_000)
 # Of ESP-IDF's errors MicroPython knows some; the rest become the second (esp32/network_common.c).
-# ESP32's status("rssi") raises when the network has just gone.
 _FAULTS = (OSError, RuntimeError, ValueError)
-# status() of ESP32 (ESP-IDF's reasons, and MicroPython's own from 1000) and ESP8266 (below 10).
+# status() % 1000 of ESP32 (ESP-IDF's reasons, and MicroPython's own from 1000) and ESP8266.
 _WORDS = {0: "idle", 1: "connecting", 2: "auth", 3: "no ap", 4: "refused", 15: "auth"}
 _WORDS.update({200: "beacon lost", 201: "no ap", 202: "auth", 203: "refused", 204: "auth"})
-_WORDS.update({205: "refused", 1000: "idle", 1001: "connecting"})
+_WORDS[205] = "refused"
 
 
 class Wifi:
@@ -60,7 +58,7 @@ class Wifi:
         # True once joined, with an address.
         if self.state == _JOINING and self.wlan.isconnected():
             ip, rssi = "0.0.0.0", None
-            try:
+            try:  # an ESP32 raises when the network has just gone
                 ip = self.wlan.ifconfig()[0]
                 rssi = self.wlan.status("rssi")
             except _FAULTS:
@@ -102,8 +100,8 @@ class Wifi:
             self.wait.start(_JOIN_MS)
 
     def scan(self):
-        # The strongest first; what the scan does not show may be hidden and comes last. By place
-        # in the config where equal (sorting is not stable here), and where the scan fails.
+        # The strongest first, by place in the config where equal (sorting is not stable here), and
+        # where the scan fails; what it does not show may be hidden and comes last.
         self.next = list(self.networks)
         if len(self.next) > 1:
             seen = {}
@@ -124,5 +122,5 @@ class Wifi:
 
     def note(self, what):
         status = self.wlan.status()
-        why = _WORDS.get(status, "status {}".format(status))
+        why = _WORDS.get(status % 1000, "status {}".format(status))
         self.log("wifi: {} {}, {}".format(what, self.ssid, why))

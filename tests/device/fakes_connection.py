@@ -20,6 +20,10 @@ class FakeSession:
         self.used = 0
         self.transport = None
         self.calls = []
+        self.sent = bytearray(2)
+
+    def ping_later(self):
+        self.calls.append("begin {}".format(self.present))
 
     def step(self):
         if self.error is not None:
@@ -44,9 +48,6 @@ class FakeSession:
 
 
 class FakePackets:
-    def begin(session, present):
-        session.calls.append("begin {}".format(present))
-
     def subscribe(session):
         session.subscribe()
 
@@ -56,15 +57,14 @@ class FakeTransport:
     Transport = None
 
 
-def opening(link, context, limit_bytes):
+def opening(link):
     session = link.session
     session.calls.append("connect")
-    session.given = context, limit_bytes
     session.transport = session
     for _ in range(session.steps):
         yield
     session.step()
-    connect._opened(link, FakePackets, session.present)
+    connect.opened(link, session.present)
     yield
 
 

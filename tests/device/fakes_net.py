@@ -5,6 +5,8 @@
 # by default nobody). With `esp` setblocking(True) wipes the timeout and poll says nothing of
 # errors, as on the ESP ports. A read from which a real socket would never return raises Hang.
 
+from firmware.core.timing import Deadline
+
 ETIMEDOUT = 110
 EINPROGRESS = 115
 POLLIN, POLLOUT, POLLERR, POLLHUP = 1, 4, 8, 16
@@ -274,9 +276,12 @@ class Context(AxContext):
 
 class Link:
     # What connect.py needs of a Connection.
-    def __init__(self, session, clock):
+    def __init__(self, session, clock, context, limit_bytes):
         self.session = session
         self.clock = clock
+        self.context = context
+        self.limit_bytes = limit_bytes
+        self.wait_in = Deadline(clock)
         self.down_s = self.since_s = self.sessions = 0
         self.log = lambda text: None
         self.up = False
@@ -299,8 +304,6 @@ class Bench:
         self.net = Net(clock, esp)
         self.net.install(connect, transport)
         self.broker = self.net.peer = Broker(mute)
-        self.context = Context()
-        self.limit_bytes = limit_bytes
         self.may_wait = False  # a step of connecting
         self.messages = []
         self.acked = []
@@ -309,7 +312,8 @@ class Bench:
         self.session = session.Session(
             b"t-1", "h", 8883, keepalive_s, clock, window, b"t", 200, self._encode
         )
-        self.link = Link(self.session, clock)
+        self.link = Link(self.session, clock, Context(), limit_bytes)
+        self.session.set_last_will(b"w", b"off", True, 1)
         self.session.set_callback(self._message)
         self.session.on_ack = self.acked.append
 
@@ -329,7 +333,7 @@ class Bench:
         self.session.take(seq)
 
     def opening(self):
-        return self._connect.opening(self.link, self.context, self.limit_bytes)
+        return self._connect.opening(self.link)
 
     def connect(self, every_ms=100):
         # As the main loop would: one step after the other, and in between time passes. No step
@@ -368,7 +372,12 @@ class Bench:
 
     def forget(self):
         # For tests that look at the heap.
-        for kept in (self.net.socks, self.net.connected, self.net.options, self.context.wrapped):
+        for kept in (
+            self.net.socks,
+            self.net.connected,
+            self.net.options,
+            self.link.context.wrapped,
+        ):
             kept.clear()
         self.messages.clear()
         self.acked.clear()

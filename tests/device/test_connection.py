@@ -20,7 +20,6 @@ def test_up_with_connack_and_subscribes():
     bench.run(1000)  # once, even while there is no SUBACK
     harness.equal(bench.session.calls[-1], "subscribe")
     harness.equal(len(bench.session.calls), 3)
-    harness.equal(bench.session.given, ("context", 4096))
     harness.equal(bench.log.lines, ["link: up, session new"])
 
 
@@ -107,19 +106,18 @@ def test_closed_without_an_answer_points_at_the_policy():
         bench.session.used = used
         harness.equal(bench.break_up(*error), words)
         assert bench.log.lines[-1].startswith("link: " + words + ", next try in "), bench.log.lines
-    bench = Bench()
-    bench.run(500)
-    bench.session.used = 1
-    harness.equal(bench.break_up("closed"), "closed at SUBSCRIBE: AWS policy?")
-    bench = Bench()
-    bench.session.used = 2  # of the session before
-    harness.equal(bench.break_up("closed"), "closed")
+    for error in (("closed",), ("closed", 104)):
+        bench = Bench()
+        bench.session.used = 2  # of the session before
+        words = "no_connack closed by AWS: policy, client id or certificate"
+        harness.equal(bench.break_up(*error), words)
+        harness.equal(bench.log.lines, ["link: " + words + ", next try in 4000 ms"])
 
 
 def test_the_log_says_what_happened():
     bench = Bench()
-    bench.break_up("no_connack", "closed by AWS")
-    harness.equal(bench.log.lines, ["link: no_connack closed by AWS, next try in 4000 ms"])
+    bench.break_up("refused", 5)
+    harness.equal(bench.log.lines, ["link: refused 5, next try in 4000 ms"])
 
 
 def test_no_memory():
@@ -129,11 +127,11 @@ def test_no_memory():
     ):
         for bench in (Bench(), Bench().up()):
             harness.equal(bench.break_up(error), reason)
-            harness.equal((state(bench.link), bench.link.starved), (DOWN, True))
+            harness.equal(state(bench.link), DOWN)
             harness.equal((bench.session.transport, bench.link.opening), (None, None))
     bench.session.error = None
     bench.run(2000)
-    harness.equal((state(bench.link), bench.link.starved), (UP, False))
+    harness.equal(state(bench.link), UP)
 
 
 def test_no_memory_for_the_subscription():
@@ -166,11 +164,11 @@ def test_no_memory_for_what_a_failure_needs():
         if saved:
             sys.modules["firmware.net.failure"] = saved
         harness.equal((state(bench.link), bench.session.transport), (DOWN, None))
-        harness.equal(bench.link.starved, True)
+        harness.equal(bench.link.last_reason, "memory")
         bench.session.error = None
         bench.session.present = True
         bench.run(10_000)
-        harness.equal((state(bench.link), bench.link.starved), (UP, False))
+        harness.equal(state(bench.link), UP)
 
 
 class Scarce:

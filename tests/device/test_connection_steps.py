@@ -20,7 +20,7 @@ class Chain:
             self.clock,
             Fixed(0),
             Log(),
-            self.bench.context,
+            self.bench.link.context,
             1024,
         )
         self.link.on_up = lambda present: None
@@ -57,7 +57,7 @@ def test_no_step_waits_however_silent_the_server_is():
         chain.net.errors = {chain.net.addresses[0]: ETIMEDOUT}
 
     def no_tls(chain):
-        chain.bench.context.make = Deaf
+        chain.bench.link.context.make = Deaf
 
     def no_connack(chain):
         chain.bench.broker.mute.append(1)
@@ -75,7 +75,7 @@ def test_no_step_waits_however_silent_the_server_is():
         harness.equal((state(chain.link), chain.link.last_reason), (DOWN, reason))
         harness.equal(chain.samples, (limit_ms + 500) // 100)
         harness.equal([sock.closed > 0 for sock in chain.net.socks], [True])
-        chain.net.errors, chain.bench.context.make, chain.bench.broker.mute = {}, None, []
+        chain.net.errors, chain.bench.link.context.make, chain.bench.broker.mute = {}, None, []
         chain.run(1000)
         harness.equal(state(chain.link), UP)
 

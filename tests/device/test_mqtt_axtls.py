@@ -61,8 +61,8 @@ class AxBench(Bench):
     # What the broker sends, it sends in records.
     def __init__(self, **kwargs):
         super().__init__(Clock(), esp=True, **kwargs)
-        self.context = AxContext()
-        self.context.make = AxTls
+        self.link.context = AxContext()
+        self.link.context.make = AxTls
         self.may_wait = True  # in the handshake
         broker = self.broker
 
@@ -84,9 +84,9 @@ def record(data):
 def test_a_session():
     bench = AxBench()
     rooms = []
-    bench.context.make = lambda raw: (rooms.append(bench.link.rooms), AxTls(raw))[1]
+    bench.link.context.make = lambda raw: (rooms.append(bench.link.rooms), AxTls(raw))[1]
     bench.up()
-    harness.equal(bench.context.wrapped, [("h", True)])  # the handshake is made there
+    harness.equal(bench.link.context.wrapped, [("h", True)])  # the handshake is made there
     harness.equal(rooms, [1])  # made before the handshake
     bench.session.filters = lambda: ["t"]
     packets.subscribe(bench.session)
@@ -99,7 +99,7 @@ def test_a_session():
 def test_what_can_leave_is_gone_in_the_handshake():
     # There an ESP8266's memory is at its shortest.
     bench = AxBench()
-    context, bench.context = bench.context, None
+    context, bench.link.context = bench.link.context, None
     held = "firmware.net.tls", "firmware.net.packets"
     for name in held:
         sys.modules.pop(name, None)
@@ -222,7 +222,7 @@ def test_a_handshake_that_says_nothing_has_a_limit():
         harness.equal(raw.timeout_s, READ_S)
         raw.read(1)
 
-    bench.context.make = handshake
+    bench.link.context.make = handshake
     start = bench.clock.now()
     harness.equal(harness.raises(LinkError, bench.connect).args, ("tls", 110))
     assert bench.clock.diff(bench.clock.now(), start) <= READ_S * 1000 + 500

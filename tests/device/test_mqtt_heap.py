@@ -76,7 +76,7 @@ def steady(window=8):
     session.encode = encode
     session.on_ack = ack
     log = Log()
-    connection = Connection(session, bench.clock, int, log, bench.context, 1024)
+    connection = Connection(session, bench.clock, int, log, bench.link.context, 1024)
     connection.on_up = log.lines.append
     while not connection.up:
         connection.step(True)

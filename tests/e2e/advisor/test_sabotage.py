@@ -63,7 +63,7 @@ DEFECTS = {
     ),
     "clean session": Defect(
         test_mqtt.test_MQTT_Persistent_Session_Happy_Case,
-        "bytes((flags,))", "bytes((flags | 2,))", "assert",
+        "MQTT\\x04\\x2c", "MQTT\\x04\\x2e", "assert",
     ),
     "repeats without DUP": Defect(
         test_mqtt.test_MQTT_Publish_Retry_No_Puback, "(8 if sent else 0)", "0", "assert",
