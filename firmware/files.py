@@ -39,12 +39,13 @@ def save_settings(values, state):
 
 
 def replace(path, *args):
-    for i in range(len(path)):
-        if path[i] == "/":
-            try:
-                os.mkdir(path[:i])
-            except OSError:
-                pass  # there already; if not, open() says so
+    at = path.find("/")  # path[i] would keep each letter for good
+    while at > 0:
+        try:
+            os.mkdir(path[:at])
+        except OSError:
+            pass  # there already; if not, open() says so
+        at = path.find("/", at + 1)
     with open(path + ".new", "wb") as f:
         for data in args:
             f.write(data)
