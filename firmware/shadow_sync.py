@@ -1,6 +1,5 @@
-# Keeps the board and its shadow in step: asks for the document after every connect, applies what
-# is desired in it, and reports. What the messages mean is core/shadow.py, loaded when one comes;
-# here is what must stay, and what puts a value in force: the two are too large for one moment.
+# Keeps the board and its shadow in step. What must stay, and what puts a desired value in force;
+# what the messages mean is core/shadow.py, on demand: the two are too large for one moment.
 
 from micropython import const
 
@@ -42,7 +41,7 @@ class ShadowSync:
 
     def connected(self, present=None):
         # A delta is not repeated for a client that was away.
-        self.out = None  # (topic, payload, retained?) to be sent
+        self.out = None  # (topic, text, retained?) to be sent
         self.birth_due = True
         self.failures = 0  # answers that did not come, in a row
         self.failed = {}  # key: (value as text, why) of what could not be applied
@@ -82,8 +81,9 @@ class ShadowSync:
             self._apply()
             return True
         if self.out:
-            (topic, payload, retain), self.out = self.out, None
-            self.session.document(topic, payload, _TAG, retain)
+            (topic, text, retain), self.out = self.out, None
+            text = text.encode()
+            self.session.document(topic, text, _TAG, retain)
             return False
         unsent = _TAG in self.session.waiting
         if unsent and self.pending:
@@ -92,9 +92,9 @@ class ShadowSync:
             return False
         if self.pending:
             # A broker may keep a session and lose what it is subscribed to, as when one connection
-            # takes over from another that is just ending: then nothing ever arrives, in this
-            # session or a later one. A SUBSCRIBE too many does no harm. After three times do
-            # without the answer: it may be larger than the session takes.
+            # takes over from another that is just ending: then nothing ever arrives. A SUBSCRIBE
+            # too many does no harm. After three times do without the answer: it may be larger than
+            # the session takes.
             self.log("shadow: no answer, subscribing again")
             self.session.doubt = True
             self.lost()
@@ -117,10 +117,9 @@ class ShadowSync:
         return True
 
     def _apply(self):
-        # Each desired value is put in force and saved by settings.set(), and only then reported.
-        # One that is not is named in reported.rejected with the reason, until it goes away; it is
-        # tried again when it has changed. All in one step: reasons kept between the modules that
-        # come and go with each would break up the heap (1 KB more on an ESP8266).
+        # What settings.set() refuses is tried again when it has changed. All in one step: reasons
+        # kept between the modules that come and go with each would break up the heap (1 KB more on
+        # an ESP8266).
         import json
 
         values, rejected, failed = self.settings.values, self.rejected, self.failed
@@ -128,7 +127,7 @@ class ShadowSync:
         for key in sorted(desired):
             value, old = desired[key], values.get(key)
             text = json.dumps(value)
-            before, why = failed.pop(key, None) or (None, None)
+            before, why = failed.pop(key, (None, None))
             if text != before and value != self.local.get(key):  # else a command has replaced it
                 self.forget(key)
                 why = self.settings.set(key, value)
