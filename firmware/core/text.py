@@ -43,8 +43,7 @@ def squeeze(buf, at, end, state):
         elif byte >= 0x5B:  # no bracket has a lower code
             depth += (byte in b"{[") - (byte in b"}]")
             deepest = max(deepest, depth)
-            if depth < 2:
-                skip = 0
+            skip = skip and depth > 1
         if not skip:
             if to < i:
                 buf[to] = byte
