@@ -1,6 +1,5 @@
-# Does what the cloud commands, one at a time. receive() runs inside the MQTT callback and only
-# parses; step() acts, waits for the outcome, and publishes it. On demand: made at the first
-# command, dropped when there is no more to do.
+# Does what the cloud commands, one at a time: receive(), inside the MQTT callback, only parses.
+# On demand: made at the first command, dropped when there is no more to do.
 
 from micropython import const
 

@@ -100,13 +100,10 @@ class ShadowSync:
             self.lost()
             self.failures = (self.failures + 1) % _TRIES
             self.get_due = self.failures > 0
-        sampler, age_s = self.sampler, self.clock.s - self.since_s
-        if age_s >= _SENSOR_S and sampler.sensor != self.sensor:
-            self.update_due = True
-        failing = sampler.failures > 0
-        if age_s >= _HOUR_S or (age_s >= _FAILING_S and failing != self.failing):
-            self.update_due = True
-        if not (self.birth_due or self.get_due or self.update_due):
+        age_s, failing = self.clock.s - self.since_s, self.sampler.failures > 0
+        due = self.birth_due or self.get_due or self.update_due or age_s >= _HOUR_S
+        due = due or (age_s >= _SENSOR_S and self.sampler.sensor != self.sensor)
+        if not (due or (age_s >= _FAILING_S and failing != self.failing)):
             return False
         # The facts first: what makes them has left the heap again when shadow.py comes.
         facts = self.facts(self.birth_due)

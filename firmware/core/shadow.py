@@ -36,8 +36,10 @@ def receive(s, kind, payload):
         if kind == b"update/delta":
             if seen > s.seen:
                 s.seen = seen
+                _note(s, state, {})
                 # One that answers an update of ours is no news of what AWS has as reported.
-                _note(s, state, {}, not str(token).startswith(s.token))
+                if not str(token).startswith(s.token):
+                    s.update_due = s.update_due or any(key not in s.rejected for key in s.desired)
         elif ours and (token or seen >= s.seen):
             _answered(s, state, seen)
     except (ValueError, TypeError):
@@ -60,13 +62,13 @@ def _answered(s, state, seen):
     s.update_due = s.update_due or any(reported.get(key) != values[key] for key in values)
     rejected = reported.get("rejected", {})
     s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
-    _note(s, desired, reported, False)
+    _note(s, desired, reported)
 
 
-def _note(s, desired, reported, stale):
+def _note(s, desired, reported):
     # For ShadowSync.step(): the settings, and a few of the other names, so that no flood of them
     # fills the heap. An unknown key that stands in reported as well is not open: the AWS console
-    # makes new shadows with one. stale: AWS's reported values are not ours.
+    # makes new shadows with one.
     from firmware.core.text import printable
 
     values, rejected = s.settings.values, s.rejected
@@ -81,8 +83,6 @@ def _note(s, desired, reported, stale):
             rejected[name] = None
             s.failed.pop(name, None)
             s.update_due = True
-    if stale and any(key not in rejected for key in noted):
-        s.update_due = True
 
 
 def _accepted(s, ours, seen):

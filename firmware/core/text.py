@@ -63,10 +63,8 @@ def utf8_len(text):
     # None when it holds half of a surrogate pair: JSON escapes can make one, and UTF-8 has no
     # form for it (0xED and then 0xA0 or more is what it would be).
     data = raw(text)
-    for i in range(len(data)):
-        if data[i] == 0xED and data[i + 1] >= 0xA0:
-            return None
-    return len(data)
+    halves = any(a == 0xED and b >= 0xA0 for a, b in zip(data, data[1:]))
+    return None if halves else len(data)
 
 
 def printable(text, limit):
