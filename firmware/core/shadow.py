@@ -38,8 +38,8 @@ def receive(s, kind, payload):
                 s.seen = seen
                 _note(s, state, {})
                 # One that answers an update of ours is no news of what AWS has as reported.
-                if not str(token).startswith(s.token):
-                    s.update_due = s.update_due or any(key not in s.rejected for key in s.desired)
+                news = not str(token).startswith(s.token)
+                s.update_due |= news and any(key not in s.rejected for key in s.desired)
         elif ours and (token or seen >= s.seen):
             _answered(s, state, seen)
     except (ValueError, TypeError):
