@@ -45,11 +45,6 @@ class CommandRunner:
             command = command[:3] + ("busy: 4 commands are waiting",)
         self.waiting.append(command)
 
-    def ack(self):
-        # Our document has arrived. That of a reboot did after the command's own PUBACK was out.
-        if self.leaving:
-            self.restart()
-
     def step(self, up):
         # up: there is a session. True while there is more to do.
         session = self.shadow.session
@@ -59,14 +54,16 @@ class CommandRunner:
             from firmware import board
 
             board.led(self.blinks % 2 == 1)
-        if self.leaving and not self.wait.left_ms():
+        # The result of a reboot has arrived, and so after the PUBACK of the command was out.
+        arrived = not self.result and _TAG not in session.waiting
+        if self.leaving and (arrived or not self.wait.left_ms()):
             self.restart()
         if up and self.result:
             if session.document(self.topic, self.result, _TAG):
                 self.result = None
         elif up and self.reading:
             self._look()
-        elif up and self.waiting and not self.leaving and _TAG not in session.waiting:
+        elif up and self.waiting and not self.leaving and arrived:
             command = self.waiting[0]
             self.waiting[0] = command[:3] + (command[3] or "no memory",)  # if that is so
             self._go_on(command)

@@ -24,7 +24,6 @@ class ShadowSync:
         self.prefix = prefix
         self.facts = facts
         self.token = token
-        self.serial = 0  # of the last get or update
         self.wait = Deadline(link.clock)  # for the answer; or until another try
         self.seen = -1  # twice the newest version; 1 more once its desired values are noted
         self.desired = {}  # still to be applied

@@ -128,8 +128,7 @@ def document(s, facts):
         s.birth_due = False
         facts["online"] = True
         return s.session.lw_topic, json.dumps(facts), True
-    s.serial += 1
-    token = "{}-{}".format(s.token, s.serial)
+    token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
     if s.get_due:
         s.get_due = False
         s.pending = token, None
