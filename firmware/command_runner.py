@@ -12,7 +12,7 @@ _OUTCOME_MS = const(10_000)
 _GOODBYE_MS = const(5_000)  # how long a restart waits for the PUBACK of its result
 _BLINKS = const(20)
 _BLINK_MS = const(250)
-_LOG_BYTES = const(3_000)
+_LOG_BYTES = const(1_200)  # all that a result has room for
 
 
 class CommandRunner:

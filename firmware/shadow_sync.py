@@ -70,9 +70,8 @@ class ShadowSync:
 
     def forget(self, key):
         # What was changed at the device has arrived, or is older than what is desired.
-        if key in self.local:
-            del self.local[key]
-            self.settings.note("local", dict(self.local) or None)
+        self.local.pop(key, None)
+        self.settings.note("local", dict(self.local) or None)
 
     def step(self):
         # While there is a session. True when there is more to do at once.
@@ -127,8 +126,7 @@ class ShadowSync:
             before, why = failed.pop(key, (None, None))
             if text != before and value != self.local.get(key):  # else a command has replaced it
                 self.forget(key)
-                why = self.settings.set(key, value)
-                why = why and why[:96]
+                why = (self.settings.set(key, value) or "")[:96] or None
             if why and key in values and len(text) <= 96:
                 failed[key] = text, why
             if values.get(key) != old:
