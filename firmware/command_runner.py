@@ -23,7 +23,7 @@ class CommandRunner:
         self.topic = topic
         self.restart = restart
         self.waiting = []
-        self.reading = None  # what is waited for: (command, readings and errors before)
+        self.reading = None  # what is waited for: (command, readings, errors before)
         self.result = None  # document that is not with the session yet
         self.leaving = False
         self.wait = Deadline(shadow.clock)  # for the reading, or the PUBACK
@@ -96,7 +96,7 @@ class CommandRunner:
             elif action == "set_reporting_interval":
                 why = self.shadow.set("interval_s", value)
             elif sampler:
-                self.reading = command, sampler.readings + sampler.errors
+                self.reading = command, sampler.readings, sampler.errors
                 self.wait.start(_OUTCOME_MS)
                 sampler.read_now()
                 return
@@ -105,10 +105,12 @@ class CommandRunner:
         self.result = commands.result(command, why, text)
 
     def _look(self):
-        command, before = self.reading
+        command, readings, errors = self.reading
         sampler, why = self.sampler, "nothing happened within 10 s"
-        if sampler.readings + sampler.errors != before:
-            why = sampler.last_error if sampler.failures else None
+        if sampler.readings != readings:
+            why = None
+        elif sampler.errors != errors:
+            why = sampler.last_error
         elif self.wait.left_ms():
             return
         from firmware.core.commands import result
