@@ -18,7 +18,6 @@ from firmware.net.session import SUBSCRIBE
 if not chip.VERIFIED:
     from firmware import soft_watchdog  # noqa: F401
 
-_RESULT = const(-2)  # tag of the documents of commands
 _OLD = const("firmware.outbox_files")
 _IDLE_MS = const(1_000)  # the longest wait for the socket
 _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
@@ -183,8 +182,6 @@ class App:
     def on_ack(self, tag):
         if tag > 0:
             self.outbox.ack(tag)
-        elif tag == _RESULT and self.runner:
-            self.runner.ack()
         elif tag == SUBSCRIBE:
             # Only now: had the power gone before, the next start would trust a session of AWS's
             # that has no subscriptions.

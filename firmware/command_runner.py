@@ -1,6 +1,5 @@
-# Does what the cloud commands, one at a time. receive() runs inside the MQTT callback and only
-# parses; step() acts, waits for the outcome, and publishes it. On demand: made at the first
-# command, dropped when there is no more to do.
+# Does what the cloud commands, one at a time: receive(), inside the MQTT callback, only parses.
+# On demand: made at the first command, dropped when there is no more to do.
 
 from micropython import const
 
@@ -13,7 +12,7 @@ _OUTCOME_MS = const(10_000)
 _GOODBYE_MS = const(5_000)  # how long a restart waits for the PUBACK of its result
 _BLINKS = const(20)
 _BLINK_MS = const(250)
-_LOG_BYTES = const(3_000)
+_LOG_BYTES = const(1_200)  # all that a result has room for
 
 
 class CommandRunner:
@@ -24,7 +23,7 @@ class CommandRunner:
         self.topic = topic
         self.restart = restart
         self.waiting = []
-        self.reading = None  # the one that is waited for: (command, readings, errors)
+        self.reading = None  # what is waited for: (command, readings, errors before)
         self.result = None  # document that is not with the session yet
         self.leaving = False
         self.wait = Deadline(shadow.clock)  # for the reading, or the PUBACK
@@ -46,11 +45,6 @@ class CommandRunner:
             command = command[:3] + ("busy: 4 commands are waiting",)
         self.waiting.append(command)
 
-    def ack(self):
-        # Our document has arrived. That of a reboot did after the command's own PUBACK was out.
-        if self.leaving:
-            self.restart()
-
     def step(self, up):
         # up: there is a session. True while there is more to do.
         session = self.shadow.session
@@ -60,14 +54,16 @@ class CommandRunner:
             from firmware import board
 
             board.led(self.blinks % 2 == 1)
-        if self.leaving and not self.wait.left_ms():
+        # The result of a reboot has arrived, and so after the PUBACK of the command was out.
+        arrived = not self.result and _TAG not in session.waiting
+        if self.leaving and (arrived or not self.wait.left_ms()):
             self.restart()
         if up and self.result:
             if session.document(self.topic, self.result, _TAG):
                 self.result = None
         elif up and self.reading:
             self._look()
-        elif up and self.waiting and not self.leaving and _TAG not in session.waiting:
+        elif up and self.waiting and not self.leaving and arrived:
             command = self.waiting[0]
             self.waiting[0] = command[:3] + (command[3] or "no memory",)  # if that is so
             self._go_on(command)
@@ -110,15 +106,13 @@ class CommandRunner:
 
     def _look(self):
         command, readings, errors = self.reading
-        sampler = self.sampler
+        sampler, why = self.sampler, "nothing happened within 10 s"
         if sampler.readings != readings:
             why = None
         elif sampler.errors != errors:
             why = sampler.last_error
         elif self.wait.left_ms():
             return
-        else:
-            why = "nothing happened within 10 s"
         from firmware.core.commands import result
 
         self.result = result(command, why)

@@ -70,9 +70,6 @@ class Sampler:
         if not self.sensor:
             self.wait.start(0)
 
-    def failing(self):
-        return self.failures > 0
-
     def next_due_ms(self):
         clock = self.clock
         if self.kept and clock.offset is not None and clock.s >= self.retry_s:

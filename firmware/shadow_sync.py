@@ -1,6 +1,5 @@
-# Keeps the board and its shadow in step: asks for the document after every connect, applies what
-# is desired in it, and reports. What the messages mean is core/shadow.py, loaded when one comes;
-# here is what must stay, and what puts a value in force: the two are too large for one moment.
+# Keeps the board and its shadow in step. What must stay, and what puts a desired value in force;
+# what the messages mean is core/shadow.py, on demand: the two are too large for one moment.
 
 from micropython import const
 
@@ -25,7 +24,6 @@ class ShadowSync:
         self.prefix = prefix
         self.facts = facts
         self.token = token
-        self.serial = 0  # of the last get or update
         self.wait = Deadline(link.clock)  # for the answer; or until another try
         self.seen = -1  # twice the newest version; 1 more once its desired values are noted
         self.desired = {}  # still to be applied
@@ -42,7 +40,7 @@ class ShadowSync:
 
     def connected(self, present=None):
         # A delta is not repeated for a client that was away.
-        self.out = None  # (topic, payload, retained?) to be sent
+        self.out = None  # (topic, text, retained?) to be sent
         self.birth_due = True
         self.failures = 0  # answers that did not come, in a row
         self.failed = {}  # key: (value as text, why) of what could not be applied
@@ -72,9 +70,8 @@ class ShadowSync:
 
     def forget(self, key):
         # What was changed at the device has arrived, or is older than what is desired.
-        if key in self.local:
-            del self.local[key]
-            self.settings.note("local", dict(self.local) or None)
+        self.local.pop(key, None)
+        self.settings.note("local", dict(self.local) or None)
 
     def step(self):
         # While there is a session. True when there is more to do at once.
@@ -82,8 +79,9 @@ class ShadowSync:
             self._apply()
             return True
         if self.out:
-            (topic, payload, retain), self.out = self.out, None
-            self.session.document(topic, payload, _TAG, retain)
+            (topic, text, retain), self.out = self.out, None
+            text = text.encode()
+            self.session.document(topic, text, _TAG, retain)
             return False
         unsent = _TAG in self.session.waiting
         if unsent and self.pending:
@@ -92,20 +90,18 @@ class ShadowSync:
             return False
         if self.pending:
             # A broker may keep a session and lose what it is subscribed to, as when one connection
-            # takes over from another that is just ending: then nothing ever arrives, in this
-            # session or a later one. A SUBSCRIBE too many does no harm. After three times do
-            # without the answer: it may be larger than the session takes.
+            # takes over from another that is just ending: then nothing ever arrives. A SUBSCRIBE
+            # too many does no harm. After three times do without the answer: it may be larger than
+            # the session takes.
             self.log("shadow: no answer, subscribing again")
             self.session.doubt = True
             self.lost()
             self.failures = (self.failures + 1) % _TRIES
             self.get_due = self.failures > 0
-        sampler, age_s = self.sampler, self.clock.s - self.since_s
-        if age_s >= _SENSOR_S and sampler.sensor != self.sensor:
-            self.update_due = True
-        elif age_s >= _FAILING_S and (sampler.failing() != self.failing or age_s >= _HOUR_S):
-            self.update_due = True
-        if not (self.birth_due or self.get_due or self.update_due):
+        age_s, failing = self.clock.s - self.since_s, self.sampler.failures > 0
+        due = self.birth_due or self.get_due or self.update_due or age_s >= _HOUR_S
+        due = due or (age_s >= _SENSOR_S and self.sampler.sensor != self.sensor)
+        if not (due or (age_s >= _FAILING_S and failing != self.failing)):
             return False
         # The facts first: what makes them has left the heap again when shadow.py comes.
         facts = self.facts(self.birth_due)
@@ -117,10 +113,9 @@ class ShadowSync:
         return True
 
     def _apply(self):
-        # Each desired value is put in force and saved by settings.set(), and only then reported.
-        # One that is not is named in reported.rejected with the reason, until it goes away; it is
-        # tried again when it has changed. All in one step: reasons kept between the modules that
-        # come and go with each would break up the heap (1 KB more on an ESP8266).
+        # What settings.set() refuses is tried again when it has changed. All in one step: reasons
+        # kept between the modules that come and go with each would break up the heap (1 KB more on
+        # an ESP8266).
         import json
 
         values, rejected, failed = self.settings.values, self.rejected, self.failed
@@ -128,11 +123,10 @@ class ShadowSync:
         for key in sorted(desired):
             value, old = desired[key], values.get(key)
             text = json.dumps(value)
-            before, why = failed.pop(key, None) or (None, None)
+            before, why = failed.pop(key, (None, None))
             if text != before and value != self.local.get(key):  # else a command has replaced it
                 self.forget(key)
-                why = self.settings.set(key, value)
-                why = why and why[:96]
+                why = (self.settings.set(key, value) or "")[:96] or None
             if why and key in values and len(text) <= 96:
                 failed[key] = text, why
             if values.get(key) != old:

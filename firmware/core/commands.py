@@ -1,11 +1,9 @@
 # Commands from the cloud: parsed, checked, and remembered, so that each acts once. On demand.
 #
 # A command is a tuple: (id, action, value, why). The id is text, a whole number, or None; the
-# value is an interval; with a reason (why) it must not be done, and its result says so.
-#
-# AWS delivers at least once, with another packet id and no DUP flag (aws-facts 1.2): only the id
-# inside the payload shows a repetition. It is remembered before the command is done, so that a
-# reboot in the middle cannot be repeated; a command without id acts each time it comes.
+# value is an interval; with a reason (why) it must not be done. AWS delivers at least once, and
+# without a DUP flag (aws-facts 1.2): only the id shows a repetition. It is remembered before the
+# command is done, so that a reboot in the middle cannot be repeated.
 
 import json
 

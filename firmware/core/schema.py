@@ -83,13 +83,12 @@ def did_you_mean(word, known):
     # two and at most half; else nothing.
     best = 3, ""
     for candidate in known:
-        left, others = list(raw(candidate)), 0
-        for letter in raw(word[:40]):
+        left = list(raw(word[:40]))
+        others = max(len(left), len(candidate))
+        for letter in raw(candidate):
             if letter in left:
                 left.remove(letter)
-            else:
-                others += 1
-        others = max(others, len(left))
+                others -= 1
         if 2 * others <= len(candidate):
             best = min(best, (others, candidate))
     return ', did you mean "{}"?'.format(best[1]) if best[0] < 3 else ""

@@ -1,20 +1,9 @@
 # What the messages of the shadow service mean to the board, and what it sends: functions on the
-# state `s`, a ShadowSync (firmware/shadow_sync.py has its attributes). No I/O. On demand.
-#
-#   event                          effect
-#   get/accepted                   the whole document: note what is desired, report what differs
-#   get/rejected 404               no shadow yet: report everything
-#   get/rejected, other            get again, later
-#   update/delta, not seen yet     note what is desired; its keys are all that differ
-#   update/accepted, ours          AWS has it
-#   update/accepted, another's     perhaps a value we rejected is gone: get
-#   update/rejected 409, 413       get, then update; after 413 without the facts
-#   update/rejected 429, 5xx       the same, later
-#   update/rejected, other         the update was bad: logged, not repeated
+# state `s`, a ShadowSync (firmware/shadow_sync.py has its attributes). No I/O. On demand, and
+# text.py only for what arrives: beside a document to be sent memory is shortest.
+# docs/architecture.md says which message has what effect.
 
 import json
-
-from firmware.core.text import load, printable
 
 
 def receive(s, kind, payload):
@@ -23,6 +12,8 @@ def receive(s, kind, payload):
     kinds = b"update/delta update/accepted update/rejected get/accepted get/rejected"
     if kind not in kinds.split():
         return
+    from firmware.core.text import load
+
     try:
         message = load(payload, 12)
         token = message.get("clientToken")
@@ -38,15 +29,19 @@ def receive(s, kind, payload):
             raise ValueError
         seen = 2 * version + 1
         if kind == b"update/accepted":
+            message = None  # room to write to flash
             _accepted(s, ours and token, seen)
-        elif kind == b"update/delta":
-            desired = _section(message, "state")
+            return
+        state = _section(message, "state")
+        if kind == b"update/delta":
             if seen > s.seen:
                 s.seen = seen
+                _note(s, state, {})
                 # One that answers an update of ours is no news of what AWS has as reported.
-                _note(s, desired, {}, not str(token).startswith(s.token))
+                news = not str(token).startswith(s.token)
+                s.update_due |= news and any(key not in s.rejected for key in s.desired)
         elif ours and (token or seen >= s.seen):
-            _answered(s, _section(message, "state"), seen)
+            _answered(s, state, seen)
     except (ValueError, TypeError):
         s.junk += 1
 
@@ -67,26 +62,27 @@ def _answered(s, state, seen):
     s.update_due = s.update_due or any(reported.get(key) != values[key] for key in values)
     rejected = reported.get("rejected", {})
     s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
-    _note(s, desired, reported, False)
+    _note(s, desired, reported)
 
 
-def _note(s, desired, reported, stale):
+def _note(s, desired, reported):
     # For ShadowSync.step(): the settings, and a few of the other names, so that no flood of them
     # fills the heap. An unknown key that stands in reported as well is not open: the AWS console
-    # makes new shadows with one. stale: AWS's reported values are not ours.
+    # makes new shadows with one.
+    from firmware.core.text import printable
+
     values, rejected = s.settings.values, s.rejected
     s.desired = noted = {key: desired[key] for key in values if desired.get(key) is not None}
     others = [key for key in desired if key not in values and desired[key] != reported.get(key)]
-    others = sorted(printable(str(key), 40) for key in others)
+    others.sort(key=str)
     others[5:] = others[5:] and ["..."]
-    noted.update(dict.fromkeys(others, 0))  # any value is wrong
+    for key in others:
+        noted[printable(str(key), 40)] = 0  # any value is wrong
     for name in rejected:
-        if rejected[name] and name not in noted:
+        if name not in noted:
             rejected[name] = None
             s.failed.pop(name, None)
             s.update_due = True
-    if stale and any(key not in rejected for key in noted):
-        s.update_due = True
 
 
 def _accepted(s, ours, seen):
@@ -127,19 +123,17 @@ def _landed(s):
 
 
 def document(s, facts):
-    # (topic, payload, retained?) of what is due. facts: a dict that is ours from now on.
+    # (topic, text, retained?) of what is due. facts: a dict that is ours from now on.
     if s.birth_due:
         s.birth_due = False
         facts["online"] = True
-        return s.session.lw_topic, json.dumps(facts).encode(), True
-    s.serial += 1
-    token = "{}-{}".format(s.token, s.serial)
+        return s.session.lw_topic, json.dumps(facts), True
+    token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
     if s.get_due:
         s.get_due = False
         s.pending = token, None
-        return s.prefix + b"get", json.dumps({"clientToken": token}).encode(), False
-    # All settings, `rejected` and the facts.
-    s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failing()
+        return s.prefix + b"get", json.dumps({"clientToken": token}), False
+    s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
     values, rejected = s.settings.values, s.rejected
     s.rejected = {key: rejected[key] for key in rejected if rejected[key]}
     # An object is emptied by deleting it whole; ours follow in another update.
@@ -155,6 +149,4 @@ def document(s, facts):
     if desired:
         state["desired"] = desired
     s.pending = token, desired
-    text = json.dumps({"state": state, "clientToken": token})
-    facts.clear()  # room for the copy
-    return s.prefix + b"update", text.encode(), False
+    return s.prefix + b"update", json.dumps({"state": state, "clientToken": token}), False

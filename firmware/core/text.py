@@ -9,22 +9,12 @@ def load(payload, limit):
     # The object in payload (a memoryview, or bytes); ValueError or TypeError for anything else.
     # Depth is bounded before it is parsed: what walks it later may recurse. MicroPython before
     # 1.26 takes a document that was cut off for a whole one, so all that opens must close.
-    depth = 0
-    text = escaped = False
-    for byte in payload:
-        if escaped:
-            escaped = False
-        elif byte == 0x22:
-            text = not text
-        elif text:
-            escaped = byte == 0x5C
-        elif byte >= 0x5B:  # no bracket has a lower code
-            depth += (byte in b"{[") - (byte in b"}]")
-            if not 0 <= depth <= limit:
-                raise ValueError
-    if depth or text:
+    state = [0] * 6
+    end = squeeze(payload, 0, len(payload), state)
+    depth, text, _, _, _, deepest = state
+    if depth or text or deepest > limit:
         raise ValueError
-    document = json.loads(payload)
+    document = json.loads(payload[:end])
     if not isinstance(document, dict):
         raise ValueError
     return document
@@ -33,8 +23,8 @@ def load(payload, limit):
 def squeeze(buf, at, end, state):
     # Takes out of buf[at:end], the next part of a JSON document, what the member "metadata" of the
     # object holds; gives where the rest ends now. AWS sends a timestamp for each key of a shadow:
-    # that is more than half of it. state: 5 zeros before the first part.
-    depth, text, escaped, matched, skip = state
+    # that is more than half of it. state: 6 zeros before the first part.
+    depth, text, escaped, matched, skip, deepest = state
     to = at
     for i in range(at, end):
         byte = buf[i]
@@ -50,16 +40,17 @@ def squeeze(buf, at, end, state):
         elif byte == 0x22:
             text = 1
             matched = 0 if depth == 1 else 99
-        elif byte >= 0x5B:
+        elif byte >= 0x5B:  # no bracket has a lower code
             depth += (byte in b"{[") - (byte in b"}]")
-            if depth < 2:
-                skip = 0
+            deepest = max(deepest, depth)
+            skip = skip and depth > 1
         if not skip:
-            buf[to] = byte
+            if to < i:
+                buf[to] = byte
             to += 1
         if depth == 2 and matched == -1:
             skip, matched = 1, 99
-    state[:] = depth, text, escaped, matched, skip
+    state[:] = depth, text, escaped, matched, skip, deepest
     return to
 
 
@@ -72,10 +63,8 @@ def utf8_len(text):
     # None when it holds half of a surrogate pair: JSON escapes can make one, and UTF-8 has no
     # form for it (0xED and then 0xA0 or more is what it would be).
     data = raw(text)
-    for i in range(len(data)):
-        if data[i] == 0xED and data[i + 1] >= 0xA0:
-            return None
-    return len(data)
+    halves = any(a == 0xED and b >= 0xA0 for a, b in zip(data, data[1:]))
+    return None if halves else len(data)
 
 
 def printable(text, limit):

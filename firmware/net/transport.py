@@ -116,7 +116,7 @@ class Transport:
         rooms = min(self.size, self._limit), _ROOM_BYTES
         for room in rooms if self.size <= 4 * self._limit else ():
             try:
-                self.body, self._json = bytearray(room), [0] * 5
+                self.body, self._json = bytearray(room), [0] * 6
                 self.keep = room
                 return
             except MemoryError:

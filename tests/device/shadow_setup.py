@@ -60,10 +60,7 @@ class Settings:
 class Sampler:
     def __init__(self):
         self.sensor = "bme280@0x76"
-        self.fails = False
-
-    def failing(self):
-        return self.fails
+        self.failures = 0
 
 
 class Session:
@@ -71,12 +68,14 @@ class Session:
 
     def __init__(self):
         self.waiting = ()  # a document is not acknowledged yet
+        self.pid = 0
         self.sent = []  # (topic, payload, retain)
         self.subscribed = 0
 
     def document(self, topic, payload, tag, retain=False):
         assert tag == -1 and not self.waiting
         self.sent.append((bytes(topic), bytes(payload), retain))
+        self.pid += 1
         return True
 
     @property

@@ -174,7 +174,7 @@ def test_what_nobody_subscribed_to_is_ignored():
 
 def test_tokens_are_no_longer_than_aws_takes():
     board = Board(token="x" * 40)
-    board.sync.serial = 1 << 29
+    board.session.pid = 65535
     board.sync.connected()
     board.pass_s(2)
     token = json.loads(board.session.sent[-1][1])["clientToken"]
