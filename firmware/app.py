@@ -18,7 +18,6 @@ from firmware.net.session import SUBSCRIBE
 if not chip.VERIFIED:
     from firmware import soft_watchdog  # noqa: F401
 
-_RESULT = const(-2)  # tag of the documents of commands
 _OLD = const("firmware.outbox_files")
 _IDLE_MS = const(1_000)  # the longest wait for the socket
 _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
@@ -29,9 +28,9 @@ _ADDRESS_S = const(10)  # how often the address is checked while all seems well
 class App:
     def run(self, unload, prepared):
         # prepared: what startup.prepare() gave; emptied, because the configuration need not stay.
-        cause, safe = prepared[-1][:2]
+        self.unload = unload
+        self.cause, self.safe, self.counted_s, self.last_crash = prepared.pop()
         try:
-            self.unload = unload
             from firmware import startup
 
             feed = startup.build(self, *prepared)
@@ -46,7 +45,7 @@ class App:
         except Exception as e:
             from firmware import upkeep
 
-            upkeep.crashed(e, cause, safe)
+            upkeep.crashed(self, e)
 
     def _wait(self):
         self.unload()
@@ -85,16 +84,13 @@ class App:
         return more or (up and self.session.due() >= 0 and not self.session.transport.out)
 
     def _answer(self, up):
-        more = False
         try:
-            if up:
-                more = self.shadow.step()
             if self.runner and not self.runner.step(up):
                 self.runner = None
+            return up and self.shadow.step()
         except MemoryError:
             chip.log("app: no memory for an answer, later")
             self.shadow.lost()
-        return more
 
     def upkeep(self, what="restart"):
         # For commands restart() as well.
@@ -183,8 +179,6 @@ class App:
     def on_ack(self, tag):
         if tag > 0:
             self.outbox.ack(tag)
-        elif tag == _RESULT and self.runner:
-            self.runner.ack()
         elif tag == SUBSCRIBE:
             # Only now: had the power gone before, the next start would trust a session of AWS's
             # that has no subscriptions.
@@ -192,9 +186,7 @@ class App:
 
     def apply(self, key):
         # settings.values[key] has changed.
-        if key == "interval_s":
-            self.sampler.changed()
-        elif key in ("sensor", "i2c"):
+        if key in ("sensor", "i2c"):
             self.sampler.restart()
         if self.safe:
             self.safe_s = self.clock.s + _CHANGED_S

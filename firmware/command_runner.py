@@ -46,11 +46,6 @@ class CommandRunner:
             command = command[:3] + ("busy: 4 commands are waiting",)
         self.waiting.append(command)
 
-    def ack(self):
-        # Our document has arrived. That of a reboot did after the command's own PUBACK was out.
-        if self.leaving:
-            self.restart()
-
     def step(self, up):
         # up: there is a session. True while there is more to do.
         session = self.shadow.session
@@ -60,7 +55,9 @@ class CommandRunner:
             from firmware import board
 
             board.led(self.blinks % 2 == 1)
-        if self.leaving and not self.wait.left_ms():
+        # PUBACK for the result of a reboot: it went out after the command's own PUBACK.
+        acked = not self.result and _TAG not in session.waiting
+        if self.leaving and (acked or not self.wait.left_ms()):
             self.restart()
         if up and self.result:
             if session.document(self.topic, self.result, _TAG):

@@ -103,7 +103,7 @@ class ShadowSync:
         sampler, age_s = self.sampler, self.clock.s - self.since_s
         if age_s >= _SENSOR_S and sampler.sensor != self.sensor:
             self.update_due = True
-        elif age_s >= _FAILING_S and (sampler.failing() != self.failing or age_s >= _HOUR_S):
+        elif age_s >= _FAILING_S and ((sampler.failures > 0) != self.failing or age_s >= _HOUR_S):
             self.update_due = True
         if not (self.birth_due or self.get_due or self.update_due):
             return False

@@ -17,11 +17,10 @@ def start(timeout):
     feed()
     if first:
         timer = machine.Timer(-1)
-        repeat = machine.Timer.PERIODIC
         try:  # MicroPython >= 1.27: bites in C code too, such as a scan() that never ends
-            timer.init(period=_CHECK_MS, mode=repeat, callback=_check, hard=True)
+            timer.init(period=_CHECK_MS, callback=_check, hard=True)
         except TypeError:
-            timer.init(period=_CHECK_MS, mode=repeat, callback=_check)
+            timer.init(period=_CHECK_MS, callback=_check)
     return feed
 
 

@@ -81,11 +81,11 @@ def restart(app, text=None, why=b""):
     board.reset(why)
 
 
-def crashed(error, cause, safe):
+def crashed(app, error):
     from firmware import board, crash
 
-    crash.record(error, chip.ticks_ms() // 1000, cause, chip.log)
+    crash.record(error, chip.ticks_ms() // 1000, app.cause, chip.log)
     chip.log("crash: {} {}".format(type(error).__name__, error))
-    if safe:
+    if app.safe:
         chip.sleep_ms(_AGAIN_MS)
     board.reset()

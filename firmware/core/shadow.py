@@ -139,7 +139,7 @@ def document(s, facts):
         s.pending = token, None
         return s.prefix + b"get", json.dumps({"clientToken": token}).encode(), False
     # All settings, `rejected` and the facts.
-    s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failing()
+    s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
     values, rejected = s.settings.values, s.rejected
     s.rejected = {key: rejected[key] for key in rejected if rejected[key]}
     # An object is emptied by deleting it whole; ours follow in another update.

@@ -60,10 +60,7 @@ class Settings:
 class Sampler:
     def __init__(self):
         self.sensor = "bme280@0x76"
-        self.fails = False
-
-    def failing(self):
-        return self.fails
+        self.failures = 0
 
 
 class Session:

@@ -70,7 +70,7 @@ def test_an_error_of_the_bus_is_named_by_its_number():
 
     b.bus.scan = scan
     b.run(100)
-    harness.equal((b.sampler.last_error, b.sampler.failing()), ("bus: errno 116", True))
+    harness.equal((b.sampler.last_error, b.sampler.failures), ("bus: errno 116", 1))
 
 
 def test_a_driver_that_was_let_go_is_found_again_by_the_next_reading():
