@@ -1,5 +1,4 @@
-# Owns the only loop, and routes messages. What is imported at the top stays in the heap; what is
-# imported inside a function leaves again (loading.py).
+# Owns the only loop, and routes messages. What is imported at the top stays in memory.
 
 import gc
 
@@ -18,7 +17,6 @@ from firmware.net.session import SUBSCRIBE
 if not chip.VERIFIED:
     from firmware import soft_watchdog  # noqa: F401
 
-_OLD = const("firmware.outbox_files")
 _IDLE_MS = const(1_000)  # the longest wait for the socket
 _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
 _CHANGED_S = const(3)  # in safe mode, time to report a setting that may have been the cause
@@ -64,15 +62,12 @@ class App:
         if network and clock.s >= clock.ask_s:
             self.upkeep("ask_time")
         # While old readings are sent, what reads them stays.
-        spare = _OLD if outbox and outbox.waiting > self.window else None
+        spare = "firmware.outbox_files" if outbox and outbox.waiting > self.window else None
         if outbox:
             self.sampler.step()
             self.unload(spare)
         # TLS needs the time: without it no certificate can be checked.
-        up = link.up
         link.step(network and clock.offset is not None)
-        if link.up and not up:
-            return True
         up = link.up
         self.unload(spare)
         more = self._answer(up)
@@ -154,22 +149,20 @@ class App:
     def filters(self):
         from firmware.core.topics import subscribes
 
-        _, commands, _, _, prefix = self.topics
-        return subscribes(commands.decode(), prefix.decode())
+        return subscribes(self.commands.decode(), self.prefix.decode())
 
     def on_message(self, topic, payload):
         self.unload()
-        _, commands, _, _, prefix = self.topics
         try:
-            if topic == commands:
+            if topic == self.commands:
                 if not self.runner:
                     self.upkeep("make_runner")
                     self.unload()
                 self.runner.receive(payload)
-            elif topic.startswith(prefix):
+            elif topic.startswith(self.prefix):
                 from firmware.core import shadow
 
-                shadow.receive(self.shadow, topic[len(prefix) :], payload)
+                shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
         except MemoryError:
             # Not acknowledged, it would come again in every session. What the shadow said is asked
             # for once more, later.
@@ -182,7 +175,7 @@ class App:
         elif tag == SUBSCRIBE:
             # Only now: had the power gone before, the next start would trust a session of AWS's
             # that has no subscriptions.
-            self.settings.note("filters", self.topics[1].decode())
+            self.settings.note("filters", self.commands.decode())
 
     def apply(self, key):
         # settings.values[key] has changed.

@@ -55,10 +55,8 @@ def _config():
         if not missing:
             return config
         problem = "missing: " + ", ".join(missing)
-    except OSError:
-        problem = "is missing"
-    except (ValueError, AttributeError):  # UnicodeError is a ValueError
-        problem = "is no JSON object"
+    except (OSError, ValueError, AttributeError):  # UnicodeError is a ValueError
+        problem = "is missing, or no JSON object"
     chip.log("config: PROBLEM config.json: " + problem)
     chip.log("config: cannot start; send a good config.json with `make deploy`")
     chip.sleep_ms(_PARKED_MS)  # there may be a good one then; Ctrl-C gives the REPL
@@ -91,21 +89,20 @@ def build(app, config, values, saved, state, problems, context):
     app.safe_s = _SAFE_S
     app.problems = problems
     app.check_s = 0  # clock.s of the next upkeep.check()
-    app.runner = None  # while there are commands to be done
+    app.runner = app.joining = None  # while there are commands to be done; or no network
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
     app.settings = settings.Settings(values, saved, state, log)
     app.settings.apply = app.apply
     app.servers = config["ntp"]
     take_rtc(clock, board.rtc_s2000(), app.settings, version.BUILD_S2000, log)
     app.wlan, app.networks = board.wlan(), config["wifi"]
-    app.joining = None  # looks for a network while there is none
     app.ssid, app.wifi_drops = None, 0  # joined, or lost last
     # In safe mode, after repeated crashes: connected, but no sensor and no outbox.
     app.outbox = None if app.safe else outbox.Outbox("data/outbox", config["outbox_bytes"], log)
     app.sampler = sampler.Sampler(values, clock, app.outbox and app.outbox.put, log)
     _session(app, config, context)
     token = "{:06x}".format(chip.random(1 << 24))
-    args = app.settings, app.sampler, app.topics[4], app.facts, token
+    args = app.settings, app.sampler, app.prefix, app.facts, token
     app.shadow = shadow_sync.ShadowSync(app.connection, *args)
     app.connection.on_up = app.shadow.connected
     app.connection.make_room = app.make_room
@@ -126,13 +123,13 @@ def _session(app, config, context):
 
     thing = config["thing_name"].encode()
     names = topics.of(config["thing_name"], config["telemetry_topic"], config["command_topic"])
-    app.topics = [name.encode() for name in names]
+    data, app.commands, app.topic, status, app.prefix = [name.encode() for name in names]
     app.window, app.slots = config["window"], config["window_max"]
     app.since_s = app.sent = 0  # readings sent in this second
     where = config["endpoint"], config["port"], config["keepalive_s"]
-    args = app.clock, app.slots, app.topics[0], telemetry.text_bytes(thing), app.encode
+    args = app.clock, app.slots, data, telemetry.text_bytes(thing), app.encode
     session = app.session = Session(thing, *where, *args)
-    session.set_last_will(app.topics[3], b'{"online": false}', True, 1)
+    session.set_last_will(status, b'{"online": false}', True, 1)
     session.set_callback(app.on_message)
     session.on_ack, session.filters = app.on_ack, app.filters
     # Of the filters only the topic of commands may be another one than when AWS made the session.
