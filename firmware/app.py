@@ -94,8 +94,8 @@ class App:
         getattr(upkeep, what)(self)
 
     def _network(self):
-        # True while joined, with an address. Wifi is in the heap only on the way there: at boot
-        # and after a loss. At boot always: an ESP8266 joins by itself what it remembers.
+        # True while joined, with an address. Wifi is in the heap only on the way there: after a
+        # loss, and at boot, even where an ESP8266 has joined by itself what it remembers.
         if self.joining is None:
             if self.ssid is not None and self.wlan.isconnected():
                 try:
@@ -111,8 +111,7 @@ class App:
         return True
 
     def _queue(self):
-        # Readings: as many at a time as the window has room for, never more in a second than
-        # drain_per_s. While many wait the window is as large as it may be.
+        # At most drain_per_s in a second. While many wait the window is as large as it may be.
         session, outbox = self.session, self.outbox
         if self.clock.s != self.since_s:
             self.since_s = self.clock.s
@@ -164,8 +163,7 @@ class App:
 
                 shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
         except MemoryError:
-            # Not acknowledged, it would come again in every session. What the shadow said is asked
-            # for once more, later.
+            # Not acknowledged, it would come again in every session.
             chip.log("app: no memory for a message, dropped")
             self.shadow.lost()
 

@@ -15,12 +15,10 @@ from firmware.core.errors import SensorError
 WDT_MS = const(120_000)
 _REPL_MS = const(3_600_000)
 _BIT_US = const(5)  # half a clock at 100 kHz
-# What a run leaves in the RTC's memory for the next: nothing if it ended on purpose; on an ESP8266
-# then the time, and a space.
-_BITTEN = const(b"wdt")  # ESP8266: by our own watchdog, soft_watchdog.py
+# What a run leaves in the RTC's memory for the next: one of these; b"wdt" (soft_watchdog.py); or
+# what reset() was given.
 _RUNNING = const(b"run")
 _STOPPED = const(b"repl")  # by a person at the serial port
-_MEMORY = const(b"memory")  # to get a heap that has grown too large small again
 _NTP_ZERO = const(1139293696)  # 2036-02-07, what ntptime makes of a timestamp of 0
 
 EPOCH = 946684800 if time.gmtime(0)[0] == 1970 else 0  # the year 2000 in seconds of the port
@@ -43,7 +41,7 @@ def stopped():
 
 
 def reset(why=b""):
-    # Setting it gives the ESP8266's RTC an offset, which a reset takes away (its machine_rtc.c).
+    # An ESP8266 loses the time (its machine_rtc.c): it stands before `why`.
     if CHIP == "esp8266":
         why = b"%d %s" % (time.time() - EPOCH, why)
     _memory(why)
@@ -63,12 +61,12 @@ def reset_cause():
         if getattr(machine, name + "_RESET", None) == cause:
             found = name.lower()
     if CHIP == "esp8266":  # 2: an exception in C; 3: the SDK's own watchdog (user_interface.h)
-        found = "wdt" if left == _BITTEN else {2: "fault", 3: "wdt"}.get(cause, found)
+        found = "wdt" if left == b"wdt" else {2: "fault", 3: "wdt"}.get(cause, found)
     elif found == "hard" and left == _RUNNING:
         found = "fault"  # ESP-IDF's panic; to esp32/modmachine.c the same as machine.reset()
     if left == _STOPPED and found in ("hard", "wdt", "fault"):
         return "repl"
-    return "memory" if left.endswith(_MEMORY) else found
+    return "memory" if left.endswith(b"memory") else found
 
 
 def wlan():
