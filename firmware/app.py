@@ -117,9 +117,8 @@ class App:
             self.since_s = self.clock.s
             self.sent = 0
         window = self.slots if outbox.waiting > self.slots else self.window
-        while session.used < window and self.sent < self.settings.values["drain_per_s"]:
-            if outbox.next_unsent() is None:
-                break
+        most = self.settings.values["drain_per_s"]
+        while session.used < window and self.sent < most and outbox.next_unsent() is not None:
             session.take(outbox.read - 1)
             self.sent += 1
 
