@@ -1,5 +1,4 @@
-# Owns the only loop, and routes messages. What is imported at the top stays in the heap; what is
-# imported inside a function leaves again (loading.py).
+# Owns the only loop, and routes messages. What is imported at the top stays in memory.
 
 import gc
 
@@ -18,7 +17,6 @@ from firmware.net.session import SUBSCRIBE
 if not chip.VERIFIED:
     from firmware import soft_watchdog  # noqa: F401
 
-_OLD = const("firmware.outbox_files")
 _IDLE_MS = const(1_000)  # the longest wait for the socket
 _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
 _CHANGED_S = const(3)  # in safe mode, time to report a setting that may have been the cause
@@ -28,9 +26,9 @@ _ADDRESS_S = const(10)  # how often the address is checked while all seems well
 class App:
     def run(self, unload, prepared):
         # prepared: what startup.prepare() gave; emptied, because the configuration need not stay.
-        cause, safe = prepared[-1][:2]
+        self.unload = unload
+        self.cause, self.safe, self.counted_s, self.last_crash = prepared.pop()
         try:
-            self.unload = unload
             from firmware import startup
 
             feed = startup.build(self, *prepared)
@@ -45,7 +43,7 @@ class App:
         except Exception as e:
             from firmware import upkeep
 
-            upkeep.crashed(e, cause, safe)
+            upkeep.crashed(self, e)
 
     def _wait(self):
         self.unload()
@@ -64,15 +62,12 @@ class App:
         if network and clock.s >= clock.ask_s:
             self.upkeep("ask_time")
         # While old readings are sent, what reads them stays.
-        spare = _OLD if outbox and outbox.waiting > self.window else None
+        spare = "firmware.outbox_files" if outbox and outbox.waiting > self.window else None
         if outbox:
             self.sampler.step()
             self.unload(spare)
         # TLS needs the time: without it no certificate can be checked.
-        up = link.up
         link.step(network and clock.offset is not None)
-        if link.up and not up:
-            return True
         up = link.up
         self.unload(spare)
         more = self._answer(up)
@@ -84,16 +79,13 @@ class App:
         return more or (up and self.session.due() >= 0 and not self.session.transport.out)
 
     def _answer(self, up):
-        more = False
         try:
-            if up:
-                more = self.shadow.step()
             if self.runner and not self.runner.step(up):
                 self.runner = None
+            return up and self.shadow.step()
         except MemoryError:
             chip.log("app: no memory for an answer, later")
             self.shadow.lost()
-        return more
 
     def upkeep(self, what="restart"):
         # For commands restart() as well.
@@ -102,8 +94,8 @@ class App:
         getattr(upkeep, what)(self)
 
     def _network(self):
-        # True while joined, with an address. Wifi is in the heap only on the way there: at boot
-        # and after a loss. At boot always: an ESP8266 joins by itself what it remembers.
+        # True while joined, with an address. Wifi is in the heap only on the way there: after a
+        # loss, and at boot, even where an ESP8266 has joined by itself what it remembers.
         if self.joining is None:
             if self.ssid is not None and self.wlan.isconnected():
                 try:
@@ -119,16 +111,14 @@ class App:
         return True
 
     def _queue(self):
-        # Readings: as many at a time as the window has room for, never more in a second than
-        # drain_per_s. While many wait the window is as large as it may be.
+        # At most drain_per_s in a second. While many wait the window is as large as it may be.
         session, outbox = self.session, self.outbox
         if self.clock.s != self.since_s:
             self.since_s = self.clock.s
             self.sent = 0
         window = self.slots if outbox.waiting > self.slots else self.window
-        while session.used < window and self.sent < self.settings.values["drain_per_s"]:
-            if outbox.next_unsent() is None:
-                break
+        most = self.settings.values["drain_per_s"]
+        while session.used < window and self.sent < most and outbox.next_unsent() is not None:
             session.take(outbox.read - 1)
             self.sent += 1
 
@@ -157,25 +147,22 @@ class App:
     def filters(self):
         from firmware.core.topics import subscribes
 
-        _, commands, _, _, prefix = self.topics
-        return subscribes(commands.decode(), prefix.decode())
+        return subscribes(self.commands.decode(), self.prefix.decode())
 
     def on_message(self, topic, payload):
         self.unload()
-        _, commands, _, _, prefix = self.topics
         try:
-            if topic == commands:
+            if topic == self.commands:
                 if not self.runner:
                     self.upkeep("make_runner")
                     self.unload()
                 self.runner.receive(payload)
-            elif topic.startswith(prefix):
+            elif topic.startswith(self.prefix):
                 from firmware.core import shadow
 
-                shadow.receive(self.shadow, topic[len(prefix) :], payload)
+                shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
         except MemoryError:
-            # Not acknowledged, it would come again in every session. What the shadow said is asked
-            # for once more, later.
+            # Not acknowledged, it would come again in every session.
             chip.log("app: no memory for a message, dropped")
             self.shadow.lost()
 
@@ -185,13 +172,11 @@ class App:
         elif tag == SUBSCRIBE:
             # Only now: had the power gone before, the next start would trust a session of AWS's
             # that has no subscriptions.
-            self.settings.note("filters", self.topics[1].decode())
+            self.settings.note("filters", self.commands.decode())
 
     def apply(self, key):
         # settings.values[key] has changed.
-        if key == "interval_s":
-            self.sampler.changed()
-        elif key in ("sensor", "i2c"):
+        if key in ("sensor", "i2c"):
             self.sampler.restart()
         if self.safe:
             self.safe_s = self.clock.s + _CHANGED_S

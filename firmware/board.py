@@ -15,13 +15,10 @@ from firmware.core.errors import SensorError
 WDT_MS = const(120_000)
 _REPL_MS = const(3_600_000)
 _BIT_US = const(5)  # half a clock at 100 kHz
-# What a run leaves in the RTC's memory for the next: nothing if it ended on purpose.
-_BITTEN = const(b"wdt")  # ESP8266: by our own watchdog, soft_watchdog.py
+# What a run leaves in the RTC's memory for the next: one of these; b"wdt" (soft_watchdog.py); or
+# what reset() was given.
 _RUNNING = const(b"run")
 _STOPPED = const(b"repl")  # by a person at the serial port
-_MEMORY = const(b"memory")  # to get a heap that has grown too large small again
-_TIME = const(b"t")  # ESP8266: and the time
-_NO_ANSWER = const(71)  # EPROTO
 _NTP_ZERO = const(1139293696)  # 2036-02-07, what ntptime makes of a timestamp of 0
 
 EPOCH = 946684800 if time.gmtime(0)[0] == 1970 else 0  # the year 2000 in seconds of the port
@@ -44,9 +41,9 @@ def stopped():
 
 
 def reset(why=b""):
-    # Setting it gives the ESP8266's RTC an offset, which a reset takes away (its machine_rtc.c).
+    # An ESP8266 loses the time (its machine_rtc.c): it stands before `why`.
     if CHIP == "esp8266":
-        why = _TIME + str(int(time.time()) - EPOCH).encode() + b" " + why
+        why = b"%d %s" % (time.time() - EPOCH, why)
     _memory(why)
     machine.reset()
 
@@ -64,12 +61,12 @@ def reset_cause():
         if getattr(machine, name + "_RESET", None) == cause:
             found = name.lower()
     if CHIP == "esp8266":  # 2: an exception in C; 3: the SDK's own watchdog (user_interface.h)
-        found = "wdt" if left == _BITTEN else {2: "fault", 3: "wdt"}.get(cause, found)
+        found = "wdt" if left == b"wdt" else {2: "fault", 3: "wdt"}.get(cause, found)
     elif found == "hard" and left == _RUNNING:
         found = "fault"  # ESP-IDF's panic; to esp32/modmachine.c the same as machine.reset()
     if left == _STOPPED and found in ("hard", "wdt", "fault"):
         return "repl"
-    return "memory" if left.endswith(_MEMORY) else found
+    return "memory" if left.endswith(b"memory") else found
 
 
 def wlan():
@@ -118,8 +115,8 @@ def led(on):
 
 
 def ntp_s2000(host):
-    # Asks one NTP server; blocks for its name and 2 s. OSError when nobody answers, or with what
-    # is no time: ntptime takes any packet, a kiss of death (RFC 5905, 7.4) for the year 2036, and
+    # Asks one NTP server; blocks for its name and 2 s. OSError when nobody answers, 0 for what is
+    # no time: ntptime takes any packet, a kiss of death (RFC 5905, 7.4) for the year 2036, and
     # fails with other errors on a short one or an IPv6 address.
     import ntptime
 
@@ -127,18 +124,13 @@ def ntp_s2000(host):
     try:
         s2000 = ntptime.time() - EPOCH
     except (ValueError, IndexError):
-        s2000 = _NTP_ZERO
-    if s2000 == _NTP_ZERO:
-        raise OSError(_NO_ANSWER)
-    return s2000
+        return 0
+    return 0 if s2000 == _NTP_ZERO else s2000
 
 
 def rtc_s2000():
-    if CHIP != "esp8266":
-        return int(time.time()) - EPOCH
-    left = _memory()
     try:
-        return int(left[1:].split()[0]) + 1 if left[:1] == _TIME else 0
+        return int(_memory().split()[0]) + 1 if CHIP == "esp8266" else int(time.time()) - EPOCH
     except (ValueError, IndexError):
         return 0
 

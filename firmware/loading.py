@@ -1,8 +1,5 @@
-# Starts the program. And code that is needed now and then leaves the heap again. The rule: what
-# was loaded when run() called keep() stays (app.py and what it imports at its top); what is
-# imported inside a function leaves with the next unload(). Objects made from such a module go on
-# working: they hold what they need. So it may be imported anew at any time, and must hold no state
-# of its own.
+# Starts the program. And code that is needed now and then leaves the heap again: what was not
+# there when run() called keep() goes with the next unload() (docs/memory.md).
 
 import gc
 import sys
@@ -51,14 +48,13 @@ def keep():
 def unload(spare=None):
     # All but `spare`. Allocates nothing, unless there is something to unload.
     if len(sys.modules) > len(_kept) + (spare in sys.modules):
-        for name in [name for name in sys.modules if name not in _kept]:
-            if name == spare:  # not in the line above: a closure allocates at each call
-                continue
-            module = sys.modules.pop(name)
-            at = name.rfind(".")
-            parent = sys.modules.get(name[:at]) if at > 0 else None
-            if getattr(parent, name[at + 1 :], None) is module:
-                delattr(parent, name[at + 1 :])
+        for name in list(sys.modules):
+            if name not in _kept and name != spare:
+                module = sys.modules.pop(name)
+                at = name.rfind(".")
+                parent = sys.modules.get(name[:at]) if at > 0 else None
+                if getattr(parent, name[at + 1 :], None) is module:
+                    delattr(parent, name[at + 1 :])
         # Now, from a short stack: the collector takes whatever lies on it for a reference, and an
         # old one deep in the stack of what allocates next would keep all of it.
         module = parent = None

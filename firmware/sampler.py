@@ -7,8 +7,7 @@
 #   any         release()                               -> no driver, but the sensor is known
 #
 # A reading that was due stays due until it has been taken; those missed meanwhile are not made up
-# for. While no time is believed, or the file system is full, readings are kept in RAM, the oldest
-# making room. Normally each passes through the same buffer at once, without allocating.
+# for. While no time is believed, or the file system is full, readings are kept in RAM.
 
 from micropython import const
 
@@ -22,7 +21,6 @@ _RETRY_MAX_MS = const(30_000)
 _SETTLE_MS = const(5)  # a chip just plugged in, or just stopped, needs 1 to 2 ms
 _KEPT_MAX = const(32)
 _STORE_RETRY_S = const(10)
-_BURST = const(4)  # kept readings handed on in one step(): each is a write to flash
 
 
 class Sampler:
@@ -38,7 +36,8 @@ class Sampler:
         self.kept = bytearray()  # records, oldest first
         self.retry_s = 0  # clock.s before which put() is not tried again
         self.due = True  # a reading is owed
-        self.interval_s = self.next_s = settings["interval_s"]  # next_s: clock.s of the next turn
+        self.interval_s = settings["interval_s"]
+        self.turn_s = 0  # clock.s of the last turn; the next comes an interval later
         self.wait = Deadline(clock)
         self.restart()
 
@@ -54,16 +53,6 @@ class Sampler:
         self.driver = None
         self.busy = False
 
-    def changed(self):
-        # The new interval counts from the last turn. A reading that is overdue, by the old one or
-        # the new, is due now.
-        old_s, s = self.next_s, self.clock.s
-        self.next_s += self.settings["interval_s"] - self.interval_s
-        self.interval_s = self.settings["interval_s"]
-        if min(old_s, self.next_s) <= s:
-            self.due = True
-            self.next_s = s + self.interval_s
-
     def read_now(self):
         # One extra reading. Whoever asks may just have plugged the sensor in: look at once.
         self.due = True
@@ -76,17 +65,19 @@ class Sampler:
             return 0
         if self.due or not self.sensor:
             return self.wait.left_ms()
-        return clock.left_ms(self.next_s)
+        return clock.left_ms(self.turn_s + self.settings["interval_s"])
 
     def step(self):
         # At most one transfer's worth of work; never sleeps.
-        for _ in range(_BURST):
-            if self.kept and self._store(self.kept):
-                self.kept = self.kept[RECORD_BYTES:]
-        late_s = self.clock.s - self.next_s
+        if self.kept and self._store(self.kept):
+            self.kept = self.kept[RECORD_BYTES:]
+        # A new interval counts from the last turn. What is overdue by it or by the old is due now.
+        s, interval_s = self.clock.s, self.settings["interval_s"]
+        late_s = s - self.turn_s - min(interval_s, self.interval_s)
         if late_s >= 0:
             self.due = True
-            self.next_s += self.interval_s * (late_s // self.interval_s + 1)
+            self.turn_s = s - (late_s % interval_s if interval_s == self.interval_s else 0)
+        self.interval_s = interval_s
         if (self.sensor and not self.due) or self.wait.left_ms():
             return
         try:

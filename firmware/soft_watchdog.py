@@ -5,7 +5,6 @@ import machine
 from micropython import const
 
 _CHECK_MS = const(10_000)  # how often the timer looks whether the loop still feeds
-_BITTEN = const(b"wdt")  # for reset_cause() in board.py: the chip would only say "soft reset"
 
 _left = _limit = 0  # checks until it bites; no limit: no timer yet
 
@@ -17,11 +16,10 @@ def start(timeout):
     feed()
     if first:
         timer = machine.Timer(-1)
-        repeat = machine.Timer.PERIODIC
         try:  # MicroPython >= 1.27: bites in C code too, such as a scan() that never ends
-            timer.init(period=_CHECK_MS, mode=repeat, callback=_check, hard=True)
+            timer.init(period=_CHECK_MS, callback=_check, hard=True)
         except TypeError:
-            timer.init(period=_CHECK_MS, mode=repeat, callback=_check)
+            timer.init(period=_CHECK_MS, callback=_check)
     return feed
 
 
@@ -34,5 +32,5 @@ def _check(timer):
     global _left
     _left -= 1
     if _left <= 0:
-        machine.RTC().memory(_BITTEN)
+        machine.RTC().memory(b"wdt")  # for board.reset_cause(): the chip only says "soft reset"
         machine.reset()

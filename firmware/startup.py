@@ -1,12 +1,7 @@
-# What happens once, before there is a loop. On demand: it is loaded twice and leaves twice, for
-# prepare() before all other code, and for build().
-#
-# prepare(): the TLS context first, while there is a large piece of memory, then the crash log,
-# config.json and the saved settings. `python -m tools stage` has checked and completed
-# config.json: here only the values that the cloud may change are checked, like a change. One of
-# those that is wrong costs itself; without any other key there is nothing to run.
-#
-# build(): every object of the firmware, in the order it is read. Here the configuration ends.
+# What happens once, before there is a loop (docs/memory.md, "Phases"). `python -m tools stage` has
+# checked and completed config.json: here only the values that the cloud may change are checked,
+# like a change. One of those that is wrong costs itself; without any other key there is nothing
+# to run.
 
 import json
 
@@ -20,8 +15,8 @@ _LAST_BYTES = const(300)  # enough for the last line of the crash log
 
 
 def prepare():
-    # [config, settings in force, settings as saved, state, problems, TLS context, (reset cause,
-    # safe mode, crashes are counted, last line of the crash log)]
+    # What build() takes, and (reset cause, safe mode, crashes are counted, last line of the crash
+    # log).
     from firmware import crash, files
     from firmware.core.errors import LinkError
     from firmware.net import tls
@@ -39,24 +34,18 @@ def prepare():
     safe, counted = crash.boot(cause, chip.log)
     if safe:
         chip.log("app: SAFE MODE after repeated crashes, see get_log")
-    problems = []
-    config = _config(problems)
+    config = _config()
     found = files.load_settings()
-    if found is None:
-        problems.append("settings: file damaged, config.json alone counts")
+    problems = ["settings: file damaged, config.json alone counts"] if found is None else []
     saved, state = found or ({}, {})
     values = _values(config, saved, problems)
     for problem in problems:
         chip.log("config: PROBLEM " + problem)
-    if not config:  # there may be a good one then; Ctrl-C gives the REPL
-        chip.log("config: cannot start; send a good config.json with `make deploy`")
-        chip.sleep_ms(_PARKED_MS)
-        board.reset()
     last = crash.read(_LAST_BYTES).strip().split("\n")[-1] or None
     return [config, values, saved, state, problems, context, (cause, safe, counted, last)]
 
 
-def _config(problems):
+def _config():
     from firmware.core.schema import KEYS
 
     try:
@@ -65,12 +54,13 @@ def _config(problems):
         missing = [key for key in KEYS.split() if not config.get(key)]
         if not missing:
             return config
-        problems.append("config.json: missing: " + ", ".join(missing))
-    except OSError:
-        problems.append("config.json: is missing")
-    except (ValueError, AttributeError):  # UnicodeError is a ValueError
-        problems.append("config.json: is no JSON object")
-    return {}
+        problem = "missing: " + ", ".join(missing)
+    except (OSError, ValueError, AttributeError):  # UnicodeError is a ValueError
+        problem = "is missing, or no JSON object"
+    chip.log("config: PROBLEM config.json: " + problem)
+    chip.log("config: cannot start; send a good config.json with `make deploy`")
+    chip.sleep_ms(_PARKED_MS)  # there may be a good one then; Ctrl-C gives the REPL
+    board.reset()
 
 
 def _values(config, saved, problems):
@@ -89,32 +79,30 @@ def _values(config, saved, problems):
     return values
 
 
-def build(app, config, values, saved, state, problems, context, before):
+def build(app, config, values, saved, state, problems, context):
     # Gives what feeds the watchdog.
     from firmware import device_info, outbox, sampler, settings, shadow_sync
     from firmware.core.timing import Clock
     from firmware.net.clock import take_rtc
 
     log = chip.log
-    app.cause, app.safe, app.counted_s, app.last_crash = before
     app.safe_s = _SAFE_S
     app.problems = problems
     app.check_s = 0  # clock.s of the next upkeep.check()
-    app.runner = None  # while there are commands to be done
+    app.runner = app.joining = None  # while there are commands to be done; or no network
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
     app.settings = settings.Settings(values, saved, state, log)
     app.settings.apply = app.apply
     app.servers = config["ntp"]
     take_rtc(clock, board.rtc_s2000(), app.settings, version.BUILD_S2000, log)
     app.wlan, app.networks = board.wlan(), config["wifi"]
-    app.joining = None  # looks for a network while there is none
     app.ssid, app.wifi_drops = None, 0  # joined, or lost last
     # In safe mode, after repeated crashes: connected, but no sensor and no outbox.
     app.outbox = None if app.safe else outbox.Outbox("data/outbox", config["outbox_bytes"], log)
     app.sampler = sampler.Sampler(values, clock, app.outbox and app.outbox.put, log)
     _session(app, config, context)
     token = "{:06x}".format(chip.random(1 << 24))
-    args = app.settings, app.sampler, app.topics[4], app.facts, token
+    args = app.settings, app.sampler, app.prefix, app.facts, token
     app.shadow = shadow_sync.ShadowSync(app.connection, *args)
     app.connection.on_up = app.shadow.connected
     app.connection.make_room = app.make_room
@@ -135,13 +123,13 @@ def _session(app, config, context):
 
     thing = config["thing_name"].encode()
     names = topics.of(config["thing_name"], config["telemetry_topic"], config["command_topic"])
-    app.topics = [name.encode() for name in names]
+    data, app.commands, app.topic, status, app.prefix = [name.encode() for name in names]
     app.window, app.slots = config["window"], config["window_max"]
     app.since_s = app.sent = 0  # readings sent in this second
     where = config["endpoint"], config["port"], config["keepalive_s"]
-    args = app.clock, app.slots, app.topics[0], telemetry.TEXT_BYTES + len(thing), app.encode
+    args = app.clock, app.slots, data, telemetry.TEXT_BYTES + len(thing), app.encode
     session = app.session = Session(thing, *where, *args)
-    session.set_last_will(app.topics[3], b'{"online": false}', True, 1)
+    session.set_last_will(status, b'{"online": false}', True, 1)
     session.set_callback(app.on_message)
     session.on_ack, session.filters = app.on_ack, app.filters
     # Of the filters only the topic of commands may be another one than when AWS made the session.

@@ -30,7 +30,7 @@ def make_runner(app):
     from firmware.command_runner import CommandRunner
 
     sampler = None if app.safe else app.sampler
-    app.runner = CommandRunner(app.shadow, sampler, app.topics[2], app.upkeep)
+    app.runner = CommandRunner(app.shadow, sampler, app.topic, app.upkeep)
 
 
 def check(app):
@@ -54,8 +54,7 @@ def check(app):
         from firmware import device_info
 
         if device_info.heap_bytes() > app.heap_bytes + 1024:
-            text = "Python's heap has grown into the memory of TLS, restarting"
-            restart(app, text, b"memory")
+            restart(app, "Python's heap has grown into the memory of TLS, restarting", b"memory")
     # ESP8266: the piece that axTLS needs at the next connect, before others break it up.
     if not chip.VERIFIED and not app.session.transport and app.reserve is None:
         try:
@@ -64,13 +63,12 @@ def check(app):
             pass  # the connect will say so
 
 
-def restart(app, text=None, why=b""):
+def restart(app, text="restarting, as commanded", why=b""):
     # On purpose: whatever crashed before, the next start is a normal one.
     from firmware import board
     from firmware.net import packets
 
-    if text:
-        chip.log("app: " + text)
+    chip.log("app: " + text)
     if app.counted_s:
         from firmware import crash
 
@@ -81,11 +79,11 @@ def restart(app, text=None, why=b""):
     board.reset(why)
 
 
-def crashed(error, cause, safe):
+def crashed(app, error):
     from firmware import board, crash
 
-    crash.record(error, chip.ticks_ms() // 1000, cause, chip.log)
+    crash.record(error, chip.ticks_ms() // 1000, app.cause, chip.log)
     chip.log("crash: {} {}".format(type(error).__name__, error))
-    if safe:
+    if app.safe:
         chip.sleep_ms(_AGAIN_MS)
     board.reset()

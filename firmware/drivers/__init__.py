@@ -1,11 +1,10 @@
 # Which sensor is on the bus? Loaded to search; a driver's module only when an address it may have
-# answers. To add a chip: its file here, and a row in DRIVERS.
+# answers.
 #
-# A driver module has probe(bus, addr) -> driver, or None when another chip lives there. All of the
-# set-up is done in probe(), which does not stay in the heap. A driver has name, MEASURE_MS,
-# start(), finish() (SensorError when the answer cannot be trusted) and values: what it measured
-# last, in the order of core/telemetry.py, None for what it cannot. Neither start() nor finish()
-# allocates.
+# A driver module has probe(bus, addr) -> driver, or None when another chip lives there: all of the
+# set-up, it does not stay in the heap. A driver has name, MEASURE_MS, start(), finish()
+# (SensorError when the answer cannot be trusted) and values: what it measured last, in the order
+# of core/telemetry.py, None for what it cannot. Neither start() nor finish() allocates.
 
 from micropython import const
 

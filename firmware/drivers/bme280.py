@@ -15,7 +15,6 @@ from firmware.core.errors import SensorError
 _STATUS = const(0xF3)  # then ctrl_meas, config, one reserved, and the data from 0xF7 on
 _CTRL_MEAS = const(0xF4)
 _SKIPPED = const(0x80000)  # also what the data registers hold after power-on (DS 5.3)
-_SKIPPED_HUM = const((0x8000, 0xFFFF))
 
 
 def probe(bus, addr):
@@ -79,7 +78,7 @@ class Driver:
         adc_p = buf[4] << 12 | buf[5] << 4 | buf[6] >> 4
         adc_t = buf[7] << 12 | buf[8] << 4 | buf[9] >> 4
         adc_h = buf[10] << 8 | buf[11] if h else 0
-        if adc_t == _SKIPPED or adc_p == _SKIPPED or adc_h in _SKIPPED_HUM:
+        if adc_t == _SKIPPED or adc_p == _SKIPPED or adc_h in (0x8000, 0xFFFF):
             raise SensorError("measurement skipped")
         fine = t_fine(adc_t, t)
         cdeg = fine * 5 + 128 >> 8

@@ -25,7 +25,6 @@ def probe(bus, addr):
         return None
     bus.readfrom_mem_into(addr, _CONFIG, buf)
     if buf[1] & 0xC0:
-        # Nobody can write the limits until power is cut.
         raise SensorError("mcp9808: limits locked, cut its power once")
     bus.writeto_mem(addr, _CONFIG, b"\x00\x00")  # continuous, alert output off (DS 5.1.1)
     bus.writeto_mem(addr, 0x08, b"\x03")  # resolution: 0.0625 C (DS 5.2.4)

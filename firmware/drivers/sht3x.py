@@ -1,11 +1,7 @@
 # Sensirion SHT30, SHT31, SHT35 and SHT85 over I2C: single shot, high repeatability.
 # "DS" = Sensirion SHT3x-DIS datasheet, version 5.
 
-from micropython import const
-
 from firmware.core.errors import SensorError
-
-_MEASURE = const(b"\x24\x00")  # DS 4.3, clock stretching off
 
 
 def probe(bus, addr):
@@ -30,7 +26,7 @@ class Driver:
     MEASURE_MS = 17  # DS 2.2: 15.5 ms at most, and a millisecond clock may be one short
 
     def start(self):
-        self.bus.writeto(self.addr, _MEASURE)
+        self.bus.writeto(self.addr, b"\x24\x00")  # DS 4.3, clock stretching off
 
     def finish(self):
         # Until the measurement is done, and after a power loss, the chip does not acknowledge.

@@ -28,7 +28,7 @@ def take_rtc(clock, s2000, settings, floor, log):
 
 def ask(clock, ntp_s2000, set_rtc, settings, servers, floor, random, log):
     # Asks one server, and sets clock.ask_s for the next time. Blocks as long as ntp_s2000(server)
-    # does, which returns s2000 or raises OSError.
+    # does, which returns s2000, 0 for an answer that is no time, or raises OSError.
     try:
         s2000 = ntp_s2000(servers[0])
         problem = "{} not believed".format(s2000)

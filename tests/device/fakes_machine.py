@@ -62,9 +62,10 @@ class Timer:
     def __init__(self, ident):
         Timer.all.append(self)
 
-    def init(self, *, period, mode, callback, **more):
+    def init(self, *, period, callback, mode=PERIODIC, **more):
         if more and not Timer.knows_hard:
             raise TypeError("extra keyword arguments given")
+        harness.equal(mode, Timer.PERIODIC)
         self.hard = more.get("hard", False)
         self.callback = callback
 

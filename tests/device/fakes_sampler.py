@@ -115,7 +115,6 @@ class Bench:
 
     def change(self, interval_s):
         self.settings["interval_s"] = interval_s
-        self.sampler.changed()
 
     def times(self):
         return [reading[0] for reading in self.out]

@@ -13,18 +13,20 @@ def test_an_ntp_answer():
     harness.equal((NTP.host, NTP.timeout), ("a.pool", 2))
 
 
-def test_an_answer_that_is_no_time_is_an_oserror():
+def test_an_answer_that_is_no_time():
     # A packet too short for struct.unpack, an IPv6 address for an IPv4 socket (ports/esp32's
     # sendto), an empty list of addresses: whatever ntptime raises must not end the program.
-    for error in (ValueError("buffer too small"), IndexError(), OSError(110)):
+    for error in (ValueError("buffer too small"), IndexError()):
         NTP.answer = error
-        harness.raises(OSError, board.ntp_s2000, "a.pool")
+        harness.equal(board.ntp_s2000("a.pool"), 0)
+    NTP.answer = OSError(110)
+    harness.raises(OSError, board.ntp_s2000, "a.pool")
 
 
 def test_a_kiss_of_death_is_no_time():
     # Its transmit timestamp is ours, 0, which ntptime takes for the second one of era 1.
     NTP.answer = (1 << 32) - 3155673600
-    harness.raises(OSError, board.ntp_s2000, "a.pool")
+    harness.equal(board.ntp_s2000("a.pool"), 0)
 
 
 def test_no_access_point_with_a_password_everybody_knows():
@@ -52,7 +54,7 @@ def test_the_time_outlives_a_reset_of_an_esp8266():
         assert now <= on_chip("esp8266", board.rtc_s2000) <= now + 2
     on_chip("esp8266", board.watchdog)  # this run has begun: what is there is no time any more
     harness.equal(on_chip("esp8266", board.rtc_s2000), 0)
-    Rtc.kept = b"t\xff\xff"
+    Rtc.kept = b"\xff\xff"
     harness.equal(on_chip("esp8266", board.rtc_s2000), 0)
     assert now <= on_chip("esp32", board.rtc_s2000) <= now + 2
 

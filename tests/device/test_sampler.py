@@ -129,7 +129,6 @@ def test_an_overdue_turn_survives_a_longer_interval():
     b.run(1000)
     b.clock.pass_ms(30_000)
     b.change(86_400)
-    harness.equal(b.sampler.next_due_ms(), 0)
     b.run(100)
     harness.equal(b.times(), [0, 31])
     harness.equal(b.sampler.next_due_ms(), 86_400_000 - 100)
