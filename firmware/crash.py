@@ -24,7 +24,7 @@ _LOG_BYTES = const(2048)  # _PATH has at most one entry more, and so has _OLD
 def boot(reset_cause, log):
     # Once, at the start: (whether to stay in safe mode, whether alive() is to be called).
     known_s, runs = _runs()
-    ended = {"wdt": "watchdog", "fault": "fault in C"}.get(reset_cause)
+    ended = {"wdt": "watchdog", "fault": "a fault in C"}.get(reset_cause)
     if ended and known_s >= 0:
         runs.append(known_s)
         _save(0, runs, log, "{}, after {} s or more\n".format(ended, known_s))

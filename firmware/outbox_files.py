@@ -163,4 +163,4 @@ def _try(call, path):
 
 
 def _name(outbox, seq, kind=""):
-    return "{}{}{:08x}".format(outbox.paths[0][:-1], kind, seq)
+    return "{}/{}{:08x}".format(outbox.paths[0][:-2], kind, seq)

@@ -28,7 +28,7 @@ def prepare():
         else:
             chip.log("tls: server NOT verified, this port cannot; see docs/security.md")
     except LinkError as e:  # each connect tries again
-        chip.log("tls: {} {}".format(*e.args))
+        chip.log("tls: no context, {} {}".format(*e.args))
     cause = board.reset_cause()
     chip.log("app: fieldmouse {}, reset by {}".format(version.VERSION, cause))
     safe, counted = crash.boot(cause, chip.log)

@@ -6,8 +6,8 @@ def of(thing, data, commands):
     # (data, commands, result, status, prefix of the shadow's), from two templates. Status is none
     # of the shadow's: AWS ignores a last will sent to one (aws-facts 1.8).
     data, commands = data.replace("{thing}", thing), commands.replace("{thing}", thing)
-    status = "devices/" + thing + "/status"
-    return data, commands, commands + "/result", status, "$aws/things/" + thing + "/shadow/"
+    status, prefix = "devices/{}/status".format(thing), "$aws/things/{}/shadow/".format(thing)
+    return data, commands, commands + "/result", status, prefix
 
 
 def subscribes(commands, prefix):

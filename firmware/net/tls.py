@@ -25,7 +25,7 @@ def context():
             _suites(made)
         return made
     except MemoryError:
-        raise LinkError("memory", "certs/" + what)
+        raise LinkError("memory", "certs/{} to read".format(what))
     except ValueError as e:  # "invalid cert" or "invalid key", whatever mbedTLS said
         raise LinkError("tls", "certs/{}: {}, or no memory for it".format(what, e))
     except OSError as e:
@@ -37,11 +37,11 @@ def context():
 def _file(name):
     for suffix in (".pem", ".der"):
         try:
-            with open("certs/" + name + suffix, "rb") as f:
+            with open("certs/{}{}".format(name, suffix), "rb") as f:
                 return f.read()
         except OSError:
             pass
-    raise LinkError("tls", "certs/" + name + " is missing")
+    raise LinkError("tls", "certs/{} is missing".format(name))
 
 
 def _suites(context):

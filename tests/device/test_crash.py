@@ -116,7 +116,7 @@ def test_safe_mode_lasts_until_a_run_is_stable():
 
 
 def test_the_watchdog_counts():
-    for cause, word in (("wdt", "watchdog"), ("fault", "fault in C")):
+    for cause, word in (("wdt", "watchdog"), ("fault", "a fault in C")):
         fresh()
         assert not start(cause)
         assert not start(cause)

@@ -70,7 +70,7 @@ DEFECTS = {
     ),
     "birth not retained": Defect(
         test_mqtt.test_MQTT_Publish_Retained_Messages,
-        "json.dumps(facts).encode(), True", "json.dumps(facts).encode(), False", "assert",
+        "json.dumps(facts), True", "json.dumps(facts), False", "assert",
     ),
 }  # fmt: skip
 
