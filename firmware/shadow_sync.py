@@ -80,7 +80,6 @@ class ShadowSync:
             return True
         if self.out:
             (topic, text, retain), self.out = self.out, None
-            text = text.encode()
             self.session.document(topic, text, _TAG, retain)
             return False
         unsent = _TAG in self.session.waiting

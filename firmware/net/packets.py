@@ -21,6 +21,8 @@ def _text(text):
 
 
 def document(session, topic, payload, tag, retain):
+    # Text goes out as it lies in memory, UTF-8: there may be no piece for a copy of it.
+    payload = memoryview(payload)
     made = packet(0x33 if retain else 0x32, (_text(topic), b"\x00\x00", payload))
     session.take(tag, made, len(made) - len(payload) - 2)
 

@@ -74,7 +74,7 @@ class Session:
 
     def document(self, topic, payload, tag, retain=False):
         assert tag == -1 and not self.waiting
-        self.sent.append((bytes(topic), bytes(payload), retain))
+        self.sent.append((bytes(topic), payload.encode(), retain))
         self.pid += 1
         return True
 

@@ -161,7 +161,6 @@ def test_a_world_file_rules_the_board_while_it_runs(
     assert board.boots == 1
 
 
-@pytest.mark.xfail(reason="a session does not fit yet: docs/boards.md", run=False)
 @pytest.mark.parametrize("bits", [32, 64])
 def test_an_esp8266_reads_sends_and_comes_back(
     new_device: New, boot: Boot, listener: Listener, bits: int

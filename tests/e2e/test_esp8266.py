@@ -19,8 +19,6 @@ from tests.e2e.test_main_job import (
 )
 from tools.sim.board import VirtualBoard
 
-pytestmark = pytest.mark.xfail(reason="a session does not fit yet: docs/boards.md", run=False)
-
 
 @pytest.fixture
 def device(new_device: Callable[..., Device]) -> Device:

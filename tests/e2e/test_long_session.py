@@ -18,8 +18,6 @@ from tests.e2e.limits import limit_ms
 STORED = 200  # readings of an outage
 RECONNECTS = 100
 BOARDS = ("esp32", "esp8266")
-_LATER = pytest.mark.xfail(reason="a session does not fit yet: docs/boards.md", run=False)
-EACH = ("esp32", pytest.param("esp8266", marks=_LATER))
 Make = Callable[..., Bench]
 
 
@@ -70,7 +68,7 @@ def test_sampling_goes_on_while_a_connect_hangs(make: Make, withheld: str) -> No
     bench.finish()
 
 
-@pytest.mark.parametrize("board", EACH)
+@pytest.mark.parametrize("board", BOARDS)
 def test_what_an_outage_has_left_goes_out_in_order_a_window_at_a_time(
     make: Make, board: str
 ) -> None:
@@ -110,7 +108,7 @@ def of(bench: Bench, connection: Any) -> list[int]:
     return [json.loads(packet.payload)["seq"] for packet in packets]
 
 
-@pytest.mark.parametrize("board", EACH)
+@pytest.mark.parametrize("board", BOARDS)
 def test_a_hundred_reconnects(make: Make, board: str) -> None:
     # Each after the backoff has come to rest; a command is answered in every tenth session.
     bench = make(board, 40)

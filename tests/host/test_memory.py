@@ -26,7 +26,6 @@ GROWTH = 256  # over so many readings, and so many reconnects: nothing but noise
 READINGS, RECONNECTS = 200, 10
 _TRIES = 3
 PROFILES = launch.PROFILES
-_NOT_YET = pytest.mark.xfail(reason="not with its TLS in 38 KB: docs/boards.md")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +50,6 @@ def test_a_session_fits(lab: Lab, profile: str) -> None:
     assert why == ""
 
 
-@_NOT_YET
 def test_a_session_fits_an_esp8266_with_its_tls(lab: Lab) -> None:
     assert failure(lab, "esp8266", launch.HEAPS["esp8266"]) == ""
 
@@ -62,7 +60,7 @@ def test_no_large_piece_is_needed_once_it_runs(lab: Lab, profile: str) -> None:
     assert failure(lab, profile, heap, PIECE, **bench_heap.alone(profile)) == ""
 
 
-@pytest.mark.parametrize("profile", ["esp32", pytest.param("esp8266", marks=_NOT_YET)])
+@pytest.mark.parametrize("profile", PROFILES)
 def test_nothing_grows(lab: Lab, profile: str) -> None:
     # What lies on the C stack by chance can keep a module for a moment: never less, only more.
     for _ in range(_TRIES):

@@ -146,7 +146,6 @@ def test_it_follows_sensor_temperature_interval_and_duration(tmp_path: Path) -> 
     assert "-7.50" in text
 
 
-@pytest.mark.xfail(reason="a session does not fit yet: docs/boards.md", run=False)
 def test_an_esp8266_is_run_as_one() -> None:
     with sim("--board", "esp8266", "--interval", "1") as ran:
         ran.until("hPa  seq 2$")
