@@ -18,7 +18,7 @@ _PAGE_BYTES = const(256)  # a dozen readings for one open(); must exceed the lon
 def load(outbox):
     # The newer of a and b, if whole, has everything; if not, the older has all but the reading
     # whose put() was writing the newer, and that one's seq may be used.
-    outbox.page, outbox.have = None, 0
+    outbox.page, outbox.have, outbox.place = None, 0, (0, 0)
     found = {"": [], "m": [0]}
     for name in _try(os.listdir, outbox.paths[0][:-2]) or ():
         kind, digits = name[:-8], name[-8:]
@@ -63,12 +63,14 @@ def _tail(path):
 
 
 def _good(buf, at, end):
-    # Where each good frame begins and ends. Behind damage the next may begin at any byte.
-    while at < end:
+    # Where each good frame begins and ends. Behind damage the next may begin at any byte; most are
+    # ruled out by length and seq, which saves the CRC.
+    while at + _EXTRA < end:
         crc = at + 5 + buf[at]
-        if crc + 2 <= end and crc16(buf, at, crc) == buf[crc] | buf[crc + 1] << 8:
-            yield at, crc + 2
-            at = crc + 1
+        if crc + 2 <= min(end, at + _FRAME_BYTES) and u32(buf, at + 1) > 0:
+            if crc16(buf, at, crc) == buf[crc] | buf[crc + 1] << 8:
+                yield at, crc + 2
+                at = crc + 1
         at += 1
 
 
@@ -79,11 +81,13 @@ def fill(outbox, seq):
     if i == len(outbox.segments):
         return u32(outbox.image, _HEAD + 1) if outbox.used > _HEAD else outbox.next
     start, limit = outbox.segments[i - 1 : i + 1]
-    # Readings are mostly of one length; where they are not, all are looked at.
-    at = (seq - start) * (len(outbox.record) + _EXTRA)
     outbox.page = outbox.page or bytearray(_PAGE_BYTES)
     try:
         with open(_name(outbox, start), "rb") as f:
+            # After the last page; else as if all were as long as the first; else all are looked at.
+            following, at = outbox.place
+            if seq == start or seq != following:
+                at = (seq - start) * (sum(f.read(1)) + _EXTRA)
             found = _scan(outbox, f, at, seq, limit)
             return found if found == seq else _scan(outbox, f, 0, seq, limit)
     except OSError as e:
@@ -104,7 +108,7 @@ def _scan(outbox, f, start, seq, limit):
                 seq, limit = found + 1, found + 2
                 have = outbox.have + end - at
                 page[outbox.have : have] = page[at:end]
-                outbox.have = have
+                outbox.have, outbox.place = have, (limit - 1, start + end)
         start += max(end, _PAGE_BYTES - _FRAME_BYTES)  # what the page has not whole is read anew
     return u32(page, 1) if outbox.have else limit
 

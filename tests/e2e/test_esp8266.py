@@ -17,6 +17,7 @@ from tests.e2e.test_main_job import (
     shadow,
     wait_until,
 )
+from tests.e2e.limits import ESP8266
 from tools.sim.board import VirtualBoard
 
 
@@ -27,7 +28,7 @@ def device(new_device: Callable[..., Device]) -> Device:
 
 @pytest.fixture
 def board(device: Device, boot: Callable[..., VirtualBoard]) -> VirtualBoard:
-    return boot(device, heap="esp8266", bits=32, temperature="21.37")
+    return boot(device, heap=ESP8266, bits=32, temperature="21.37")
 
 
 def test_readings_birth_and_last_will(board, device, clients, listener):

@@ -18,9 +18,9 @@ from tools import toolchain
 from tools.errors import ToolError
 from tools.sim import launch
 
-# Bytes of heap on 32 bits. ESP8266: what axTLS takes comes on top, but not the 5.4 KB that are
-# kept free for it between two connections. 18 KB is the goal there, and not reached yet.
-SESSION = {"esp32": 50 * 1024, "esp8266": 32 * 1024}
+# Bytes of heap on 32 bits. ESP8266: the 35,430 bytes of a chip, of which axTLS takes 15,616 in the
+# handshake and 13,024 later; 34,048 is the goal (18 KB for the firmware), and not reached yet.
+SESSION = {"esp32": 47 * 1024, "esp8266": launch.HEAPS["esp8266"]}
 PIECE = 4 * 1024  # the largest single piece once it runs
 GROWTH = 256  # over so many readings, and so many reconnects: nothing but noise
 READINGS, RECONNECTS = 200, 10
@@ -44,14 +44,10 @@ def lab(umqtt_dir: Path) -> Iterator[Lab]:
 def test_a_session_fits(lab: Lab, profile: str) -> None:
     # Results near the edge vary by a kilobyte, with what happens to come at the same moment.
     for _ in range(_TRIES):
-        why = failure(lab, profile, SESSION[profile], **bench_heap.alone(profile))
+        why = failure(lab, profile, SESSION[profile])
         if not why:
             break
     assert why == ""
-
-
-def test_a_session_fits_an_esp8266_with_its_tls(lab: Lab) -> None:
-    assert failure(lab, "esp8266", launch.HEAPS["esp8266"]) == ""
 
 
 @pytest.mark.parametrize("profile", PROFILES)

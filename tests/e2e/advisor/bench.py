@@ -18,6 +18,7 @@ from firmware.core import topics
 from tests.e2e import pki
 from tests.e2e.advisor.shadow import Shadow
 from tests.e2e.connection import Connection
+from tests.e2e.limits import ESP8266
 from tests.e2e.server import Server
 from tools.board.stage import ROOT, stage
 from tools.sim.board import VirtualBoard
@@ -79,7 +80,12 @@ class Bench:
         config_file = folder / "config.json"
         known = json.loads(config_file.read_text()) | {"port": self.broker.port} | config
         config_file.write_text(json.dumps(known))
-        self.board = VirtualBoard(folder, umqtt=kit.umqtt, heap=kit.board, time_scale=scale)
+        self.board = VirtualBoard(
+            folder,
+            umqtt=kit.umqtt,
+            heap={"esp8266": ESP8266}.get(kit.board, kit.board),
+            time_scale=scale,
+        )
 
     def __enter__(self) -> Bench:
         return self
