@@ -84,7 +84,7 @@ def fill(outbox, seq):
     outbox.page = outbox.page or bytearray(_PAGE_BYTES)
     try:
         with open(_name(outbox, start), "rb") as f:
-            # After the last page; else as if all were as long as the first; else all are looked at.
+            # After the last page; else as if all were as long as the first; else all of them.
             following, at = outbox.place
             if seq == start or seq != following:
                 at = (seq - start) * (sum(f.read(1)) + _EXTRA)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Device
+from tests.e2e.limits import ESP8266
 from tests.e2e.test_main_job import (
     WAIT_S,
     born,
@@ -17,7 +18,6 @@ from tests.e2e.test_main_job import (
     shadow,
     wait_until,
 )
-from tests.e2e.limits import ESP8266
 from tools.sim.board import VirtualBoard
 
 
