@@ -128,7 +128,10 @@ class App:
         except MemoryError:  # for what reads old ones, beside what a message has loaded
             self.unload()
             record = self.outbox.get(seq)
-        return 0 if record is None else write_json(buf, at, record, seq, self.session.client_id)
+        if record is None:
+            self.outbox.corrupt += seq >= self.outbox.low  # else it was dropped, and counted
+            return 0
+        return write_json(buf, at, record, seq, self.session.client_id)
 
     def facts(self, full):
         self.unload()

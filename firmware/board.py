@@ -123,7 +123,7 @@ def ntp_s2000(host):
     ntptime.host, ntptime.timeout = host, 2
     try:
         s2000 = ntptime.time() - EPOCH
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, TypeError):
         return 0
     return 0 if s2000 == _NTP_ZERO else s2000
 

@@ -26,7 +26,7 @@ def _rare():
 class Outbox:
     def __init__(self, path, limit_bytes, log):
         self.log = log
-        self.limit = limit_bytes // 4096  # segments
+        self.limit = max(1, limit_bytes // 4096)  # segments
         self.paths = [path + "/a", path + "/b"]  # the first is written next
         self.image = bytearray(_TAIL_BYTES)
         self.used = _HEAD  # bytes of the image

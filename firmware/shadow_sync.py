@@ -79,8 +79,9 @@ class ShadowSync:
             self._apply()
             return True
         if self.out:
-            (topic, text, retain), self.out = self.out, None
+            topic, text, retain = self.out
             self.session.document(topic, text, _TAG, retain)
+            self.out = None
             return False
         unsent = _TAG in self.session.waiting
         if unsent and self.pending:

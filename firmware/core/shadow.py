@@ -125,9 +125,10 @@ def _landed(s):
 def document(s, facts):
     # (topic, text, retained?) of what is due. facts: a dict that is ours from now on.
     if s.birth_due:
-        s.birth_due = False
         facts["online"] = True
-        return s.session.lw_topic, json.dumps(facts), True
+        text = json.dumps(facts)
+        s.birth_due = False
+        return s.session.lw_topic, text, True
     token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
     if s.get_due:
         s.get_due = False

@@ -79,7 +79,7 @@ def _start(raw, addr):
     raw.setblocking(False)
     try:  # else Nagle keeps a small packet until the one before has its ACK; 6: IPPROTO_TCP
         raw.setsockopt(6, getattr(socket, "TCP_NODELAY", 1), 1)
-    except (OSError, AttributeError):
+    except (OSError, ValueError, AttributeError):
         pass  # only slower
     try:
         raw.connect(addr)

@@ -119,9 +119,9 @@ class Session(MQTTClient):
             for at in range(2, size):
                 if body[at] & 0x80:  # MQTT 3.9.3
                     raise LinkError("refused", "filter {} of SUBSCRIBE".format(at - 1))
+            self.on_ack(tag)  # if there is no memory for it, it comes again
             self.release(slot)
             self.doubt = self.doubt and tag != SUBSCRIBE
-            self.on_ack(tag)
         elif op == 0xD0 and size == 0:
             self.ping_later()
         else:
@@ -164,7 +164,8 @@ class Session(MQTTClient):
             packet, head, pid = self.buf, self._head, self.pids[slot]
             end = self.encode(tag, packet, head)
             if not end:
-                self.release(slot)  # dropped meanwhile, to make room for newer readings
+                self.on_ack(tag)  # dropped to make room for newer ones, or unreadable by now
+                self.release(slot)
                 return True
             packet[head - 2], packet[head - 1] = pid >> 8, pid & 0xFF
             size = end - 3
