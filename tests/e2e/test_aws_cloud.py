@@ -144,11 +144,18 @@ def test_alpn_with_a_certificate(cloud: Any, clients: Clients, make: Make) -> No
 
     own = identity(made.folder.certs)
     client_ca = made.place.ca_pem
-    with tls_front.front(tls_front.relay_to(onwards), client_ca, ["x-amzn-mqtt-ca"]) as front:
-        there = Route("mqtt443", "localhost", front.port, tls_front.ca_pem(), own)
-        with Connection(there, clients, "cloud-6") as device:
-            device.publish("devices/cloud-6/data", b"{}")
-        assert front.alpn == ["x-amzn-mqtt-ca"]
+    for left in (2, 1, 0):  # on a busy machine awscrt's limit for CONNACK runs out now and then
+        with tls_front.front(tls_front.relay_to(onwards), client_ca, ["x-amzn-mqtt-ca"]) as front:
+            there = Route("mqtt443", "localhost", front.port, tls_front.ca_pem(), own)
+            try:
+                with Connection(there, clients, "cloud-6") as device:
+                    device.publish("devices/cloud-6/data", b"{}")
+            except ToolError as e:
+                if left and "TIMEOUT" in str(e):
+                    continue
+                raise
+            assert front.alpn == ["x-amzn-mqtt-ca"]
+            break
 
 
 def test_publish_and_subscribe_commands(

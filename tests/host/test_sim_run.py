@@ -163,7 +163,8 @@ def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
             ran.interrupt()
             code, _, err = ran.end()
         assert "Traceback" not in err, err
-        assert code in (0, 130)
+        # By the signal itself: Python had not begun to run anything of ours.
+        assert code in (0, 130, -signal.SIGINT)
         assert all(gone(pid) for pid in children)
         owners = [int(p.read_text()) for p in (ROOT / ".sim").glob("run-*/owner.pid")]
         assert ran.process.pid not in owners
