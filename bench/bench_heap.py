@@ -7,9 +7,11 @@ hardware and umqtt.simple (frozen into a board's firmware) do not (shims/_memory
 
     make bench-heap                                          everything
     python -m bench.bench_heap --profile esp32 --quick       the smallest heap only, to a kilobyte
-    python -m bench.bench_heap --profile esp8266 --at 18k    one session: does it run?
-    … --at 18k --log                                         and the board's log
+    python -m bench.bench_heap --profile esp8266 --at 35k    one session: does it run?
+    … --at 35k --log                                         and the board's log
 
+On an ESP8266 axTLS takes its memory out of the same heap, as on a chip: `--at` is all of it, and
+what is found is less axTLS's peak.
 Nothing here is asserted by time. tests/host/test_memory.py holds the limits.
 """
 
@@ -155,10 +157,9 @@ def measure(lab: Lab, profile: str, options: argparse.Namespace, console: Consol
     with console.status(f"{profile}: searching the largest piece"):
         piece = largest_piece(lab, profile, max(2 * found, launch.HEAPS[profile]))
     row("largest single piece once it runs, at most", piece or f"over {_PIECES[-1]:,}", *PIECE)
-    if profile == "esp8266":
-        with console.status(f"{profile}: a session in its 38 KB"):
-            why = failure(lab, profile, launch.HEAPS[profile])
-        row("a session in 38 KB, with what axTLS takes", why or "yes", "yes")
+    if AXTLS[profile]:
+        fits = found + AXTLS[profile] <= launch.HEAPS[profile]
+        row("a session in 38 KB, with what axTLS takes", "yes" if fits else "no", "yes")
     with console.status(
         f"{profile}: {options.readings:,} readings, {options.reconnects} reconnects"
     ):

@@ -14,7 +14,7 @@ def run():
     try:
         import firmware
 
-        sys.path.append(firmware.__path__)  # for files with short names (tools/board/merge.py)
+        sys.path.append(firmware.__path__)  # for files with short names (tools/board/groups.py)
         firmware = None
         keep()
         from firmware import startup

@@ -51,7 +51,7 @@ class Session(MQTTClient):
         self.transport = None
         self.filters = None  # () -> those of SUBSCRIBE, as text; at most 8, as AWS has it
         self.doubt = True  # whether the broker has them: there was no SUBACK
-        self.on_ack = None  # (tag): the broker has it
+        self.on_ack = None  # (tag): the broker has it, or there is nothing to send any more
 
     def document(self, topic, payload, tag, retain=False):
         # QoS 1, sent by step(). False while the last one of this tag is not acknowledged.
@@ -78,6 +78,8 @@ class Session(MQTTClient):
         self.used += 1
 
     def release(self, slot):
+        # First on_ack(): if that has no memory, the packet is sent again, and acknowledged again.
+        self.on_ack(self.tags[slot])
         self.pids[slot] = 0
         self.waiting.pop(self.tags[slot], None)
         self.used -= 1
@@ -119,7 +121,6 @@ class Session(MQTTClient):
             for at in range(2, size):
                 if body[at] & 0x80:  # MQTT 3.9.3
                     raise LinkError("refused", "filter {} of SUBSCRIBE".format(at - 1))
-            self.on_ack(tag)  # if there is no memory for it, it comes again
             self.release(slot)
             self.doubt = self.doubt and tag != SUBSCRIBE
         elif op == 0xD0 and size == 0:
@@ -164,8 +165,7 @@ class Session(MQTTClient):
             packet, head, pid = self.buf, self._head, self.pids[slot]
             end = self.encode(tag, packet, head)
             if not end:
-                self.on_ack(tag)  # dropped to make room for newer ones, or unreadable by now
-                self.release(slot)
+                self.release(slot)  # dropped to make room for newer ones, or unreadable by now
                 return True
             packet[head - 2], packet[head - 1] = pid >> 8, pid & 0xFF
             size = end - 3

@@ -174,6 +174,26 @@ def test_a_reading_that_is_gone_leaves_its_slot():
     harness.equal((bench.session.used, bench.acked), (0, [1, 3, 2]))
 
 
+def test_an_ack_that_there_is_no_memory_for_is_asked_for_again():
+    bench = quiet(keepalive_s=0)
+    bench.publish(1)
+    bench.session.step()
+    on_ack = bench.session.on_ack
+
+    def starve(tag):
+        raise MemoryError
+
+    bench.session.on_ack = starve
+    bench.push(puback(1))
+    harness.raises(MemoryError, bench.session.step)
+    harness.equal((bench.session.used, bench.acked), (1, []))
+    bench.session.on_ack = on_ack
+    bench.again(1)
+    bench.push(puback(1))
+    bench.session.step()
+    harness.equal((bench.session.used, bench.acked), (0, [1]))
+
+
 def test_after_a_reconnect_all_of_it_again_in_order():
     bench = quiet()
     bench.publish(1)

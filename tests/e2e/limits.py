@@ -1,4 +1,4 @@
-"""Times that the firmware allows itself, from its source: its modules load in MicroPython only."""
+"""What tests allow: times from the firmware's source (only MicroPython loads it), and a heap."""
 
 from __future__ import annotations
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.host.programs import output
 from tools import toolchain
 from tools.board import boards, bytecode, groups, stage
 from tools.board.merge import merge
@@ -31,21 +30,10 @@ def merged(files: dict[str, str], given: groups.Groups = GROUP) -> dict[str, str
 
 def run(files: dict[str, str], folder: Path) -> str:
     """What start.py prints, the same before and after, in CPython."""
-    said = []
-    for number, texts in enumerate((files, merged(files))):
-        for name, text in texts.items():
-            path = folder / str(number) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        command = [sys.executable, "-B", "start.py"]
-        ran = subprocess.run(
-            command, cwd=folder / str(number), capture_output=True, text=True, timeout=30
-        )
-        assert ran.returncode == 0, ran.stderr
-        said.append(ran.stdout)
-    assert said[0] == said[1]
-    assert said[0]
-    return said[1]
+    said = output(files, folder / "before")
+    assert said == output(merged(files), folder / "after")
+    assert said
+    return said
 
 
 def test_imports_between_the_files_go_and_others_find_the_whole(tmp_path: Path) -> None:
@@ -212,13 +200,8 @@ def test_files_with_short_names(tmp_path: Path) -> None:
     assert set(made) - apart == {
         *("main.py", "firmware/chip.py", "firmware/drivers/chip.py", "firmware/version.py")
     }
-    for path, text in made.items():
-        place = tmp_path / ("firmware" if path in apart else "") / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text)
-    command = [sys.executable, "-B", "main.py"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
-    assert ran.stdout == "1 2 (1, 2)\n2 1\n", ran.stderr
+    board = {("firmware/" if path in apart else "") + path: text for path, text in made.items()}
+    assert output(board, tmp_path, "main.py") == "1 2 (1, 2)\n2 1\n"
     texts = {name: text.encode() for name, text in files.items()}
     name = next(n for n, members in flat.items() if members == ["firmware/rare.py"])
     said = groups.source_lines(texts, flat, f'File "{name[:-3]}", line 4')

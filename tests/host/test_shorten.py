@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.host.programs import output
 from tools import toolchain
 from tools.board import bytecode, names, namespaces, scopes
 from tools.board.shorten import shorten
@@ -33,18 +34,10 @@ def short(text: str, rest: dict[str, bytes] = WHOLE) -> str:
 
 def run(files: dict[str, str], folder: Path, main: str = "start.py") -> str:
     """What a file prints, the same before and after, in CPython."""
-    said = []
     made = shorten({name: text.encode() for name, text in files.items()}, WHOLE)
-    for texts in (files, {name: data.decode() for name, data in made.items()}):
-        for name, text in texts.items():
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(text)
-        command = [sys.executable, "-B", main]
-        ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30)
-        assert ran.returncode == 0, ran.stderr
-        said.append(ran.stdout)
-    assert said[0] == said[1]
-    return said[1]
+    said = output(files, folder / "before", main)
+    assert said == output({name: data.decode() for name, data in made.items()}, folder, main)
+    return said
 
 
 def new_names(files: dict[str, str], *wanted: str, rest: dict[str, bytes] = WHOLE) -> list[str]:

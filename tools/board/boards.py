@@ -65,7 +65,7 @@ class Board:
 
     @property
     def flat(self) -> bool:
-        """Whether the firmware's files get short names there (merge.py)."""
+        """Whether the firmware's files get short names there (groups.py)."""
         return bool(_profile(self)["flat"])
 
     @property

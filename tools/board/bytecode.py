@@ -37,7 +37,7 @@ def compile_all(
     """The same files, with each .py below firmware/ but version.py replaced by its .mpy.
 
     ``files``: path on the board -> content. ``together``: files that become one; ``flat``: the
-    others get a short name (merge.py). Raises ToolError when mpy-cross is missing or refuses a
+    others get a short name (groups.py). Raises ToolError when mpy-cross is missing or refuses a
     file. What was compiled once is kept in `.tools/mpy/`, by content.
     """
     short = SHORTEN and not os.environ.get(LONG_NAMES)
@@ -58,7 +58,7 @@ def compile_all(
 
 
 def _is_code(name: str) -> bool:
-    # version.py stays readable: stage and flash look into it. At the top: merge.flat()'s.
+    # version.py stays readable: stage and flash look into it. At the top: flat_groups()'s.
     return name.endswith(".py") and name not in _READABLE
 
 

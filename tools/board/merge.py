@@ -2,7 +2,7 @@
 
 A module costs 160 to 176 bytes, two or three names for good, and a copy of each name that another
 one imports from it: on a board that is a fifth of all that stays. In the source they are rooms of
-their own; on the board `boards.json` ("together") says for each profile which become one.
+their own; `boards.json` ("together") says which become one on the board.
 
 What goes: the imports between files of a group, and the dot in front of what comes out of one.
 Imports from elsewhere, and texts that are the dotted name of a file, name the group's file. A
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from tools.board.groups import Groups, whole_lines
-from tools.board.scopes import Mention, Place, Source, read
+from tools.board.scopes import Mention, Place, Source, dotted, read
 from tools.errors import ToolError
 
 
@@ -33,10 +33,6 @@ def merge(sources: Mapping[str, bytes], groups: Groups) -> dict[str, bytes]:
     return _Merger(sources, groups).merged()
 
 
-def _dotted(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-
 @dataclass
 class _File:
     """One file, what its names are, and the edits to be made in it."""
@@ -44,7 +40,8 @@ class _File:
     source: Source
     target: str | None  # dotted name of its group's file
     own: set[str] = field(default_factory=set)  # globals that are made here
-    foreign: dict[str, str] = field(default_factory=dict)  # globals that are imported: from where
+    # Globals that are imported, and from where.
+    foreign: dict[str, tuple[str, str]] = field(default_factory=dict)
     local: set[str] = field(default_factory=set)  # bound in its functions and classes
     built_in: set[str] = field(default_factory=set)
     edits: list[tuple[Place, Place, str]] = field(default_factory=list)
@@ -58,7 +55,7 @@ class _Merger:
             if sources.keys() & set(members)
         }
         self._home = {
-            _dotted(path): _dotted(target)
+            dotted(path): dotted(target)
             for target, members in self._groups.items()
             for path in members
         }
@@ -99,17 +96,18 @@ class _Merger:
                 file.local.add(mention.name)
 
     def _is_merged(self, mention: Mention) -> bool:
-        module, _, name = _origin(mention).rpartition(" ")
+        module, name = _origin(mention)
         return name in self._home or module in self._home or f"{module}.{name}" in self._home
 
     def _name(self, files: list[_File]) -> None:
         """Give every global of a group a name that is nothing else in it."""
-        taken: dict[str, str] = {}
+        taken: dict[str, tuple[str, str]] = {}
         for file in files:
             for name, origin in file.foreign.items():
                 if taken.setdefault(name, origin) != origin:
+                    other = " ".join(taken[name])
                     raise ToolError(
-                        f"{file.source.path}: {name} is {taken[name]} elsewhere", "rename one"
+                        f"{file.source.path}: {name} is {other} elsewhere", "rename one"
                     )
         for file in files:
             others = [other for other in files if other is not file]
@@ -118,7 +116,7 @@ class _Merger:
                 new, stem = name, PurePosixPath(file.source.path).stem
                 while new in taken or new in barred or (new != name and new in file.local):
                     new = f"{new}_{stem}"
-                taken[new] = file.source.path
+                taken[new] = file.source.module, name
                 self._new[file.source.module, name] = new
 
 
@@ -140,7 +138,7 @@ class _Editor:
         for mention in self._source.mentions:
             if isinstance(mention.node, (ast.Import, ast.ImportFrom)):
                 self._bind(mention)
-        for node in ast.walk(self._source.tree):
+        for node in self._source.nodes:
             match node:
                 case ast.Import() | ast.ImportFrom():
                     self._import(node)
@@ -165,7 +163,7 @@ class _Editor:
             if whole in self._home:
                 self._modules[key] = whole
             elif self._home.get(node.module or "") == self._file.target is not None:
-                self._names[key] = self._new.get((node.module or "", alias.name), alias.name)
+                self._names[key] = self._in_group(node.module or "", alias.name)
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         made, kept, target = [], [], self._file.target
@@ -184,7 +182,7 @@ class _Editor:
             elif home != target:
                 package, _, last = home.rpartition(".")
                 if whole not in self._home:
-                    package, last = home, self._new.get((module, alias.name), alias.name)
+                    package, last = home, self._in_group(module, alias.name)
                 where = f"from {package} " if package else ""
                 made.append(f"{where}import {last}" + f" as {known}" * (last != known))
         if len(kept) == len(node.names):
@@ -203,6 +201,10 @@ class _Editor:
             self._replace(node, "pass")
             self._used.add(id(target))
 
+    def _in_group(self, module: str, name: str) -> str:
+        # Of a global of a merged module; what that only passes on keeps its name.
+        return self._new.get((module, name), name)
+
     def _same(self, mention: Mention) -> str | None:
         # The module of our own group that the name stands for.
         found = self._modules.get((mention.scope.number, mention.name))
@@ -212,9 +214,7 @@ class _Editor:
         found = self._modules.get((mention.scope.number, mention.name))
         if found is None:
             return
-        new = self._new.get((found, node.attr), node.attr)
-        end = (node.end_lineno or 0, node.end_col_offset or 0)
-        start = (node.lineno, node.col_offset)
+        new, (start, end) = self._in_group(found, node.attr), _span(node)
         if self._home[found] == self._file.target:
             self._used.add(id(node.value))
             self._file.edits.append((start, end, new))
@@ -233,17 +233,14 @@ class _Editor:
         if mention.kind in ("module", "function"):
             new = self._names.get((mention.scope.number, new), new)
         if mention.kind == "module" and mention.name in self._file.own:
-            new = self._new.get((self._source.module, mention.name), new)
+            new = self._in_group(self._source.module, new)
         if new != mention.name:
             line, column = mention.place
             end = (line, column + len(mention.name.encode()))
             self._file.edits.append((mention.place, end, new))
 
     def _replace(self, node: ast.stmt | ast.expr, text: str) -> None:
-        start, end = (
-            (node.lineno, node.col_offset),
-            (node.end_lineno or 0, node.end_col_offset or 0),
-        )
+        start, end = _span(node)
         self._file.edits.append((start, end, text + "\n" * (end[0] - start[0])))
 
     def _fail(self, node: ast.AST, what: str) -> None:
@@ -251,14 +248,18 @@ class _Editor:
         raise ToolError(where, "write it another way: merge.py does not understand it")
 
 
-def _origin(mention: Mention) -> str:
-    """What an imported name stands for: the module, a space, and what is taken out of it."""
+def _origin(mention: Mention) -> tuple[str, str]:
+    """What an imported name stands for: the module, and what is taken out of it."""
     node = mention.node
     assert isinstance(node, (ast.Import, ast.ImportFrom))
-    module = node.module if isinstance(node, ast.ImportFrom) else ""
+    module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
     known = {alias.asname or alias.name.split(".")[0]: alias for alias in node.names}
     alias = known[mention.name]
-    return f"{module} {alias.name if alias.asname or module else mention.name}"
+    return module, alias.name if alias.asname or module else mention.name
+
+
+def _span(node: ast.stmt | ast.expr) -> tuple[Place, Place]:
+    return (node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)
 
 
 def _edited(file: _File) -> bytes:

@@ -82,8 +82,13 @@ class Source:
 
     @property
     def module(self) -> str:
-        """Its dotted name; a package's is that of its folder."""
-        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        """Its dotted name."""
+        return dotted(self.path)
+
+
+def dotted(path: str) -> str:
+    """The dotted name of a module's file; of a package's, that of its folder."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 @functools.lru_cache(maxsize=128)
