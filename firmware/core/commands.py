@@ -53,10 +53,10 @@ def remember(seen, value):
 
 
 def result(command, why=None, log=None):
-    # One document for every outcome; why it was not done. log: the text asked for.
+    # One document for every outcome, as text; why it was not done. log: what was asked for.
     ident, action, _, wrong = command
     why = wrong or why
     document = {"id": ident, "action": action, "ok": not why, "reason": why and why[:120]}
     if log is not None:
         document["log"] = log[-1200:]
-    return json.dumps(document).encode()
+    return json.dumps(document)

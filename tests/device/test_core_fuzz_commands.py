@@ -34,7 +34,7 @@ def hear(seen, payload):
     else:
         assert ident is None or (type(ident) is int and abs(ident) < 1 << 53), ident
     document = result(command)
-    assert len(document) < 700, document
+    assert len(document.encode()) < 700, document
     told = json.loads(document)
     assert told["ok"] == (problem is None) and told["id"] == ident
     if problem:

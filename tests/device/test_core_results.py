@@ -37,7 +37,7 @@ def test_results_are_bounded_and_clean():
     parsed = json.loads(document)
     harness.equal(parsed["action"], "?[31m" + "z" * 35)
     assert len(parsed["reason"]) <= 120 and len(parsed["log"]) == 1200
-    assert parsed["log"].endswith('line "1"\n') and len(document) < 2500
+    assert parsed["log"].endswith('line "1"\n') and len(document.encode()) < 2500
     parsed = json.loads(result(given(action="get_log"), "why" * 100, ""))
     harness.equal((len(parsed["reason"]), parsed["log"]), (120, ""))
 
