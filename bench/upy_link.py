@@ -5,7 +5,6 @@
 import json
 import sys
 import time
-
 from umqtt.simple import MQTTClient
 
 from firmware.core import telemetry, topics

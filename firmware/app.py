@@ -1,7 +1,6 @@
 # Owns the only loop, and routes messages. What is imported at the top stays in memory.
 
 import gc
-
 from micropython import const
 
 # Resident as well, though only startup.py names what is in them.

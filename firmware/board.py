@@ -1,10 +1,9 @@
 # The hardware, on demand; what the loop needs all the time is in chip.py. The ports differ in here
 # and nowhere else but in net/tls.py and net/transport.py.
 
-import time
-
 import machine
 import network
+import time
 from micropython import const
 
 from firmware.chip import CHIP, LED_PIN

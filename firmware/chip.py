@@ -1,10 +1,9 @@
 # What the loop needs of the chip all the time; the rest is board.py, loaded on demand.
 
+from micropython import const
 from os import urandom
 from sys import platform as CHIP
 from time import sleep_ms, ticks_diff, ticks_ms  # noqa: F401
-
-from micropython import const
 
 VERIFIED = CHIP != "esp8266"  # its axTLS cannot check a server
 LED_PIN = const(2)  # the blue LED of most ESP32 and ESP8266 boards

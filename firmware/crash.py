@@ -8,7 +8,6 @@
 
 import os
 import sys
-
 from micropython import const
 
 from firmware import files

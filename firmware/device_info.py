@@ -2,9 +2,8 @@
 # the shadow, which has at most ten names beside the settings; the birth message: all. On demand.
 
 import gc
-import sys
-
 import machine
+import sys
 
 from firmware import chip, version
 

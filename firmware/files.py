@@ -6,7 +6,6 @@
 
 import json
 import os
-
 from micropython import const
 
 from firmware.core.telemetry import crc16

@@ -4,7 +4,6 @@
 # ascend by seq. outbox_files.py has what happens now and then.
 
 import struct
-
 from micropython import const
 
 from firmware.core.telemetry import crc16, u32

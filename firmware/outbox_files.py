@@ -2,7 +2,6 @@
 # older readings, damage. Works on the state of an Outbox (outbox.py), keeps none of its own.
 
 import os
-
 from micropython import const
 
 from firmware import files

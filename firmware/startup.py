@@ -4,7 +4,6 @@
 # to run.
 
 import json
-
 from micropython import const
 
 from firmware import board, chip, version

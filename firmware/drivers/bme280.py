@@ -6,9 +6,8 @@
 # large is split into a high and a low part. About 1 Pa and 0.01 %RH are lost, and inside the
 # chip's working range nothing reaches 2^30 (tests/device/test_driver_bosch.py).
 
-from struct import unpack
-
 from micropython import const
+from struct import unpack
 
 from firmware.core.errors import SensorError
 

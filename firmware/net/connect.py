@@ -5,7 +5,6 @@
 import gc
 import select
 import socket
-
 from micropython import const
 
 from firmware.core.errors import LinkError

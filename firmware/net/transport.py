@@ -8,7 +8,6 @@
 # it has read all.
 
 import select
-
 from micropython import const
 
 from firmware.core.errors import LinkError

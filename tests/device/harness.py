@@ -6,9 +6,8 @@
 # FIELDMOUSE_SEED and FIELDMOUSE_FUZZ (a count) steer the tests that make up their own input.
 
 import gc
-import sys
-
 import micropython
+import sys
 
 try:
     from os import getenv

@@ -2,11 +2,10 @@
 # friendly and raw mode, raw paste with flow control, Ctrl-A/B/C/D as on a board.
 # Protocol: docs/reference/repl.rst of MicroPython, "Raw mode and raw-paste mode".
 
+import micropython
 import select
 import sys
 import termios
-
-import micropython
 
 NAMES = {"__name__": "__main__"}
 _WINDOW = 128  # bytes in flight in raw-paste mode, as on the boards

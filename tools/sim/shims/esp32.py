@@ -3,9 +3,8 @@
 # Python's heap has its first 56,000 bytes; between those, by what Wi-Fi and a session were seen to
 # take: (free in all, largest free block). A handshake takes 33 KB more for a moment.
 
-import socket
-
 import network
+import socket
 
 HEAP_DATA = 4  # MALLOC_CAP_8BIT in ESP-IDF
 

@@ -25,9 +25,8 @@ def time():
 
 
 def settime():
-    import time as board_time
-
     import machine
+    import time as board_time
 
     now = time()
     tm = board_time.gmtime(now)
