@@ -3,23 +3,19 @@
 import gc
 from micropython import const
 
-# Resident as well, though only startup.py names what is in them.
-import firmware.net.connection
-import firmware.outbox
-import firmware.sampler
-import firmware.settings
-import firmware.shadow_sync  # noqa: F401
-from firmware import chip
+# startup.py makes the objects; what they are made of is named here so that it stays.
+import firmware.outbox  # noqa: F401
+from firmware import chip, sampler, settings, shadow_sync  # noqa: F401
 from firmware.core.telemetry import write_json
+from firmware.net import connection  # noqa: F401
 from firmware.net.session import SUBSCRIBE
 
 if not chip.VERIFIED:
     from firmware import soft_watchdog  # noqa: F401
 
 _IDLE_MS = const(1_000)  # the longest wait for the socket
-_SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
-_CHANGED_S = const(3)  # in safe mode, time to report a setting that may have been the cause
 _ADDRESS_S = const(10)  # how often the address is checked while all seems well
+_SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
 
 
 class App:
@@ -113,8 +109,7 @@ class App:
         # At most drain_per_s in a second. While many wait the window is as large as it may be.
         session, outbox = self.session, self.outbox
         if self.clock.s != self.since_s:
-            self.since_s = self.clock.s
-            self.sent = 0
+            self.since_s, self.sent = self.clock.s, 0
         window = self.slots if outbox.waiting > self.slots else self.window
         most = self.settings.values["drain_per_s"]
         while session.used < window and self.sent < most and outbox.next_unsent() is not None:
@@ -122,11 +117,7 @@ class App:
             self.sent += 1
 
     def encode(self, seq, buf, at):
-        try:
-            record = self.outbox.get(seq)
-        except MemoryError:  # for what reads old ones, beside what a message has loaded
-            self.unload()
-            record = self.outbox.get(seq)
+        record = self.outbox.get(seq)
         if record is None:
             self.outbox.corrupt += seq >= self.outbox.low  # else it was dropped, and counted
             return 0
@@ -156,8 +147,10 @@ class App:
         try:
             if topic == self.commands:
                 if not self.runner:
-                    self.upkeep("make_runner")
-                    self.unload()
+                    from firmware.command_runner import CommandRunner
+
+                    sampler = None if self.safe else self.sampler
+                    self.runner = CommandRunner(self.shadow, sampler, self.topic, self.upkeep)
                 self.runner.receive(payload)
             elif topic.startswith(self.prefix):
                 from firmware.core import shadow
@@ -167,6 +160,7 @@ class App:
             # Not acknowledged, it would come again in every session.
             chip.log("app: no memory for a message, dropped")
             self.shadow.lost()
+        self.unload()  # encode() may come next
 
     def on_ack(self, tag):
         if tag > 0:
@@ -175,10 +169,3 @@ class App:
             # Only now: had the power gone before, the next start would trust a session of AWS's
             # that has no subscriptions.
             self.settings.note("filters", self.commands.decode())
-
-    def apply(self, key):
-        # settings.values[key] has changed.
-        if key in ("sensor", "i2c"):
-            self.sampler.restart()
-        if self.safe:
-            self.safe_s = self.clock.s + _CHANGED_S

@@ -1,7 +1,6 @@
 # Reads the sensor when it is time and hands each reading on; what is due stays due until it has
 # been taken. While no time is believed, or the file system is full, readings are kept in RAM.
 
-import struct
 from micropython import const
 
 from firmware.core.errors import SensorError
@@ -29,14 +28,15 @@ class Sampler:
         self.due = True  # a reading is owed
         self.turn_s = self.interval_s = 0  # clock.s of the last turn; the interval by then
         self.wait = Deadline(clock)
-        self.restart()
+        self.apply("sensor")
 
-    def restart(self):
-        # Another sensor is wanted, or the bus has other pins.
-        self.sensor = None  # "bme280@0x76"
-        self.failures = 0  # in a row
-        self.wait.start(0)
-        self.release()
+    def apply(self, key):
+        # settings[key] has changed. With another sensor, or other pins, all begins anew.
+        if key in ("sensor", "i2c"):
+            self.sensor = None  # "bme280@0x76"
+            self.failures = 0  # in a row
+            self.wait.start(0)
+            self.release()
 
     def release(self):
         # The driver leaves the heap. The next reading finds it again, at the sensor's address.
@@ -131,8 +131,10 @@ class Sampler:
         clock = self.clock
         if clock.offset is None or clock.s < self.retry_s:
             return False
-        if not record[3] >> 4:
-            struct.pack_into("<I", record, 0, u32(record, 0) + clock.offset)
+        s2000 = u32(record, 0)
+        s2000 += 0 if s2000 >> 28 else clock.offset
+        for i in range(4):
+            record[i] = s2000 >> 8 * i & 0xFF
         try:
             self.put(record, RECORD_BYTES)
             return True

@@ -1,7 +1,6 @@
 # What happens once, before there is a loop (docs/memory.md, "Phases"). `python -m tools stage` has
-# checked and completed config.json: here only the values that the cloud may change are checked,
-# like a change. One of those that is wrong costs itself; without any other key there is nothing
-# to run.
+# checked and completed config.json: only the values that the cloud may change are checked here,
+# and one that is wrong costs itself. Without any other key there is nothing to run.
 
 import json
 from micropython import const
@@ -14,8 +13,7 @@ _LAST_BYTES = const(300)  # enough for the last line of the crash log
 
 
 def prepare():
-    # What build() takes, and (reset cause, safe mode, crashes are counted, last line of the crash
-    # log).
+    # What build() takes; then what is known of the last run.
     from firmware import crash, files
     from firmware.core.errors import LinkError
     from firmware.net import tls
@@ -69,12 +67,11 @@ def _values(config, saved, problems):
     values = dict(schema.DEFAULTS)
     for found, where in ((config, ""), (saved, "settings: ")):
         for key in schema.DEFAULTS:
-            if key in found:
-                value, problem = schema.check(key, found[key], values)
-                if problem:
-                    problems.append("{}{}: {}".format(where, key, problem))
-                else:
-                    values[key] = value
+            value, problem = schema.check(key, found.get(key, values[key]), values)
+            if problem:
+                problems.append("{}{}: {}".format(where, key, problem))
+            else:
+                values[key] = value
     return values
 
 
@@ -85,13 +82,12 @@ def build(app, config, values, saved, state, problems, context):
     from firmware.net.clock import take_rtc
 
     log = chip.log
-    app.safe_s = _SAFE_S
+    app.safe_s, app.saved = _SAFE_S, saved
     app.problems = problems
     app.check_s = 0  # clock.s of the next upkeep.check()
     app.runner = app.joining = None  # while there are commands to be done; or no network
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
     app.settings = settings.Settings(values, saved, state, log)
-    app.settings.apply = app.apply
     app.servers = config["ntp"]
     take_rtc(clock, board.rtc_s2000(), app.settings, version.BUILD_S2000, log)
     app.wlan, app.networks = board.wlan(), config["wifi"]
@@ -99,6 +95,7 @@ def build(app, config, values, saved, state, problems, context):
     # In safe mode, after repeated crashes: connected, but no sensor and no outbox.
     app.outbox = None if app.safe else outbox.Outbox("data/outbox", config["outbox_bytes"], log)
     app.sampler = sampler.Sampler(values, clock, app.outbox and app.outbox.put, log)
+    app.settings.apply = app.sampler.apply
     _session(app, config, context)
     token = "{:06x}".format(chip.random(1 << 24))
     args = app.settings, app.sampler, app.prefix, app.facts, token

@@ -40,8 +40,6 @@ def probe(bus, addr):
     words = unpack("<HhhHhhhhhhhh", cal)
     h2, h3, h4, nibbles, h5, h6 = unpack("<hBbBbb", hum)
     h = (cal[25], h2, h3, h4 << 4 | nibbles & 0x0F, h5 << 4 | nibbles >> 4, h6)
-    if not words[0] or not words[3]:
-        raise SensorError(name + ": bad calibration")
     chip = Driver()
     chip.bus, chip.addr, chip.name = bus, addr, name
     chip.cal = words[:3], words[3:], h if humid else None  # for t_fine(), pascal() and cpct()
