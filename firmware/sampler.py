@@ -22,8 +22,7 @@ class Sampler:
         self.readings = self.errors = 0  # since boot; failed searches are errors too
         self.last_error = None
         self.dropped = 0  # readings lost while the time was unknown or the file system full
-        self.buf = bytearray(RECORD_BYTES)
-        self.kept = bytearray()  # records, oldest first
+        self.buf, self.kept = bytearray(RECORD_BYTES), bytearray()  # kept: records, oldest first
         self.retry_s = 0  # clock.s before which put() is not tried again
         self.due = True  # a reading is owed
         self.turn_s = self.interval_s = 0  # clock.s of the last turn; the interval by then

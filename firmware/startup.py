@@ -3,13 +3,8 @@
 # and one that is wrong costs itself. Without any other key there is nothing to run.
 
 import json
-from micropython import const
 
 from firmware import board, chip, version
-
-_PARKED_MS = const(10_000)
-_SAFE_S = const(3600)  # perhaps the cause has gone: a full disk, a bus that was shorted
-_LAST_BYTES = const(300)  # enough for the last line of the crash log
 
 
 def prepare():
@@ -38,7 +33,7 @@ def prepare():
     values = _values(config, saved, problems)
     for problem in problems:
         chip.log("config: PROBLEM " + problem)
-    last = crash.read(_LAST_BYTES).strip().split("\n")[-1] or None
+    last = crash.read(300).strip().split("\n")[-1] or None
     return [config, values, saved, state, problems, context, (cause, safe, counted, last)]
 
 
@@ -56,7 +51,7 @@ def _config():
         problem = "is missing, or no JSON object"
     chip.log("config: PROBLEM config.json: " + problem)
     chip.log("config: cannot start; send a good config.json with `make deploy`")
-    chip.sleep_ms(_PARKED_MS)  # there may be a good one then; Ctrl-C gives the REPL
+    chip.sleep_ms(10_000)  # there may be a good one then; Ctrl-C gives the REPL
     board.reset()
 
 
@@ -82,16 +77,17 @@ def build(app, config, values, saved, state, problems, context):
     from firmware.net.clock import take_rtc
 
     log = chip.log
-    app.safe_s, app.saved = _SAFE_S, saved
-    app.problems = problems
+    app.safe_s = 3600  # to try again: a full disk, a bus that was shorted may have been the cause
+    app.saved, app.problems = saved, problems
     app.check_s = 0  # clock.s of the next upkeep.check()
+    app.since_s = app.sent = 0  # readings sent in this second
     app.runner = app.joining = None  # while there are commands to be done; or no network
+    app.reserve = None  # ESP8266: kept free for axTLS while there is no session
+    app.ssid, app.wifi_drops = None, 0  # joined, or lost last
+    app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
     app.settings = settings.Settings(values, saved, state, log)
-    app.servers = config["ntp"]
     take_rtc(clock, board.rtc_s2000(), app.settings, version.BUILD_S2000, log)
-    app.wlan, app.networks = board.wlan(), config["wifi"]
-    app.ssid, app.wifi_drops = None, 0  # joined, or lost last
     # In safe mode, after repeated crashes: connected, but no sensor and no outbox.
     app.outbox = None if app.safe else outbox.Outbox("data/outbox", config["outbox_bytes"], log)
     app.sampler = sampler.Sampler(values, clock, app.outbox and app.outbox.put, log)
@@ -102,7 +98,6 @@ def build(app, config, values, saved, state, problems, context):
     app.shadow = shadow_sync.ShadowSync(app.connection, *args)
     app.connection.on_up = app.shadow.connected
     app.connection.make_room = app.make_room
-    app.reserve = None  # ESP8266: kept free for axTLS while there is no session
     app.heap_bytes = device_info.heap_bytes()
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     # One of each is made: what made it need not stay.
@@ -121,7 +116,6 @@ def _session(app, config, context):
     names = topics.of(config["thing_name"], config["telemetry_topic"], config["command_topic"])
     data, app.commands, app.topic, status, app.prefix = [name.encode() for name in names]
     app.window, app.slots = config["window"], config["window_max"]
-    app.since_s = app.sent = 0  # readings sent in this second
     where = config["endpoint"], config["port"], config["keepalive_s"]
     args = app.clock, app.slots, data, telemetry.TEXT_BYTES + len(thing), app.encode
     session = app.session = Session(thing, *where, *args)
