@@ -15,6 +15,7 @@ if not chip.VERIFIED:
 
 _IDLE_MS = const(1_000)  # the longest wait for the socket
 _ADDRESS_S = const(10)  # how often the address is checked while all seems well
+_AGAIN_MS = const(30_000)  # a crash in safe mode must not become a tight circle
 _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
 
 
@@ -36,9 +37,13 @@ class App:
                     self._wait()
                 feed()
         except Exception as e:
-            from firmware import upkeep
+            from firmware import board, crash
 
-            upkeep.crashed(self, e)
+            crash.record(e, chip.ticks_ms() // 1000, self.cause, chip.log)
+            chip.log("crash: {} {}".format(type(e).__name__, e))
+            if self.safe:
+                chip.sleep_ms(_AGAIN_MS)
+            board.reset()
 
     def _wait(self):
         self.unload()
@@ -98,7 +103,11 @@ class App:
                         return True
                 except (OSError, RuntimeError):  # ESP32: nobody knows the address
                     pass
-            self.upkeep("join")
+            from firmware.net.wifi import Wifi
+
+            args = self.clock, chip.random, chip.log, self.ssid
+            self.joining = Wifi(self.wlan, self.networks, *args)
+            self.wifi_drops += self.ssid is not None
         if not self.joining.step():
             return False
         self.ssid = self.joining.ssid

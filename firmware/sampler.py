@@ -61,7 +61,6 @@ class Sampler:
         if self.kept and self._store(self.kept):
             self.kept = self.kept[RECORD_BYTES:]
         # A new interval counts from the last turn; what is overdue by it or by the old is due now.
-        # What was missed meanwhile is not made up for.
         s, interval_s = self.clock.s, self.settings["interval_s"]
         late_s = s - self.turn_s - min(interval_s, self.interval_s)
         if late_s >= 0:
@@ -125,8 +124,7 @@ class Sampler:
             self.log("sensor: " + sensor)
 
     def _store(self, record):
-        # True once it is stored. A time below 2^28 is one of clock.s: a board does not run for 8
-        # years, and 2^28 s after 2000 it was 2008.
+        # True once it is stored. A time below 2^28 s (8 years, or 2008) is one of clock.s.
         clock = self.clock
         if clock.offset is None or clock.s < self.retry_s:
             return False

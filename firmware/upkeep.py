@@ -9,7 +9,6 @@ _CHECK_S = const(2)  # between two check()
 _CHANGED_S = const(3)  # in safe mode, time to report a setting that has changed
 _CRASH_S = const(60)  # after a crash: how often the length of the run is written down
 _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
-_AGAIN_MS = const(30_000)  # a crash in safe mode must not become a tight circle
 
 
 def ask_time(app):
@@ -18,13 +17,6 @@ def ask_time(app):
 
     args = app.settings, app.servers, version.BUILD_S2000, chip.random, chip.log
     ask(app.clock, board.ntp_s2000, board.set_rtc, *args)
-
-
-def join(app):
-    from firmware.net.wifi import Wifi
-
-    app.wifi_drops += app.ssid is not None
-    app.joining = Wifi(app.wlan, app.networks, app.clock, chip.random, chip.log, app.ssid)
 
 
 def check(app):
@@ -75,13 +67,3 @@ def restart(app, text="app: restarting, as commanded", why=b""):
         app.outbox.flush()
     packets.disconnect(app.session)
     board.reset(why)
-
-
-def crashed(app, error):
-    from firmware import board, crash
-
-    crash.record(error, chip.ticks_ms() // 1000, app.cause, chip.log)
-    chip.log("crash: {} {}".format(type(error).__name__, error))
-    if app.safe:
-        chip.sleep_ms(_AGAIN_MS)
-    board.reset()
