@@ -1,9 +1,9 @@
-# Owns the only loop, and routes messages. What is imported at the top stays in memory.
+# Owns the only loop, and routes messages. What is imported at the top stays in memory, also what
+# only startup.py makes objects of.
 
 import gc
 from micropython import const
 
-# startup.py makes the objects; what they are made of is named here so that it stays.
 import firmware.outbox  # noqa: F401
 from firmware import chip, sampler, settings, shadow_sync  # noqa: F401
 from firmware.core.telemetry import write_json
@@ -87,8 +87,7 @@ class App:
             chip.log("app: no memory for an answer, later")
             self.shadow.lost()
 
-    def upkeep(self, what="restart"):
-        # For commands restart() as well.
+    def upkeep(self, what="restart"):  # the latter for commands
         from firmware import upkeep
 
         getattr(upkeep, what)(self)
@@ -165,8 +164,7 @@ class App:
                 from firmware.core import shadow
 
                 shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
-        except MemoryError:
-            # Not acknowledged, it would come again in every session.
+        except MemoryError:  # not acknowledged, it would come again in every session
             chip.log("app: no memory for a message, dropped")
             self.shadow.lost()
         self.unload()  # encode() may come next
@@ -175,6 +173,5 @@ class App:
         if tag > 0:
             self.outbox.ack(tag)
         elif tag == SUBSCRIBE:
-            # Only now: had the power gone before, the next start would trust a session of AWS's
-            # that has no subscriptions.
+            # Only now: else, after a power cut, a session without subscriptions would be trusted.
             self.settings.note("filters", self.commands.decode())

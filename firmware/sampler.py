@@ -76,6 +76,10 @@ class Sampler:
             text = "{}: {}".format(self.driver.name, e) if self.driver else str(e)
         except OSError as e:
             text = "bus: errno {}".format(e.args[0])
+        except MemoryError:
+            if self.driver or not self.sensor:
+                raise
+            text = "no memory"  # to find it again; a session may have it, which can end
         self.errors += 1
         self.failures += 1
         if text != self.last_error or self.failures == 1:  # not the same line every minute
@@ -90,7 +94,15 @@ class Sampler:
     def _go_on(self):
         driver = self.driver
         if not driver:
-            self._search()
+            from firmware import board
+            from firmware.drivers import find
+
+            bus = board.i2c(self.settings["i2c"], self.failures)
+            self.driver, sensor = find(bus, self.sensor or self.settings["sensor"])
+            self.wait.start(_SETTLE_MS)
+            if sensor != self.sensor:
+                self.sensor = sensor
+                self.log("sensor: " + sensor)
         elif not self.busy:
             driver.start()
             self.busy = True
@@ -106,22 +118,6 @@ class Sampler:
             if self.kept or not self._store(self.buf):
                 self.dropped += len(self.kept) == _KEPT * RECORD_BYTES
                 self.kept = (self.kept + self.buf)[-_KEPT * RECORD_BYTES :]
-
-    def _search(self):
-        try:
-            from firmware import board
-            from firmware.drivers import find
-
-            bus = board.i2c(self.settings["i2c"], self.failures)
-            self.driver, sensor = find(bus, self.sensor or self.settings["sensor"])
-        except MemoryError:
-            if not self.sensor:
-                raise
-            raise SensorError("no memory")  # a session may have it, which can end
-        self.wait.start(_SETTLE_MS)
-        if sensor != self.sensor:
-            self.sensor = sensor
-            self.log("sensor: " + sensor)
 
     def _store(self, record):
         # True once it is stored. A time below 2^28 s (8 years, or 2008) is one of clock.s.

@@ -107,7 +107,6 @@ def build(app, config, values, saved, state, problems, context):
 
 
 def _session(app, config, context):
-    # The session and what keeps it.
     from firmware.core import telemetry, topics
     from firmware.net.connection import Connection
     from firmware.net.session import Session
