@@ -7,15 +7,13 @@ from micropython import const
 import firmware.outbox  # noqa: F401
 from firmware import chip, sampler, settings, shadow_sync  # noqa: F401
 from firmware.core.telemetry import write_json
-from firmware.net import connection  # noqa: F401
-from firmware.net.session import SUBSCRIBE
+from firmware.net.connection import SUBSCRIBE
 
 if not chip.VERIFIED:
     from firmware import soft_watchdog  # noqa: F401
 
 _IDLE_MS = const(1_000)  # the longest wait for the socket
 _ADDRESS_S = const(10)  # how often the address is checked while all seems well
-_AGAIN_MS = const(30_000)  # a crash in safe mode must not become a tight circle
 _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
 
 
@@ -42,7 +40,7 @@ class App:
             crash.record(e, chip.ticks_ms() // 1000, self.cause, chip.log)
             chip.log("crash: {} {}".format(type(e).__name__, e))
             if self.safe:
-                chip.sleep_ms(_AGAIN_MS)
+                chip.sleep_ms(30_000)  # no tight circle
             board.reset()
 
     def _wait(self):
