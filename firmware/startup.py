@@ -79,11 +79,10 @@ def build(app, config, values, saved, state, problems, context):
     log = chip.log
     app.safe_s = 3600  # to try again: a full disk, a bus that was shorted may have been the cause
     app.saved, app.problems = saved, problems
-    app.check_s = 0  # clock.s of the next upkeep.check()
+    app.check_s = app.wifi_drops = 0  # check_s: of the next upkeep.check()
     app.since_s = app.sent = 0  # readings sent in this second
     app.runner = app.joining = None  # while there are commands to be done; or no network
-    app.reserve = None  # ESP8266: kept free for axTLS while there is no session
-    app.ssid, app.wifi_drops = None, 0  # joined, or lost last
+    app.ssid = app.reserve = None  # joined, or lost last; kept free for axTLS without a session
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
     app.settings = settings.Settings(values, saved, state, log)
@@ -93,9 +92,8 @@ def build(app, config, values, saved, state, problems, context):
     app.sampler = sampler.Sampler(values, clock, app.outbox and app.outbox.put, log)
     app.settings.apply = app.sampler.apply
     _session(app, config, context)
-    token = "{:06x}".format(chip.random(1 << 24))
-    args = app.settings, app.sampler, app.prefix, app.facts, token
-    app.shadow = shadow_sync.ShadowSync(app.connection, *args)
+    args = app.prefix, app.facts, "{:06x}".format(chip.random(1 << 24))
+    app.shadow = shadow_sync.ShadowSync(app.connection, app.settings, app.sampler, *args)
     app.connection.on_up = app.shadow.connected
     app.connection.make_room = app.make_room
     app.heap_bytes = device_info.heap_bytes()
