@@ -27,12 +27,7 @@ def prepare():
     if safe:
         chip.log("app: SAFE MODE after repeated crashes, see get_log")
     config = _config()
-    found = files.load_settings()
-    problems = ["settings: file damaged, config.json alone counts"] if found is None else []
-    saved, state = found or ({}, {})
-    values = _values(config, saved, problems)
-    for problem in problems:
-        chip.log("config: PROBLEM " + problem)
+    values, saved, state, problems = _values(config, files.load_settings())
     last = crash.read(300).strip().split("\n")[-1] or None
     return [config, values, saved, state, problems, context, (cause, safe, counted, last)]
 
@@ -55,19 +50,23 @@ def _config():
     board.reset()
 
 
-def _values(config, saved, problems):
+def _values(config, found):
     # What the cloud has changed counts more than config.json, as long as it is sound.
     from firmware.core import schema
 
+    problems = [] if found else ["settings: file damaged, config.json alone counts"]
+    saved, state = found or ({}, {})
     values = dict(schema.DEFAULTS)
-    for found, where in ((config, ""), (saved, "settings: ")):
+    for given, where in ((config, ""), (saved, "settings: ")):
         for key in schema.DEFAULTS:
-            value, problem = schema.check(key, found.get(key, values[key]), values)
+            value, problem = schema.check(key, given.get(key, values[key]), values)
             if problem:
                 problems.append("{}{}: {}".format(where, key, problem))
             else:
                 values[key] = value
-    return values
+    for problem in problems:
+        chip.log("config: PROBLEM " + problem)
+    return values, saved, state, problems
 
 
 def build(app, config, values, saved, state, problems, context):
