@@ -4,11 +4,7 @@
 # (SensorError when the answer cannot be trusted) and values: what it measured last, in the order
 # of core/telemetry.py, None for what it cannot. Neither start() nor finish() allocates.
 
-from micropython import const
-
 from firmware.core.errors import SensorError
-
-_SHOWN = const(8)  # addresses in a message: on a shorted bus all 112 answer
 
 # file: (the chips it drives, the addresses their pins can be set to)
 DRIVERS = {
@@ -42,7 +38,7 @@ def find(bus, sensor):
             label += " (no driver {} on this board)".format(file)
         except OSError as e:
             label += " (bus: errno {})".format(e.args[0])
-        seen = (seen + [label])[:_SHOWN]
+        seen = (seen + [label])[:8]  # on a shorted bus all 112 answer
     text = ", ".join(seen) or "nothing"
     if len(seen) < len(answering):
         text += " and {} more".format(len(answering) - len(seen))

@@ -5,6 +5,8 @@ from micropython import const
 
 from firmware.core.errors import SensorError
 
+_CONFIG = const(0x01)
+_AMBIENT = const(0x05)
 # The chip has no "data ready" bit, and after power-on it says 0.00 C until its first conversion
 # is done. The upper alert limit, unused here and 0 after power-on, serves as a mark: as long as it
 # is there, the chip has had power since start(), and that is longer than one conversion.
@@ -18,10 +20,10 @@ def probe(bus, addr):
         bus.readfrom_mem_into(addr, reg, buf)
         if buf[: len(known)] != known:
             return None
-    bus.readfrom_mem_into(addr, 0x01, buf)  # config
+    bus.readfrom_mem_into(addr, _CONFIG, buf)
     if buf[1] & 0xC0:
         raise SensorError("mcp9808: limits locked, cut its power once")
-    bus.writeto_mem(addr, 0x01, b"\x00\x00")  # continuous, alert output off (DS 5.1.1)
+    bus.writeto_mem(addr, _CONFIG, b"\x00\x00")  # continuous, alert output off (DS 5.1.1)
     bus.writeto_mem(addr, 0x08, b"\x03")  # resolution: 0.0625 C (DS 5.2.4)
     chip = Driver()
     chip.bus, chip.addr, chip.buf, chip.values = bus, addr, buf, [None]
@@ -37,11 +39,11 @@ class Driver:
 
     def finish(self):
         # There is no CRC, so read twice; the next conversion may just have come in between: 1/8 C.
-        first = self._read(0x05)  # ambient
+        first = self._read(_AMBIENT)
         self._read(_UPPER)
         if self.buf != _MARK:
             raise SensorError("reset during measurement")
-        if not -2 <= self._read(0x05) - first <= 2:
+        if not -2 <= self._read(_AMBIENT) - first <= 2:
             raise SensorError("damaged data")
         cdeg = first * 25 + 2 >> 2
         if not -4000 <= cdeg <= 12500:  # DS 1, operating range
