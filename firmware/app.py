@@ -45,11 +45,10 @@ class App:
 
     def _wait(self):
         self.unload()
-        link = self.connection
-        wait_ms = _SOON_MS if self.runner or not link.up else _IDLE_MS
+        wait_ms = _SOON_MS if self.runner or not self.connection.up else _IDLE_MS
         if self.outbox:
             wait_ms = min(wait_ms, self.sampler.next_due_ms())
-        if not link.wait(wait_ms):
+        if not self.connection.wait(wait_ms):
             chip.sleep_ms(wait_ms)
 
     def _step(self):
