@@ -1,25 +1,20 @@
-# Owns the only loop, and routes messages. What is imported at the top stays in memory.
+# Owns the only loop, and routes messages. What is imported at the top stays in memory, also what
+# only startup.py makes objects of.
 
 import gc
 from micropython import const
 
-# Resident as well, though only startup.py names what is in them.
-import firmware.net.connection
-import firmware.outbox
-import firmware.sampler
-import firmware.settings
-import firmware.shadow_sync  # noqa: F401
-from firmware import chip
+import firmware.outbox  # noqa: F401
+from firmware import chip, sampler, settings, shadow_sync  # noqa: F401
 from firmware.core.telemetry import write_json
-from firmware.net.session import SUBSCRIBE
+from firmware.net.connection import SUBSCRIBE
 
 if not chip.VERIFIED:
     from firmware import soft_watchdog  # noqa: F401
 
 _IDLE_MS = const(1_000)  # the longest wait for the socket
-_SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
-_CHANGED_S = const(3)  # in safe mode, time to report a setting that may have been the cause
 _ADDRESS_S = const(10)  # how often the address is checked while all seems well
+_SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
 
 
 class App:
@@ -40,17 +35,20 @@ class App:
                     self._wait()
                 feed()
         except Exception as e:
-            from firmware import upkeep
+            from firmware import board, crash
 
-            upkeep.crashed(self, e)
+            crash.record(e, chip.ticks_ms() // 1000, self.cause, chip.log)
+            chip.log("crash: {} {}".format(type(e).__name__, e))
+            if self.safe:
+                chip.sleep_ms(30_000)  # no tight circle
+            board.reset()
 
     def _wait(self):
         self.unload()
-        link = self.connection
-        wait_ms = _SOON_MS if self.runner or not link.up else _IDLE_MS
+        wait_ms = _SOON_MS if self.runner or not self.connection.up else _IDLE_MS
         if self.outbox:
             wait_ms = min(wait_ms, self.sampler.next_due_ms())
-        if not link.wait(wait_ms):
+        if not self.connection.wait(wait_ms):
             chip.sleep_ms(wait_ms)
 
     def _step(self):
@@ -86,8 +84,7 @@ class App:
             chip.log("app: no memory for an answer, later")
             self.shadow.lost()
 
-    def upkeep(self, what="restart"):
-        # For commands restart() as well.
+    def upkeep(self, what="restart"):  # the latter for commands
         from firmware import upkeep
 
         getattr(upkeep, what)(self)
@@ -102,7 +99,11 @@ class App:
                         return True
                 except (OSError, RuntimeError):  # ESP32: nobody knows the address
                     pass
-            self.upkeep("join")
+            from firmware.net.wifi import Wifi
+
+            args = self.clock, chip.random, chip.log, self.ssid
+            self.joining = Wifi(self.wlan, self.networks, *args)
+            self.wifi_drops += self.ssid is not None
         if not self.joining.step():
             return False
         self.ssid = self.joining.ssid
@@ -113,8 +114,7 @@ class App:
         # At most drain_per_s in a second. While many wait the window is as large as it may be.
         session, outbox = self.session, self.outbox
         if self.clock.s != self.since_s:
-            self.since_s = self.clock.s
-            self.sent = 0
+            self.since_s, self.sent = self.clock.s, 0
         window = self.slots if outbox.waiting > self.slots else self.window
         most = self.settings.values["drain_per_s"]
         while session.used < window and self.sent < most and outbox.next_unsent() is not None:
@@ -122,11 +122,7 @@ class App:
             self.sent += 1
 
     def encode(self, seq, buf, at):
-        try:
-            record = self.outbox.get(seq)
-        except MemoryError:  # for what reads old ones, beside what a message has loaded
-            self.unload()
-            record = self.outbox.get(seq)
+        record = self.outbox.get(seq)
         if record is None:
             self.outbox.corrupt += seq >= self.outbox.low  # else it was dropped, and counted
             return 0
@@ -156,29 +152,23 @@ class App:
         try:
             if topic == self.commands:
                 if not self.runner:
-                    self.upkeep("make_runner")
-                    self.unload()
+                    from firmware.command_runner import CommandRunner
+
+                    sampler = None if self.safe else self.sampler
+                    self.runner = CommandRunner(self.shadow, sampler, self.topic, self.upkeep)
                 self.runner.receive(payload)
             elif topic.startswith(self.prefix):
                 from firmware.core import shadow
 
                 shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
-        except MemoryError:
-            # Not acknowledged, it would come again in every session.
+        except MemoryError:  # not acknowledged, it would come again in every session
             chip.log("app: no memory for a message, dropped")
             self.shadow.lost()
+        self.unload()  # encode() may come next
 
     def on_ack(self, tag):
         if tag > 0:
             self.outbox.ack(tag)
         elif tag == SUBSCRIBE:
-            # Only now: had the power gone before, the next start would trust a session of AWS's
-            # that has no subscriptions.
+            # Only now: else, after a power cut, a session without subscriptions would be trusted.
             self.settings.note("filters", self.commands.decode())
-
-    def apply(self, key):
-        # settings.values[key] has changed.
-        if key in ("sensor", "i2c"):
-            self.sampler.restart()
-        if self.safe:
-            self.safe_s = self.clock.s + _CHANGED_S

@@ -1,52 +1,41 @@
-# Reads the sensor when it is time and hands each reading on.
-#
-#   no driver   wait over, a known sensor answers       -> idle
-#   idle        a reading is due, start() succeeds      -> busy
-#   busy        MEASURE_MS over, finish() succeeds      -> idle, reading handed on
-#   any         error; from number _TRIES in a row on   -> idle; no sensor
-#   any         release()                               -> no driver, but the sensor is known
-#
-# A reading that was due stays due until it has been taken; those missed meanwhile are not made up
-# for. While no time is believed, or the file system is full, readings are kept in RAM.
+# Reads the sensor when it is time and hands each reading on; what is due stays due until it has
+# been taken. While no time is believed, or the file system is full, readings are kept in RAM.
 
 from micropython import const
 
 from firmware.core.errors import SensorError
-from firmware.core.telemetry import RECORD_BYTES, pack
+from firmware.core.telemetry import RECORD_BYTES, pack, u32
 from firmware.core.timing import Deadline
 
-_TRIES = const(3)
+_TRIES = const(3)  # errors in a row, then the sensor is looked for anew
 _RETRY_MS = const(1_000)  # after an error; doubles while no sensor is found
 _RETRY_MAX_MS = const(30_000)
 _SETTLE_MS = const(5)  # a chip just plugged in, or just stopped, needs 1 to 2 ms
-_KEPT_MAX = const(32)
+_KEPT = const(32)  # readings
 _STORE_RETRY_S = const(10)
 
 
 class Sampler:
     def __init__(self, settings, clock, put, log):
-        self.settings = settings  # the dictionary in force
-        self.clock = clock
-        self.put = put  # put(record, size): a buffer, and how many of its bytes are the record
-        self.log = log
+        # settings: the dictionary in force. put(record, size): size bytes of the buffer.
+        self.settings, self.clock, self.put, self.log = settings, clock, put, log
         self.readings = self.errors = 0  # since boot; failed searches are errors too
         self.last_error = None
         self.dropped = 0  # readings lost while the time was unknown or the file system full
-        self.buf = bytearray(RECORD_BYTES)
-        self.kept = bytearray()  # records, oldest first
+        self.buf, self.kept = bytearray(RECORD_BYTES), bytearray()  # kept: records, oldest first
         self.retry_s = 0  # clock.s before which put() is not tried again
         self.due = True  # a reading is owed
-        self.interval_s = settings["interval_s"]
-        self.turn_s = 0  # clock.s of the last turn; the next comes an interval later
+        self.turn_s = self.interval_s = 0  # clock.s of the last turn; the interval by then
         self.wait = Deadline(clock)
-        self.restart()
+        self.apply("sensor")
 
-    def restart(self):
-        # Another sensor is wanted, or the bus has other pins.
-        self.sensor = None  # "bme280@0x76"
-        self.failures = 0  # in a row
-        self.wait.start(0)
-        self.release()
+    def apply(self, key):
+        # settings[key] has changed. With another sensor, or other pins, all begins anew.
+        if key in ("sensor", "i2c"):
+            self.sensor = None  # "bme280@0x76"
+            self.failures = 0  # in a row
+            self.wait.start(0)
+            self.release()
 
     def release(self):
         # The driver leaves the heap. The next reading finds it again, at the sensor's address.
@@ -71,7 +60,7 @@ class Sampler:
         # At most one transfer's worth of work; never sleeps.
         if self.kept and self._store(self.kept):
             self.kept = self.kept[RECORD_BYTES:]
-        # A new interval counts from the last turn. What is overdue by it or by the old is due now.
+        # A new interval counts from the last turn; what is overdue by it or by the old is due now.
         s, interval_s = self.clock.s, self.settings["interval_s"]
         late_s = s - self.turn_s - min(interval_s, self.interval_s)
         if late_s >= 0:
@@ -87,6 +76,10 @@ class Sampler:
             text = "{}: {}".format(self.driver.name, e) if self.driver else str(e)
         except OSError as e:
             text = "bus: errno {}".format(e.args[0])
+        except MemoryError:
+            if self.driver or not self.sensor:
+                raise
+            text = "no memory"  # to find it again; a session may have it, which can end
         self.errors += 1
         self.failures += 1
         if text != self.last_error or self.failures == 1:  # not the same line every minute
@@ -101,7 +94,15 @@ class Sampler:
     def _go_on(self):
         driver = self.driver
         if not driver:
-            self._search()
+            from firmware import board
+            from firmware.drivers import find
+
+            bus = board.i2c(self.settings["i2c"], self.failures)
+            self.driver, sensor = find(bus, self.sensor or self.settings["sensor"])
+            self.wait.start(_SETTLE_MS)
+            if sensor != self.sensor:
+                self.sensor = sensor
+                self.log("sensor: " + sensor)
         elif not self.busy:
             driver.start()
             self.busy = True
@@ -115,42 +116,21 @@ class Sampler:
                 self.failures = 0
             pack(self.buf, 0, self.clock.s, driver.values)
             if self.kept or not self._store(self.buf):
-                self.kept += self.buf
-                if len(self.kept) > _KEPT_MAX * RECORD_BYTES:
-                    self.kept = self.kept[RECORD_BYTES:]
-                    self.dropped += 1
-
-    def _search(self):
-        try:
-            from firmware import board
-            from firmware.drivers import find
-
-            bus = board.i2c(self.settings["i2c"], self.failures)
-            self.driver, sensor = find(bus, self.sensor or self.settings["sensor"])
-        except MemoryError:
-            if not self.sensor:
-                raise
-            raise SensorError("no memory")  # a session may have it, which can end
-        self.wait.start(_SETTLE_MS)
-        if sensor != self.sensor:
-            self.sensor = sensor
-            self.log("sensor: " + sensor)
+                self.dropped += len(self.kept) == _KEPT * RECORD_BYTES
+                self.kept = (self.kept + self.buf)[-_KEPT * RECORD_BYTES :]
 
     def _store(self, record):
-        # True once it is stored. A time below 2^28 is one of clock.s: a board does not run for 8
-        # years, and 2^28 s after 2000 it was 2008. The fourth byte shows which it is.
+        # True once it is stored. A time below 2^28 s (8 years, or 2008) is one of clock.s.
         clock = self.clock
         if clock.offset is None or clock.s < self.retry_s:
             return False
-        carry = 0 if record[3] & 0xF0 else clock.offset
+        s2000 = u32(record, 0)
+        s2000 += 0 if s2000 >> 28 else clock.offset
         for i in range(4):
-            carry += record[i]
-            record[i] = carry & 0xFF
-            carry >>= 8
+            record[i] = s2000 >> 8 * i & 0xFF
         try:
             self.put(record, RECORD_BYTES)
             return True
         except OSError as e:
             self.retry_s = clock.s + _STORE_RETRY_S
             self.log("sensor: reading kept in RAM: errno {}".format(e.args[0]))
-            return False

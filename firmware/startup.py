@@ -1,21 +1,14 @@
 # What happens once, before there is a loop (docs/memory.md, "Phases"). `python -m tools stage` has
-# checked and completed config.json: here only the values that the cloud may change are checked,
-# like a change. One of those that is wrong costs itself; without any other key there is nothing
-# to run.
+# checked and completed config.json: only the values that the cloud may change are checked here,
+# and one that is wrong costs itself. Without any other key there is nothing to run.
 
 import json
-from micropython import const
 
 from firmware import board, chip, version
 
-_PARKED_MS = const(10_000)
-_SAFE_S = const(3600)  # perhaps the cause has gone: a full disk, a bus that was shorted
-_LAST_BYTES = const(300)  # enough for the last line of the crash log
-
 
 def prepare():
-    # What build() takes, and (reset cause, safe mode, crashes are counted, last line of the crash
-    # log).
+    # What build() takes; then what is known of the last run.
     from firmware import crash, files
     from firmware.core.errors import LinkError
     from firmware.net import tls
@@ -34,13 +27,8 @@ def prepare():
     if safe:
         chip.log("app: SAFE MODE after repeated crashes, see get_log")
     config = _config()
-    found = files.load_settings()
-    problems = ["settings: file damaged, config.json alone counts"] if found is None else []
-    saved, state = found or ({}, {})
-    values = _values(config, saved, problems)
-    for problem in problems:
-        chip.log("config: PROBLEM " + problem)
-    last = crash.read(_LAST_BYTES).strip().split("\n")[-1] or None
+    values, saved, state, problems = _values(config, files.load_settings())
+    last = crash.read(300).strip().split("\n")[-1] or None
     return [config, values, saved, state, problems, context, (cause, safe, counted, last)]
 
 
@@ -58,24 +46,27 @@ def _config():
         problem = "is missing, or no JSON object"
     chip.log("config: PROBLEM config.json: " + problem)
     chip.log("config: cannot start; send a good config.json with `make deploy`")
-    chip.sleep_ms(_PARKED_MS)  # there may be a good one then; Ctrl-C gives the REPL
+    chip.sleep_ms(10_000)  # there may be a good one then; Ctrl-C gives the REPL
     board.reset()
 
 
-def _values(config, saved, problems):
+def _values(config, found):
     # What the cloud has changed counts more than config.json, as long as it is sound.
     from firmware.core import schema
 
+    problems = [] if found else ["settings: file damaged, config.json alone counts"]
+    saved, state = found or ({}, {})
     values = dict(schema.DEFAULTS)
-    for found, where in ((config, ""), (saved, "settings: ")):
+    for given, where in ((config, ""), (saved, "settings: ")):
         for key in schema.DEFAULTS:
-            if key in found:
-                value, problem = schema.check(key, found[key], values)
-                if problem:
-                    problems.append("{}{}: {}".format(where, key, problem))
-                else:
-                    values[key] = value
-    return values
+            value, problem = schema.check(key, given.get(key, values[key]), values)
+            if problem:
+                problems.append("{}{}: {}".format(where, key, problem))
+            else:
+                values[key] = value
+    for problem in problems:
+        chip.log("config: PROBLEM " + problem)
+    return values, saved, state, problems
 
 
 def build(app, config, values, saved, state, problems, context):
@@ -85,27 +76,25 @@ def build(app, config, values, saved, state, problems, context):
     from firmware.net.clock import take_rtc
 
     log = chip.log
-    app.safe_s = _SAFE_S
-    app.problems = problems
-    app.check_s = 0  # clock.s of the next upkeep.check()
+    app.safe_s = 3600  # to try again: a full disk, a bus that was shorted may have been the cause
+    app.saved, app.problems = saved, problems
+    app.check_s = app.wifi_drops = 0  # check_s: of the next upkeep.check()
+    app.since_s = app.sent = 0  # readings sent in this second
     app.runner = app.joining = None  # while there are commands to be done; or no network
+    app.ssid = app.reserve = None  # joined, or lost last; kept free for axTLS without a session
+    app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
     app.settings = settings.Settings(values, saved, state, log)
-    app.settings.apply = app.apply
-    app.servers = config["ntp"]
     take_rtc(clock, board.rtc_s2000(), app.settings, version.BUILD_S2000, log)
-    app.wlan, app.networks = board.wlan(), config["wifi"]
-    app.ssid, app.wifi_drops = None, 0  # joined, or lost last
     # In safe mode, after repeated crashes: connected, but no sensor and no outbox.
     app.outbox = None if app.safe else outbox.Outbox("data/outbox", config["outbox_bytes"], log)
     app.sampler = sampler.Sampler(values, clock, app.outbox and app.outbox.put, log)
+    app.settings.apply = app.sampler.apply
     _session(app, config, context)
-    token = "{:06x}".format(chip.random(1 << 24))
-    args = app.settings, app.sampler, app.prefix, app.facts, token
-    app.shadow = shadow_sync.ShadowSync(app.connection, *args)
+    args = app.prefix, app.facts, "{:06x}".format(chip.random(1 << 24))
+    app.shadow = shadow_sync.ShadowSync(app.connection, app.settings, app.sampler, *args)
     app.connection.on_up = app.shadow.connected
     app.connection.make_room = app.make_room
-    app.reserve = None  # ESP8266: kept free for axTLS while there is no session
     app.heap_bytes = device_info.heap_bytes()
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     # One of each is made: what made it need not stay.
@@ -115,7 +104,6 @@ def build(app, config, values, saved, state, problems, context):
 
 
 def _session(app, config, context):
-    # The session and what keeps it.
     from firmware.core import telemetry, topics
     from firmware.net.connection import Connection
     from firmware.net.session import Session
@@ -124,7 +112,6 @@ def _session(app, config, context):
     names = topics.of(config["thing_name"], config["telemetry_topic"], config["command_topic"])
     data, app.commands, app.topic, status, app.prefix = [name.encode() for name in names]
     app.window, app.slots = config["window"], config["window_max"]
-    app.since_s = app.sent = 0  # readings sent in this second
     where = config["endpoint"], config["port"], config["keepalive_s"]
     args = app.clock, app.slots, data, telemetry.TEXT_BYTES + len(thing), app.encode
     session = app.session = Session(thing, *where, *args)

@@ -6,9 +6,9 @@ from firmware import chip, version
 
 _TLS_BYTES = const(5_500)  # the largest piece that axTLS asks for is 5,368
 _CHECK_S = const(2)  # between two check()
+_CHANGED_S = const(3)  # in safe mode, time to report a setting that has changed
 _CRASH_S = const(60)  # after a crash: how often the length of the run is written down
 _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
-_AGAIN_MS = const(30_000)  # a crash in safe mode must not become a tight circle
 
 
 def ask_time(app):
@@ -19,20 +19,6 @@ def ask_time(app):
     ask(app.clock, board.ntp_s2000, board.set_rtc, *args)
 
 
-def join(app):
-    from firmware.net.wifi import Wifi
-
-    app.wifi_drops += app.ssid is not None
-    app.joining = Wifi(app.wlan, app.networks, app.clock, chip.random, chip.log, app.ssid)
-
-
-def make_runner(app):
-    from firmware.command_runner import CommandRunner
-
-    sampler = None if app.safe else app.sampler
-    app.runner = CommandRunner(app.shadow, sampler, app.topic, app.upkeep)
-
-
 def check(app):
     # While there is no session, in safe mode, and after a crash.
     s, link = app.clock.s, app.connection
@@ -41,6 +27,8 @@ def check(app):
         from firmware import crash
 
         app.counted_s = crash.alive(s, chip.log) and s + _CRASH_S
+    if app.saved is not app.settings.saved:  # what has changed may have been the cause
+        app.saved, app.safe_s = app.settings.saved, s + _CHANGED_S
     if app.safe and s >= app.safe_s:
         restart(app, "app: safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]
@@ -79,13 +67,3 @@ def restart(app, text="app: restarting, as commanded", why=b""):
         app.outbox.flush()
     packets.disconnect(app.session)
     board.reset(why)
-
-
-def crashed(app, error):
-    from firmware import board, crash
-
-    crash.record(error, chip.ticks_ms() // 1000, app.cause, chip.log)
-    chip.log("crash: {} {}".format(type(error).__name__, error))
-    if app.safe:
-        chip.sleep_ms(_AGAIN_MS)
-    board.reset()

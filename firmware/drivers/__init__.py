@@ -1,16 +1,10 @@
 # Which sensor is on the bus? Loaded to search; a driver's module only when an address it may have
-# answers.
-#
-# A driver module has probe(bus, addr) -> driver, or None when another chip lives there: all of the
+# answers. It has probe(bus, addr) -> driver, or None when another chip lives there: all of the
 # set-up, it does not stay in the heap. A driver has name, MEASURE_MS, start(), finish()
 # (SensorError when the answer cannot be trusted) and values: what it measured last, in the order
 # of core/telemetry.py, None for what it cannot. Neither start() nor finish() allocates.
 
-from micropython import const
-
 from firmware.core.errors import SensorError
-
-_SHOWN = const(8)  # addresses in a message: on a shorted bus all 112 answer
 
 # file: (the chips it drives, the addresses their pins can be set to)
 DRIVERS = {
@@ -28,36 +22,25 @@ def find(bus, sensor):
     for at in answering:
         label = "0x{:02x}".format(at)
         try:
-            if addr in ("", label):
-                driver, kind = _identify(bus, at, name)
+            for file, (chips, addresses) in DRIVERS.items():
+                if at not in addresses or addr not in ("", label) or name not in ("auto",) + chips:
+                    continue
+                module = __import__("firmware.drivers." + file, None, None, ("probe",))
+                driver = module.probe(bus, at)
                 if driver:
                     label = driver.name + "@" + label
                     if name in ("auto", driver.name):
-                        # The driver keeps the globals of its module alive; the set-up need not
-                        # stay. The next search loads the module anew.
-                        del kind.probe
+                        del module.probe  # the driver keeps its module's globals alive
                         return driver, label
         except SensorError as e:
             label += " ({})".format(e)
+        except ImportError:  # staged without it
+            label += " (no driver {} on this board)".format(file)
         except OSError as e:
             label += " (bus: errno {})".format(e.args[0])
-        if len(seen) < _SHOWN:
-            seen.append(label)
+        seen = (seen + [label])[:8]  # on a shorted bus all 112 answer
     text = ", ".join(seen) or "nothing"
     if len(seen) < len(answering):
         text += " and {} more".format(len(answering) - len(seen))
     what = "known sensor" if name == "auto" else sensor
     raise SensorError("no {} found; on the bus: {}".format(what, text))
-
-
-def _identify(bus, at, name):
-    for file, (chips, addresses) in DRIVERS.items():
-        if at in addresses and name in ("auto",) + chips:
-            try:
-                module = __import__("firmware.drivers." + file, None, None, ("probe",))
-            except ImportError:  # staged without it
-                raise SensorError("no driver {} on this board".format(file))
-            driver = module.probe(bus, at)
-            if driver:
-                return driver, module
-    return None, None

@@ -1,10 +1,9 @@
 # Bosch BME280 and BMP280 over I2C: forced mode, each quantity sampled once, no filter.
 # "DS" = BME280 datasheet BST-BME280-DS002 rev. 1.6. The BMP280 (BST-BMP280-DS001) has the same
 # registers and formulas without humidity; only the id differs (DS 5.2).
-# The formulas are those of DS 4.2.3 with other scales: its own need 64 bits, or lose 1 Pa (1
-# sigma), and on a board an integer from 2^30 on is a heap object. Here a product that would be too
-# large is split into a high and a low part. About 1 Pa and 0.01 %RH are lost, and inside the
-# chip's working range nothing reaches 2^30 (tests/device/test_driver_bosch.py).
+# The formulas are those of DS 4.2.3 with other scales: its own need 64 bits, or lose 1 Pa, and on
+# a board an integer from 2^30 on is a heap object. Here a product that would be so large is split
+# into a high and a low part; about 1 Pa and 0.01 %RH are lost (tests/device/test_driver_bosch.py).
 
 from micropython import const
 from struct import unpack
@@ -40,8 +39,6 @@ def probe(bus, addr):
     words = unpack("<HhhHhhhhhhhh", cal)
     h2, h3, h4, nibbles, h5, h6 = unpack("<hBbBbb", hum)
     h = (cal[25], h2, h3, h4 << 4 | nibbles & 0x0F, h5 << 4 | nibbles >> 4, h6)
-    if not words[0] or not words[3]:
-        raise SensorError(name + ": bad calibration")
     chip = Driver()
     chip.bus, chip.addr, chip.name = bus, addr, name
     chip.cal = words[:3], words[3:], h if humid else None  # for t_fine(), pascal() and cpct()

@@ -6,23 +6,20 @@ from micropython import const
 from firmware.core.errors import SensorError
 
 _CONFIG = const(0x01)
-_UPPER = const(0x02)
 _AMBIENT = const(0x05)
-
 # The chip has no "data ready" bit, and after power-on it says 0.00 C until its first conversion
 # is done. The upper alert limit, unused here and 0 after power-on, serves as a mark: as long as it
 # is there, the chip has had power since start(), and that is longer than one conversion.
+_UPPER = const(0x02)
 _MARK = const(b"\x05\x50")  # 85 C
 
 
 def probe(bus, addr):
     buf = bytearray(2)
-    bus.readfrom_mem_into(addr, 0x06, buf)  # manufacturer
-    if buf != b"\x00\x54":
-        return None
-    bus.readfrom_mem_into(addr, 0x07, buf)  # device, revision
-    if buf[0] != 0x04:
-        return None
+    for reg, known in ((0x06, b"\x00\x54"), (0x07, b"\x04")):  # manufacturer; device, revision
+        bus.readfrom_mem_into(addr, reg, buf)
+        if buf[: len(known)] != known:
+            return None
     bus.readfrom_mem_into(addr, _CONFIG, buf)
     if buf[1] & 0xC0:
         raise SensorError("mcp9808: limits locked, cut its power once")

@@ -12,8 +12,7 @@ def probe(bus, addr):
     bus.readfrom_into(addr, buf)
     if _crc(buf, 0) or buf[0] & 0x50 or buf[1] & 0x0C:  # bits 14, 12, 3 and 2: DS table 18
         return None
-    if buf[0] & 0x20:  # heater, left on by some other program: it would warm every reading
-        bus.writeto(addr, b"\x30\x66")  # DS 4.10
+    bus.writeto(addr, b"\x30\x66")  # DS 4.10: heater off, another program may have left it on
     bus.writeto(addr, b"\x30\x93")  # break, DS 4.8: measuring by itself it refuses single shots
     chip = Driver()
     chip.bus, chip.addr, chip.values = bus, addr, [None, None]

@@ -29,17 +29,17 @@ def test_other_sensor_is_looked_for_at_once():
     b = Bench(60)
     b.run(1000)
     b.settings["sensor"] = "bme280"
-    b.sampler.restart()
+    b.sampler.apply("sensor")
     b.run(100)
     harness.equal(b.sampler.sensor, None)
     harness.equal(b.sampler.last_error, "no bme280 found; on the bus: 0x44")
     b.settings["sensor"] = "sht3x@0x44"
-    b.sampler.restart()
+    b.sampler.apply("sensor")
     b.run(100)
     harness.equal(b.sampler.sensor, "sht3x@0x44")
     b.bus = Bus(b.clock)
     b.bus.plugged = False
-    b.sampler.restart()
+    b.sampler.apply("sensor")
     b.run(100)
     harness.equal(b.sampler.sensor, None)
 
@@ -57,9 +57,18 @@ def test_pins_that_do_not_fit_are_named_and_tried_again():
     harness.equal((b.sampler.last_error, b.sampler.errors), (text, 3))
     harness.equal(b.log, ["sensor: " + text])
     b.i2c = good
-    b.sampler.restart()
+    b.sampler.apply("i2c")
     b.run(100)
     harness.equal(b.sampler.sensor, "sht3x@0x44")
+
+
+def test_another_setting_is_no_reason_to_search():
+    b = Bench(60)
+    b.run(1000)
+    for key in ("interval_s", "drain_per_s"):
+        b.sampler.apply(key)
+        b.run(100)
+        harness.equal((b.sampler.sensor, b.opened), ("sht3x@0x44", 1))
 
 
 def test_an_error_of_the_bus_is_named_by_its_number():
