@@ -93,7 +93,7 @@ class App:
         getattr(upkeep, what)(self)
 
     def _network(self):
-        # True while joined, with an address. Wifi is in the heap only on the way there: after a
+        # True while joined, with an address. wifi.py is in the heap only on the way there: after a
         # loss, and at boot, even where an ESP8266 has joined by itself what it remembers.
         if self.joining is None:
             if self.ssid is not None and self.wlan.isconnected():
@@ -103,11 +103,10 @@ class App:
                 except (OSError, RuntimeError):  # ESP32: nobody knows the address
                     pass
             self.upkeep("join")
-        if not self.joining.step():
-            return False
-        self.ssid = self.joining.ssid
-        self.joining = None
-        return True
+        ssid = next(self.joining)
+        if ssid:
+            self.ssid, self.joining = ssid, None
+        return ssid is not None
 
     def _queue(self):
         # At most drain_per_s in a second. While many wait the window is as large as it may be.

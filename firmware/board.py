@@ -17,26 +17,22 @@ _BIT_US = const(5)  # half a clock at 100 kHz
 # What a run leaves in the RTC's memory for the next: one of these; b"wdt" (soft_watchdog.py); or
 # what reset() was given.
 _RUNNING = const(b"run")
-_STOPPED = const(b"repl")  # by a person at the serial port
+_STOPPED = const(b"repl")
 _NTP_ZERO = const(1139293696)  # 2036-02-07, what ntptime makes of a timestamp of 0
 
 EPOCH = 946684800 if time.gmtime(0)[0] == 1970 else 0  # the year 2000 in seconds of the port
 
 
-def watchdog(mark=_RUNNING, timeout=WDT_MS):
-    # Gives what feeds it.
-    _memory(mark)
+def watchdog(stopped=False):
+    # Gives what feeds it. Stopped by a person at the serial port, the REPL has the board: a reset
+    # from there is no crash, and copying files takes longer. An ESP32's can only be set anew.
+    _memory(_STOPPED if stopped else _RUNNING)
+    timeout = _REPL_MS if stopped else WDT_MS
     if CHIP == "esp8266":
         from firmware import soft_watchdog
 
         return soft_watchdog.start(timeout)
     return machine.WDT(timeout=timeout).feed
-
-
-def stopped():
-    # The REPL has the board now: a reset from there is no crash, and copying files takes longer
-    # than the watchdog waits. An ESP32's cannot be stopped, only set anew.
-    watchdog(_STOPPED, _REPL_MS)
 
 
 def reset(why=b""):
@@ -55,10 +51,9 @@ def _memory(*mark):
 def reset_cause():
     # As a word. Call it once: what the last run left is gone then.
     left, cause = _memory(), machine.reset_cause()
-    found = "unknown {}".format(cause)
-    for name in ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"):
-        if getattr(machine, name + "_RESET", None) == cause:
-            found = name.lower()
+    names = ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT")
+    words = {getattr(machine, name + "_RESET", None): name.lower() for name in names}
+    found = words.get(cause, "unknown {}".format(cause))
     if CHIP == "esp8266":  # 2: an exception in C; 3: the SDK's own watchdog (user_interface.h)
         found = "wdt" if left == b"wdt" else {2: "fault", 3: "wdt"}.get(cause, found)
     elif found == "hard" and left == _RUNNING:
@@ -95,15 +90,11 @@ def i2c(settings, failures):
 def _recover(sda, scl):
     # A chip cut off in mid-byte holds SDA low for ever. Up to nine clocks let it finish, then a
     # STOP frees the bus (NXP UM10204 rev. 7, 3.1.16).
-    for _ in range(9):
-        if sda.value():
-            break
-        for level in (0, 1):
-            scl.value(level)
-            time.sleep_us(_BIT_US)
-    for level in (0, 1):
-        sda.value(level)
-        time.sleep_us(_BIT_US)
+    for pin in [scl] * 9 + [sda]:
+        if pin is sda or not sda.value():
+            for level in (0, 1):
+                pin.value(level)
+                time.sleep_us(_BIT_US)
     if not sda.value():
         raise SensorError("bus: SDA held low")
 
@@ -114,16 +105,13 @@ def led(on):
 
 
 def ntp_s2000(host):
-    # Asks one NTP server; blocks for its name and 2 s. OSError when nobody answers, 0 for what is
-    # no time: ntptime takes any packet, a kiss of death (RFC 5905, 7.4) for the year 2036, and
-    # fails with other errors on a short one or an IPv6 address.
+    # Asks one NTP server; blocks for its name and 2 s. ntptime takes any packet: of a kiss of
+    # death (RFC 5905, 7.4) it makes the year 2036, which is no time. It raises OSError when nobody
+    # answers, other errors on a short packet or an IPv6 address.
     import ntptime
 
     ntptime.host, ntptime.timeout = host, 2
-    try:
-        s2000 = ntptime.time() - EPOCH
-    except (ValueError, IndexError, TypeError):
-        return 0
+    s2000 = ntptime.time() - EPOCH
     return 0 if s2000 == _NTP_ZERO else s2000
 
 

@@ -27,9 +27,9 @@ def run():
         keep()
         App().run(unload, prepared)
     except KeyboardInterrupt:
-        from firmware.board import stopped
+        from firmware.board import watchdog
 
-        stopped()
+        watchdog(True)
         raise
     except Exception as e:
         print("main: cannot run the firmware, restarting in 30 s")

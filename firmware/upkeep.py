@@ -20,10 +20,10 @@ def ask_time(app):
 
 
 def join(app):
-    from firmware.net.wifi import Wifi
+    from firmware.net.wifi import joining
 
     app.wifi_drops += app.ssid is not None
-    app.joining = Wifi(app.wlan, app.networks, app.clock, chip.random, chip.log, app.ssid)
+    app.joining = joining(app.wlan, app.networks, app.clock, chip.random, chip.log, app.ssid)
 
 
 def make_runner(app):

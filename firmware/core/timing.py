@@ -21,9 +21,8 @@ class Clock:
         # In every pass of the loop: the ticks must not wrap unseen.
         now = self.now()
         ms = self.diff(now, self._start)
-        if ms >= 1000:
-            self._start = now - ms % 1000
-            self.s += ms // 1000
+        self._start = now - ms % 1000
+        self.s += ms // 1000
 
     def left_ms(self, s):
         # Until `s` has that value.

@@ -20,31 +20,33 @@ _LIFE_S = const(473_040_000)
 
 def take_rtc(clock, s2000, settings, floor, log):
     # Once, at boot. Only a clock that was set before can be past the last good time.
-    if _good(settings, floor) <= s2000 <= floor + _LIFE_S:
-        clock.offset = s2000 - clock.s
-        clock.source = "rtc"
+    if _least(settings, floor) <= s2000 <= floor + _LIFE_S:
+        clock.offset, clock.source = s2000 - clock.s, "rtc"
         log("clock: rtc kept the time")
 
 
 def ask(clock, ntp_s2000, set_rtc, settings, servers, floor, random, log):
     # Asks one server, and sets clock.ask_s for the next time. Blocks as long as ntp_s2000(server)
-    # does, which returns s2000, 0 for an answer that is no time, or raises OSError.
+    # does, which returns s2000, or raises one of these.
     try:
         s2000 = ntp_s2000(servers[0])
         problem = "{} not believed".format(s2000)
-    except OSError as e:
-        s2000, problem = 0, "no answer, errno {}".format(e.args[0])
+    except (OSError, ValueError, IndexError, TypeError) as e:
+        s2000, problem = 0, "no answer, {}".format(e)
     clock.step()  # the answer is of now, seconds after the question
-    good = _good(settings, floor)
-    if _believed(clock, s2000, good, floor):
-        log("clock: {} s2000 from {}".format(s2000, servers[0]))
-        clock.offset, clock.source = s2000 - clock.s, "ntp"
-        clock.failures = 0
-        clock.ask_s = clock.s + _SYNC_S
-        set_rtc(s2000)
-        if not 0 <= s2000 - good < _SYNC_S:
-            settings.note("clock", s2000)
-        return
+    offset, least = s2000 - clock.s, _least(settings, floor)
+    if floor <= s2000 <= floor + _LIFE_S:
+        agreeing = [old for old in clock.rejected if abs(old - offset) <= _AGREE_S] + [offset]
+        if s2000 >= least or len(agreeing) >= _AGREE:
+            log("clock: {} s2000 from {}".format(s2000, servers[0]))
+            clock.offset, clock.source = offset, "ntp"
+            clock.failures, clock.rejected = 0, ()
+            clock.ask_s = clock.s + _SYNC_S
+            set_rtc(s2000)
+            if not 0 <= s2000 - least < _SYNC_S:
+                settings.note("clock", s2000)
+            return
+        clock.rejected = agreeing
     log("clock: {}: {}".format(servers[0], problem))
     servers.append(servers.pop(0))
     clock.failures += 1
@@ -53,16 +55,7 @@ def ask(clock, ntp_s2000, set_rtc, settings, servers, floor, random, log):
     clock.ask_s = clock.s + (wait_ms + 999) // 1000
 
 
-def _good(settings, floor):
+def _least(settings, floor):
     # The time that it must be by now: the last good one on flash, if that is possible at all.
     s2000 = settings.state.get("clock", 0)
     return s2000 if floor <= s2000 <= floor + _LIFE_S else floor
-
-
-def _believed(clock, s2000, good, floor):
-    if not floor <= s2000 <= floor + _LIFE_S:
-        return False
-    offset = s2000 - clock.s
-    agreeing = [old for old in clock.rejected if abs(old - offset) <= _AGREE_S]
-    clock.rejected = agreeing[1 - _AGREE :] + [offset] if s2000 < good else ()
-    return s2000 >= good or len(clock.rejected) >= _AGREE
