@@ -7,12 +7,13 @@ from micropython import const
 _CHECK_MS = const(10_000)  # how often the timer looks whether the loop still feeds
 
 _left = _limit = 0  # checks until it bites
-_timer = machine.Timer(-1)  # esp8266/gccollect.c does not look into the SDK's list of timers
+_timer = None  # kept here: esp8266/gccollect.c does not look into the SDK's list of timers
 
 
 def start(timeout):
     # Gives what feeds it.
-    global _limit
+    global _limit, _timer
+    _timer = _timer or machine.Timer(-1)
     _limit = timeout // _CHECK_MS
     feed()
     try:  # MicroPython >= 1.27: bites in C code too, such as a scan() that never ends
