@@ -51,12 +51,11 @@ def _memory(*mark):
 def reset_cause():
     # As a word. Call it once: what the last run left is gone then.
     left, cause = _memory(), machine.reset_cause()
-    names = ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT")
-    words = {getattr(machine, name + "_RESET", None): name.lower() for name in names}
-    found = words.get(cause, "unknown {}".format(cause))
-    if CHIP == "esp8266":  # 2: an exception in C; 3: the SDK's own watchdog (user_interface.h)
-        found = "wdt" if left == b"wdt" else {2: "fault", 3: "wdt"}.get(cause, found)
-    elif found == "hard" and left == _RUNNING:
+    words = {2: "fault", 3: "wdt"}  # ESP8266: exception in C, SDK's watchdog (user_interface.h)
+    for name in ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"):
+        words[getattr(machine, name + "_RESET", None)] = name.lower()
+    found = "wdt" if left == b"wdt" else words.get(cause, "unknown {}".format(cause))
+    if found == "hard" and left == _RUNNING and CHIP != "esp8266":
         found = "fault"  # ESP-IDF's panic; to esp32/modmachine.c the same as machine.reset()
     if left == _STOPPED and found in ("hard", "wdt", "fault"):
         return "repl"

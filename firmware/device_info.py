@@ -40,10 +40,7 @@ def report(app, full):
         "sensor_last_error": sampler.last_error,
         "dropped_readings": outbox.dropped + sampler.dropped if outbox else None,
     }
-    if chip.VERIFIED:
-        info["idf_heap_bytes"] = idf_heap_bytes()
-    else:
-        info["tls_verified"] = False
+    info.update({"idf_heap_bytes": idf_heap_bytes()} if chip.VERIFIED else {"tls_verified": False})
     if full:
         _more(app, info)
     return info
@@ -66,5 +63,4 @@ def _more(app, info):
     info["messages_not_understood"] = app.shadow.junk
     info["sensor_errors"] = sampler.errors
     if outbox:
-        info["waiting_readings"] = outbox.waiting
-        info["corrupt_readings"] = outbox.corrupt
+        info["waiting_readings"], info["corrupt_readings"] = outbox.waiting, outbox.corrupt

@@ -42,21 +42,18 @@ def check(app):
 
         app.counted_s = crash.alive(s, chip.log) and s + _CRASH_S
     if app.safe and s >= app.safe_s:
-        restart(app, "app: safe mode ends, trying again")
+        restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]
     outage_s = 0 if link.up else s - link.since_s
     if limit_s and outage_s >= (limit_s if link.sessions else max(limit_s, _FIRST_S)):
-        restart(app, "app: offline for {} s, restarting".format(outage_s))
+        restart(app, "offline for {} s, restarting".format(outage_s))
     # TLS got no memory. If Python's heap has grown into it: that never gets small again, and TLS
     # would fail for ever. Once: it may be a lack that a restart does not cure.
-    starved = not link.up and str(link.last_reason).startswith("memory")
-    if starved and app.cause != "memory":
+    if not link.up and str(link.last_reason).startswith("memory") and app.cause != "memory":
         from firmware import device_info
 
         if device_info.heap_bytes() > app.heap_bytes + 1024:
-            restart(
-                app, "app: Python's heap has grown into the memory of TLS, restarting", b"memory"
-            )
+            restart(app, "Python's heap has grown into the memory of TLS, restarting", b"memory")
     # ESP8266: the piece that axTLS needs at the next connect, before others break it up.
     if not chip.VERIFIED and not app.session.transport and app.reserve is None:
         try:
@@ -65,12 +62,12 @@ def check(app):
             pass  # the connect will say so
 
 
-def restart(app, text="app: restarting, as commanded", why=b""):
+def restart(app, text="restarting, as commanded", why=b""):
     # On purpose: whatever crashed before, the next start is a normal one.
     from firmware import board
     from firmware.net import packets
 
-    chip.log(text)
+    chip.log("app: " + text)
     if app.counted_s:
         from firmware import crash
 

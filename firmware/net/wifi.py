@@ -38,10 +38,9 @@ def joining(wlan, networks, clock, random, log, ssid):
             yield from _wait(clock, _SETTLE_MS)
         retry_s = clock.s + _TOGGLE_S
         while clock.s < retry_s:
-            order = list(networks)
-            if len(order) > 1:
-                _call(log, _sort, order, wlan)
-            for network in order:
+            if len(networks) > 1:
+                _call(log, _sort, networks, wlan)
+            for network in networks:
                 ssid = network["ssid"]
                 log("wifi: joining {}".format(ssid))
                 called = _call(log, wlan.connect, ssid, network.get("password") or None)
@@ -90,8 +89,8 @@ def _call(log, step, *args):
 
 
 def _sort(networks, wlan):
-    # The strongest first, by place in the config where equal (sorting is not stable here); what
-    # the scan does not show may be hidden and comes last.
+    # The strongest first, by their order so far where equal (sorting is not stable here); what the
+    # scan does not show may be hidden and comes last.
     seen = dict(sorted((found[0], found[3]) for found in wlan.scan()))
     order = [(-seen.get(net["ssid"].encode(), -129), i) for i, net in enumerate(networks)]
     networks[:] = [networks[i] for _, i in sorted(order)]

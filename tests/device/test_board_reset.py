@@ -22,7 +22,18 @@ def test_what_an_esp8266_has_no_name_for():
     for cause, name in ((2, "fault"), (3, "wdt")):
         MACHINE.cause = cause
         harness.equal(on_chip("esp8266", board.reset_cause), name)
-    harness.equal(on_chip("esp32", board.reset_cause), "unknown 3")
+
+
+def test_the_numbers_of_an_esp32():
+    # ports/esp32/modmachine.c: none without a name.
+    Rtc.kept = b""
+    names = ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT")
+    for number, name in enumerate(names):
+        setattr(MACHINE, name + "_RESET", number + 1)
+    for MACHINE.cause, name in enumerate(("unknown 0",) + names):
+        harness.equal(on_chip("esp32", board.reset_cause), name.lower())
+    for name in names:
+        delattr(MACHINE, name + "_RESET")
 
 
 def test_a_panic_of_an_esp32_looks_like_a_reset():
