@@ -14,9 +14,7 @@ from firmware.core.errors import SensorError
 WDT_MS = const(120_000)
 _REPL_MS = const(3_600_000)
 _BIT_US = const(5)  # half a clock at 100 kHz
-# What a run leaves in the RTC's memory for the next: one of these; b"wdt" (soft_watchdog.py); or
-# what reset() was given.
-_RUNNING = const(b"run")
+_RUNNING = const(b"run")  # what a run leaves in the RTC's memory, unless reset() is given more
 _STOPPED = const(b"repl")
 _NTP_ZERO = const(1139293696)  # 2036-02-07, what ntptime makes of a timestamp of 0
 
@@ -36,9 +34,8 @@ def watchdog(stopped=False):
 
 
 def reset(why=b""):
-    # An ESP8266 loses the time (its machine_rtc.c): it stands before `why`.
     if CHIP == "esp8266":
-        why = b"%d %s" % (time.time() - EPOCH, why)
+        why = b"%d %s" % (time.time() - EPOCH, why)  # it loses the time (its machine_rtc.c)
     _memory(why)
     machine.reset()
 
@@ -70,13 +67,11 @@ def wlan():
 
 
 def i2c(settings, failures):
-    # Not before it is needed: a pin the chip does not have must not keep the board from AWS. Pin()
-    # says which can only be inputs; the ESP32's I2C() would abort (its machine_i2c.c). The ESP8266
-    # has no I2C block: there every bus is bit-banged.
-    pin = machine.Pin
+    # Pin() says which can only be inputs; the ESP32's I2C() would abort (its machine_i2c.c). The
+    # ESP8266 has no I2C block: there every bus is bit-banged.
     try:
-        sda = pin(settings["sda"], pin.OPEN_DRAIN, value=1)
-        scl = pin(settings["scl"], pin.OPEN_DRAIN, value=1)
+        sda = machine.Pin(settings["sda"], machine.Pin.OPEN_DRAIN, value=1)
+        scl = machine.Pin(settings["scl"], machine.Pin.OPEN_DRAIN, value=1)
         if failures:
             _recover(sda, scl)
         if CHIP == "esp8266" or settings["id"] < 0:
@@ -104,9 +99,8 @@ def led(on):
 
 
 def ntp_s2000(host):
-    # Asks one NTP server; blocks for its name and 2 s. ntptime takes any packet: of a kiss of
-    # death (RFC 5905, 7.4) it makes the year 2036, which is no time. It raises OSError when nobody
-    # answers, other errors on a short packet or an IPv6 address.
+    # Asks one NTP server; blocks for its name and 2 s. Raises what ntptime does; 0 for a kiss of
+    # death (RFC 5905, 7.4).
     import ntptime
 
     ntptime.host, ntptime.timeout = host, 2

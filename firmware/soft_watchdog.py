@@ -12,10 +12,9 @@ _timer = None  # kept here: esp8266/gccollect.c does not look into the SDK's lis
 
 def start(timeout):
     # Gives what feeds it.
-    global _limit, _timer
+    global _left, _limit, _timer
+    _left = _limit = timeout // _CHECK_MS
     _timer = _timer or machine.Timer(-1)
-    _limit = timeout // _CHECK_MS
-    feed()
     try:  # MicroPython >= 1.27: bites in C code too, such as a scan() that never ends
         _timer.init(period=_CHECK_MS, callback=_check, hard=True)
     except TypeError:

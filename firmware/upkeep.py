@@ -15,8 +15,7 @@ def ask_time(app):
     from firmware import board
     from firmware.net.clock import ask
 
-    args = app.settings, app.servers, version.BUILD_S2000, chip.random, chip.log
-    ask(app.clock, board.ntp_s2000, board.set_rtc, *args)
+    ask(app.clock, app.settings, app.servers, version.BUILD_S2000, board, chip)
 
 
 def join(app):
@@ -47,8 +46,8 @@ def check(app):
     outage_s = 0 if link.up else s - link.since_s
     if limit_s and outage_s >= (limit_s if link.sessions else max(limit_s, _FIRST_S)):
         restart(app, "offline for {} s, restarting".format(outage_s))
-    # TLS got no memory. If Python's heap has grown into it: that never gets small again, and TLS
-    # would fail for ever. Once: it may be a lack that a restart does not cure.
+    # Once a heap has grown into the memory of TLS it never gets small again (docs/memory.md). One
+    # restart at most: it may be a lack that none cures.
     if not link.up and str(link.last_reason).startswith("memory") and app.cause != "memory":
         from firmware import device_info
 

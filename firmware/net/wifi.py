@@ -1,9 +1,8 @@
-# Brings the station into one of the networks in the config, at boot and after a loss. On demand:
-# joining() is a generator. Each next() is a step, and only scan() holds one up, for 2-3 s.
-#
-# Before every connect() comes disconnect() and _SETTLE_MS: an ESP32 that is told to connect while
-# it still tries gets stuck. No status is final: an access point that is starting up gives "wrong
-# password", too (issues mqtt-as 132, micropython 17661).
+# Brings the station into one of the networks in the config, at boot and after a loss. On demand.
+# Each next() of joining() is a step; only scan() holds one up, for 2-3 s. Before every connect()
+# comes disconnect() and _SETTLE_MS: an ESP32 that is told to connect while it still tries gets
+# stuck. No status is final: an access point that is starting up gives "wrong password", too
+# (issues mqtt-as 132, micropython 17661).
 
 from micropython import const
 

@@ -25,6 +25,7 @@ class Settings:
 
 
 class Rig:
+    # Of board.py and chip.py as well what ask() needs.
     def __init__(self, answers=(), rtc=0, good=None):
         self.answers = list(answers)  # s2000, None: no answer; then NOW and counting
         self.asked = []
@@ -38,13 +39,13 @@ class Rig:
         self.passed_ms = 0
         self.lines = []
         self.clock = Clock(self.ticks.now, self.ticks.diff)
-        ntp.take_rtc(self.clock, rtc, self.settings, FLOOR, self.note)
+        ntp.take_rtc(self.clock, rtc, self.settings, FLOOR, self.log)
 
     def pass_ms(self, ms):
         self.ticks.pass_ms(ms)
         self.passed_ms += ms
 
-    def ask(self, server):
+    def ntp_s2000(self, server):
         self.pass_ms(self.blocks_ms)
         if self.silent:
             raise OSError(110)
@@ -56,7 +57,7 @@ class Rig:
             raise answer
         return answer
 
-    def note(self, text):
+    def log(self, text):
         self.lines.append(text)
         del self.lines[:-5]
 
@@ -73,16 +74,7 @@ class Rig:
         for _ in range(s * 1000 // every_ms):
             clock.step()
             if online and clock.s >= clock.ask_s:
-                ntp.ask(
-                    clock,
-                    self.ask,
-                    self.set_rtc,
-                    self.settings,
-                    self.servers,
-                    FLOOR,
-                    self.random,
-                    self.note,
-                )
+                ntp.ask(clock, self.settings, self.servers, FLOOR, self, self)
             self.pass_ms(every_ms)
         clock.step()
         return self.now_s()
