@@ -40,9 +40,9 @@ def reset(why=b""):
     machine.reset()
 
 
-def _memory(*mark):
+def _memory(*args):
     # Some builds for the ESP32 have none.
-    return machine.RTC().memory(*mark) if hasattr(machine.RTC, "memory") else b""
+    return machine.RTC().memory(*args) if hasattr(machine.RTC, "memory") else b""
 
 
 def reset_cause():

@@ -15,7 +15,7 @@ def ask_time(app):
     from firmware import board
     from firmware.net.clock import ask
 
-    ask(app.clock, app.settings, app.servers, version.BUILD_S2000, board, chip)
+    ask(app.clock, app.settings, app.servers, version.BUILD_S2000, board, chip.random, chip.log)
 
 
 def join(app):
@@ -63,13 +63,11 @@ def check(app):
 
 def restart(app, text="restarting, as commanded", why=b""):
     # On purpose: whatever crashed before, the next start is a normal one.
-    from firmware import board
+    from firmware import board, crash
     from firmware.net import packets
 
     chip.log("app: " + text)
     if app.counted_s:
-        from firmware import crash
-
         crash.alive(crash.STABLE_S, chip.log)
     if app.outbox:
         app.outbox.flush()

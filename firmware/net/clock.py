@@ -24,7 +24,7 @@ def take_rtc(clock, s2000, settings, floor, log):
         log("clock: rtc kept the time")
 
 
-def ask(clock, settings, servers, floor, board, chip):
+def ask(clock, settings, servers, floor, board, random, log):
     # Asks one server, and sets clock.ask_s for the next time. Blocks as long as ntp_s2000() does.
     try:
         s2000 = board.ntp_s2000(servers[0])
@@ -36,7 +36,7 @@ def ask(clock, settings, servers, floor, board, chip):
     if floor <= s2000 <= floor + _LIFE_S:
         agreeing = [old for old in clock.rejected if abs(old - offset) <= _AGREE_S] + [offset]
         if s2000 >= least or len(agreeing) >= _AGREE:
-            chip.log("clock: {} s2000 from {}".format(s2000, servers[0]))
+            log("clock: {} s2000 from {}".format(s2000, servers[0]))
             clock.offset, clock.source = offset, "ntp"
             clock.failures, clock.rejected = 0, ()
             clock.ask_s = clock.s + _SYNC_S
@@ -45,11 +45,11 @@ def ask(clock, settings, servers, floor, board, chip):
                 settings.note("clock", s2000)
             return
         clock.rejected = agreeing
-    chip.log("clock: {}: {}".format(servers[0], problem))
+    log("clock: {}: {}".format(servers[0], problem))
     servers.append(servers.pop(0))
     clock.failures += 1
     most_ms = _RETRY_MAX_MS if clock.offset is None else _AGAIN_MAX_MS
-    wait_ms = pause_ms(chip.random, clock.failures, _RETRY_MS, most_ms)
+    wait_ms = pause_ms(random, clock.failures, _RETRY_MS, most_ms)
     clock.ask_s = clock.s + (wait_ms + 999) // 1000
 
 

@@ -43,7 +43,7 @@ def joining(wlan, networks, clock, random, log, ssid):
                 ssid = network["ssid"]
                 log("wifi: joining {}".format(ssid))
                 called = _call(log, wlan.connect, ssid, network.get("password") or None)
-                yield from _join(wlan, clock, log, ssid, called and _JOIN_MS)
+                yield from _join(wlan, clock, log, ssid, _JOIN_MS if called else 0)
             failures += 1
             yield from _wait(clock, pause_ms(random, failures, _ROUND_MS, _ROUND_MAX_MS))
         log("wifi: no network, switching the radio off and on")
@@ -78,13 +78,12 @@ def _wait(clock, wait_ms):
 
 
 def _call(log, step, *args):
-    # False when the driver refuses: an ESP32 may have no memory for the radio just now.
+    # None when the driver refuses: an ESP32 may have no memory for the radio just now.
     try:
         step(*args)
         return True
     except _FAULTS as e:
         log("wifi: driver, {}".format(e))
-        return False
 
 
 def _sort(networks, wlan):
@@ -97,5 +96,4 @@ def _sort(networks, wlan):
 
 def _note(wlan, log, what, ssid):
     status = wlan.status()
-    why = _WORDS.get(status % 1000, "status {}".format(status))
-    log("wifi: {} {}, {}".format(what, ssid, why))
+    log("wifi: {} {}, {}".format(what, ssid, _WORDS.get(status % 1000, "status %d" % status)))

@@ -25,7 +25,7 @@ class Settings:
 
 
 class Rig:
-    # Of board.py and chip.py as well what ask() needs.
+    # Of board.py as well what ask() needs.
     def __init__(self, answers=(), rtc=0, good=None):
         self.answers = list(answers)  # s2000, None: no answer; then NOW and counting
         self.asked = []
@@ -74,7 +74,7 @@ class Rig:
         for _ in range(s * 1000 // every_ms):
             clock.step()
             if online and clock.s >= clock.ask_s:
-                ntp.ask(clock, self.settings, self.servers, FLOOR, self, self)
+                ntp.ask(clock, self.settings, self.servers, FLOOR, self, self.random, self.log)
             self.pass_ms(every_ms)
         clock.step()
         return self.now_s()
