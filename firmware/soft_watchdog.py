@@ -11,7 +11,6 @@ _timer = None  # kept here: esp8266/gccollect.c does not look into the SDK's lis
 
 
 def start(timeout):
-    # Gives what feeds it.
     global _left, _limit, _timer
     _left = _limit = timeout // _CHECK_MS
     _timer = _timer or machine.Timer(-1)

@@ -48,7 +48,6 @@ class Deadline:
 
 
 def pause_ms(random, failures, base_ms, limit_ms):
-    # How long to wait after so many failures in a row (1 and up): jitter, so that boards do not
-    # reconnect in lockstep, spread evenly up to a ceiling that doubles.
+    # Jitter, so that boards do not reconnect in lockstep, evenly up to a ceiling that doubles.
     floor_ms, ceiling_ms = base_ms // 2, min(limit_ms, base_ms << min(failures - 1, 12))
     return floor_ms + random(ceiling_ms - floor_ms + 1)

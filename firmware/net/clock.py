@@ -7,8 +7,7 @@ from micropython import const
 
 from firmware.core.timing import pause_ms
 
-# 6 h: 20 ppm of a crystal are half a second by then. Also how often the last good time is written.
-_SYNC_S = const(21_600)
+_SYNC_S = const(21_600)  # 20 ppm of a crystal are half a second then; also how often it is saved
 _RETRY_MS = const(2_000)  # the longest pause after the first failure; doubles
 _RETRY_MAX_MS = const(300_000)  # while there is no time at all
 _AGAIN_MAX_MS = const(3_600_000)  # when there is: asking holds up the loop
@@ -19,7 +18,7 @@ _LIFE_S = const(473_040_000)  # nothing is believed that is 15 years beyond the 
 
 def take_rtc(clock, s2000, settings, floor, log):
     # Once, at boot. Only a clock that was set before can be past the last good time.
-    if _least(settings, floor) <= s2000 <= floor + _LIFE_S:
+    if _good(settings, floor) <= s2000 <= floor + _LIFE_S:
         clock.offset, clock.source = s2000 - clock.s, "rtc"
         log("clock: rtc kept the time")
 
@@ -32,16 +31,15 @@ def ask(clock, settings, servers, floor, board, random, log):
     except (OSError, ValueError, IndexError, TypeError) as e:
         s2000, problem = 0, "no answer, {}".format(e)
     clock.step()  # the answer is of now, seconds after the question
-    offset, least = s2000 - clock.s, _least(settings, floor)
+    offset, good = s2000 - clock.s, _good(settings, floor)
     if floor <= s2000 <= floor + _LIFE_S:
         agreeing = [old for old in clock.rejected if abs(old - offset) <= _AGREE_S] + [offset]
-        if s2000 >= least or len(agreeing) >= _AGREE:
+        if s2000 >= good or len(agreeing) >= _AGREE:
             log("clock: {} s2000 from {}".format(s2000, servers[0]))
-            clock.offset, clock.source = offset, "ntp"
-            clock.failures, clock.rejected = 0, ()
+            clock.offset, clock.source, clock.failures, clock.rejected = offset, "ntp", 0, ()
             clock.ask_s = clock.s + _SYNC_S
             board.set_rtc(s2000)
-            if not 0 <= s2000 - least < _SYNC_S:
+            if not 0 <= s2000 - good < _SYNC_S:
                 settings.note("clock", s2000)
             return
         clock.rejected = agreeing
@@ -49,11 +47,10 @@ def ask(clock, settings, servers, floor, board, random, log):
     servers.append(servers.pop(0))
     clock.failures += 1
     most_ms = _RETRY_MAX_MS if clock.offset is None else _AGAIN_MAX_MS
-    wait_ms = pause_ms(random, clock.failures, _RETRY_MS, most_ms)
-    clock.ask_s = clock.s + (wait_ms + 999) // 1000
+    clock.ask_s = clock.s + (pause_ms(random, clock.failures, _RETRY_MS, most_ms) + 999) // 1000
 
 
-def _least(settings, floor):
+def _good(settings, floor):
     # The time that it must be by now: the last good one on flash, if that is possible at all.
     s2000 = settings.state.get("clock", 0)
     return s2000 if floor <= s2000 <= floor + _LIFE_S else floor

@@ -87,8 +87,7 @@ def _call(log, step, *args):
 
 
 def _sort(networks, wlan):
-    # The strongest first, by their order so far where equal (sorting is not stable here); what the
-    # scan does not show may be hidden and comes last.
+    # The strongest first (sorting is not stable here); what the scan does not show may be hidden.
     seen = dict(sorted((found[0], found[3]) for found in wlan.scan()))
     order = [(-seen.get(net["ssid"].encode(), -129), i) for i, net in enumerate(networks)]
     networks[:] = [networks[i] for _, i in sorted(order)]
