@@ -7,7 +7,7 @@ from micropython import const
 _CHECK_MS = const(10_000)  # how often the timer looks whether the loop still feeds
 
 _left = _limit = 0  # checks until it bites
-_timer = None  # kept here: esp8266/gccollect.c does not look into the SDK's list of timers
+_timer = None  # kept: else the collector takes it while it runs (issue micropython 4458)
 
 
 def start(timeout):

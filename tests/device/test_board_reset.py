@@ -85,7 +85,7 @@ def test_the_watchdog_of_an_esp8266_bites():
     for knows_hard in (True, False):
         feed = watching(knows_hard)
         harness.equal([timer.hard for timer in Timer.all], [knows_hard])
-        # gc_collect() of an ESP8266 does not know the SDK's list of timers.
+        # ports/esp8266/gccollect.c does not look into the SDK's list of timers.
         harness.equal(Timer.all, [soft_watchdog._timer])
         tick(5)
         feed()
