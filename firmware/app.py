@@ -90,7 +90,7 @@ class App:
         getattr(upkeep, what)(self)
 
     def _network(self):
-        # True while joined, with an address. Wifi is in the heap only on the way there: after a
+        # True while joined, with an address. wifi.py is in the heap only on the way there: after a
         # loss, and at boot, even where an ESP8266 has joined by itself what it remembers.
         if self.joining is None:
             if self.ssid is not None and self.wlan.isconnected():
@@ -99,16 +99,15 @@ class App:
                         return True
                 except (OSError, RuntimeError):  # ESP32: nobody knows the address
                     pass
-            from firmware.net.wifi import Wifi
+            from firmware.net.wifi import joining
 
             args = self.clock, chip.random, chip.log, self.ssid
-            self.joining = Wifi(self.wlan, self.networks, *args)
+            self.joining = joining(self.wlan, self.networks, *args)
             self.wifi_drops += self.ssid is not None
-        if not self.joining.step():
-            return False
-        self.ssid = self.joining.ssid
-        self.joining = None
-        return True
+        ssid = next(self.joining)
+        if ssid:
+            self.ssid, self.joining = ssid, None
+        return ssid is not None
 
     def _queue(self):
         # At most drain_per_s in a second. While many wait the window is as large as it may be.

@@ -14,18 +14,18 @@ from firmware.core.errors import SensorError
 WDT_MS = const(120_000)
 _REPL_MS = const(3_600_000)
 _BIT_US = const(5)  # half a clock at 100 kHz
-# What a run leaves in the RTC's memory for the next: one of these; b"wdt" (soft_watchdog.py); or
-# what reset() was given.
-_RUNNING = const(b"run")
-_STOPPED = const(b"repl")  # by a person at the serial port
+_RUNNING = const(b"run")  # what a run leaves in the RTC's memory, unless reset() is given more
+_STOPPED = const(b"repl")
 _NTP_ZERO = const(1139293696)  # 2036-02-07, what ntptime makes of a timestamp of 0
 
 EPOCH = 946684800 if time.gmtime(0)[0] == 1970 else 0  # the year 2000 in seconds of the port
 
 
-def watchdog(mark=_RUNNING, timeout=WDT_MS):
-    # Gives what feeds it.
-    _memory(mark)
+def watchdog(stopped=False):
+    # Gives what feeds it. Stopped by a person at the serial port, the REPL has the board: a reset
+    # from there is no crash, and copying files takes longer. An ESP32's can only be set anew.
+    _memory(_STOPPED if stopped else _RUNNING)
+    timeout = _REPL_MS if stopped else WDT_MS
     if CHIP == "esp8266":
         from firmware import soft_watchdog
 
@@ -33,35 +33,26 @@ def watchdog(mark=_RUNNING, timeout=WDT_MS):
     return machine.WDT(timeout=timeout).feed
 
 
-def stopped():
-    # The REPL has the board now: a reset from there is no crash, and copying files takes longer
-    # than the watchdog waits. An ESP32's cannot be stopped, only set anew.
-    watchdog(_STOPPED, _REPL_MS)
-
-
 def reset(why=b""):
-    # An ESP8266 loses the time (its machine_rtc.c): it stands before `why`.
     if CHIP == "esp8266":
-        why = b"%d %s" % (time.time() - EPOCH, why)
+        why = b"%d %s" % (time.time() - EPOCH, why)  # it loses the time (its machine_rtc.c)
     _memory(why)
     machine.reset()
 
 
-def _memory(*mark):
+def _memory(*args):
     # Some builds for the ESP32 have none.
-    return machine.RTC().memory(*mark) if hasattr(machine.RTC, "memory") else b""
+    return machine.RTC().memory(*args) if hasattr(machine.RTC, "memory") else b""
 
 
 def reset_cause():
     # As a word. Call it once: what the last run left is gone then.
     left, cause = _memory(), machine.reset_cause()
-    found = "unknown {}".format(cause)
+    words = {2: "fault", 3: "wdt"}  # ESP8266: exception in C, SDK's watchdog (user_interface.h)
     for name in ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"):
-        if getattr(machine, name + "_RESET", None) == cause:
-            found = name.lower()
-    if CHIP == "esp8266":  # 2: an exception in C; 3: the SDK's own watchdog (user_interface.h)
-        found = "wdt" if left == b"wdt" else {2: "fault", 3: "wdt"}.get(cause, found)
-    elif found == "hard" and left == _RUNNING:
+        words[getattr(machine, name + "_RESET", None)] = name.lower()
+    found = "wdt" if left == b"wdt" else words.get(cause, "unknown {}".format(cause))
+    if found == "hard" and left == _RUNNING and CHIP != "esp8266":
         found = "fault"  # ESP-IDF's panic; to esp32/modmachine.c the same as machine.reset()
     if left == _STOPPED and found in ("hard", "wdt", "fault"):
         return "repl"
@@ -76,13 +67,11 @@ def wlan():
 
 
 def i2c(settings, failures):
-    # Not before it is needed: a pin the chip does not have must not keep the board from AWS. Pin()
-    # says which can only be inputs; the ESP32's I2C() would abort (its machine_i2c.c). The ESP8266
-    # has no I2C block: there every bus is bit-banged.
-    pin = machine.Pin
+    # Pin() says which can only be inputs; the ESP32's I2C() would abort (its machine_i2c.c). The
+    # ESP8266 has no I2C block: there every bus is bit-banged.
     try:
-        sda = pin(settings["sda"], pin.OPEN_DRAIN, value=1)
-        scl = pin(settings["scl"], pin.OPEN_DRAIN, value=1)
+        sda = machine.Pin(settings["sda"], machine.Pin.OPEN_DRAIN, value=1)
+        scl = machine.Pin(settings["scl"], machine.Pin.OPEN_DRAIN, value=1)
         if failures:
             _recover(sda, scl)
         if CHIP == "esp8266" or settings["id"] < 0:
@@ -95,15 +84,11 @@ def i2c(settings, failures):
 def _recover(sda, scl):
     # A chip cut off in mid-byte holds SDA low for ever. Up to nine clocks let it finish, then a
     # STOP frees the bus (NXP UM10204 rev. 7, 3.1.16).
-    for _ in range(9):
-        if sda.value():
-            break
-        for level in (0, 1):
-            scl.value(level)
-            time.sleep_us(_BIT_US)
-    for level in (0, 1):
-        sda.value(level)
-        time.sleep_us(_BIT_US)
+    for pin in [scl] * 9 + [sda]:
+        if pin is sda or not sda.value():
+            for level in (0, 1):
+                pin.value(level)
+                time.sleep_us(_BIT_US)
     if not sda.value():
         raise SensorError("bus: SDA held low")
 
@@ -114,16 +99,12 @@ def led(on):
 
 
 def ntp_s2000(host):
-    # Asks one NTP server; blocks for its name and 2 s. OSError when nobody answers, 0 for what is
-    # no time: ntptime takes any packet, a kiss of death (RFC 5905, 7.4) for the year 2036, and
-    # fails with other errors on a short one or an IPv6 address.
+    # Asks one NTP server; blocks for its name and 2 s. Raises what ntptime does; 0 for a kiss of
+    # death (RFC 5905, 7.4).
     import ntptime
 
     ntptime.host, ntptime.timeout = host, 2
-    try:
-        s2000 = ntptime.time() - EPOCH
-    except (ValueError, IndexError, TypeError):
-        return 0
+    s2000 = ntptime.time() - EPOCH
     return 0 if s2000 == _NTP_ZERO else s2000
 
 

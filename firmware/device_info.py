@@ -23,7 +23,6 @@ def heap_bytes():
 
 
 def report(app, full):
-    sampler, outbox = app.sampler, app.outbox
     try:
         rssi = app.wlan.status("rssi") if app.wlan.isconnected() else None
     except (OSError, RuntimeError, ValueError):  # an ESP32, when the network has just gone
@@ -36,21 +35,13 @@ def report(app, full):
         "last_crash": app.last_crash and app.last_crash[:120],
         "rssi_dbm": rssi,
         "free_heap_bytes": gc.mem_free(),
-        "sensor_found": sampler.sensor,
-        "sensor_last_error": sampler.last_error,
-        "dropped_readings": outbox.dropped + sampler.dropped if outbox else None,
+        "sensor_found": app.sampler.sensor,
+        "sensor_last_error": app.sampler.last_error,
+        "dropped_readings": app.outbox.dropped + app.sampler.dropped if app.outbox else None,
     }
-    if chip.VERIFIED:
-        info["idf_heap_bytes"] = idf_heap_bytes()
-    else:
-        info["tls_verified"] = False
-    if full:
-        _more(app, info)
-    return info
-
-
-def _more(app, info):
-    sampler, outbox, link = app.sampler, app.outbox, app.connection
+    info.update({"idf_heap_bytes": idf_heap_bytes()} if chip.VERIFIED else {"tls_verified": False})
+    if not full:
+        return info
     info["micropython"] = "{}.{}.{}".format(*sys.implementation[1][:3])
     info["chip"] = chip.CHIP
     info["board_id"] = "".join("{:02x}".format(b) for b in machine.unique_id())
@@ -58,13 +49,13 @@ def _more(app, info):
     info["uptime_s"] = app.clock.s
     info["config_problems"] = [text[:120] for text in app.problems[:5]] or None
     info["wifi_drops"] = app.wifi_drops
-    info["link_drops"] = link.sessions - link.up
-    info["link_last_reason"] = link.last_reason
-    info["offline_s"] = link.down_s
+    info["link_drops"] = app.connection.sessions - app.connection.up
+    info["link_last_reason"] = app.connection.last_reason
+    info["offline_s"] = app.connection.down_s
     info["clock_source"] = app.clock.source
     info["messages_too_large"] = app.session.oversized
     info["messages_not_understood"] = app.shadow.junk
-    info["sensor_errors"] = sampler.errors
-    if outbox:
-        info["waiting_readings"] = outbox.waiting
-        info["corrupt_readings"] = outbox.corrupt
+    info["sensor_errors"] = app.sampler.errors
+    if app.outbox:
+        info["waiting_readings"], info["corrupt_readings"] = app.outbox.waiting, app.outbox.corrupt
+    return info

@@ -12,10 +12,9 @@ def run():
     # Ctrl-C on the serial port stops it and gives the REPL. What App cannot catch itself, a file
     # that is missing or no memory to load one, may pass.
     try:
-        import firmware
+        from firmware import __path__
 
-        sys.path.append(firmware.__path__)  # for files with short names (tools/board/groups.py)
-        firmware = None
+        sys.path.append(__path__)  # for files with short names (tools/board/groups.py)
         keep()
         from firmware import startup
 
@@ -27,9 +26,9 @@ def run():
         keep()
         App().run(unload, prepared)
     except KeyboardInterrupt:
-        from firmware.board import stopped
+        from firmware.board import watchdog
 
-        stopped()
+        watchdog(True)
         raise
     except Exception as e:
         print("main: cannot run the firmware, restarting in 30 s")

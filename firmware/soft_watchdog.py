@@ -6,20 +6,18 @@ from micropython import const
 
 _CHECK_MS = const(10_000)  # how often the timer looks whether the loop still feeds
 
-_left = _limit = 0  # checks until it bites; no limit: no timer yet
+_left = _limit = 0  # checks until it bites
+_timer = None  # kept: else the collector takes it while it runs (issue micropython 4458)
 
 
 def start(timeout):
-    # Gives what feeds it.
-    global _limit
-    first, _limit = not _limit, timeout // _CHECK_MS
-    feed()
-    if first:
-        timer = machine.Timer(-1)
-        try:  # MicroPython >= 1.27: bites in C code too, such as a scan() that never ends
-            timer.init(period=_CHECK_MS, callback=_check, hard=True)
-        except TypeError:
-            timer.init(period=_CHECK_MS, callback=_check)
+    global _left, _limit, _timer
+    _left = _limit = timeout // _CHECK_MS
+    _timer = _timer or machine.Timer(-1)
+    try:  # MicroPython >= 1.27: bites in C code too, such as a scan() that never ends
+        _timer.init(period=_CHECK_MS, callback=_check, hard=True)
+    except TypeError:
+        _timer.init(period=_CHECK_MS, callback=_check)
     return feed
 
 

@@ -15,8 +15,7 @@ def ask_time(app):
     from firmware import board
     from firmware.net.clock import ask
 
-    args = app.settings, app.servers, version.BUILD_S2000, chip.random, chip.log
-    ask(app.clock, board.ntp_s2000, board.set_rtc, *args)
+    ask(app.clock, app.settings, app.servers, version.BUILD_S2000, board, chip.random, chip.log)
 
 
 def check(app):
@@ -30,21 +29,18 @@ def check(app):
     if app.saved is not app.settings.saved:  # what has changed may have been the cause
         app.saved, app.safe_s = app.settings.saved, s + _CHANGED_S
     if app.safe and s >= app.safe_s:
-        restart(app, "app: safe mode ends, trying again")
+        restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]
     outage_s = 0 if link.up else s - link.since_s
     if limit_s and outage_s >= (limit_s if link.sessions else max(limit_s, _FIRST_S)):
-        restart(app, "app: offline for {} s, restarting".format(outage_s))
-    # TLS got no memory. If Python's heap has grown into it: that never gets small again, and TLS
-    # would fail for ever. Once: it may be a lack that a restart does not cure.
-    starved = not link.up and str(link.last_reason).startswith("memory")
-    if starved and app.cause != "memory":
+        restart(app, "offline for {} s, restarting".format(outage_s))
+    # Once a heap has grown into the memory of TLS it never gets small again (docs/memory.md). One
+    # restart at most: it may be a lack that none cures.
+    if not link.up and str(link.last_reason).startswith("memory") and app.cause != "memory":
         from firmware import device_info
 
         if device_info.heap_bytes() > app.heap_bytes + 1024:
-            restart(
-                app, "app: Python's heap has grown into the memory of TLS, restarting", b"memory"
-            )
+            restart(app, "Python's heap has grown into the memory of TLS, restarting", b"memory")
     # ESP8266: the piece that axTLS needs at the next connect, before others break it up.
     if not chip.VERIFIED and not app.session.transport and app.reserve is None:
         try:
@@ -53,15 +49,13 @@ def check(app):
             pass  # the connect will say so
 
 
-def restart(app, text="app: restarting, as commanded", why=b""):
+def restart(app, text="restarting, as commanded", why=b""):
     # On purpose: whatever crashed before, the next start is a normal one.
-    from firmware import board
+    from firmware import board, crash
     from firmware.net import packets
 
-    chip.log(text)
+    chip.log("app: " + text)
     if app.counted_s:
-        from firmware import crash
-
         crash.alive(crash.STABLE_S, chip.log)
     if app.outbox:
         app.outbox.flush()

@@ -21,9 +21,8 @@ class Clock:
         # In every pass of the loop: the ticks must not wrap unseen.
         now = self.now()
         ms = self.diff(now, self._start)
-        if ms >= 1000:
-            self._start = now - ms % 1000
-            self.s += ms // 1000
+        self._start = now - ms % 1000
+        self.s += ms // 1000
 
     def left_ms(self, s):
         # Until `s` has that value.
@@ -48,8 +47,7 @@ class Deadline:
         return self.wait_ms - age_ms
 
 
-def pause_ms(random, failures, base_ms, cap_ms):
-    # How long to wait after so many failures in a row (1 and up): jitter, so that boards do not
-    # reconnect in lockstep, spread evenly up to a ceiling that doubles.
-    floor_ms, ceiling_ms = base_ms // 2, min(cap_ms, base_ms << min(failures - 1, 12))
+def pause_ms(random, failures, base_ms, limit_ms):
+    # Jitter, so that boards do not reconnect in lockstep, evenly up to a ceiling that doubles.
+    floor_ms, ceiling_ms = base_ms // 2, min(limit_ms, base_ms << min(failures - 1, 12))
     return floor_ms + random(ceiling_ms - floor_ms + 1)

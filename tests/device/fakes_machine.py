@@ -56,11 +56,11 @@ class Rtc:
 
 class Timer:
     PERIODIC = 1
-    all = []
+    all = []  # those that run
     knows_hard = True  # MicroPython >= 1.27
 
     def __init__(self, ident):
-        Timer.all.append(self)
+        harness.equal(ident, -1)
 
     def init(self, *, period, callback, mode=PERIODIC, **more):
         if more and not Timer.knows_hard:
@@ -68,6 +68,8 @@ class Timer:
         harness.equal(mode, Timer.PERIODIC)
         self.hard = more.get("hard", False)
         self.callback = callback
+        if self not in Timer.all:  # init() stops what runs, and starts anew
+            Timer.all.append(self)
 
 
 class Network:

@@ -3,7 +3,7 @@
 
 import harness
 from fakes import Clock, Log
-from firmware.net.wifi import Wifi
+from firmware.net.wifi import joining
 
 HOME = {"ssid": "home", "password": "correct horse"}
 SHED = {"ssid": "shed", "password": "battery staple"}
@@ -69,8 +69,8 @@ class Wlan:
 
 
 class Rig:
-    # Does with a Wifi what the app does: keeps it until the network is joined, looks from then on
-    # whether it still is, and makes a new one when it is lost.
+    # Does with joining() what the app does: goes on with it until the network is joined, looks
+    # from then on whether it still is, and makes a new one when it is lost.
     def __init__(self, *networks, share=0, log=None):
         self.wlan = Wlan()
         self.clock = Clock()
@@ -88,8 +88,7 @@ class Rig:
 
     def joined(self):
         clock, wlan = self.clock, self.wlan
-        joining = self.wifi
-        if joining is None:
+        if self.wifi is None:
             if self.ssid is not None and wlan.isconnected():
                 if clock.s - self.looked_s < 10:
                     return True
@@ -100,11 +99,11 @@ class Rig:
                 except (OSError, RuntimeError):
                     pass
             self.drops += self.ssid is not None
-            joining = Wifi(wlan, self.networks, clock, self.random, self.log, self.ssid)
-            self.wifi = joining
-        if not joining.step():
+            self.wifi = joining(wlan, self.networks, clock, self.random, self.log, self.ssid)
+        ssid = next(self.wifi)
+        if ssid is None:
             return False
-        self.ssid = joining.ssid
+        self.ssid = ssid
         self.wifi = None
         self.looked_s = clock.s
         return True
@@ -281,7 +280,7 @@ def test_a_new_scan_once_the_radio_is_on_again():
         rig = Rig(*networks, log=lambda text: None)
         rig.run(2000)
         rig.wlan.take()
-        rig.run(330_000)
+        rig.run(360_000)
         calls = rig.wlan.take()
         at = calls.index(("active", True))
         harness.equal(calls[at - 1 : at], [("active", False)])
@@ -304,7 +303,7 @@ def test_a_radio_that_does_not_start():
     rig.run(15_000)  # connected, but nobody knows the address
     assert not rig.up
     rig.wlan.joined = False
-    rig.run(310_000)
+    rig.run(340_000)
     assert ("active", False) in rig.wlan.take()
     rig.wlan.dead = False
     rig.run(60_000)
@@ -374,7 +373,8 @@ def test_a_new_one_after_each_loss():
         rig.run(100)
         assert rig.wifi is not first
         first = rig.wifi
-        harness.equal((rig.drops, first.ssid, rig.wlan.take()), (n, "home", []))
+        harness.equal((rig.drops, rig.log.lines[-1][:15]), (n, "wifi: lost home"))
+        harness.equal(rig.wlan.take(), [])
         rig.run(15_000)
         calls = rig.wlan.take()
         harness.equal(calls[0], ("disconnect",))
@@ -427,7 +427,10 @@ def test_an_address_without_rssi_is_joined():
 def test_waiting_allocates_nothing():
     rig = Rig(HOME)
     rig.run(500)
-    step = rig.wifi.step
+
+    def step():
+        return next(rig.wifi)
+
     assert not harness.no_heap(step)  # the pause before connect()
     rig.run(3000)
     harness.equal(connects(rig.wlan.take()), ["home"])
@@ -436,7 +439,7 @@ def test_waiting_allocates_nothing():
     rig.run(200)
     rig.wlan.joined = False
     rig.run(200)
-    assert not harness.no_heap(rig.wifi.step)
+    assert not harness.no_heap(step)
 
 
 def test_all_well_allocates_nothing():

@@ -16,10 +16,10 @@ from tests.e2e.conftest import Device
 from tests.e2e.test_main_job import WAIT_S, command, desire, reported, shadow, wait_until
 from tools.board.stage import ROOT, stage
 
-# Parts of a pass of the loop: module, class, method.
+# Parts of a pass of the loop: module, class, method; or module, generator.
 STEPS = {
     "clock": "firmware.core.timing Clock step",
-    "wifi": "firmware.net.wifi Wifi step",
+    "wifi": "firmware.net.wifi joining",
     "connection": "firmware.net.connection Connection step",
     "session": "firmware.net.session Session step",
     "sampler": "firmware.sampler Sampler step",
@@ -37,7 +37,9 @@ def plant(device: Device, step: str, fault: str, times: int = 1000, first: int =
 
     Modules that are imported before main.py's own code stay in memory, with the fault.
     """
-    module, name, method = STEPS[step].split()
+    module, name, *method = STEPS[step].split()
+    found = f'__import__("{module}", None, None, ("{name}",))' + (f".{name}" if method else "")
+    name = method[0] if method else name
     body = textwrap.indent(textwrap.dedent(fault).strip(), " " * 12)
     before_main(
         device,
@@ -50,18 +52,26 @@ except OSError:
 with open("lives", "w") as f:
     f.write(str(lives + 1))
 if lives < {times}:
-    cls = __import__("{module}", None, None, ("{name}",)).{name}
-    sound = cls.{method}
+    found = {found}
+    sound = found.{name}
     passes = 0
 
-    def step(self, *args):
+    def planted(self):
         global passes
         passes += 1
         if passes >= {first}:
 {body}
+
+    def step(self, *args):
+        planted(self)
         return sound(self, *args)
 
-    cls.{method} = step
+    def steps(*args):
+        for given in sound(*args):
+            planted(None)
+            yield given
+
+    found.{name} = {"step" if method else "steps"}
 """,
     )
 
