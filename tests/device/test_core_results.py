@@ -3,7 +3,7 @@
 import json
 
 import harness
-from firmware.core.commands import parse, result
+from firmware.core.commands import ACTIONS, parse, result
 
 
 def given(**fields):
@@ -26,7 +26,7 @@ def test_results():
             "id": None,
             "action": "rebot",
             "ok": False,
-            "reason": 'unknown action, did you mean "reboot"?',
+            "reason": "unknown action, known: " + " ".join(ACTIONS),
         },
     )
 
