@@ -22,11 +22,8 @@ class CommandRunner:
         self.sampler = sampler
         self.topic = topic
         self.restart = restart
-        self.waiting = []
-        self.reading = None  # what is waited for: (command, readings, errors before)
-        self.result = None  # document that is not with the session yet
-        self.leaving = False
-        self.wait = Deadline(shadow.clock)  # for the reading, or the PUBACK
+        self.waiting = []  # the first of them until its result is sent
+        self.doing = None  # the generator that does it
         self.blinks = 0
         self.blink = Deadline(shadow.clock)
 
@@ -47,73 +44,72 @@ class CommandRunner:
 
     def step(self, up):
         # up: there is a session. True while there is more to do.
-        session = self.shadow.session
+        self.up = up
         if self.blinks and not self.blink.left_ms():
             self.blink.start(_BLINK_MS)
             self.blinks -= 1
             from firmware import board
 
             board.led(self.blinks % 2 == 1)
-        # The result of a reboot has arrived, and so after the PUBACK of the command was out.
-        arrived = not self.result and _TAG not in session.waiting
-        if self.leaving and (arrived or not self.wait.left_ms()):
-            self.restart()
-        if up and self.result:
-            if session.document(self.topic, self.result, _TAG):
-                self.result = None
-        elif up and self.reading:
-            self._look()
-        elif up and self.waiting and not self.leaving and arrived:
+        if not self.doing and self.waiting and up and _TAG not in self.shadow.session.waiting:
             command = self.waiting[0]
             self.waiting[0] = command[:3] + (command[3] or "no memory",)  # if that is so
-            self._go_on(command)
-            self.waiting.pop(0)
-        return bool(self.waiting or self.reading or self.result or self.leaving or self.blinks)
+            self.doing = self._do(*command)
+        for _ in self.doing or ():
+            return True
+        self.doing = None
+        return bool(self.waiting or self.blinks)
 
-    def _go_on(self, command):
+    def _do(self, ident, action, value, why):
+        # A generator. When it yields it holds nothing that was loaded.
+        session, sampler, wait = self.shadow.session, self.sampler, Deadline(self.shadow.clock)
+        why, log = (why, None) if why else self._act(ident, action, value)
+        if not why and action == "read_now":
+            readings, errors = sampler.readings, sampler.errors
+            wait.start(_OUTCOME_MS)
+            while sampler.readings == readings and sampler.errors == errors and wait.left_ms():
+                yield
+            if sampler.readings == readings:
+                failed = sampler.errors != errors
+                why = sampler.last_error if failed else "nothing happened within 10 s"
         from firmware.core import commands
 
-        settings, sampler = self.shadow.settings, self.sampler
-        ident, action, value, why = command
-        text = None
-        if not why:
-            if ident is not None:
-                settings.note("seen", commands.remember(settings.state.get("seen"), ident))
-            if action == "get_log":
-                from firmware import crash
+        text = commands.result((ident, action, value, why), None, log)
+        commands = log = None
+        leaving = action == "reboot" and not why
+        wait.start(_GOODBYE_MS)
+        # The result of a reboot has arrived, and so after the PUBACK of the command was out.
+        while text or (leaving and _TAG in session.waiting):
+            yield
+            if text and self.up and session.document(self.topic, text, _TAG):
+                text = None
+                self.waiting.pop(0)
+            if leaving and not wait.left_ms():
+                break
+        if leaving:
+            self.restart()
 
-                text = crash.read(_LOG_BYTES)
-            elif action == "identify":
-                # On small boards (ESP-01) the LED has a pin of the sensor: better dark than deaf.
-                i2c = settings.values["i2c"]
-                if LED_PIN in (i2c["sda"], i2c["scl"]):
-                    why = "the LED's pin is one of the sensor's"
-                else:
-                    self.blinks = _BLINKS
-            elif action == "reboot":
-                self.leaving = True
-                self.wait.start(_GOODBYE_MS)
-            elif action == "set_reporting_interval":
-                why = self.shadow.set("interval_s", value)
-            elif sampler:
-                self.reading = command, sampler.readings, sampler.errors
-                self.wait.start(_OUTCOME_MS)
-                sampler.read_now()
-                return
-            else:
-                why = "safe mode"
-        self.result = commands.result(command, why, text)
+    def _act(self, ident, action, value):
+        # (why it was not done, the log that was asked for)
+        settings = self.shadow.settings
+        if ident is not None:
+            from firmware.core.commands import remember
 
-    def _look(self):
-        command, readings, errors = self.reading
-        sampler, why = self.sampler, "nothing happened within 10 s"
-        if sampler.readings != readings:
-            why = None
-        elif sampler.errors != errors:
-            why = sampler.last_error
-        elif self.wait.left_ms():
-            return
-        from firmware.core.commands import result
+            settings.note("seen", remember(settings.state.get("seen"), ident))
+        if action == "get_log":
+            from firmware import crash
 
-        self.result = result(command, why)
-        self.reading = None
+            return None, crash.read(_LOG_BYTES)
+        if action == "set_reporting_interval":
+            return self.shadow.set("interval_s", value), None
+        if action == "identify":
+            # On small boards (ESP-01) the LED has a pin of the sensor: better dark than deaf.
+            i2c = settings.values["i2c"]
+            if LED_PIN in (i2c["sda"], i2c["scl"]):
+                return "the LED's pin is one of the sensor's", None
+            self.blinks = _BLINKS
+        if action == "read_now":
+            if not self.sampler:
+                return "safe mode", None
+            self.sampler.read_now()
+        return None, None

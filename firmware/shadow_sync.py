@@ -26,8 +26,9 @@ class ShadowSync:
         self.token = token
         self.wait = Deadline(link.clock)  # for the answer; or until another try
         self.seen = -1  # twice the newest version; 1 more once its desired values are noted
-        self.desired = {}  # still to be applied
-        self.rejected = {}  # name: why; or None, to be taken out of AWS's reported
+        self.desired = None  # still to be applied: all that differs from reported
+        self.wrong = {}  # name: why it is not applied
+        self.rejected = {}  # the same as AWS has it
         # key: the value before a change by command that AWS has not accepted. The desired value
         # that it replaced is still in the cloud and must not win.
         local = settings.state.get("local")
@@ -43,7 +44,7 @@ class ShadowSync:
         self.out = None  # (topic, text, retained?) to be sent
         self.birth_due = True
         self.failures = 0  # answers that did not come, in a row
-        self.failed = {}  # key: (value as text, why) of what could not be applied
+        self.tried = {}  # key: value, as text, that is not tried again
         self.lost()
         self.wait.start(0)
 
@@ -61,10 +62,9 @@ class ShadowSync:
             self.log("command: {} is now {}".format(key, value))
             self.local.setdefault(key, old)
             self.settings.note("local", dict(self.local))
-            if key in self.rejected:
-                self.rejected[key] = None
-            self.desired.pop(key, None)
-            self.failed.pop(key, None)
+            self.wrong = {other: self.wrong[other] for other in self.wrong if other != key}
+            self.tried.pop(key, None)
+            (self.desired or {}).pop(key, None)
             self.update_due = True
         return why
 
@@ -75,7 +75,7 @@ class ShadowSync:
 
     def step(self):
         # While there is a session. True when there is more to do at once.
-        if self.desired:
+        if self.desired is not None:
             self._apply()
             return True
         if self.out:
@@ -118,22 +118,24 @@ class ShadowSync:
         # an ESP8266).
         import json
 
-        values, rejected, failed = self.settings.values, self.rejected, self.failed
-        desired, self.desired = self.desired, {}
+        values, wrong, tried = self.settings.values, {}, {}
+        desired, self.desired = self.desired, None
         for key in sorted(desired):
-            value, old = desired[key], values.get(key)
+            value, old, why = desired[key], values.get(key), None
             text = json.dumps(value)
-            before, why = failed.pop(key, (None, None))
-            if text != before and value != self.local.get(key):  # else a command has replaced it
+            if text == self.tried.get(key):
+                why = self.wrong[key]
+            elif value != self.local.get(key):  # else a command has replaced it
                 self.forget(key)
-                why = (self.settings.set(key, value) or "")[:96] or None
-            if why and key in values and len(text) <= 96:
-                failed[key] = text, why
+                why = (self.settings.set(key, value) or "")[:96]
             if values.get(key) != old:
                 self.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
                 self.update_due = True
-            if why != rejected.get(key):
-                rejected[key] = why
-                self.update_due = True
-                if why:
+            if why:
+                wrong[key] = why
+                if key in values and len(text) <= 96:
+                    tried[key] = text
+                if why not in (self.wrong.get(key), self.rejected.get(key)):
                     self.log("shadow: {} rejected: {}".format(key, why))
+        self.update_due = self.update_due or wrong != self.rejected
+        self.wrong, self.tried = wrong, tried

@@ -59,7 +59,7 @@ def _answered(s, state, seen):
     s.seen = seen
     _landed(s)
     values = s.settings.values
-    s.update_due = s.update_due or any(reported.get(key) != values[key] for key in values)
+    s.update_due |= any(reported.get(key) != values[key] for key in values)
     rejected = reported.get("rejected", {})
     s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
     _note(s, desired, reported)
@@ -71,18 +71,13 @@ def _note(s, desired, reported):
     # makes new shadows with one.
     from firmware.core.text import printable
 
-    values, rejected = s.settings.values, s.rejected
+    values = s.settings.values
     s.desired = noted = {key: desired[key] for key in values if desired.get(key) is not None}
     others = [key for key in desired if key not in values and desired[key] != reported.get(key)]
     others.sort(key=str)
     others[5:] = others[5:] and ["..."]
     for key in others:
         noted[printable(str(key), 40)] = 0  # any value is wrong
-    for name in rejected:
-        if name not in noted:
-            rejected[name] = None
-            s.failed.pop(name, None)
-            s.update_due = True
 
 
 def _accepted(s, ours, seen):
@@ -135,11 +130,12 @@ def document(s, facts):
         s.pending = token, None
         return s.prefix + b"get", json.dumps({"clientToken": token}), False
     s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
-    values, rejected = s.settings.values, s.rejected
-    s.rejected = {key: rejected[key] for key in rejected if rejected[key]}
+    values, rejected = s.settings.values, dict.fromkeys(s.rejected)  # None takes out
+    rejected.update(s.wrong)
     # An object is emptied by deleting it whole; ours follow in another update.
-    sweep = not s.rejected or len(rejected) > 40
-    s.update_due = sweep and len(s.rejected) > 0
+    sweep = not s.wrong or len(rejected) > 40
+    s.rejected = {} if sweep else s.wrong
+    s.update_due = s.rejected != s.wrong
     if s.bare:
         facts.clear()
     facts.update(values)

@@ -6,7 +6,7 @@ import json
 
 
 def load(payload, limit):
-    # The object in payload (a memoryview, or bytes); ValueError or TypeError for anything else.
+    # The object in payload, which is written to; ValueError or TypeError for anything else.
     # Depth is bounded before it is parsed: what walks it later may recurse. MicroPython before
     # 1.26 takes a document that was cut off for a whole one, so all that opens must close.
     state = [0] * 4
