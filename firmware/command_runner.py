@@ -33,10 +33,9 @@ class CommandRunner:
         from firmware.core import commands
 
         command = commands.parse(payload, self.shadow.settings.state.get("seen"))
-        if not command:
-            return
         # AWS may deliver a command twice before the first copy is done, and remembered.
-        if command[0] is not None and any(command[0] == c[0] and not c[3] for c in self.waiting):
+        held = [c[0] for c in self.waiting if c[0] is not None and not c[3]]
+        if not command or command[0] in held:
             return
         if len(self.waiting) >= _WAITING and not command[3]:
             command = command[:3] + ("busy: 4 commands are waiting",)
@@ -74,7 +73,7 @@ class CommandRunner:
                 why = sampler.last_error if failed else "nothing happened within 10 s"
         from firmware.core import commands
 
-        text = commands.result((ident, action, value, why), None, log)
+        text = commands.result(ident, action, why, log)
         commands = log = None
         leaving = action == "reboot" and not why
         wait.start(_GOODBYE_MS)

@@ -122,7 +122,7 @@ class ShadowSync:
         desired, self.desired = self.desired, None
         for key in sorted(desired):
             value, old, why = desired[key], values.get(key), None
-            text = json.dumps(value)
+            text = json.dumps(value)[:96]  # what is longer cannot be right
             if text == self.tried.get(key):
                 why = self.wrong[key]
             elif value != self.local.get(key):  # else a command has replaced it
@@ -132,9 +132,7 @@ class ShadowSync:
                 self.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
                 self.update_due = True
             if why:
-                wrong[key] = why
-                if key in values and len(text) <= 96:
-                    tried[key] = text
+                wrong[key], tried[key] = why, text
                 if why not in (self.wrong.get(key), self.rejected.get(key)):
                     self.log("shadow: {} rejected: {}".format(key, why))
         self.update_due = self.update_due or wrong != self.rejected

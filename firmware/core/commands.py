@@ -29,8 +29,7 @@ def parse(payload, seen):
         value, why = check("interval_s", document.get("interval_seconds"), {})
         why = why and "interval_seconds: " + why
     sound = type(ident) is int and abs(ident) < 1 << 53  # further up, readers of JSON disagree
-    if isinstance(ident, str):
-        sound = 1 <= len(ident) <= 64 and utf8_len(ident) is not None
+    sound = sound or (isinstance(ident, str) and len(ident) <= 64 and utf8_len(ident))
     if sound and isinstance(seen, list) and ident in seen:
         return None
     if not sound and ident is not None:
@@ -47,10 +46,8 @@ def remember(seen, value):
     return seen
 
 
-def result(command, why=None, log=None):
+def result(ident, action, why=None, log=None):
     # One document for every outcome, as text; why it was not done. log: what was asked for.
-    ident, action, _, wrong = command
-    why = wrong or why
     document = {"id": ident, "action": action, "ok": not why, "reason": why and why[:120]}
     if log is not None:
         document["log"] = log[-1200:]

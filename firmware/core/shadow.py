@@ -15,35 +15,43 @@ def receive(s, kind, payload):
     from firmware.core.text import load
 
     try:
-        message = load(payload, 12)
-        token = message.get("clientToken")
-        # Others' answers come on the same topics; AWS leaves the token out of some.
-        ours = s.pending and token in (None, s.pending[0])
-        ours = ours and kind.startswith(b"get") == (s.pending[1] is None)
-        if kind.endswith(b"rejected"):
-            if ours:
-                _rejected(s, message.get("code"))
-            return
-        version = message.get("version")
-        if type(version) is not int or version < 0:
-            raise ValueError
-        seen = 2 * version + 1
-        if kind == b"update/accepted":
-            message = None  # room to write to flash
-            _accepted(s, ours and token, seen)
-            return
-        state = _section(message, "state")
-        if kind == b"update/delta":
-            if seen > s.seen:
-                s.seen = seen
-                _note(s, state, {})
-                # One that answers an update of ours is no news of what AWS has as reported.
-                news = not str(token).startswith(s.token)
-                s.update_due |= news and any(key not in s.rejected for key in s.desired)
-        elif ours and (token or seen >= s.seen):
-            _answered(s, state, seen)
+        # Of an update that is accepted the version counts: its state is what was sent.
+        name = b":" if kind == b"update/accepted" else b'"metadata":'
+        _heard(s, kind, load(payload, 12, name))
     except (ValueError, TypeError):
         s.junk += 1
+
+
+def _heard(s, kind, message):
+    token = message.get("clientToken")
+    # Others' answers come on the same topics; AWS leaves the token out of some.
+    ours = s.pending and token in (None, s.pending[0])
+    ours = ours and kind.startswith(b"get") == (s.pending[1] is None)
+    if kind.endswith(b"rejected"):
+        if ours:
+            _rejected(s, message.get("code"))
+        return
+    version, state = message.get("version"), _section(message, "state")
+    if type(version) is not int or version < 0:
+        raise ValueError
+    seen = 2 * version + (kind != b"update/accepted")
+    if kind == b"get/accepted":
+        if ours and (token or seen >= s.seen):
+            _answered(s, state, seen)
+        return
+    if kind == b"update/delta":
+        if seen > s.seen:
+            _note(s, state, {})
+            # One that answers an update of ours is no news of what AWS has as reported.
+            news = not str(token).startswith(s.token)
+            s.update_due |= news and any(key not in s.rejected for key in s.desired)
+    elif ours and token:
+        _landed(s)
+        s.get_due |= seen + 1 < s.seen  # overtaken on the way, or the count has started again
+    elif seen > s.seen and (s.wrong or s.desired):
+        # A rejected value that is taken back brings no delta when nothing else differs.
+        s.get_due = True
+    s.seen = max(s.seen, seen)
 
 
 def _section(state, key):
@@ -78,18 +86,6 @@ def _note(s, desired, reported):
     others[5:] = others[5:] and ["..."]
     for key in others:
         noted[printable(str(key), 40)] = 0  # any value is wrong
-
-
-def _accepted(s, ours, seen):
-    if ours:
-        _landed(s)
-    if seen - 1 > s.seen:
-        s.seen = seen - 1
-        # A rejected value that is taken back brings no delta when nothing else differs.
-        if not ours and (s.rejected or s.desired):
-            s.get_due = True
-    elif ours and seen < s.seen:
-        s.get_due = True  # overtaken on the way, or the count has started again
 
 
 def _rejected(s, code):

@@ -1,3 +1,4 @@
+# heap: 40wk
 # JSON from outside: what is taken, what is not, and what is left out of it.
 
 import gc
@@ -105,6 +106,12 @@ def test_what_differs_is_not_kept_twice():
         text = '{"state":{"desired":{"delta":{"a":1}},"delta": %s,"reported":{"b":2}},"version":7}'
         state = {"desired": {"delta": {"a": 1}}, "delta": {}, "reported": {"b": 2}}
         harness.equal(squeezed(text % inner), {"state": state, "version": 7})
+
+
+def test_all_that_is_nested_may_be_left_out():
+    text = b'{"state":{"a":{"b":[1]}},"metadata" : {"a":{"t":1}},"version":7,"clientToken":"x{"}'
+    found = load(bytearray(text), 4, b":")
+    harness.equal(found, {"state": {}, "metadata": {}, "version": 7, "clientToken": "x{"})
 
 
 def test_other_metadata_is_kept():

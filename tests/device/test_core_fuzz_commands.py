@@ -33,7 +33,7 @@ def hear(seen, payload):
         assert 1 <= len(ident) <= 64, ident
     else:
         assert ident is None or (type(ident) is int and abs(ident) < 1 << 53), ident
-    document = result(command)
+    document = result(ident, action, problem)
     assert len(document.encode()) < 700, document
     told = json.loads(document)
     assert told["ok"] == (problem is None) and told["id"] == ident

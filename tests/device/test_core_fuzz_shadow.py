@@ -60,7 +60,8 @@ class Field:
         elif chance == 5:
             sync.lost()
         self.speak()
-        assert len(sync.wrong) <= 9 and len(sync.local) <= 1 and len(sync.tried) <= 3
+        assert len(sync.wrong) <= 9 and len(sync.local) <= 1
+        assert all(key in sync.wrong for key in sync.tried)
         harness.equal(len(board.settings.state.get("local", ())), len(sync.local))
         del board.log.lines[:], board.settings.given[:]
 

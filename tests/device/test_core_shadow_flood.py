@@ -1,4 +1,4 @@
-# heap: 56wk
+# heap: 60wk
 # Names without end, desired or found in reported.
 
 import harness
