@@ -62,10 +62,9 @@ class ShadowSync:
             self.log("command: {} is now {}".format(key, value))
             self.local.setdefault(key, old)
             self.settings.note("local", dict(self.local))
-            self.wrong = {other: self.wrong[other] for other in self.wrong if other != key}
-            self.tried.pop(key, None)
-            (self.desired or {}).pop(key, None)
             self.update_due = True
+            for older in (self.wrong, self.tried, self.desired or {}):
+                older.pop(key, None)
         return why
 
     def forget(self, key):
@@ -90,9 +89,8 @@ class ShadowSync:
             return False
         if self.pending:
             # A broker may keep a session and lose what it is subscribed to, as when one connection
-            # takes over from another that is just ending: then nothing ever arrives. A SUBSCRIBE
-            # too many does no harm. After three times do without the answer: it may be larger than
-            # the session takes.
+            # takes over from another: then nothing ever arrives. A SUBSCRIBE too many does no
+            # harm. After three times do without: the answer may be larger than the session takes.
             self.log("shadow: no answer, subscribing again")
             self.session.doubt = True
             self.lost()
@@ -113,9 +111,8 @@ class ShadowSync:
         return True
 
     def _apply(self):
-        # What settings.set() refuses is tried again when it has changed. All in one step: reasons
-        # kept between the modules that come and go with each would break up the heap (1 KB more on
-        # an ESP8266).
+        # All in one step: reasons kept between the modules that come and go with each would break
+        # up the heap (1 KB more on an ESP8266).
         import json
 
         values, wrong, tried = self.settings.values, {}, {}
@@ -135,5 +132,5 @@ class ShadowSync:
                 wrong[key], tried[key] = why, text
                 if why not in (self.wrong.get(key), self.rejected.get(key)):
                     self.log("shadow: {} rejected: {}".format(key, why))
-        self.update_due = self.update_due or wrong != self.rejected
+        self.update_due |= wrong != self.rejected
         self.wrong, self.tried = wrong, tried

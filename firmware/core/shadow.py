@@ -1,7 +1,6 @@
-# What the messages of the shadow service mean to the board, and what it sends: functions on the
-# state `s`, a ShadowSync (firmware/shadow_sync.py has its attributes). No I/O. On demand, and
-# text.py only for what arrives: beside a document to be sent memory is shortest.
-# docs/architecture.md says which message has what effect.
+# What the messages of the shadow service mean (docs/architecture.md has the table), and what is
+# sent: functions on `s`, a ShadowSync. On demand, and text.py only for what arrives: beside a
+# document to be sent memory is shortest.
 
 import json
 
@@ -130,7 +129,7 @@ def document(s, facts):
     rejected.update(s.wrong)
     # An object is emptied by deleting it whole; ours follow in another update.
     sweep = not s.wrong or len(rejected) > 40
-    s.rejected = {} if sweep else s.wrong
+    s.rejected = {} if sweep else dict(s.wrong)
     s.update_due = s.rejected != s.wrong
     if s.bare:
         facts.clear()
