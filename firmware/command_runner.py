@@ -1,11 +1,18 @@
-# Does what the cloud commands, one at a time: receive(), inside the MQTT callback, only parses.
-# On demand: made at the first command, dropped when there is no more to do.
+# Commands from the cloud, one at a time: receive(), inside the MQTT callback, only parses. On
+# demand: made at the first command, dropped when there is no more to do.
+#
+# A command is a tuple: (id, action, value, why). The id is text, a whole number, or None; the
+# value is an interval; with a reason (why) it must not be done. AWS delivers at least once, and
+# without a DUP flag (aws-facts 1.2): only the id shows a repetition. It is remembered before the
+# command is done, so that a reboot in the middle cannot be repeated.
 
+import json
 from micropython import const
 
 from firmware.chip import LED_PIN
 from firmware.core.timing import Deadline
 
+ACTIONS = ("set_reporting_interval", "read_now", "identify", "reboot", "get_log")
 _WAITING = const(4)  # further commands are answered with "busy", and beyond twice that dropped
 _TAG = const(-2)  # of our documents in the session
 _OUTCOME_MS = const(10_000)
@@ -30,9 +37,7 @@ class CommandRunner:
     def receive(self, payload):
         if len(self.waiting) >= 2 * _WAITING:
             return
-        from firmware.core import commands
-
-        command = commands.parse(payload, self.shadow.settings.state.get("seen"))
+        command = parse(payload, self.shadow.settings.state.get("seen"))
         # AWS may deliver a command twice before the first copy is done, and remembered.
         held = [c[0] for c in self.waiting if c[0] is not None and not c[3]]
         if not command or command[0] in held:
@@ -71,10 +76,7 @@ class CommandRunner:
             if sampler.readings == readings:
                 failed = sampler.errors != errors
                 why = sampler.last_error if failed else "nothing happened within 10 s"
-        from firmware.core import commands
-
-        text = commands.result(ident, action, why, log)
-        commands = log = None
+        text, log = result(ident, action, why, log), None
         leaving = action == "reboot" and not why
         wait.start(_GOODBYE_MS)
         # The result of a reboot has arrived, and so after the PUBACK of the command was out.
@@ -92,8 +94,6 @@ class CommandRunner:
         # (why it was not done, the log that was asked for)
         settings = self.shadow.settings
         if ident is not None:
-            from firmware.core.commands import remember
-
             settings.note("seen", remember(settings.state.get("seen"), ident))
         if action == "get_log":
             from firmware import crash
@@ -112,3 +112,47 @@ class CommandRunner:
                 return "safe mode", None
             self.sampler.read_now()
         return None, None
+
+
+def parse(payload, seen):
+    # A command, or None for one that is done already. seen: as remember() made it, or what was
+    # read from flash, which may be anything.
+    from firmware.core.text import load, printable, utf8_len
+
+    try:
+        document = load(payload if len(payload) <= 1024 else b"", 4)
+    except (ValueError, TypeError):
+        return None, None, None, "must be a JSON object of at most 1024 bytes"
+    ident, action, value, why = document.get("id"), document.get("action"), None, None
+    if action not in ACTIONS:
+        why = "unknown action, known: " + " ".join(ACTIONS)
+        action = printable(action, 40) if isinstance(action, str) else None
+    elif action == ACTIONS[0]:
+        from firmware.core.schema import check
+
+        value, why = check("interval_s", document.get("interval_seconds"), {})
+        why = why and "interval_seconds: " + why
+    sound = type(ident) is int and abs(ident) < 1 << 53  # further up, readers of JSON disagree
+    sound = sound or (isinstance(ident, str) and len(ident) <= 64 and utf8_len(ident))
+    if sound and isinstance(seen, list) and ident in seen:
+        return None
+    if not sound and ident is not None:
+        ident, why = None, "id: must be text of 1 to 64 characters or a whole number"
+    return ident, action, value, why
+
+
+def remember(seen, value):
+    # The ids to be saved before the command is done, oldest first: 16, or fewer when they are
+    # long, because the settings share their file.
+    seen = (seen if isinstance(seen, list) else []) + [value]
+    while len(seen) > 16 or len(json.dumps(seen).encode()) > 1088:
+        seen.pop(0)
+    return seen
+
+
+def result(ident, action, why=None, log=None):
+    # One document for every outcome, as text; why it was not done. log: what was asked for.
+    document = {"id": ident, "action": action, "ok": not why, "reason": why and why[:120]}
+    if log is not None:
+        document["log"] = log[-1200:]
+    return json.dumps(document)

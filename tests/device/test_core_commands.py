@@ -1,7 +1,8 @@
+# heap: 48wk
 import json
 
 import harness
-from firmware.core.commands import ACTIONS, parse, remember
+from firmware.command_runner import ACTIONS, parse, remember
 
 KEPT = 16
 

@@ -4,7 +4,7 @@ import json
 
 import harness
 from fakes import Random
-from firmware.core.commands import ACTIONS, parse, remember, result
+from firmware.command_runner import ACTIONS, parse, remember, result
 from mutate import LEFT_BYTES, mutate
 
 _COUNT = 1500  # 50,000 in `make soak`

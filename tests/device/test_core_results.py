@@ -3,7 +3,7 @@
 import json
 
 import harness
-from firmware.core.commands import ACTIONS, parse, result
+from firmware.command_runner import ACTIONS, parse, result
 
 
 def given(**fields):

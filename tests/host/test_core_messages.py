@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware.core import commands, text, timing
+from firmware.core import text, timing
 from firmware.core.timing import pause_ms
+
+sys.modules.setdefault("micropython", SimpleNamespace(const=int))  # type: ignore[arg-type]
+sys.modules.setdefault("firmware.chip", SimpleNamespace(LED_PIN=2))  # type: ignore[arg-type]
+
+from firmware import command_runner as commands  # noqa: E402
 
 KEPT = 16  # ids remembered
 
