@@ -25,10 +25,8 @@ _LOG_BYTES = const(1_200)  # all that a result has room for
 class CommandRunner:
     def __init__(self, shadow, sampler, topic, restart):
         # sampler: None in safe mode. topic: of the results.
-        self.shadow = shadow
-        self.sampler = sampler
-        self.topic = topic
-        self.restart = restart
+        self.shadow, self.sampler = shadow, sampler
+        self.topic, self.restart = topic, restart
         self.waiting = []  # the first of them until its result is sent
         self.doing = None  # the generator that does it
         self.blinks = 0
@@ -79,16 +77,14 @@ class CommandRunner:
         text, log = result(ident, action, why, log), None
         leaving = action == "reboot" and not why
         wait.start(_GOODBYE_MS)
-        # The result of a reboot has arrived, and so after the PUBACK of the command was out.
-        while text or (leaving and _TAG in session.waiting):
+        while text or leaving:
             yield
             if text and self.up and session.document(self.topic, text, _TAG):
                 text = None
                 self.waiting.pop(0)
-            if leaving and not wait.left_ms():
-                break
-        if leaving:
-            self.restart()
+            # When the result has arrived, the PUBACK of the command was out.
+            if leaving and not (wait.left_ms() and (text or _TAG in session.waiting)):
+                self.restart()
 
     def _act(self, ident, action, value):
         # (why it was not done, the log that was asked for)

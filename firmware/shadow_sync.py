@@ -19,11 +19,8 @@ class ShadowSync:
         # link: a Connection. prefix: of the shadow's topics. facts(full) -> a new dict, for the
         # birth message or for the shadow. token: up to 40 characters, others at each boot.
         self.session, self.clock, self.log = link.session, link.clock, link.log
-        self.settings = settings
-        self.sampler = sampler
-        self.prefix = prefix
-        self.facts = facts
-        self.token = token
+        self.settings, self.sampler = settings, sampler
+        self.prefix, self.facts, self.token = prefix, facts, token
         self.wait = Deadline(link.clock)  # for the answer; or until another try
         self.seen = -1  # twice the newest version; 1 more once its desired values are noted
         self.desired = None  # still to be applied: all that differs from reported
@@ -101,11 +98,11 @@ class ShadowSync:
         due = due or (age_s >= _SENSOR_S and self.sampler.sensor != self.sensor)
         if not (due or (age_s >= _FAILING_S and failing != self.failing)):
             return False
-        # The facts first: what makes them has left the heap again when shadow.py comes.
+        # One after the other in the heap: what makes the facts, shadow.py, in the next step what
+        # sends the document.
         facts = self.facts(self.birth_due)
         from firmware.core import shadow
 
-        # Sent in the next step, when shadow.py has left the heap as well.
         self.out = shadow.document(self, facts)
         self.wait.start(_ANSWER_MS if self.pending else 0)
         return True
