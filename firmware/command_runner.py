@@ -1,10 +1,7 @@
-# Commands from the cloud, one at a time: receive(), inside the MQTT callback, only parses. On
-# demand: made at the first command, dropped when there is no more to do.
-#
-# A command is a tuple: (id, action, value, why). The id is text, a whole number, or None; the
-# value is an interval; with a reason (why) it must not be done. AWS delivers at least once, and
-# without a DUP flag (aws-facts 1.2): only the id shows a repetition. It is remembered before the
-# command is done, so that a reboot in the middle cannot be repeated.
+# Commands from the cloud, one at a time. On demand: made at the first, dropped when there is no
+# more to do. A command is a tuple: id (text, a whole number or None), action, interval, why it is
+# not to be done. AWS delivers at least once, without a DUP flag (aws-facts 1.2): only the id shows
+# a repetition. It is remembered before the act, so that no reboot is repeated.
 
 import json
 from micropython import const
@@ -33,6 +30,7 @@ class CommandRunner:
         self.blink = Deadline(shadow.clock)
 
     def receive(self, payload):
+        # Inside the MQTT callback: nothing is done yet.
         if len(self.waiting) >= 2 * _WAITING:
             return
         command = parse(payload, self.shadow.settings.state.get("seen"))
@@ -67,6 +65,7 @@ class CommandRunner:
         session, sampler, wait = self.shadow.session, self.sampler, Deadline(self.shadow.clock)
         why, log = (why, None) if why else self._act(ident, action, value)
         if not why and action == "read_now":
+            sampler.read_now()
             readings, errors = sampler.readings, sampler.errors
             wait.start(_OUTCOME_MS)
             while sampler.readings == readings and sampler.errors == errors and wait.left_ms():
@@ -103,11 +102,7 @@ class CommandRunner:
             if LED_PIN in (i2c["sda"], i2c["scl"]):
                 return "the LED's pin is one of the sensor's", None
             self.blinks = _BLINKS
-        if action == "read_now":
-            if not self.sampler:
-                return "safe mode", None
-            self.sampler.read_now()
-        return None, None
+        return "safe mode" if action == "read_now" and not self.sampler else None, None
 
 
 def parse(payload, seen):

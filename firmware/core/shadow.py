@@ -73,16 +73,15 @@ def _answered(s, state, seen):
 
 
 def _note(s, desired, reported):
-    # For ShadowSync.step(): the settings, and a few of the other names, so that no flood of them
-    # fills the heap. An unknown key that stands in reported as well is not open: the AWS console
-    # makes new shadows with one.
+    # For ShadowSync.step(): the settings, and a few of the other names; there may be a flood. One
+    # that stands in reported as well is not open: the AWS console makes new shadows with one.
     from firmware.core.text import printable
 
     values = s.settings.values
     s.desired = noted = {key: desired[key] for key in values if desired.get(key) is not None}
     others = [key for key in desired if key not in values and desired[key] != reported.get(key)]
     others.sort(key=str)
-    others[5:] = others[5:] and ["..."]
+    others[2:] = others[2:] and ["..."]
     for key in others:
         noted[printable(str(key), 40)] = 0  # any value is wrong
 
