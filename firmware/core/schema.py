@@ -51,8 +51,7 @@ def check(key, value, values):
 
 def _wrong(key, value, known):
     if key not in known:
-        what = "setting" if known is DEFAULTS else "key"
-        return "unknown {}, known: {}".format(what, " ".join(sorted(known)))
+        return "unknown setting, known: " + " ".join(sorted(known))
     if key == "sensor":
         # An address may follow the name of a chip. Those outside 0x08 to 0x77 are reserved
         # (I2C-bus specification UM10204, 3.1.12).

@@ -3,7 +3,7 @@
 import harness
 from firmware.core import schema
 
-UNKNOWN = "unknown key, known: freq_hz id scl sda"
+UNKNOWN = "unknown setting, known: freq_hz id scl sda"
 NO_SETTING = "unknown setting, known: drain_per_s i2c interval_s offline_reboot_s sensor"
 
 

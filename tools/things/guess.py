@@ -24,6 +24,9 @@ def guessed(key: str, problem: str) -> str:
     parts = []
     for part in problem.split("; "):
         what, listed, known = part.partition(", known: ")
-        name = what.rpartition(": ")[0] or key
-        parts.append(what + did_you_mean(name, known.split()) if listed else part)
+        if listed:
+            name, inner, _ = what.rpartition(": ")
+            what = f"{name}: unknown key" if inner else what
+            part = what + did_you_mean(name or key, known.split())
+        parts.append(part)
     return "; ".join(parts)
