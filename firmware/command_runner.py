@@ -1,7 +1,6 @@
-# Commands from the cloud, one at a time. On demand: made at the first, dropped when there is no
-# more to do. A command is a tuple: id (text, a whole number or None), action, interval, why it is
-# not to be done. AWS delivers at least once, without a DUP flag (aws-facts 1.2): only the id shows
-# a repetition. It is remembered before the act, so that no reboot is repeated.
+# Does what the cloud commands, one at a time. On demand: made at the first command, dropped when
+# there is no more to do. AWS delivers at least once, without a DUP flag (aws-facts 1.2): only the
+# id shows a repetition. It is remembered before the act, so that no reboot is repeated.
 
 import json
 from micropython import const
@@ -9,7 +8,6 @@ from micropython import const
 from firmware.chip import LED_PIN
 from firmware.core.timing import Deadline
 
-ACTIONS = ("set_reporting_interval", "read_now", "identify", "reboot", "get_log")
 _WAITING = const(4)  # further commands are answered with "busy", and beyond twice that dropped
 _TAG = const(-2)  # of our documents in the session
 _OUTCOME_MS = const(10_000)
@@ -33,6 +31,8 @@ class CommandRunner:
         # Inside the MQTT callback: nothing is done yet.
         if len(self.waiting) >= 2 * _WAITING:
             return
+        from firmware.core.commands import parse
+
         command = parse(payload, self.shadow.settings.state.get("seen"))
         # AWS may deliver a command twice before the first copy is done, and remembered.
         held = [c[0] for c in self.waiting if c[0] is not None and not c[3]]
@@ -103,33 +103,6 @@ class CommandRunner:
                 return "the LED's pin is one of the sensor's", None
             self.blinks = _BLINKS
         return "safe mode" if action == "read_now" and not self.sampler else None, None
-
-
-def parse(payload, seen):
-    # A command, or None for one that is done already. seen: as remember() made it, or what was
-    # read from flash, which may be anything.
-    from firmware.core.text import load, printable, utf8_len
-
-    try:
-        document = load(payload if len(payload) <= 1024 else b"", 4)
-    except (ValueError, TypeError):
-        return None, None, None, "must be a JSON object of at most 1024 bytes"
-    ident, action, value, why = document.get("id"), document.get("action"), None, None
-    if action not in ACTIONS:
-        why = "unknown action, known: " + " ".join(ACTIONS)
-        action = printable(action, 40) if isinstance(action, str) else None
-    elif action == ACTIONS[0]:
-        from firmware.core.schema import check
-
-        value, why = check("interval_s", document.get("interval_seconds"), {})
-        why = why and "interval_seconds: " + why
-    sound = type(ident) is int and abs(ident) < 1 << 53  # further up, readers of JSON disagree
-    sound = sound or (isinstance(ident, str) and len(ident) <= 64 and utf8_len(ident))
-    if sound and isinstance(seen, list) and ident in seen:
-        return None
-    if not sound and ident is not None:
-        ident, why = None, "id: must be text of 1 to 64 characters or a whole number"
-    return ident, action, value, why
 
 
 def remember(seen, value):

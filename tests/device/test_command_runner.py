@@ -8,8 +8,9 @@ import firmware
 import harness
 from fakes import Clock
 from firmware import crash
-from firmware.command_runner import ACTIONS, CommandRunner
+from firmware.command_runner import CommandRunner
 from firmware.core import schema
+from firmware.core.commands import ACTIONS
 
 TOPIC = b"devices/t-1/commands/result"
 

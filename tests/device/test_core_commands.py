@@ -2,7 +2,8 @@
 import json
 
 import harness
-from firmware.command_runner import ACTIONS, parse, remember
+from firmware.command_runner import remember
+from firmware.core.commands import ACTIONS, parse
 
 KEPT = 16
 

@@ -4,7 +4,8 @@ import json
 
 import harness
 from fakes import Random
-from firmware.command_runner import ACTIONS, parse, remember, result
+from firmware.command_runner import remember, result
+from firmware.core.commands import ACTIONS, parse
 from mutate import LEFT_BYTES, mutate
 
 _COUNT = 1500  # 50,000 in `make soak`

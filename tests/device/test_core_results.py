@@ -3,7 +3,8 @@
 import json
 
 import harness
-from firmware.command_runner import ACTIONS, parse, result
+from firmware.command_runner import result
+from firmware.core.commands import ACTIONS, parse
 
 
 def given(**fields):
