@@ -38,7 +38,7 @@ class ShadowSync:
 
     def connected(self, present=None):
         # A delta is not repeated for a client that was away.
-        self.out = None  # (topic, text, retained?) to be sent
+        self.out = None  # to be sent: arguments of session.document()
         self.birth_due = True
         self.failures = 0  # answers that did not come, in a row
         self.tried = {}  # key: value, as text, that is not tried again
@@ -75,8 +75,7 @@ class ShadowSync:
             self._apply()
             return True
         if self.out:
-            topic, text, retain = self.out
-            self.session.document(topic, text, _TAG, retain)
+            self.session.document(*self.out)
             self.out = None
             return False
         unsent = _TAG in self.session.waiting
@@ -103,7 +102,7 @@ class ShadowSync:
         facts = self.facts(self.birth_due)
         from firmware.core import shadow
 
-        self.out = shadow.document(self, facts)
+        self.out = shadow.document(self, facts, _TAG)
         self.wait.start(_ANSWER_MS if self.pending else 0)
         return True
 

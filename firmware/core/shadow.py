@@ -6,8 +6,7 @@ import json
 
 
 def receive(s, kind, payload):
-    # Inside the MQTT callback: only notes. kind: bytes, the topic after ".../shadow/"; AWS may
-    # send what nobody has subscribed to.
+    # Inside the MQTT callback: only notes. kind: what follows ".../shadow/", whatever AWS sends.
     kinds = b"update/delta update/accepted update/rejected get/accepted get/rejected"
     if kind not in kinds.split():
         return
@@ -111,18 +110,18 @@ def _landed(s):
             s.forget(key)
 
 
-def document(s, facts):
-    # (topic, text, retained?) of what is due. facts: a dict that is ours from now on.
+def document(s, facts, tag):
+    # What is due: (topic, text, tag, retained?). facts: a dict that is ours from now on.
     if s.birth_due:
         facts["online"] = True
         text = json.dumps(facts)
         s.birth_due = False
-        return s.session.lw_topic, text, True
+        return s.session.lw_topic, text, tag, True
     token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
     if s.get_due:
         s.get_due = False
         s.pending = token, None
-        return s.prefix + b"get", json.dumps({"clientToken": token}), False
+        return s.prefix + b"get", json.dumps({"clientToken": token}), tag, False
     s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
     values, rejected = s.settings.values, dict.fromkeys(s.rejected)  # None takes out
     rejected.update(s.wrong)
@@ -130,8 +129,7 @@ def document(s, facts):
     sweep = not s.wrong or len(rejected) > 40
     s.rejected = {} if sweep else dict(s.wrong)
     s.update_due = s.rejected != s.wrong
-    if s.bare:
-        facts.clear()
+    facts = {} if s.bare else facts
     facts.update(values)
     facts["rejected"] = None if sweep else rejected
     state = {"reported": facts}
@@ -140,4 +138,5 @@ def document(s, facts):
     if desired:
         state["desired"] = desired
     s.pending = token, desired
-    return s.prefix + b"update", json.dumps({"state": state, "clientToken": token}), False
+    text = json.dumps({"state": state, "clientToken": token})
+    return s.prefix + b"update", text, tag, False
