@@ -27,8 +27,7 @@ class CommandRunner:
         self.blinks = 0
         self.blink = Deadline(shadow.clock)
 
-    def receive(self, payload):
-        # Inside the MQTT callback: nothing is done yet.
+    def receive(self, payload):  # inside the MQTT callback: nothing is done yet
         if len(self.waiting) >= 2 * _WAITING:
             return
         from firmware.core.commands import parse
