@@ -1,6 +1,8 @@
-# Does what the cloud commands, one at a time: receive(), inside the MQTT callback, only parses.
-# On demand: made at the first command, dropped when there is no more to do.
+# Does what the cloud commands, one at a time. On demand: made at the first command, dropped when
+# there is no more to do. AWS delivers at least once, without a DUP flag (aws-facts 1.2): only the
+# id shows a repetition. It is remembered before the act, so that no reboot is repeated.
 
+import json
 from micropython import const
 
 from firmware.chip import LED_PIN
@@ -18,28 +20,22 @@ _LOG_BYTES = const(1_200)  # all that a result has room for
 class CommandRunner:
     def __init__(self, shadow, sampler, topic, restart):
         # sampler: None in safe mode. topic: of the results.
-        self.shadow = shadow
-        self.sampler = sampler
-        self.topic = topic
-        self.restart = restart
-        self.waiting = []
-        self.reading = None  # what is waited for: (command, readings, errors before)
-        self.result = None  # document that is not with the session yet
-        self.leaving = False
-        self.wait = Deadline(shadow.clock)  # for the reading, or the PUBACK
+        self.shadow, self.sampler = shadow, sampler
+        self.topic, self.restart = topic, restart
+        self.waiting = []  # the first of them until its result is sent
+        self.doing = None  # the generator that does it
         self.blinks = 0
         self.blink = Deadline(shadow.clock)
 
-    def receive(self, payload):
+    def receive(self, payload):  # inside the MQTT callback: nothing is done yet
         if len(self.waiting) >= 2 * _WAITING:
             return
-        from firmware.core import commands
+        from firmware.core.commands import parse
 
-        command = commands.parse(payload, self.shadow.settings.state.get("seen"))
-        if not command:
-            return
+        command = parse(payload, self.shadow.settings.state.get("seen"))
         # AWS may deliver a command twice before the first copy is done, and remembered.
-        if command[0] is not None and any(command[0] == c[0] and not c[3] for c in self.waiting):
+        held = [c[0] for c in self.waiting if c[0] is not None and not c[3]]
+        if not command or command[0] in held:
             return
         if len(self.waiting) >= _WAITING and not command[3]:
             command = command[:3] + ("busy: 4 commands are waiting",)
@@ -47,73 +43,79 @@ class CommandRunner:
 
     def step(self, up):
         # up: there is a session. True while there is more to do.
-        session = self.shadow.session
+        self.up = up
         if self.blinks and not self.blink.left_ms():
             self.blink.start(_BLINK_MS)
             self.blinks -= 1
             from firmware import board
 
             board.led(self.blinks % 2 == 1)
-        # The result of a reboot has arrived, and so after the PUBACK of the command was out.
-        arrived = not self.result and _TAG not in session.waiting
-        if self.leaving and (arrived or not self.wait.left_ms()):
-            self.restart()
-        if up and self.result:
-            if session.document(self.topic, self.result, _TAG):
-                self.result = None
-        elif up and self.reading:
-            self._look()
-        elif up and self.waiting and not self.leaving and arrived:
+        if not self.doing and self.waiting and up and _TAG not in self.shadow.session.waiting:
             command = self.waiting[0]
             self.waiting[0] = command[:3] + (command[3] or "no memory",)  # if that is so
-            self._go_on(command)
-            self.waiting.pop(0)
-        return bool(self.waiting or self.reading or self.result or self.leaving or self.blinks)
+            self.doing = self._do(*command)
+        for _ in self.doing or ():
+            return True
+        self.doing = None
+        return bool(self.waiting or self.blinks)
 
-    def _go_on(self, command):
-        from firmware.core import commands
+    def _do(self, ident, action, value, why):
+        # A generator. When it yields it holds nothing that was loaded.
+        session, sampler, wait = self.shadow.session, self.sampler, Deadline(self.shadow.clock)
+        why, log = (why, None) if why else self._act(ident, action, value)
+        if not why and action == "read_now":
+            sampler.read_now()
+            readings, errors = sampler.readings, sampler.errors
+            wait.start(_OUTCOME_MS)
+            while sampler.readings == readings and sampler.errors == errors and wait.left_ms():
+                yield
+            if sampler.readings == readings:
+                failed = sampler.errors != errors
+                why = sampler.last_error if failed else "nothing happened within 10 s"
+        text, log = result(ident, action, why, log), None
+        leaving = action == "reboot" and not why
+        wait.start(_GOODBYE_MS)
+        while text or leaving:
+            yield
+            if text and self.up and session.document(self.topic, text, _TAG):
+                text = None
+                self.waiting.pop(0)
+            # When the result has arrived, the PUBACK of the command was out.
+            if leaving and not (wait.left_ms() and (text or _TAG in session.waiting)):
+                self.restart()
 
-        settings, sampler = self.shadow.settings, self.sampler
-        ident, action, value, why = command
-        text = None
-        if not why:
-            if ident is not None:
-                settings.note("seen", commands.remember(settings.state.get("seen"), ident))
-            if action == "get_log":
-                from firmware import crash
+    def _act(self, ident, action, value):
+        # (why it was not done, the log that was asked for)
+        settings = self.shadow.settings
+        if ident is not None:
+            settings.note("seen", remember(settings.state.get("seen"), ident))
+        if action == "get_log":
+            from firmware import crash
 
-                text = crash.read(_LOG_BYTES)
-            elif action == "identify":
-                # On small boards (ESP-01) the LED has a pin of the sensor: better dark than deaf.
-                i2c = settings.values["i2c"]
-                if LED_PIN in (i2c["sda"], i2c["scl"]):
-                    why = "the LED's pin is one of the sensor's"
-                else:
-                    self.blinks = _BLINKS
-            elif action == "reboot":
-                self.leaving = True
-                self.wait.start(_GOODBYE_MS)
-            elif action == "set_reporting_interval":
-                why = self.shadow.set("interval_s", value)
-            elif sampler:
-                self.reading = command, sampler.readings, sampler.errors
-                self.wait.start(_OUTCOME_MS)
-                sampler.read_now()
-                return
-            else:
-                why = "safe mode"
-        self.result = commands.result(command, why, text)
+            return None, crash.read(_LOG_BYTES)
+        if action == "set_reporting_interval":
+            return self.shadow.set("interval_s", value), None
+        if action == "identify":
+            # On small boards (ESP-01) the LED has a pin of the sensor: better dark than deaf.
+            i2c = settings.values["i2c"]
+            if LED_PIN in (i2c["sda"], i2c["scl"]):
+                return "the LED's pin is one of the sensor's", None
+            self.blinks = _BLINKS
+        return "safe mode" if action == "read_now" and not self.sampler else None, None
 
-    def _look(self):
-        command, readings, errors = self.reading
-        sampler, why = self.sampler, "nothing happened within 10 s"
-        if sampler.readings != readings:
-            why = None
-        elif sampler.errors != errors:
-            why = sampler.last_error
-        elif self.wait.left_ms():
-            return
-        from firmware.core.commands import result
 
-        self.result = result(command, why)
-        self.reading = None
+def remember(seen, value):
+    # The ids to be saved before the command is done, oldest first: 16, or fewer when they are
+    # long, because the settings share their file.
+    seen = (seen if isinstance(seen, list) else []) + [value]
+    while len(seen) > 16 or len(json.dumps(seen).encode()) > 1088:
+        seen.pop(0)
+    return seen
+
+
+def result(ident, action, why=None, log=None):
+    # One document for every outcome, as text; why it was not done. log: what was asked for.
+    document = {"id": ident, "action": action, "ok": not why, "reason": why and why[:120]}
+    if log is not None:
+        document["log"] = log[-1200:]
+    return json.dumps(document)

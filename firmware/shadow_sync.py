@@ -19,15 +19,13 @@ class ShadowSync:
         # link: a Connection. prefix: of the shadow's topics. facts(full) -> a new dict, for the
         # birth message or for the shadow. token: up to 40 characters, others at each boot.
         self.session, self.clock, self.log = link.session, link.clock, link.log
-        self.settings = settings
-        self.sampler = sampler
-        self.prefix = prefix
-        self.facts = facts
-        self.token = token
+        self.settings, self.sampler = settings, sampler
+        self.prefix, self.facts, self.token = prefix, facts, token
         self.wait = Deadline(link.clock)  # for the answer; or until another try
         self.seen = -1  # twice the newest version; 1 more once its desired values are noted
-        self.desired = {}  # still to be applied
-        self.rejected = {}  # name: why; or None, to be taken out of AWS's reported
+        self.desired = None  # still to be applied: all that differs from reported
+        self.wrong = {}  # name: why it is not applied
+        self.rejected = {}  # the same as AWS has it
         # key: the value before a change by command that AWS has not accepted. The desired value
         # that it replaced is still in the cloud and must not win.
         local = settings.state.get("local")
@@ -40,10 +38,10 @@ class ShadowSync:
 
     def connected(self, present=None):
         # A delta is not repeated for a client that was away.
-        self.out = None  # (topic, text, retained?) to be sent
+        self.out = None  # to be sent: arguments of session.document()
         self.birth_due = True
         self.failures = 0  # answers that did not come, in a row
-        self.failed = {}  # key: (value as text, why) of what could not be applied
+        self.tried = {}  # key: value, as text, that is not tried again
         self.lost()
         self.wait.start(0)
 
@@ -61,11 +59,9 @@ class ShadowSync:
             self.log("command: {} is now {}".format(key, value))
             self.local.setdefault(key, old)
             self.settings.note("local", dict(self.local))
-            if key in self.rejected:
-                self.rejected[key] = None
-            self.desired.pop(key, None)
-            self.failed.pop(key, None)
             self.update_due = True
+            for older in (self.wrong, self.tried, self.desired or {}):
+                older.pop(key, None)
         return why
 
     def forget(self, key):
@@ -75,12 +71,11 @@ class ShadowSync:
 
     def step(self):
         # While there is a session. True when there is more to do at once.
-        if self.desired:
+        if self.desired is not None:
             self._apply()
             return True
         if self.out:
-            topic, text, retain = self.out
-            self.session.document(topic, text, _TAG, retain)
+            self.session.document(*self.out)
             self.out = None
             return False
         unsent = _TAG in self.session.waiting
@@ -90,9 +85,8 @@ class ShadowSync:
             return False
         if self.pending:
             # A broker may keep a session and lose what it is subscribed to, as when one connection
-            # takes over from another that is just ending: then nothing ever arrives. A SUBSCRIBE
-            # too many does no harm. After three times do without the answer: it may be larger than
-            # the session takes.
+            # takes over from another: then nothing ever arrives. A SUBSCRIBE too many does no
+            # harm. After three times do without: the answer may be larger than the session takes.
             self.log("shadow: no answer, subscribing again")
             self.session.doubt = True
             self.lost()
@@ -103,37 +97,36 @@ class ShadowSync:
         due = due or (age_s >= _SENSOR_S and self.sampler.sensor != self.sensor)
         if not (due or (age_s >= _FAILING_S and failing != self.failing)):
             return False
-        # The facts first: what makes them has left the heap again when shadow.py comes.
+        # One after the other in the heap: what makes the facts, shadow.py, in the next step what
+        # sends the document.
         facts = self.facts(self.birth_due)
         from firmware.core import shadow
 
-        # Sent in the next step, when shadow.py has left the heap as well.
-        self.out = shadow.document(self, facts)
+        self.out = shadow.document(self, facts, _TAG)
         self.wait.start(_ANSWER_MS if self.pending else 0)
         return True
 
     def _apply(self):
-        # What settings.set() refuses is tried again when it has changed. All in one step: reasons
-        # kept between the modules that come and go with each would break up the heap (1 KB more on
-        # an ESP8266).
+        # All in one step: reasons kept between the modules that come and go with each would break
+        # up the heap (1 KB more on an ESP8266).
         import json
 
-        values, rejected, failed = self.settings.values, self.rejected, self.failed
-        desired, self.desired = self.desired, {}
+        values, wrong, tried = self.settings.values, {}, {}
+        desired, self.desired = self.desired, None
         for key in sorted(desired):
-            value, old = desired[key], values.get(key)
-            text = json.dumps(value)
-            before, why = failed.pop(key, (None, None))
-            if text != before and value != self.local.get(key):  # else a command has replaced it
+            value, old, why = desired[key], values.get(key), None
+            text = json.dumps(value)[:96]  # what is longer cannot be right
+            if text == self.tried.get(key):
+                why = self.wrong[key]
+            elif value != self.local.get(key):  # else a command has replaced it
                 self.forget(key)
-                why = (self.settings.set(key, value) or "")[:96] or None
-            if why and key in values and len(text) <= 96:
-                failed[key] = text, why
+                why = (self.settings.set(key, value) or "")[:96]
             if values.get(key) != old:
                 self.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
                 self.update_due = True
-            if why != rejected.get(key):
-                rejected[key] = why
-                self.update_due = True
-                if why:
+            if why:
+                wrong[key], tried[key] = why, text
+                if why not in (self.wrong.get(key), self.rejected.get(key)):
                     self.log("shadow: {} rejected: {}".format(key, why))
+        self.update_due |= wrong != self.rejected
+        self.wrong, self.tried = wrong, tried

@@ -1,7 +1,7 @@
 # What the cloud may change, and what it may be: one table for the board, which loads it on demand,
 # and for tools/things, which checks all of config.json before a board gets it.
 
-from firmware.core.text import printable, raw
+from firmware.core.text import printable
 
 DEFAULTS = {
     "interval_s": 60,
@@ -31,33 +31,17 @@ LIMITS = (
 def check(key, value, values):
     # (the value to use, None), or (value, what is wrong with it). values: the settings in force;
     # an i2c may be a part, which goes over the one in there.
-    if key not in DEFAULTS:
-        if key in KEYS.split():
-            return value, "cannot be changed from the cloud"
-        return value, "unknown setting" + did_you_mean(str(key), DEFAULTS)
-    if key == "i2c":
-        return _i2c(value, values.get(key) or DEFAULTS[key])
-    return value, (_sensor(value) if key == "sensor" else _number(key, value))
-
-
-def _number(key, value):
-    at = LIMITS.index(key)
-    low, high = LIMITS[at + 1 : at + 3]
-    zero = "0 or " if key == "offline_reboot_s" else ""
-    if type(value) is int and (low <= value <= high or (zero and value == 0)):
-        return None
-    return "must be {}a whole number from {} to {}".format(zero, low, high)
-
-
-def _i2c(value, values):
+    if key not in DEFAULTS and key in KEYS.split():
+        return value, "cannot be changed from the cloud"
+    if key != "i2c":
+        return value, _wrong(key, value, DEFAULTS)
     if not isinstance(value, dict) or len(value) > 8:  # a flood of unknown keys, each to be named
         return value, "must be an object of at most 8 keys"
-    made = dict(values)
+    made = dict(values.get(key) or DEFAULTS[key])
     made.update(value)
     problems = []
     for name in sorted(map(str, made)):
-        known = name in values
-        why = _number(name, made[name]) if known else "unknown key" + did_you_mean(name, values)
+        why = _wrong(name, made.get(name), DEFAULTS[key])
         if why:
             problems.append(printable(name, 40) + ": " + why)
     if made["sda"] == made["scl"]:
@@ -65,30 +49,23 @@ def _i2c(value, values):
     return (value, "; ".join(problems)) if problems else (made, None)
 
 
-def _sensor(value):
-    # An address may follow the name of a chip. Those outside 0x08 to 0x77 are reserved (I2C-bus
-    # specification UM10204, 3.1.12).
-    try:
-        chip, at = (value.split("@0x") + ["76"])[:2]
-        full = "{}@0x{:02x}".format(chip, min(max(0x08, int(at, 16)), 0x77))
-        if value == "auto" or (chip in SENSORS.split() and value.lower() in (chip, full)):
-            return None
-    except (AttributeError, ValueError):  # no text, no number
-        pass
-    return 'must be "auto" or one of {}, with "@0x76" after it for an address'.format(SENSORS)
-
-
-def did_you_mean(word, known):
-    # ', did you mean "x"?' for the known word with the same letters, whatever their order, but for
-    # two and at most half; else nothing.
-    best = 3, ""
-    for candidate in known:
-        left = list(raw(word[:40]))
-        others = max(len(left), len(candidate))
-        for letter in raw(candidate):
-            if letter in left:
-                left.remove(letter)
-                others -= 1
-        if 2 * others <= len(candidate):
-            best = min(best, (others, candidate))
-    return ', did you mean "{}"?'.format(best[1]) if best[0] < 3 else ""
+def _wrong(key, value, known):
+    if key not in known:
+        return "unknown setting, known: " + " ".join(sorted(known))
+    if key == "sensor":
+        # An address may follow the name of a chip. Those outside 0x08 to 0x77 are reserved
+        # (I2C-bus specification UM10204, 3.1.12).
+        try:
+            chip, at = (value.split("@0x") + ["76"])[:2]
+            full = "{}@0x{:02x}".format(chip, min(max(0x08, int(at, 16)), 0x77))
+            if value == "auto" or (chip in SENSORS.split() and value.lower() in (chip, full)):
+                return None
+        except (AttributeError, ValueError):  # no text, no number
+            pass
+        return 'must be "auto" or one of {}, with "@0x76" after it for an address'.format(SENSORS)
+    at = LIMITS.index(key)
+    low, high = LIMITS[at + 1 : at + 3]
+    zero = "0 or " if key == "offline_reboot_s" else ""
+    if type(value) is int and (low <= value <= high or (zero and value == 0)):
+        return None
+    return "must be {}a whole number from {} to {}".format(zero, low, high)

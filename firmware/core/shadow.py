@@ -1,49 +1,55 @@
-# What the messages of the shadow service mean to the board, and what it sends: functions on the
-# state `s`, a ShadowSync (firmware/shadow_sync.py has its attributes). No I/O. On demand, and
-# text.py only for what arrives: beside a document to be sent memory is shortest.
-# docs/architecture.md says which message has what effect.
+# What the messages of the shadow service mean (docs/architecture.md has the table), and what is
+# sent: functions on `s`, a ShadowSync. On demand, and text.py only for what arrives: beside a
+# document to be sent memory is shortest.
 
 import json
 
 
 def receive(s, kind, payload):
-    # Inside the MQTT callback: only notes. kind: bytes, the topic after ".../shadow/"; AWS may
-    # send what nobody has subscribed to.
+    # Inside the MQTT callback: only notes. kind: what follows ".../shadow/", whatever AWS sends.
     kinds = b"update/delta update/accepted update/rejected get/accepted get/rejected"
     if kind not in kinds.split():
         return
     from firmware.core.text import load
 
     try:
-        message = load(payload, 12)
-        token = message.get("clientToken")
-        # Others' answers come on the same topics; AWS leaves the token out of some.
-        ours = s.pending and token in (None, s.pending[0])
-        ours = ours and kind.startswith(b"get") == (s.pending[1] is None)
-        if kind.endswith(b"rejected"):
-            if ours:
-                _rejected(s, message.get("code"))
-            return
-        version = message.get("version")
-        if type(version) is not int or version < 0:
-            raise ValueError
-        seen = 2 * version + 1
-        if kind == b"update/accepted":
-            message = None  # room to write to flash
-            _accepted(s, ours and token, seen)
-            return
-        state = _section(message, "state")
-        if kind == b"update/delta":
-            if seen > s.seen:
-                s.seen = seen
-                _note(s, state, {})
-                # One that answers an update of ours is no news of what AWS has as reported.
-                news = not str(token).startswith(s.token)
-                s.update_due |= news and any(key not in s.rejected for key in s.desired)
-        elif ours and (token or seen >= s.seen):
-            _answered(s, state, seen)
+        # Of an update that is accepted the version counts: its state is what was sent.
+        name = b":" if kind == b"update/accepted" else b'"metadata":'
+        _heard(s, kind, load(payload, 12, name))
     except (ValueError, TypeError):
         s.junk += 1
+
+
+def _heard(s, kind, message):
+    token = message.get("clientToken")
+    # Others' answers come on the same topics; AWS leaves the token out of some.
+    ours = s.pending and token in (None, s.pending[0])
+    ours = ours and kind.startswith(b"get") == (s.pending[1] is None)
+    if kind.endswith(b"rejected"):
+        if ours:
+            _rejected(s, message.get("code"))
+        return
+    version, state = message.get("version"), _section(message, "state")
+    if type(version) is not int or version < 0:
+        raise ValueError
+    seen = 2 * version + (kind != b"update/accepted")
+    if kind == b"get/accepted":
+        if ours and (token or seen >= s.seen):
+            _answered(s, state, seen)
+        return
+    if kind == b"update/delta":
+        if seen > s.seen:
+            _note(s, state, {})
+            # One that answers an update of ours is no news of what AWS has as reported.
+            news = not str(token).startswith(s.token)
+            s.update_due |= news and any(key not in s.rejected for key in s.desired)
+    elif ours and token:
+        _landed(s)
+        s.get_due |= seen + 1 < s.seen  # overtaken on the way, or the count has started again
+    elif seen > s.seen and (s.wrong or s.desired):
+        # A rejected value that is taken back brings no delta when nothing else differs.
+        s.get_due = True
+    s.seen = max(s.seen, seen)
 
 
 def _section(state, key):
@@ -59,42 +65,24 @@ def _answered(s, state, seen):
     s.seen = seen
     _landed(s)
     values = s.settings.values
-    s.update_due = s.update_due or any(reported.get(key) != values[key] for key in values)
+    s.update_due |= any(reported.get(key) != values[key] for key in values)
     rejected = reported.get("rejected", {})
     s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
     _note(s, desired, reported)
 
 
 def _note(s, desired, reported):
-    # For ShadowSync.step(): the settings, and a few of the other names, so that no flood of them
-    # fills the heap. An unknown key that stands in reported as well is not open: the AWS console
-    # makes new shadows with one.
+    # For ShadowSync.step(): the settings, and a few of the other names; there may be a flood. One
+    # that stands in reported as well is not open: the AWS console makes new shadows with one.
     from firmware.core.text import printable
 
-    values, rejected = s.settings.values, s.rejected
+    values = s.settings.values
     s.desired = noted = {key: desired[key] for key in values if desired.get(key) is not None}
     others = [key for key in desired if key not in values and desired[key] != reported.get(key)]
     others.sort(key=str)
-    others[5:] = others[5:] and ["..."]
+    others[2:] = others[2:] and ["..."]
     for key in others:
         noted[printable(str(key), 40)] = 0  # any value is wrong
-    for name in rejected:
-        if name not in noted:
-            rejected[name] = None
-            s.failed.pop(name, None)
-            s.update_due = True
-
-
-def _accepted(s, ours, seen):
-    if ours:
-        _landed(s)
-    if seen - 1 > s.seen:
-        s.seen = seen - 1
-        # A rejected value that is taken back brings no delta when nothing else differs.
-        if not ours and (s.rejected or s.desired):
-            s.get_due = True
-    elif ours and seen < s.seen:
-        s.get_due = True  # overtaken on the way, or the count has started again
 
 
 def _rejected(s, code):
@@ -122,26 +110,26 @@ def _landed(s):
             s.forget(key)
 
 
-def document(s, facts):
-    # (topic, text, retained?) of what is due. facts: a dict that is ours from now on.
+def document(s, facts, tag):
+    # What is due: (topic, text, tag, retained?). facts: a dict that is ours from now on.
     if s.birth_due:
         facts["online"] = True
         text = json.dumps(facts)
         s.birth_due = False
-        return s.session.lw_topic, text, True
+        return s.session.lw_topic, text, tag, True
     token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
     if s.get_due:
         s.get_due = False
         s.pending = token, None
-        return s.prefix + b"get", json.dumps({"clientToken": token}), False
+        return s.prefix + b"get", json.dumps({"clientToken": token}), tag, False
     s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
-    values, rejected = s.settings.values, s.rejected
-    s.rejected = {key: rejected[key] for key in rejected if rejected[key]}
+    values, rejected = s.settings.values, dict.fromkeys(s.rejected)  # None takes out
+    rejected.update(s.wrong)
     # An object is emptied by deleting it whole; ours follow in another update.
-    sweep = not s.rejected or len(rejected) > 40
-    s.update_due = sweep and len(s.rejected) > 0
-    if s.bare:
-        facts.clear()
+    sweep = not s.wrong or len(rejected) > 40
+    s.rejected = {} if sweep else dict(s.wrong)
+    s.update_due = s.rejected != s.wrong
+    facts = {} if s.bare else facts
     facts.update(values)
     facts["rejected"] = None if sweep else rejected
     state = {"reported": facts}
@@ -150,4 +138,5 @@ def document(s, facts):
     if desired:
         state["desired"] = desired
     s.pending = token, desired
-    return s.prefix + b"update", json.dumps({"state": state, "clientToken": token}), False
+    text = json.dumps({"state": state, "clientToken": token})
+    return s.prefix + b"update", text, tag, False

@@ -1,5 +1,4 @@
-# The topics of one thing, as text: the firmware uses them, and tools/aws/policy.py makes the
-# least-privilege policy from them. On demand, at boot.
+# The topics of one thing, as text, also for tools/aws/policy.py. On demand, at boot.
 
 
 def of(thing, data, commands):
@@ -11,7 +10,6 @@ def of(thing, data, commands):
 
 
 def subscribes(commands, prefix):
-    # What may arrive: exact topics, no wildcards, and at most the 8 filters AWS takes in one
-    # SUBSCRIBE.
+    # Exact topics, no wildcards, and at most the 8 filters that AWS takes in one SUBSCRIBE.
     kinds = "get/accepted get/rejected update/accepted update/rejected update/delta"
     return [commands] + [prefix + kind for kind in kinds.split()]

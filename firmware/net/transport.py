@@ -115,7 +115,7 @@ class Transport:
         rooms = min(self.size, self._limit), _ROOM_BYTES
         for room in rooms if self.size <= 4 * self._limit else ():
             try:
-                self.body, self._json = bytearray(room), [0] * 6
+                self.body, self._json = bytearray(room), [0] * 4
                 self.keep = room
                 return
             except MemoryError:

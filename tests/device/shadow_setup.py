@@ -114,8 +114,8 @@ class Board:
         assert self.sync.set(key, value) is None
 
     def receive(self, kind, payload):
-        # As app.py does it.
-        shadow.receive(self.sync, kind, payload)
+        # As app.py does it: what the session has received may be written to.
+        shadow.receive(self.sync, kind, bytearray(payload))
 
     def hear(self, service, count=1 << 29):
         while service.out and count:

@@ -4,7 +4,8 @@ import json
 
 import harness
 from fakes import Random
-from firmware.core.commands import ACTIONS, parse, remember, result
+from firmware.command_runner import remember, result
+from firmware.core.commands import ACTIONS, parse
 from mutate import LEFT_BYTES, mutate
 
 _COUNT = 1500  # 50,000 in `make soak`
@@ -33,7 +34,7 @@ def hear(seen, payload):
         assert 1 <= len(ident) <= 64, ident
     else:
         assert ident is None or (type(ident) is int and abs(ident) < 1 << 53), ident
-    document = result(command)
+    document = result(ident, action, problem)
     assert len(document.encode()) < 700, document
     told = json.loads(document)
     assert told["ok"] == (problem is None) and told["id"] == ident

@@ -60,8 +60,8 @@ class Field:
         elif chance == 5:
             sync.lost()
         self.speak()
-        named = [key for key in sync.rejected if sync.rejected[key]]
-        assert len(named) <= 9 and len(sync.local) <= 1 and len(sync.failed) <= 3
+        assert len(sync.wrong) <= 9 and len(sync.local) <= 1
+        assert all(key in sync.wrong for key in sync.tried)
         harness.equal(len(board.settings.state.get("local", ())), len(sync.local))
         del board.log.lines[:], board.settings.given[:]
 
@@ -107,7 +107,7 @@ def in_step(field):
     told = field.speak()["state"]["reported"]
     harness.equal((told.pop("rssi"), told.pop("rejected"), told), (0, None, _SETTINGS))
     field.hear(b"update/accepted", b'{"version": 10, "clientToken": "TOKEN"}')
-    harness.equal((field.speak(), sync.rejected, sync.pending), (None, {}, None))
+    harness.equal((field.speak(), sync.wrong, sync.rejected, sync.pending), (None, {}, {}, None))
     del board.log.lines[:], board.settings.given[:]
     state = told = None
     return harness.settled_heap()

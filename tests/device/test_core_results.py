@@ -3,7 +3,8 @@
 import json
 
 import harness
-from firmware.core.commands import parse, result
+from firmware.command_runner import result
+from firmware.core.commands import ACTIONS, parse
 
 
 def given(**fields):
@@ -13,32 +14,33 @@ def given(**fields):
 def test_results():
     command = given(action="reboot", id="job-7")
     harness.equal(
-        json.loads(result(command)),
+        json.loads(result(*command[:2])),
         {"id": "job-7", "action": "reboot", "ok": True, "reason": None},
     )
     harness.equal(
-        json.loads(result(given(action="read_now", id=3), "no sensor")),
+        json.loads(result(3, "read_now", "no sensor")),
         {"id": 3, "action": "read_now", "ok": False, "reason": "no sensor"},
     )
+    ident, action, _, why = given(action="rebot")
     harness.equal(
-        json.loads(result(given(action="rebot"))),
+        json.loads(result(ident, action, why)),
         {
             "id": None,
             "action": "rebot",
             "ok": False,
-            "reason": 'unknown action, did you mean "reboot"?',
+            "reason": "unknown action, known: " + " ".join(ACTIONS),
         },
     )
 
 
 def test_results_are_bounded_and_clean():
     command = given(action="\x1b[31m" + "z" * 500, id="ü" * 64)
-    document = result(command, "why" * 100, 'line "1"\n' * 140)
+    document = result(*command[:2], "why" * 100, 'line "1"\n' * 140)
     parsed = json.loads(document)
     harness.equal(parsed["action"], "?[31m" + "z" * 35)
     assert len(parsed["reason"]) <= 120 and len(parsed["log"]) == 1200
     assert parsed["log"].endswith('line "1"\n') and len(document.encode()) < 2500
-    parsed = json.loads(result(given(action="get_log"), "why" * 100, ""))
+    parsed = json.loads(result(None, "get_log", "why" * 100, ""))
     harness.equal((len(parsed["reason"]), parsed["log"]), (120, ""))
 
 

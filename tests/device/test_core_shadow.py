@@ -152,7 +152,7 @@ def test_an_older_delta_is_dropped():
     settle(board, service)
     old = message(version=service.version - 1, state={"interval_s": 15})
     board.receive(b"update/delta", old)
-    harness.equal((board.sync.desired, board.send(service)), ({}, False))
+    harness.equal((board.sync.desired, board.send(service)), (None, False))
 
 
 def test_a_delta_before_its_accepted_asks_nothing():
@@ -169,7 +169,7 @@ def test_what_nobody_subscribed_to_is_ignored():
     for kind in (b"update/documents", b"delete/accepted", b"name/x/update/delta", b"", b"get"):
         board.receive(kind, message(version=99, state={"interval_s": 5}))
         board.receive(kind, b"junk")
-    harness.equal((board.sync.desired, board.sync.junk, board.send(service)), ({}, 0, False))
+    harness.equal((board.sync.desired, board.sync.junk, board.send(service)), (None, 0, False))
 
 
 def test_tokens_are_no_longer_than_aws_takes():

@@ -1,4 +1,4 @@
-# heap: 56wk
+# heap: 60wk
 # Bad desired values, nested ones, and changes made at the device.
 
 import harness
@@ -86,6 +86,19 @@ def test_a_value_taken_back_before_it_was_looked_at():
     board, service = in_step()
     service.desire({"interval_s": 0})
     service.desire({"interval_s": None})
+    settle(board, service)
+    assert "rejected" not in service.reported, service.reported
+
+
+def test_a_value_taken_back_before_it_was_reported():
+    board, service = in_step()
+    service.desire({"interval_s": 0})
+    board.hear(service)
+    board.session.waiting = (-1,)  # the report has to wait
+    board.step()
+    service.desire({"interval_s": None})
+    board.hear(service)
+    board.session.waiting = ()
     settle(board, service)
     assert "rejected" not in service.reported, service.reported
 

@@ -113,7 +113,7 @@ def test_an_update_of_another_client_does_not_land_ours():
     assert board.sync.pending
     # Its version counts: what is older than that is old.
     board.receive(b"update/delta", message(version=7, state={"interval_s": 5}))
-    harness.equal((board.sync.desired, board.log.lines), ({}, []))
+    harness.equal((board.sync.desired, board.log.lines), (None, []))
     board.receive(b"update/delta", message(version=8, state={"interval_s": 5}))
     board.step()
     harness.equal(board.settings.values["interval_s"], 5)

@@ -1,24 +1,5 @@
 import harness
 from firmware.core import text
-from firmware.core.schema import did_you_mean
-
-
-def test_words_two_edits_apart_are_guessed():
-    known = ("interval_s", "sensor", "i2c", "ntp")
-    for word, guess in (
-        ("intervall_s", "interval_s"),
-        ("intreval_", "interval_s"),
-        ("ic2", "i2c"),
-        ("ntpp", "ntp"),
-    ):
-        harness.equal(did_you_mean(word, known), ', did you mean "{}"?'.format(guess))
-    for word in ("", "x" * 1000, "temperature", "interv", "xyz"):
-        harness.equal(did_you_mean(word, known), "")
-
-
-def test_the_closest_word_is_guessed():
-    harness.equal(did_you_mean("abcd", ("abyy", "abcx")), ', did you mean "abcx"?')
-    harness.equal(did_you_mean("abcd", ("bacd", "abdc")), ', did you mean "abdc"?')
 
 
 def test_text_is_measured_in_bytes():
@@ -51,7 +32,6 @@ def test_single_characters_leave_nothing_behind():
             one = unique(i)
             text.printable(one, 9)
             text.utf8_len(one)
-            did_you_mean(one, ("abc", "xyz"))
         one = None
         return harness.settled_heap()
 

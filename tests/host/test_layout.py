@@ -52,7 +52,7 @@ LAYERS = {
     # handed in stays.
     "firmware/sampler.py": f"{_CORE} firmware.drivers firmware.board",
     "firmware/shadow_sync.py": f"{_CORE} json",
-    "firmware/command_runner.py": f"{_CORE} firmware.chip firmware.board firmware.crash",
+    "firmware/command_runner.py": f"{_CORE} firmware.chip firmware.board firmware.crash json",
     # The top: app.py with what it does once, and now and then.
     "firmware/app.py": "firmware gc micropython",
     "firmware/startup.py": "firmware json micropython",

@@ -14,6 +14,7 @@ from firmware.core import schema, text
 from tools.board import boards
 from tools.errors import ToolError
 from tools.things import config, values
+from tools.things.guess import did_you_mean
 from tools.toolchain import ROOT
 
 GOOD: dict[str, Any] = {"thing_name": "t", "endpoint": "a.io", "wifi": [{"ssid": "home"}]}
@@ -340,7 +341,7 @@ def test_a_slip_of_the_finger_is_guessed(key: str, at: int, slip: str) -> None:
     }[slip]
     if wrong in KEYS:
         return
-    guess = schema.did_you_mean(wrong, KEYS)
+    guess = did_you_mean(wrong, KEYS)
     assert any(f'"{known}"' in guess for known in KEYS), wrong
 
 

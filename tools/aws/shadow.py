@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from firmware.core import schema
-from firmware.core.schema import did_you_mean
 from tools.aws.errors import explained, is_missing
 from tools.errors import ToolError
+from tools.things.guess import did_you_mean, guessed
 
 _POLL_S = 0.5
 _MAX_BYTES = 8192  # of the state in a shadow (AWS quota)
@@ -66,7 +66,7 @@ def check(wishes: Mapping[str, Any], reported: Mapping[str, Any]) -> None:
             continue
         _, problem = schema.check(key, value, current)
         if problem:
-            problems.append(f"{key}: {problem}")
+            problems.append(f"{key}: {guessed(key, problem)}")
     if len(json.dumps(dict(wishes))) > _MAX_BYTES:
         problems.append("the shadow holds at most 8 KB")
     if problems:

@@ -15,6 +15,7 @@ from typing import Any
 from firmware.core import schema, text, topics
 from tools.errors import ToolError
 from tools.things import values
+from tools.things.guess import did_you_mean, guessed
 from tools.things.values import Rule, number
 
 _REQUIRED = object()
@@ -53,7 +54,7 @@ def _network(path: str, value: Any, problems: list[str]) -> Any:
 def _settable(key: str, value: Any, problems: list[str]) -> Any:
     """A key the cloud may change; several problems come in one text: those of an object's keys."""
     value, problem = schema.check(key, value, {})
-    for part in problem.split("; ") if problem else ():
+    for part in guessed(key, problem).split("; ") if problem else ():
         problems.append(f"{key}.{part}" if ": " in part else f"{key}: {part}")
     return value
 
@@ -179,7 +180,7 @@ def _fields(
         _add(problems, prefix.rstrip(".") or "top level", "has far too many keys")
         unknown = []
     for key in unknown:
-        guess = schema.did_you_mean(key, table)
+        guess = did_you_mean(key, table)
         _add(problems, prefix + text.printable(key, _KEY_CHARS), f"unknown key{guess}")
     return clean
 
