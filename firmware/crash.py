@@ -50,12 +50,9 @@ def alive(uptime_s, log):
 
 def read(limit):
     # The newest entries as text, of ASCII only.
-    text = files.read(_PATH, limit) or b""
-    text = bytearray((files.read(_OLD, limit - len(text)) or b"") + text)
-    for i in range(len(text)):
-        if text[i] > 126:
-            text[i] = 63  # a question mark
-    return str(text, "ascii")
+    new = files.read(_PATH, limit) or b""
+    text = (files.read(_OLD, limit - len(new)) or b"") + new
+    return bytes(byte if byte < 127 else 63 for byte in text).decode()  # 63: a question mark
 
 
 def _runs():

@@ -38,13 +38,12 @@ def save_settings(values, state):
 
 
 def replace(path, *args):
-    at = path.find("/")  # path[i] would keep each letter for good
-    while at > 0:
+    parts = path.split("/")
+    for i in range(1, len(parts)):
         try:
-            os.mkdir(path[:at])
+            os.mkdir("/".join(parts[:i]))
         except OSError:
             pass  # there already; if not, open() says so
-        at = path.find("/", at + 1)
     with open(path + ".new", "wb") as f:
         for data in args:
             f.write(data)

@@ -30,12 +30,13 @@ class Outbox:
         self.image = bytearray(_TAIL_BYTES)
         self.used = _HEAD  # bytes of the image
         self.acked = 0  # bit n: low + n is acknowledged; a small int up to 30 beyond low
-        self.record = b""  # what get() gave last
         self.corrupt = 0  # readings found unreadable since boot
+        self.page = None  # all that can be read of first <= seq < beyond
+        self.first = self.beyond = 0
         # And from flash: next (seq of the next put), low (all below is acknowledged or given up),
         # saved (low on flash), read (the seq to hand out next), waiting (not yet acknowledged),
-        # dropped (lost to a full store, ever), mark, the page and how many bytes it has, segments
-        # (the first seq of each, then that of the image).
+        # dropped (lost to a full store, ever), mark, segments (the first seq of each, then that of
+        # the image).
         _rare().load(self)
 
     def put(self, record, size):
@@ -59,39 +60,30 @@ class Outbox:
                 _rare().drop(self)
 
     def next_unsent(self):
-        # get() of the next reading; its seq is read - 1. None if there is none, or no window.
-        while self.read < self.next and self.read - self.low < _WINDOW:
-            record = self.get(self.read)
-            if record is not None:
-                self.read += 1
-                return record
-            # Only when nothing is in flight: the place in the file is one number.
-            if self.low < self.read:
-                break
-            _rare().skip(self)
-        return None
+        # Hands out the next reading, by its seq. 0 if there is none, or no window.
+        if self.read == self.next or self.read - self.low >= _WINDOW:
+            return 0
+        self.read += 1
+        return self.read - 1
 
     def get(self, seq):
-        # The record of a reading, valid until the next call; None if it was acknowledged, dropped
-        # or cannot be read.
+        # The buffer that has the reading's frame, at self.at, until the next call. None if it was
+        # acknowledged, dropped or cannot be read.
         if not self.low <= seq < self.next:
             return None
-        buf, at, end = self.page, 0, self.have
-        if seq >= self.segments[-1]:
-            buf, at, end = self.image, _HEAD, self.used
+        buf, at, end = self.image, _HEAD, self.used
+        if seq < self.segments[-1]:
+            if not self.first <= seq < self.beyond:
+                _rare().fill(self, seq)
+            buf, at, end = self.page, 0, self.have
         while at < end and u32(buf, at + 1) < seq:
             at += buf[at] + _EXTRA
-        if at == end or u32(buf, at + 1) > seq:
-            if _rare().fill(self, seq) != seq:
-                return None
-            buf, at = self.page, 0
-        size = buf[at]
-        if len(self.record) != size:
-            self.record = bytearray(size)
-        record = self.record
-        for i in range(size):
-            record[i] = buf[at + 5 + i]
-        return record
+        if at < end and u32(buf, at + 1) == seq:
+            self.at = at
+            return buf
+        self.corrupt += 1
+        self.log("outbox: reading {} is unreadable".format(seq))
+        return None
 
     def ack(self, seq):
         # In any order, once or more often.

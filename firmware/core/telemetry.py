@@ -35,28 +35,26 @@ def pack(buf, at, s2000, values):
     return at
 
 
-def write_json(buf, at, record, seq, thing):
-    # The same with the payload for the data topic. thing: bytes, which need no JSON escapes.
+def write_json(buf, at, frame, i, thing):
+    # The same with the payload for the data topic. At frame[i]: the length of the record, seq, the
+    # record, CRC, as the outbox has them. thing: bytes, which need no JSON escapes.
     at = _text(buf, _text(buf, _text(buf, at, b'{"device_id": "'), thing), b'", "timestamp": ')
-    # high * 65536 + low + 946684800 (1970 to 2000) in base 10000: today it is no small int.
-    high = record[2] | record[3] << 8
-    low = (record[0] | record[1] << 8) + high * 5536 + 4800
-    at = _number(buf, at, high * 6 + 94668 + low // 10000, 1, 0)
-    at = _number(buf, at, low % 10000, 1000, 0)
-    i = 4
+    # With the 946684800 s from 1970 to 2000 it is no small int today, so in two parts.
+    end, seq, s2000 = i + 5 + frame[i], u32(frame, i + 1), u32(frame, i + 5) + 4800
+    at = _number(buf, at, s2000 // 10000 + 94668, 1, 0)
+    at = _number(buf, at, s2000 % 10000, 1000, 0)
+    first = i = i + 9
     for name, _, decimals, lowest, _, size in QUANTITIES:
-        if i + size > len(record):
+        if i + size > end:
             break  # written by a version that knew less
         none = (1 << 8 * size) - 1
-        value = 0
-        for j in range(size):
-            value |= record[i + j] << 8 * j
+        value = (frame[i] | frame[i + 1] << 8 | frame[i + 2] << 16) & none
         if lowest < 0 and value > none >> 1:
             value -= none + 1
         if value != none:
             at = _text(buf, _text(buf, _text(buf, at, b', "'), name), b'": ')
             at = _number(buf, at, value, 10**decimals, decimals and 10**decimals)
-        if i == 4:
+        if i == first:
             at = _number(buf, _text(buf, at, b', "seq": '), seq, 1, 0)
         i += size
     buf[at] = 0x7D
