@@ -22,7 +22,7 @@ _LOG_BYTES = const(2048)  # _PATH has at most one entry more, and so has _OLD
 
 def boot(reset_cause, log):
     # Once, at the start: (whether to stay in safe mode, whether alive() is to be called).
-    known_s, runs = _runs()
+    known_s, *runs = _runs()
     ended = {"wdt": "watchdog", "fault": "a fault in C"}.get(reset_cause)
     if ended and known_s >= 0:
         runs.append(known_s)
@@ -36,7 +36,7 @@ def record(error, uptime_s, reset_cause, log):
     # Before the restart that follows. Never raises: there is nobody left to catch it.
     try:
         text = "after {} s, started by {}\n".format(uptime_s, reset_cause)
-        _save(-1, _runs()[1] + [uptime_s], log, text, error)
+        _save(-1, _runs()[1:] + [uptime_s], log, text, error)
     except MemoryError:
         log("crash: no memory to write it down")
 
@@ -44,7 +44,7 @@ def record(error, uptime_s, reset_cause, log):
 def alive(uptime_s, log):
     # Every minute while there are crashes to be counted. False once there are none any more.
     stable = uptime_s >= STABLE_S
-    _save(0 if stable else uptime_s, [] if stable else _runs()[1], log)
+    _save(0 if stable else uptime_s, [] if stable else _runs()[1:], log)
     return not stable
 
 
@@ -57,10 +57,9 @@ def read(limit):
 
 def _runs():
     try:
-        known_s, *runs = [int(n) for n in (files.read(_RUNS, 64) or b"0").split()]
-        return known_s, runs
+        return [int(n) for n in (files.read(_RUNS, 64) or b"").split()] or [0]
     except ValueError:
-        return 0, []
+        return [0]
 
 
 def _save(known_s, runs, log, text="", error=None):

@@ -40,14 +40,18 @@ def save_settings(values, state):
 def replace(path, *args):
     parts = path.split("/")
     for i in range(1, len(parts)):
-        try:
-            os.mkdir("/".join(parts[:i]))
-        except OSError:
-            pass  # there already; if not, open() says so
+        attempt(os.mkdir, "/".join(parts[:i]))  # should it fail, open() says so
     with open(path + ".new", "wb") as f:
         for data in args:
             f.write(data)
     os.rename(path + ".new", path)
+
+
+def attempt(call, path):
+    try:
+        return call(path)
+    except OSError:
+        return None
 
 
 def read(path, limit):

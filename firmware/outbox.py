@@ -88,15 +88,14 @@ class Outbox:
     def ack(self, seq):
         # In any order, once or more often.
         i = seq - self.low
-        if i < 0 or seq >= self.read or self.acked >> i & 1:
-            return
-        self.acked |= 1 << i
-        self.waiting -= 1
-        self.advance(0)
-        if len(self.segments) > 1 and self.segments[1] <= self.low:
-            _rare().remove_done(self)
-        if self.low - self.saved >= _SAVE_ACKS:
-            self.flush()
+        if i >= 0 and seq < self.read and not self.acked >> i & 1:
+            self.acked |= 1 << i
+            self.waiting -= 1
+            self.advance(0)
+            if len(self.segments) > 1 and self.segments[1] <= self.low:
+                _rare().remove_done(self)
+            if self.low - self.saved >= _SAVE_ACKS:
+                self.flush()
 
     def flush(self):
         # Saves which readings are acknowledged. Never raises: without it some come twice.

@@ -16,17 +16,24 @@ _PAGE_BYTES = const(256)  # a dozen readings for one open(); must exceed the lon
 
 def load(outbox):
     found = {"": [], "m": [0]}
-    for name in _try(os.listdir, outbox.paths[0][:-2]) or ():
+    for name in files.attempt(os.listdir, outbox.paths[0][:-2]) or ():
         kind, digits = name[:-8], name[-8:]
         if kind in found and len(digits) == 8 and not digits.strip("0123456789abcdef"):
             found[kind].append(int(digits, 16))
     outbox.mark = max(found["m"])
     # The newer of a and b has everything. Should its head be damaged, the older has all but the
     # reading whose put() was writing the newer, and that one's seq may be used.
-    older, newer = sorted([_head(path) for path in outbox.paths])
+    heads = []
+    for path in outbox.paths:
+        data, head = (files.read(path, _PAGE_BYTES) or b"") + bytes(_HEAD), (0, 0, 0)
+        if data[0] == 0xF5 and crc16(data, 0, 12) == data[12] | data[13] << 8:
+            head = u32(data, 1), u32(data, 5), u32(data, 9) & 0xFFFFFF
+        heads.append(head + (path, data))
+    older, newer = sorted(heads)
     known, outbox.saved, outbox.dropped, path, data = newer
     outbox.paths = [older[3], path]
-    known += bool(known and older[4] and not older[0])
+    if known and not older[0] and len(older[4]) > _HEAD:
+        known += 1
     # A segment has at most 512 frames.
     outbox.next = known or max([1, outbox.mark] + [seq + 512 for seq in found[""]])
     old = sorted([seq for seq in found[""] if seq < outbox.next])
@@ -44,15 +51,6 @@ def load(outbox):
     outbox.waiting = outbox.next - outbox.low
     remove_done(outbox)
     outbox.log("outbox: {} waiting, next seq {}".format(outbox.waiting, outbox.next))
-
-
-def _head(path):
-    # (next, low, dropped, path, content) of a or b; next is 0 without a good head.
-    data = files.read(path, _PAGE_BYTES) or b""
-    head = 0, 0, 0
-    if len(data) >= _HEAD and data[0] == 0xF5 and crc16(data, 0, 12) == data[12] | data[13] << 8:
-        head = u32(data, 1), u32(data, 5), data[9] | data[10] << 8 | data[11] << 16
-    return head + (path, data)
 
 
 def _good(buf, size):
@@ -100,11 +98,11 @@ def prepare(outbox):
     if outbox.next >= outbox.mark:
         seq = outbox.next + 1024  # seqs that one marker file covers
         files.replace(_name(outbox, seq, "m"))
-        _try(os.remove, _name(outbox, outbox.mark, "m"))
+        files.attempt(os.remove, _name(outbox, outbox.mark, "m"))
         outbox.mark = seq
     old = outbox.segments
     room = _SEGMENT_BYTES - outbox.used + _HEAD
-    fits = len(old) > 1 and (_try(os.stat, _name(outbox, old[-2])) or bytes(7))[6] <= room
+    fits = len(old) > 1 and (files.attempt(os.stat, _name(outbox, old[-2])) or bytes(7))[6] <= room
     while not fits and len(old) > outbox.limit:
         drop(outbox)
     if outbox.used > _HEAD:  # drop() may have passed over acknowledged ones to its end
@@ -129,16 +127,9 @@ def drop(outbox):
 def remove_done(outbox):
     old = outbox.segments
     while len(old) > 1 and old[1] <= outbox.low:
-        _try(os.remove, _name(outbox, old.pop(0)))
+        files.attempt(os.remove, _name(outbox, old.pop(0)))
     if len(old) == 1:
         outbox.page = None
-
-
-def _try(call, path):
-    try:
-        return call(path)
-    except OSError:
-        return None
 
 
 def _name(outbox, seq, kind=""):
