@@ -1,9 +1,7 @@
-# What went wrong before, on flash: the text of the last crashes, and whether they came so thick
-# that the board should stay in safe mode. On demand.
-#
-# There is no clock to trust then: three crashes came within ten minutes when the two runs between
-# them lasted no longer together. A power cut is no crash. _RUNS has, in whole seconds: how far the
-# run under way is known to have come (-1: its crash is written down already), then how long the
+# The text of the last crashes, and whether they came so thick that the board should stay in safe
+# mode. On demand. There is no clock to trust then: three came within ten minutes when the two runs
+# between them lasted no longer together. A power cut is no crash. _RUNS has, in whole seconds, how
+# far the run under way is known to have come (-1: its crash is written down), then how long the
 # last crashed runs lasted. It changes only around crashes.
 
 import os

@@ -1,7 +1,6 @@
 # Store-and-forward: a reading is on flash before put() returns, and leaves after its PUBACK.
-# Promises, proof, files and their format: docs/outbox.md. This file stays in memory, and with it
-# the newest readings (`image`: what a or b has) and some older ones (`page`), both as frames that
-# ascend by seq. outbox_files.py has what happens now and then.
+# Promises, proof, files, format: docs/outbox.md. Stays in memory, and with it the newest readings
+# (`image`: what a or b has) and some older ones (`page`), both as frames that ascend by seq.
 
 import struct
 from micropython import const
@@ -31,26 +30,23 @@ class Outbox:
         self.used = _HEAD  # bytes of the image
         self.acked = 0  # bit n: low + n is acknowledged; a small int up to 30 beyond low
         self.corrupt = 0  # readings found unreadable since boot
-        self.page = None  # all that can be read of first <= seq < beyond
-        self.first = self.beyond = 0
-        # And from flash: next (seq of the next put), low (all below is acknowledged or given up),
-        # saved (low on flash), read (the seq to hand out next), waiting (not yet acknowledged),
-        # dropped (lost to a full store, ever), mark, segments (the first seq of each, then that of
-        # the image).
+        self.page, self.first, self.beyond = None, 0, 0  # what is left of first <= seq < beyond
+        # From flash: next (seq of the next put), low (all below is acknowledged or given up),
+        # saved (low on flash), read (the seq to hand out next), waiting (not acknowledged), mark,
+        # dropped (by a full store, ever), segments (first seq of each, then that of the image).
         _rare().load(self)
 
     def put(self, record, size):
         # Gives the seq. OSError when not even dropping the oldest makes room.
-        image = self.image
         while True:
             try:
                 if self.next >= self.mark or self.used + size + _EXTRA > _TAIL_BYTES:
                     _rare().prepare(self)
                 at, end = self.used, self.used + size + _EXTRA
-                struct.pack_into("<BI", image, at, size, self.next)
+                struct.pack_into("<BI", self.image, at, size, self.next)
                 for i in range(size):
-                    image[at + 5 + i] = record[i]
-                struct.pack_into("<H", image, end - 2, crc16(image, at, end - 2))
+                    self.image[at + 5 + i] = record[i]
+                struct.pack_into("<H", self.image, end - 2, crc16(self.image, at, end - 2))
                 self.save(end)
                 self.waiting += 1
                 return self.next - 1
@@ -60,15 +56,13 @@ class Outbox:
                 _rare().drop(self)
 
     def next_unsent(self):
-        # Hands out the next reading, by its seq. 0 if there is none, or no window.
-        if self.read == self.next or self.read - self.low >= _WINDOW:
-            return 0
-        self.read += 1
-        return self.read - 1
+        # The seq of the next reading to be sent, if there is one, and a window.
+        if self.read < self.next and self.read - self.low < _WINDOW:
+            self.read += 1
+            return self.read - 1
 
     def get(self, seq):
-        # The buffer that has the reading's frame, at self.at, until the next call. None if it was
-        # acknowledged, dropped or cannot be read.
+        # The buffer with the reading's frame, at self.at, until the next call; None without one.
         if not self.low <= seq < self.next:
             return None
         buf, at, end = self.image, _HEAD, self.used
@@ -83,7 +77,6 @@ class Outbox:
             return buf
         self.corrupt += 1
         self.log("outbox: reading {} is unreadable".format(seq))
-        return None
 
     def ack(self, seq):
         # In any order, once or more often.
@@ -107,15 +100,13 @@ class Outbox:
 
     def save(self, end):
         # The image up to `end`: what is used, or a reading more. Nothing changed if it raises.
-        # (The CRC overwrites the fourth byte of `dropped`.)
         image, seq = self.image, self.next + (end > self.used)
-        struct.pack_into("<BIII", image, 0, 0xF5, seq, self.low, self.dropped)
+        struct.pack_into("<BIII", image, 0, 0xF5, seq, self.low, self.dropped)  # dropped: 3 bytes
         struct.pack_into("<H", image, _HEAD - 2, crc16(image, 0, _HEAD - 2))
         with open(self.paths[0], "wb") as f:
             f.write(image, end)
         self.paths.reverse()
-        self.used, self.next = end, seq
-        self.saved = self.low
+        self.used, self.next, self.saved = end, seq, self.low
 
     def advance(self, seq):
         # Moves low up to seq, and on over all that is acknowledged; what is below it leaves the

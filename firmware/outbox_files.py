@@ -1,5 +1,5 @@
 # The outbox's files, for what happens now and then: boot, a full image, a full store, a page of
-# older readings, damage. Works on the state of an Outbox (outbox.py), keeps none of its own.
+# older readings, damage. All state is in the Outbox (outbox.py).
 
 import os
 from micropython import const
@@ -21,8 +21,8 @@ def load(outbox):
         if kind in found and len(digits) == 8 and not digits.strip("0123456789abcdef"):
             found[kind].append(int(digits, 16))
     outbox.mark = max(found["m"])
-    # The newer of a and b has everything. Should its head be damaged, the older has all but the
-    # reading whose put() was writing the newer, and that one's seq may be used.
+    # The newer of a and b has everything. Is its head damaged, the older has all but the reading
+    # whose put() was writing the newer; its seq may be used. A segment has at most 512 frames.
     heads = []
     for path in outbox.paths:
         data, head = (files.read(path, _PAGE_BYTES) or b"") + bytes(_HEAD), (0, 0, 0)
@@ -32,9 +32,7 @@ def load(outbox):
     older, newer = sorted(heads)
     known, outbox.saved, outbox.dropped, path, data = newer
     outbox.paths = [older[3], path]
-    if known and not older[0] and len(older[4]) > _HEAD:
-        known += 1
-    # A segment has at most 512 frames.
+    known += bool(known and not older[0] and len(older[4]) > _HEAD)
     outbox.next = known or max([1, outbox.mark] + [seq + 512 for seq in found[""]])
     old = sorted([seq for seq in found[""] if seq < outbox.next])
     data = older[4][_HEAD:] + data[_HEAD:]
@@ -49,21 +47,18 @@ def load(outbox):
     outbox.image[_HEAD : outbox.used] = data  # grows, should two damaged files have so much
     outbox.low = outbox.read = max(outbox.saved, outbox.segments[0])
     outbox.waiting = outbox.next - outbox.low
-    remove_done(outbox)
     outbox.log("outbox: {} waiting, next seq {}".format(outbox.waiting, outbox.next))
 
 
 def _good(buf, size):
-    # Where each good frame begins and ends. Behind damage the next may begin at any byte; most are
-    # ruled out by length and seq, which saves the CRC.
-    at = 0
-    while at + _EXTRA < size:
-        crc = at + 5 + buf[at]
-        if crc + 2 <= min(size, at + _FRAME_BYTES) and u32(buf, at + 1) > 0:
-            if crc16(buf, at, crc) == buf[crc] | buf[crc + 1] << 8:
-                yield at, crc + 2
-                at = crc + 1
-        at += 1
+    # Where each good frame begins and ends. Behind damage the next may begin at any byte.
+    last = 0
+    for at in range(size - _EXTRA):
+        end = at + _EXTRA + buf[at]
+        if last <= at and end <= min(size, at + _FRAME_BYTES):
+            if crc16(buf, at, end - 2) == buf[end - 2] | buf[end - 1] << 8:
+                yield at, end
+                last = end
 
 
 def fill(outbox, seq):
@@ -71,26 +66,24 @@ def fill(outbox, seq):
     i = len([first for first in outbox.segments if first <= seq])
     start, limit = outbox.segments[i - 1 : i + 1]
     place = outbox.place if start < seq == outbox.beyond else 0
-    outbox.first, outbox.beyond, outbox.have = seq, 0, 0
+    outbox.first, outbox.beyond = seq, 0
     page = outbox.page = outbox.page or bytearray(_PAGE_BYTES)
-    size = _PAGE_BYTES
+    size, have = _PAGE_BYTES, 0
     try:
         with open(_name(outbox, start), "rb") as f:
-            while size == _PAGE_BYTES and not outbox.have:
+            while size == _PAGE_BYTES and not have:
                 f.seek(place)
                 size, end = f.readinto(page), 0
                 for at, end in _good(page, size):
                     found = u32(page, at + 1)
                     if seq <= found < limit:
-                        seq, have = found + 1, outbox.have + end - at
-                        page[outbox.have : have] = page[at:end]
-                        outbox.have = have
-                # What is not whole in the page is read anew.
-                place += end or _PAGE_BYTES - _FRAME_BYTES
+                        page[have : have + end - at] = page[at:end]
+                        seq, have = found + 1, have + end - at
+                place += end or _PAGE_BYTES - _FRAME_BYTES  # what is cut off is read anew
     except OSError as e:
         if e.args[0] not in (2, 5, 84):  # no such file, I/O, LittleFS "corrupt": they are gone
             raise
-    outbox.beyond, outbox.place = (seq, place) if outbox.have else (limit, 0)
+    outbox.have, outbox.beyond, outbox.place = (have, seq, place) if have else (0, limit, 0)
 
 
 def prepare(outbox):
@@ -114,10 +107,9 @@ def prepare(outbox):
 
 
 def drop(outbox):
-    # Gives up the oldest readings. The new place first, then the file: a power cut in between is
+    # The oldest segment, or reading. The new place first, then the file: a power cut in between is
     # no second loss. Should there be no room even for the place, the put() under way saves it.
-    old = outbox.segments
-    lost = outbox.advance(old[1] if len(old) > 1 else outbox.low + 1)
+    lost = outbox.advance((outbox.segments + [outbox.low + 1])[1])
     outbox.dropped = min(0xFFFFFF, outbox.dropped + lost)  # three bytes on flash
     outbox.log("outbox: full, oldest {} dropped".format(lost))
     outbox.flush()
@@ -125,10 +117,9 @@ def drop(outbox):
 
 
 def remove_done(outbox):
-    old = outbox.segments
-    while len(old) > 1 and old[1] <= outbox.low:
-        files.attempt(os.remove, _name(outbox, old.pop(0)))
-    if len(old) == 1:
+    while len(outbox.segments) > 1 and outbox.segments[1] <= outbox.low:
+        files.attempt(os.remove, _name(outbox, outbox.segments.pop(0)))
+    if len(outbox.segments) == 1:
         outbox.page = None
 
 
