@@ -3,6 +3,7 @@
 # have the firmware's TLS context, topics and readings; the second reading waits for that PUBACK.
 
 import json
+import struct
 import sys
 import time
 from umqtt.simple import MQTTClient
@@ -30,7 +31,8 @@ def acknowledged(tag=SEQ):
 def ours(count):
     # As app.py drives them, without sensor and outbox.
     def encode(seq, buf, at):
-        return telemetry.write_json(buf, at, record, seq, b"t-1")
+        struct.pack_into("<BI", frame, 0, telemetry.RECORD_BYTES, seq)
+        return telemetry.write_json(buf, at, frame, 0, b"t-1")
 
     clock = Clock(time.ticks_ms, time.ticks_diff)
     where = "localhost", given["port"], 60, clock, given["window"]
@@ -70,8 +72,8 @@ def umqtt(count):
     client.disconnect()
 
 
-record = bytearray(telemetry.RECORD_BYTES)
-telemetry.pack(record, 0, 848563882, (2137, 4512))
+frame = bytearray(5 + telemetry.RECORD_BYTES + 2)
+telemetry.pack(frame, 5, 848563882, (2137, 4512))
 start = time.ticks_us()
 {"ours": ours, "umqtt": umqtt}[given["client"]](given["count"])
 print([time.ticks_diff(b, a) / 1e6 for a, b in ((start, marks[0]), (marks[0], marks[-1]))])

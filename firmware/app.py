@@ -116,16 +116,13 @@ class App:
             self.since_s, self.sent = self.clock.s, 0
         window = self.slots if outbox.waiting > self.slots else self.window
         most = self.settings.values["drain_per_s"]
-        while session.used < window and self.sent < most and outbox.next_unsent() is not None:
+        while session.used < window and self.sent < most and outbox.next_unsent():
             session.take(outbox.read - 1)
             self.sent += 1
 
     def encode(self, seq, buf, at):
-        record = self.outbox.get(seq)
-        if record is None:
-            self.outbox.corrupt += seq >= self.outbox.low  # else it was dropped, and counted
-            return 0
-        return write_json(buf, at, record, seq, self.session.client_id)
+        frame = self.outbox.get(seq)
+        return write_json(buf, at, frame, self.outbox.at, self.session.client_id) if frame else 0
 
     def facts(self, full):
         self.unload()

@@ -1,9 +1,7 @@
-# What went wrong before, on flash: the text of the last crashes, and whether they came so thick
-# that the board should stay in safe mode. On demand.
-#
-# There is no clock to trust then: three crashes came within ten minutes when the two runs between
-# them lasted no longer together. A power cut is no crash. _RUNS has, in whole seconds: how far the
-# run under way is known to have come (-1: its crash is written down already), then how long the
+# The text of the last crashes, and whether they came so thick that the board should stay in safe
+# mode. On demand. There is no clock to trust then: three came within ten minutes when the two runs
+# between them lasted no longer together. A power cut is no crash. _RUNS has, in whole seconds, how
+# far the run under way is known to have come (-1: its crash is written down), then how long the
 # last crashed runs lasted. It changes only around crashes.
 
 import os
@@ -22,7 +20,7 @@ _LOG_BYTES = const(2048)  # _PATH has at most one entry more, and so has _OLD
 
 def boot(reset_cause, log):
     # Once, at the start: (whether to stay in safe mode, whether alive() is to be called).
-    known_s, runs = _runs()
+    known_s, *runs = _runs()
     ended = {"wdt": "watchdog", "fault": "a fault in C"}.get(reset_cause)
     if ended and known_s >= 0:
         runs.append(known_s)
@@ -36,7 +34,7 @@ def record(error, uptime_s, reset_cause, log):
     # Before the restart that follows. Never raises: there is nobody left to catch it.
     try:
         text = "after {} s, started by {}\n".format(uptime_s, reset_cause)
-        _save(-1, _runs()[1] + [uptime_s], log, text, error)
+        _save(-1, _runs()[1:] + [uptime_s], log, text, error)
     except MemoryError:
         log("crash: no memory to write it down")
 
@@ -44,26 +42,22 @@ def record(error, uptime_s, reset_cause, log):
 def alive(uptime_s, log):
     # Every minute while there are crashes to be counted. False once there are none any more.
     stable = uptime_s >= STABLE_S
-    _save(0 if stable else uptime_s, [] if stable else _runs()[1], log)
+    _save(0 if stable else uptime_s, [] if stable else _runs()[1:], log)
     return not stable
 
 
 def read(limit):
     # The newest entries as text, of ASCII only.
-    text = files.read(_PATH, limit) or b""
-    text = bytearray((files.read(_OLD, limit - len(text)) or b"") + text)
-    for i in range(len(text)):
-        if text[i] > 126:
-            text[i] = 63  # a question mark
-    return str(text, "ascii")
+    new = files.read(_PATH, limit) or b""
+    text = (files.read(_OLD, limit - len(new)) or b"") + new
+    return bytes(byte if byte < 127 else 63 for byte in text).decode()  # 63: a question mark
 
 
 def _runs():
     try:
-        known_s, *runs = [int(n) for n in (files.read(_RUNS, 64) or b"0").split()]
-        return known_s, runs
+        return [int(n) for n in (files.read(_RUNS, 64) or b"").split()] or [0]
     except ValueError:
-        return 0, []
+        return [0]
 
 
 def _save(known_s, runs, log, text="", error=None):

@@ -1,6 +1,5 @@
-# Small files that survive a power cut, on LittleFS and POSIX: the whole of the old content or the
-# whole of the new. On demand. One holds the settings (their values count instead of those in
-# config.json) and a CRC-16 of the text of `data`, so it is JSON. To mend by hand: delete it.
+# Small files that survive a power cut, on LittleFS and POSIX, with the old content or the new. One
+# has the settings, with a CRC-16 of the text of `data`. To mend by hand: delete it. On demand.
 #
 #   {"crc": "29b1", "data": {"values": {…}, "state": {…}}}
 
@@ -27,7 +26,6 @@ def load_settings():
             return data["values"], data["state"]
     except (ValueError, MemoryError):
         pass
-    return None
 
 
 def save_settings(values, state):
@@ -38,17 +36,20 @@ def save_settings(values, state):
 
 
 def replace(path, *args):
-    at = path.find("/")  # path[i] would keep each letter for good
-    while at > 0:
-        try:
-            os.mkdir(path[:at])
-        except OSError:
-            pass  # there already; if not, open() says so
-        at = path.find("/", at + 1)
+    parts = path.split("/")
+    for i in range(1, len(parts)):
+        attempt(os.mkdir, "/".join(parts[:i]))  # should it fail, open() says so
     with open(path + ".new", "wb") as f:
         for data in args:
             f.write(data)
     os.rename(path + ".new", path)
+
+
+def attempt(call, path):
+    try:
+        return call(path)
+    except OSError:
+        return None
 
 
 def read(path, limit):

@@ -1,7 +1,6 @@
 # Store-and-forward: a reading is on flash before put() returns, and leaves after its PUBACK.
-# Promises, proof, files and their format: docs/outbox.md. This file stays in memory, and with it
-# the newest readings (`image`: what a or b has) and some older ones (`page`), both as frames that
-# ascend by seq. outbox_files.py has what happens now and then.
+# Promises, proof, files, format: docs/outbox.md. Stays in memory, and with it the newest readings
+# (`image`: what a or b has) and some older ones (`page`), both as frames that ascend by seq.
 
 import struct
 from micropython import const
@@ -30,26 +29,24 @@ class Outbox:
         self.image = bytearray(_TAIL_BYTES)
         self.used = _HEAD  # bytes of the image
         self.acked = 0  # bit n: low + n is acknowledged; a small int up to 30 beyond low
-        self.record = b""  # what get() gave last
         self.corrupt = 0  # readings found unreadable since boot
-        # And from flash: next (seq of the next put), low (all below is acknowledged or given up),
-        # saved (low on flash), read (the seq to hand out next), waiting (not yet acknowledged),
-        # dropped (lost to a full store, ever), mark, the page and how many bytes it has, segments
-        # (the first seq of each, then that of the image).
+        self.page, self.first, self.beyond = None, 0, 0  # what is left of first <= seq < beyond
+        # From flash: next (seq of the next put), low (all below is acknowledged or given up),
+        # saved (low on flash), read (the seq to hand out next), waiting (not acknowledged), mark,
+        # dropped (by a full store, ever), segments (first seq of each, then that of the image).
         _rare().load(self)
 
     def put(self, record, size):
         # Gives the seq. OSError when not even dropping the oldest makes room.
-        image = self.image
         while True:
             try:
                 if self.next >= self.mark or self.used + size + _EXTRA > _TAIL_BYTES:
                     _rare().prepare(self)
                 at, end = self.used, self.used + size + _EXTRA
-                struct.pack_into("<BI", image, at, size, self.next)
+                struct.pack_into("<BI", self.image, at, size, self.next)
                 for i in range(size):
-                    image[at + 5 + i] = record[i]
-                struct.pack_into("<H", image, end - 2, crc16(image, at, end - 2))
+                    self.image[at + 5 + i] = record[i]
+                struct.pack_into("<H", self.image, end - 2, crc16(self.image, at, end - 2))
                 self.save(end)
                 self.waiting += 1
                 return self.next - 1
@@ -59,52 +56,39 @@ class Outbox:
                 _rare().drop(self)
 
     def next_unsent(self):
-        # get() of the next reading; its seq is read - 1. None if there is none, or no window.
-        while self.read < self.next and self.read - self.low < _WINDOW:
-            record = self.get(self.read)
-            if record is not None:
-                self.read += 1
-                return record
-            # Only when nothing is in flight: the place in the file is one number.
-            if self.low < self.read:
-                break
-            _rare().skip(self)
-        return None
+        # The seq of the next reading to be sent, if there is one, and a window.
+        if self.read < self.next and self.read - self.low < _WINDOW:
+            self.read += 1
+            return self.read - 1
 
     def get(self, seq):
-        # The record of a reading, valid until the next call; None if it was acknowledged, dropped
-        # or cannot be read.
+        # The buffer with the reading's frame, at self.at, until the next call; None without one.
         if not self.low <= seq < self.next:
             return None
-        buf, at, end = self.page, 0, self.have
-        if seq >= self.segments[-1]:
-            buf, at, end = self.image, _HEAD, self.used
+        buf, at, end = self.image, _HEAD, self.used
+        if seq < self.segments[-1]:
+            if not self.first <= seq < self.beyond:
+                _rare().fill(self, seq)
+            buf, at, end = self.page, 0, self.have
         while at < end and u32(buf, at + 1) < seq:
             at += buf[at] + _EXTRA
-        if at == end or u32(buf, at + 1) > seq:
-            if _rare().fill(self, seq) != seq:
-                return None
-            buf, at = self.page, 0
-        size = buf[at]
-        if len(self.record) != size:
-            self.record = bytearray(size)
-        record = self.record
-        for i in range(size):
-            record[i] = buf[at + 5 + i]
-        return record
+        if at < end and u32(buf, at + 1) == seq:
+            self.at = at
+            return buf
+        self.corrupt += 1
+        self.log("outbox: reading {} is unreadable".format(seq))
 
     def ack(self, seq):
         # In any order, once or more often.
         i = seq - self.low
-        if i < 0 or seq >= self.read or self.acked >> i & 1:
-            return
-        self.acked |= 1 << i
-        self.waiting -= 1
-        self.advance(0)
-        if len(self.segments) > 1 and self.segments[1] <= self.low:
-            _rare().remove_done(self)
-        if self.low - self.saved >= _SAVE_ACKS:
-            self.flush()
+        if i >= 0 and seq < self.read and not self.acked >> i & 1:
+            self.acked |= 1 << i
+            self.waiting -= 1
+            self.advance(0)
+            if len(self.segments) > 1 and self.segments[1] <= self.low:
+                _rare().remove_done(self)
+            if self.low - self.saved >= _SAVE_ACKS:
+                self.flush()
 
     def flush(self):
         # Saves which readings are acknowledged. Never raises: without it some come twice.
@@ -116,15 +100,13 @@ class Outbox:
 
     def save(self, end):
         # The image up to `end`: what is used, or a reading more. Nothing changed if it raises.
-        # (The CRC overwrites the fourth byte of `dropped`.)
         image, seq = self.image, self.next + (end > self.used)
-        struct.pack_into("<BIII", image, 0, 0xF5, seq, self.low, self.dropped)
+        struct.pack_into("<BIII", image, 0, 0xF5, seq, self.low, self.dropped)  # dropped: 3 bytes
         struct.pack_into("<H", image, _HEAD - 2, crc16(image, 0, _HEAD - 2))
         with open(self.paths[0], "wb") as f:
             f.write(image, end)
         self.paths.reverse()
-        self.used, self.next = end, seq
-        self.saved = self.low
+        self.used, self.next, self.saved = end, seq, self.low
 
     def advance(self, seq):
         # Moves low up to seq, and on over all that is acknowledged; what is below it leaves the

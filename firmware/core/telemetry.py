@@ -3,9 +3,8 @@
 # lists, a whole number each, all bits set: not measured. All is unsigned and little-endian.
 # Nothing here allocates while s2000 and seq are small ints: on 32-bit boards until 2034, seq 2^30.
 
-# In the order of a record and of a driver's `values`. A new quantity is a driver that measures it
-# and a row at the end: records from before end earlier and stay readable. What can be negative is
-# in every reading; anything else may be missing.
+# In the order of a record and of a driver's `values`; new ones at the end: older records stay
+# readable. What can be negative is in every reading; anything else may be missing.
 # Name, unit, decimals, lowest and highest that a chip here can measure, bytes in a record (at most
 # 3, so that no value is a heap object). Whole numbers: 2137 with 2 decimals is 21.37.
 QUANTITIES = (
@@ -14,14 +13,12 @@ QUANTITIES = (
     (b"pressure", "hPa", 2, 30000, 110000, 3),
 )
 RECORD_BYTES = 4 + sum([row[5] for row in QUANTITIES])
-# The most that write_json() writes beside the thing's name. A quantity: 14 of its name, six of
-# punctuation, a sign, a point and 10 digits.
-TEXT_BYTES = 61 + 32 * len(QUANTITIES)
+# The most that write_json() writes beside the thing's name.
+TEXT_BYTES = 61 + 32 * len(QUANTITIES)  # 14 of the name, 6 of punctuation, 12 of the number
 
 
 def pack(buf, at, s2000, values):
-    # Writes RECORD_BYTES from buf[at] on and gives the end back. values may be shorter than
-    # QUANTITIES and have None: not measured.
+    # Writes RECORD_BYTES and gives the end. values may be shorter than QUANTITIES and have None.
     for _ in range(4):
         buf[at] = s2000 & 0xFF
         s2000 >>= 8
@@ -35,32 +32,29 @@ def pack(buf, at, s2000, values):
     return at
 
 
-def write_json(buf, at, record, seq, thing):
-    # The same with the payload for the data topic. thing: bytes, which need no JSON escapes.
+def write_json(buf, at, frame, i, thing):
+    # The same with the payload for the data topic. At frame[i]: the length of the record, seq, the
+    # record, CRC, as the outbox has them. thing: bytes, which need no JSON escapes.
     at = _text(buf, _text(buf, _text(buf, at, b'{"device_id": "'), thing), b'", "timestamp": ')
-    # high * 65536 + low + 946684800 (1970 to 2000) in base 10000: today it is no small int.
-    high = record[2] | record[3] << 8
-    low = (record[0] | record[1] << 8) + high * 5536 + 4800
-    at = _number(buf, at, high * 6 + 94668 + low // 10000, 1, 0)
-    at = _number(buf, at, low % 10000, 1000, 0)
-    i = 4
+    # With the 946684800 s from 1970 to 2000 it is no small int today, so in two parts.
+    end, seq, s2000 = i + 5 + frame[i], u32(frame, i + 1), u32(frame, i + 5) + 4800
+    at = _number(buf, at, s2000 // 10000 + 94668, 1, 0)
+    at = _number(buf, at, s2000 % 10000, 1000, 0)
+    first = i = i + 9
     for name, _, decimals, lowest, _, size in QUANTITIES:
-        if i + size > len(record):
+        if i + size > end:
             break  # written by a version that knew less
         none = (1 << 8 * size) - 1
-        value = 0
-        for j in range(size):
-            value |= record[i + j] << 8 * j
+        value = (frame[i] | frame[i + 1] << 8 | frame[i + 2] << 16) & none
         if lowest < 0 and value > none >> 1:
             value -= none + 1
         if value != none:
             at = _text(buf, _text(buf, _text(buf, at, b', "'), name), b'": ')
             at = _number(buf, at, value, 10**decimals, decimals and 10**decimals)
-        if i == 4:
+        if i == first:
             at = _number(buf, _text(buf, at, b', "seq": '), seq, 1, 0)
         i += size
-    buf[at] = 0x7D
-    return at + 1
+    return _text(buf, at, b"}")
 
 
 def _text(buf, at, text):
@@ -73,8 +67,7 @@ def _text(buf, at, text):
 def _number(buf, at, value, scale, point):
     # scale: what the first digit counts at least; point: what the one before the point does.
     if value < 0:
-        buf[at] = 0x2D
-        at += 1
+        at = _text(buf, at, b"-")
         value = -value
     while value // scale > 9:
         scale *= 10
@@ -82,15 +75,13 @@ def _number(buf, at, value, scale, point):
         buf[at] = 0x30 + value // scale % 10
         at += 1
         if scale == point:
-            buf[at] = 0x2E
-            at += 1
+            at = _text(buf, at, b".")
         scale //= 10
     return at
 
 
 def crc16(buf, start, end):
-    # CRC-16/CCITT-FALSE (polynomial 0x1021, start 0xFFFF); the ESP8266 build has no
-    # binascii.crc32. Eight bits at a time without a table; nothing here leaves 25 bits.
+    # CRC-16/CCITT-FALSE (polynomial 0x1021, start 0xFFFF), without a table, within 25 bits.
     crc = 0xFFFF
     for i in range(start, end):
         x = (crc >> 8) ^ buf[i]

@@ -6,6 +6,7 @@ import firmware.outbox_files  # noqa: F401 - first: compiling it needs the large
 import harness
 from firmware.outbox import Outbox
 from flash import Flash, memory
+from outbox_reader import unsent
 
 FOLDER = "data/outbox/"
 FLASH = Flash(24)
@@ -42,7 +43,7 @@ def drain(outbox, most=100000):
     # Sends and acknowledges; the seqs in the order they came, as [first, last, first, last, ...].
     runs = []
     while most:
-        data = outbox.next_unsent()
+        data = unsent(outbox)
         if data is None:
             break
         seq = outbox.read - 1

@@ -3,6 +3,7 @@
 from array import array
 
 import harness
+from outbox_reader import stored, unsent
 
 BLOCKS = 16
 PUTS = 200
@@ -47,7 +48,7 @@ class History:
 
     def send(self, outbox, numbers):
         # Hands out one reading; its number goes to `numbers`.
-        record = outbox.next_unsent()
+        record = unsent(outbox)
         if record is None:
             return False
         numbers.append(record[0] | record[1] << 8)
@@ -74,7 +75,7 @@ def scenario(flash, boot):
     window = []
     history.fill_window(outbox, window)
     for number in window:  # the session is lost: each is sent again
-        harness.equal(outbox.get(history.seqs[number])[0], number)
+        harness.equal(stored(outbox, history.seqs[number])[0], number)
     for turn in range(20):
         history.put(outbox)
         history.fill_window(outbox, window)

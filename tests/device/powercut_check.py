@@ -1,6 +1,7 @@
 # What must be true of a board that lost power anywhere in the scenario of powercut.py.
 
 import harness
+from outbox_reader import unsent
 from powercut import PUTS, fill
 
 _EXTRA = 0x0FFF  # number of the reading stored between two power cuts
@@ -30,7 +31,7 @@ class Check:
             self.found[i] = 0
         last = extra = 0
         while True:
-            record = outbox.next_unsent()
+            record = unsent(outbox)
             if record is None:
                 return extra
             number = record[0] | record[1] << 8
@@ -64,7 +65,7 @@ class Check:
             if history.stored[i] <= ops or self.found[i]:
                 assert seq > history.seqs[i], "seq used twice"
         while True:
-            record = outbox.next_unsent()
+            record = unsent(outbox)
             assert record is not None, "new reading not there"
             if outbox.read - 1 == seq:
                 assert record == self._buf[:size]

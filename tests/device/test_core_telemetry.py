@@ -2,6 +2,7 @@
 # of the same test is the one that finds a forgotten big integer.
 
 import json
+import struct
 
 import harness
 from fakes import Random
@@ -12,11 +13,16 @@ UNIX_2000 = 946684800
 THING = b"greenhouse-1"
 
 
+def framed(record, seq=4711):
+    # As the outbox has it; the CRC is not looked at.
+    return bytes([len(record)]) + struct.pack("<I", seq) + record + b"\xaa\x55"
+
+
 def written(s2000, cdeg, cpct=None, pa=None, seq=4711, thing=THING):
     record = bytearray(RECORD_BYTES)
     buf = bytearray(telemetry.TEXT_BYTES + len(thing))
     harness.equal(telemetry.pack(record, 0, s2000, (cdeg, cpct, pa)), RECORD_BYTES)
-    return bytes(buf[: telemetry.write_json(buf, 0, record, seq, thing)])
+    return bytes(buf[: telemetry.write_json(buf, 0, framed(record, seq), 0, thing)])
 
 
 def test_the_example_of_the_design():
@@ -91,7 +97,8 @@ def test_both_write_where_they_are_asked_to():
     harness.equal(bytes(record), b"\0\0\x01\0\0\0\x59\x08\0" + b"\xff" * 5 + b"\0")
     buf = bytearray(200)
     wanted = written(1, 2137)
-    end = telemetry.write_json(buf, 5, memoryview(record)[2:-1], 4711, THING)
+    frame = framed(memoryview(record)[2:-1])
+    end = telemetry.write_json(buf, 5, b"\xf5" * 7 + frame + frame, 7, THING)
     harness.equal(end, 5 + len(wanted))
     harness.equal(bytes(buf), b"\0" * 5 + wanted + b"\0" * (200 - end))
 
@@ -107,26 +114,27 @@ def test_a_new_quantity_is_a_row():
         buf = bytearray(telemetry.TEXT_BYTES + len(THING) + 64)
         new = bytearray(RECORD_BYTES + 4)
         harness.equal(telemetry.pack(new, 0, 1, (2137, None, None, -7, 415)), len(new))
-        size = telemetry.write_json(buf, 0, new, 5, THING)
+        size = telemetry.write_json(buf, 0, framed(new, 5), 0, THING)
         assert bytes(buf[:size]).endswith(b'"seq": 5, "soil": -0.007, "co2": 415}'), buf
         # A record that was stored before, and one that a later version left behind.
-        size = telemetry.write_json(buf, 0, old, 5, THING)
+        size = telemetry.write_json(buf, 0, framed(old, 5), 0, THING)
         assert bytes(buf[:size]).endswith(b'21.37, "seq": 5, "pressure": 1013.25}'), buf
     finally:
         telemetry.QUANTITIES = QUANTITIES
-    size = telemetry.write_json(buf, 0, new, 5, THING)
+    size = telemetry.write_json(buf, 0, framed(new, 5), 0, THING)
     assert bytes(buf[:size]).endswith(b'21.37, "seq": 5}'), buf
 
 
 def test_packing_and_writing_do_not_allocate():
     record = bytearray(RECORD_BYTES)
-    view = memoryview(record)
+    frame = bytearray(framed(record, 1073741823))
+    view = memoryview(frame)
     buf = bytearray(telemetry.TEXT_BYTES + len(THING))
     values = [-2137, 4512, 101325]
     # A small int on the 32-bit build too; its Unix time is not.
-    harness.no_heap(lambda: telemetry.pack(record, 0, 900000000, values))
-    harness.no_heap(lambda: telemetry.write_json(buf, 0, record, 1073741823, THING))
-    harness.no_heap(lambda: telemetry.write_json(buf, 0, view, 1073741823, THING))
+    harness.no_heap(lambda: telemetry.pack(frame, 5, 900000000, values))
+    harness.no_heap(lambda: telemetry.write_json(buf, 0, frame, 0, THING))
+    harness.no_heap(lambda: telemetry.write_json(buf, 0, view, 0, THING))
 
 
 harness.run(globals())

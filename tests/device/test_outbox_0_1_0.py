@@ -6,6 +6,7 @@ import os
 
 import harness
 from outbox_board import FOLDER, boot, fresh, spoil, write
+from outbox_reader import unsent
 
 # Written by 0.1.0: what happens() does, on the same LittleFS.
 _WRITTEN = {
@@ -44,7 +45,7 @@ def store(outbox, first, last):
 
 def hand_out(outbox, count):
     for _ in range(count):
-        assert outbox.next_unsent() is not None
+        assert unsent(outbox) is not None
 
 
 def happens(outbox):
@@ -78,9 +79,9 @@ def updated():
 
 def drains(outbox, first, last):
     for n in range(first, last + 1):
-        harness.equal(bytes(outbox.next_unsent()), record(n))
+        harness.equal(unsent(outbox), record(n))
         harness.equal(outbox.read - 1, n)
-    assert outbox.next_unsent() is None
+    assert unsent(outbox) is None
     for n in range(first, last + 1):
         outbox.ack(n)
     harness.equal(outbox.waiting, 0)

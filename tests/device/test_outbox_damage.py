@@ -5,7 +5,20 @@ import os
 
 import harness
 from firmware import outbox_files
-from outbox_board import FOLDER, boot, count, cut, drain, filled, put, segments, spoil, write
+from outbox_board import (
+    FOLDER,
+    boot,
+    count,
+    cut,
+    drain,
+    filled,
+    put,
+    record,
+    segments,
+    spoil,
+    write,
+)
+from outbox_reader import stored
 
 
 def test_one_flipped_bit_costs_one_reading():
@@ -36,6 +49,44 @@ def test_a_segment_of_junk_costs_that_segment():
     harness.equal(drain(outbox), [1, first - 1, end, 600])
     harness.equal((outbox.corrupt, outbox.waiting), (end - first, 0))
     put(outbox, 601, 601)
+
+
+def test_a_segment_of_junk_is_searched_once():
+    # Up to 200 readings: each search takes an ESP8266 a tenth of a second.
+    filled(600)
+    middle, newest = segments()[1:3]
+    first, end = int(middle, 16), int(newest, 16)
+    write(middle, bytes(range(256)), 16)
+    outbox = boot()
+    harness.equal(drain(outbox, first - 1), [1, first - 1])
+    opened = []
+
+    def counted(path, mode):
+        opened.append(path)
+        return open(path, mode)
+
+    outbox_files.open = counted
+    while outbox.read < end:
+        harness.equal(stored(outbox, outbox.next_unsent()), None)
+        outbox.ack(outbox.read - 1)
+    del outbox_files.open
+    harness.equal((opened, outbox.corrupt), ([FOLDER + middle], end - first))
+
+
+def test_damage_between_readings_in_flight():
+    # None of them has its PUBACK when the damaged one is to be sent.
+    filled(300)
+    spoil(segments()[0], 4 * 19 + 8, b"\x55")
+    outbox = boot()
+    seqs = [outbox.next_unsent() for _ in range(10)]
+    found = [seq for seq in seqs if stored(outbox, seq) is not None]
+    harness.equal(found, [1, 2, 3, 4, 6, 7, 8, 9, 10])
+    harness.equal((outbox.corrupt, outbox.waiting), (1, 300))
+    outbox.ack(5)
+    for seq in found:
+        harness.equal(stored(outbox, seq), record(seq))
+        outbox.ack(seq)
+    harness.equal(drain(outbox), [11, 300])
 
 
 def refusing(name, errno):

@@ -4,6 +4,7 @@ import os
 
 import harness
 from outbox_board import FLASH, boot, drain, filled, fresh, memory, put, record, segments
+from outbox_reader import unsent
 
 _BLOCK = memory(4096)
 
@@ -65,7 +66,7 @@ def test_a_drop_behind_which_all_is_acknowledged():
     while not outbox.dropped:
         n += 1
         harness.equal(outbox.put(data, 96), n)
-        while outbox.next_unsent():
+        while unsent(outbox):
             if outbox.read - 1 > 1:
                 outbox.ack(outbox.read - 1)
         assert n < 128
@@ -132,7 +133,7 @@ def test_full_from_the_start():
     seq = outbox.put(b"room again", 10)
     harness.equal(seq, stored + 1)
     outbox = boot()
-    while outbox.next_unsent():
+    while unsent(outbox):
         outbox.ack(outbox.read - 1)
     harness.equal((outbox.read - 1, outbox.waiting), (seq, 0))
 

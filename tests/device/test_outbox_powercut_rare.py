@@ -7,6 +7,7 @@ from array import array
 import harness
 from firmware.outbox import Outbox
 from flash_journal import Journal
+from outbox_reader import unsent
 
 
 def boot():
@@ -65,7 +66,7 @@ def test_any_cut_while_littlefs_moves_the_directory():
         board.mount()
         outbox = boot()
         returned = at - 5 + sum(end <= ops for end in ends)
-        while outbox.next_unsent():
+        while unsent(outbox):
             outbox.ack(outbox.read - 1)
         assert outbox.read - 1 in (returned, returned + 1), (ops, outbox.read - 1)
         assert outbox.put(b"next", 4) > returned
