@@ -51,7 +51,8 @@ def check(key, value, values):
 
 def _wrong(key, value, known):
     if key not in known:
-        return "unknown setting, known: " + " ".join(sorted(known))
+        near = [name for name in sorted(known) if name.startswith(str(key)[:3] or " ")]
+        return "unknown setting" + (', did you mean "{}"?'.format(near[0]) if near else "")
     if key == "sensor":
         # An address may follow the name of a chip. Those outside 0x08 to 0x77 are reserved
         # (I2C-bus specification UM10204, 3.1.12).

@@ -80,7 +80,7 @@ def _note(s, desired, reported):
     s.desired = noted = {key: desired[key] for key in values if desired.get(key) is not None}
     others = [key for key in desired if key not in values and desired[key] != reported.get(key)]
     others.sort(key=str)
-    others[2:] = others[2:] and ["..."]
+    others[5:] = others[5:] and ["..."]
     for key in others:
         noted[printable(str(key), 40)] = 0  # any value is wrong
 
