@@ -23,26 +23,31 @@ def opening(link):
     # After the last step CONNACK has been read, and the link is up.
     link.wait_in.start(CONNECT_MAX_MS)
     yield from _tcp(link)
-    _secure(link)
-    from firmware.net import packets  # after axTLS's handshake, which has no memory to spare
+    session, transport = link.session, link.session.transport
+    try:
+        _secure(link, transport)
+        from firmware.net import packets  # after axTLS's handshake, which has no memory to spare
 
-    packet, transport = packets.connect(link.session), link.session.transport
-    transport.send(packet, 0, len(packet))  # mbedTLS's handshake is its first write
-    yield from _until(Transport.push, link, HANDSHAKE_MS, "timeout", "handshake")
-    yield from _until(Transport.receive, link, CONNACK_MS, "timeout", "connack")
+        packet = packets.connect(session)
+        transport.send(packet, 0, len(packet))  # mbedTLS's handshake is its first write
+        yield from _until(link, HANDSHAKE_MS, ("timeout", "handshake"), transport.push)
+    except (OSError, ValueError, MemoryError) as e:
+        from firmware.net import failure
+
+        raise failure.link_error(e, False)
+    yield from _until(link, CONNACK_MS, ("timeout", "connack"), transport.receive)
     if transport.op != 0x20 or transport.size != 2:
         raise LinkError("protocol", "connack")
     if transport.body[1]:
         raise LinkError("refused", transport.body[1])
     opened(link, bool(transport.body[0] & 1))
-    transport.next()
     yield
 
 
-def _until(step, link, limit_ms, *why):
+def _until(link, limit_ms, why, step, *args):
     wait = Deadline(link.clock)
     wait.start(min(limit_ms, link.wait_in.left_ms()))
-    while not step(link.session.transport):
+    while not step(*args):
         if not wait.left_ms():
             raise LinkError(*why)
         yield
@@ -62,9 +67,9 @@ def _tcp(link):
         info = found.pop(0)
         try:
             raw = socket.socket(info[0], socket.SOCK_STREAM)
-            session.transport = Transport(raw, link.clock, link.limit_bytes)
+            transport = session.transport = Transport(raw, link.clock, link.limit_bytes)
             _start(raw, info[-1])
-            yield from _until(_connected, link, limit_ms, "tcp", "timeout")
+            yield from _until(link, limit_ms, ("tcp", "timeout"), _connected, transport)
             return
         except OSError as e:
             error = LinkError("tcp", abs(e.args[0]))
@@ -97,7 +102,7 @@ def _connected(transport):
     return flags
 
 
-def _secure(link):
+def _secure(link, transport):
     # The host name goes out as SNI and is checked. mbedTLS leaves the handshake to the first
     # write, which does not block; axTLS makes it here, from this heap: what can leave goes first.
     context = link.context
@@ -107,18 +112,14 @@ def _secure(link):
         context = tls.context()
         tls = None
     blocks = not hasattr(context, "load_verify_locations")
-    session, transport = link.session, link.session.transport
     if blocks:
         transport.raw.settimeout(READ_S)
         link.make_room()
+    transport.half_duplex, transport.out, transport.poll = blocks, None, select.poll()
     gc.collect()
-    try:
-        made = context.wrap_socket(
-            transport.raw, server_hostname=session.server, do_handshake_on_connect=blocks
-        )
-    except (OSError, ValueError, MemoryError) as e:
-        raise transport.link_error(e)
-    transport.begin(made, blocks)
+    transport.sock = context.wrap_socket(
+        transport.raw, server_hostname=link.session.server, do_handshake_on_connect=blocks
+    )
 
 
 def opened(link, present):

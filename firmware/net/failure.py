@@ -54,7 +54,9 @@ def link_error(error, sent):
 
 
 def failed(link, error, up):
-    if isinstance(error, MemoryError):
+    if isinstance(error, OSError):
+        error = link_error(error, True)
+    elif isinstance(error, MemoryError):
         error = LinkError("memory", "session")
     elif not isinstance(error, LinkError):
         # Nothing that a server or a name server sends may end the program.

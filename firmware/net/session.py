@@ -22,9 +22,6 @@ RETRY_MS = const(5_000)
 PING_MS = const(10_000)  # PINGREQ to PINGRESP
 _TRIED = const(4)
 _BURST = const(16)  # packets read in one step()
-# PUBACKs behind those that the transport does not take; then reading waits too. Not with axTLS,
-# where writing waits for reading: AWS leaves at most 100 messages without PUBACK.
-_OWED_BYTES = const(32)
 _PIDS = const(65535)
 
 
@@ -90,10 +87,8 @@ class Session(MQTTClient):
 
     def step(self):
         transport, left = self.transport, _BURST
-        half_duplex = transport.half_duplex
-        while left and (half_duplex or len(self.owed) < _OWED_BYTES) and transport.receive():
-            self.receive()
-            transport.next()
+        while left and transport.receive():
+            self.receive(transport)
             left -= 1
         if self.pinged and transport.op:
             self.ping_in.start(PING_MS)  # PINGRESP may have to wait behind half a packet
@@ -104,14 +99,14 @@ class Session(MQTTClient):
             self.owed += b"\xc0\x00"
             self.pinged = True
             self.ping_in.start(PING_MS)
-        if not half_duplex or (left and not transport.op):
+        if not (transport.half_duplex and transport.op):
             while transport.push() and self.send(transport):
                 pass
 
-    def receive(self):
-        op, body, size = self.transport.op, self.transport.body, self.transport.size
+    def receive(self, transport):
+        op, body, size = transport.op, transport.body, transport.size
         if op & 0xF0 == 0x30:
-            self._message(op >> 1 & 3, body, size, self.transport.keep)
+            self._message(op >> 1 & 3, body, size, transport.got)
         elif (op == 0x40 and size == 2) or (op == 0x90 and size > 2):
             pid = body[0] << 8 | body[1]
             slot = self.pids.index(pid) if pid and pid in self.pids else -1
@@ -128,15 +123,15 @@ class Session(MQTTClient):
         else:
             raise LinkError("protocol", "packet {:#04x}".format(op))
 
-    def _message(self, qos, body, size, keep):
+    def _message(self, qos, body, size, got):
         # MQTT 3.3: QoS 3 does not exist, AWS has no QoS 2 and no topic above 256 bytes, a topic is
         # not empty, packet id 0 is none. PUBACK only after the callback.
         end = 2 + (body[0] << 8 | body[1] if size > 1 else 0)  # of the topic
         start = end + 2 if qos else end
         ident = bytes(body[end:start])
-        if qos > 1 or end == 2 or start > keep or ident == b"\x00\x00":
+        if qos > 1 or end == 2 or start > got or ident == b"\x00\x00":
             raise LinkError("protocol", "publish")
-        if keep < size:
+        if got < size:
             self.oversized += 1
         else:
             view = memoryview(body)

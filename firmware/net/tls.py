@@ -24,11 +24,9 @@ def context():
             made.load_verify_locations(_file("ca"))
             _suites(made)
         return made
-    except MemoryError:
-        raise LinkError("memory", "certs/{} to read".format(what))
     except ValueError as e:  # "invalid cert" or "invalid key", whatever mbedTLS said
         raise LinkError("tls", "certs/{}: {}, or no memory for it".format(what, e))
-    except OSError as e:
+    except (OSError, MemoryError) as e:
         from firmware.net import failure
 
         raise failure.link_error(e, False)

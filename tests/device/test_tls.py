@@ -143,10 +143,10 @@ def test_files_at_fault_are_named():
 
 def test_no_memory_for_the_files():
     for name, error, words in (
-        ("cert", MemoryError(), "memory certs/cert and key to read"),
+        ("cert", MemoryError(), "memory tls"),
         ("cert", OSError(-0x2880), "memory tls"),
         ("cert", OSError(12), "memory tls"),
-        ("ca", MemoryError("memory allocation failed"), "memory certs/ca to read"),
+        ("ca", MemoryError("memory allocation failed"), "memory tls"),
         ("ca", OSError(-0x3F80), "memory tls"),
     ):
         harness.equal(" ".join(harness.raises(LinkError, made, **{name: error}).args), words)
