@@ -26,8 +26,8 @@ def prepare():
             context = tls.context()
         else:
             chip.log("tls: server NOT verified, this port cannot; see docs/security.md")
-    except LinkError as e:  # each connect tries again
-        chip.log("tls: no context, {} {}".format(*e.args))
+    except (LinkError, OSError, MemoryError) as e:  # each connect tries again
+        chip.log("tls: no context, {}".format(" ".join([str(part) for part in e.args])))
     cause = board.reset_cause()
     chip.log("app: fieldmouse {}, reset by {}".format(version.VERSION, cause))
     safe, counted = crash.boot(cause, chip.log)

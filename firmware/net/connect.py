@@ -24,17 +24,12 @@ def opening(link):
     link.wait_in.start(CONNECT_MAX_MS)
     yield from _tcp(link)
     session, transport = link.session, link.session.transport
-    try:
-        _secure(link, transport)
-        from firmware.net import packets  # after axTLS's handshake, which has no memory to spare
+    _secure(link, transport)
+    from firmware.net import packets  # after axTLS's handshake, which has no memory to spare
 
-        packet = packets.connect(session)
-        transport.send(packet, 0, len(packet))  # mbedTLS's handshake is its first write
-        yield from _until(link, HANDSHAKE_MS, ("timeout", "handshake"), transport.push)
-    except (OSError, ValueError, MemoryError) as e:
-        from firmware.net import failure
-
-        raise failure.link_error(e, False)
+    packet = packets.connect(session)
+    transport.send(packet, 0, len(packet))  # mbedTLS's handshake is its first write
+    yield from _until(link, HANDSHAKE_MS, ("timeout", "handshake"), transport.push)
     yield from _until(link, CONNACK_MS, ("timeout", "connack"), transport.receive)
     if transport.op != 0x20 or transport.size != 2:
         raise LinkError("protocol", "connack")

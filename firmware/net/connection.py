@@ -5,9 +5,9 @@
 #   opening or up   LinkError                  down, longer wait
 #   opening or up   network gone               down, the waits stay as they are
 #
-# Readings do not wait for SUBACK: that saves a round trip. Waits get short again only after
-# STABLE_S up: a broker that lets us in and throws us out must not be hammered (Device
-# Advisor: Reconnect_Backoff_Retries_On_Unstable_Connection).
+# Readings do not wait for SUBACK: that saves a round trip. Waits get short again only after some
+# time up: a broker that lets us in and throws us out must not be hammered (Device Advisor:
+# Reconnect_Backoff_Retries_On_Unstable_Connection).
 
 from micropython import const
 
@@ -15,7 +15,6 @@ from firmware.core.errors import LinkError
 from firmware.core.timing import Deadline
 from firmware.net.session import SUBSCRIBE
 
-STABLE_S = const(20)
 _NO_MEMORY_MS = const(5_000)
 
 
@@ -30,7 +29,7 @@ class Connection:
         self.up = False
         self.opening = None  # what connect.opening() has made
         self.wait_in = Deadline(clock)  # down: until the next try; opening: for all of it
-        self.failures = self.refusals = 0
+        self.failures = [0, 0]  # in a row; of those, a no by AWS
         self.since_s = 0  # of this session, or without one
         self.down_s = 0  # without a session since boot, until the last one began
         self.sessions = 0  # since boot
@@ -45,8 +44,6 @@ class Connection:
                     raise LinkError("network gone")
             elif self.up:
                 session.step()
-                if self.clock.s - self.since_s >= STABLE_S:
-                    self.failures = self.refusals = 0
             elif self.opening or not self.wait_in.left_ms():
                 if not self.opening:
                     from firmware.net import connect
@@ -72,13 +69,15 @@ class Connection:
 
     def failed(self, error):
         was_up, self.up, self.opening = self.up, False, None
-        if was_up:
-            self.since_s = self.clock.s
+        transport = self.session.transport
+        secure, transport = bool(transport and transport.body), None
         self.session.close()
         try:
             from firmware.net import failure
 
-            failure.failed(self, error, was_up)
+            failure.failed(self, error, secure, was_up)
         except MemoryError:
             self.last_reason = "memory"
             self.wait_in.start(_NO_MEMORY_MS)
+        if was_up:
+            self.since_s = self.clock.s

@@ -26,10 +26,6 @@ def context():
         return made
     except ValueError as e:  # "invalid cert" or "invalid key", whatever mbedTLS said
         raise LinkError("tls", "certs/{}: {}, or no memory for it".format(what, e))
-    except (OSError, MemoryError) as e:
-        from firmware.net import failure
-
-        raise failure.link_error(e, False)
 
 
 def _file(name):

@@ -5,7 +5,6 @@
 # by default nobody). With `esp` setblocking(True) wipes the timeout and poll says nothing of
 # errors, as on the ESP ports. A read from which a real socket would never return raises Hang.
 
-from firmware.core.errors import LinkError
 from firmware.core.timing import Deadline
 
 ETIMEDOUT = 110
@@ -259,16 +258,15 @@ def puback(pid):
     return bytes((0x40, 2, pid >> 8, pid & 255))
 
 
-def why(call, *args):
-    # The words that failure.py has for how call() ends a session.
+def why(bench, call, *args):
+    # The words that failure.py has for how call() ends a session, or the way to one.
     from firmware.net import failure
 
     try:
         call(*args)
-    except LinkError as e:
-        return e.args
-    except OSError as e:
-        return failure.link_error(e, True).args
+    except Exception as e:
+        transport = bench.session.transport
+        return failure.why(e, bool(transport and transport.body))
 
 
 class AxContext:

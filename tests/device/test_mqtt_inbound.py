@@ -418,7 +418,7 @@ def test_how_a_connection_ends():
     ):
         bench = Bench(Clock()).up()
         bench.net.sock.error = OSError(errno)
-        harness.equal(why(bench.session.step), said)
+        harness.equal(why(bench, bench.session.step), said)
 
 
 def test_the_first_ping_counts_from_connack():
