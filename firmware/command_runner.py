@@ -59,8 +59,8 @@ class CommandRunner:
         if self.leaving and (arrived or not self.wait.left_ms()):
             self.restart()
         if up and self.result:
-            if session.document(self.topic, self.result, _TAG):
-                self.result = None
+            session.document(self.topic, self.result, _TAG)
+            self.result = None
         elif up and self.reading:
             self._look()
         elif up and self.waiting and not self.leaving and arrived:

@@ -69,8 +69,7 @@ class Connection:
 
     def failed(self, error):
         was_up, self.up, self.opening = self.up, False, None
-        transport = self.session.transport
-        secure, transport = bool(transport and transport.body), None
+        secure = bool(self.session.transport and self.session.transport.body)
         self.session.close()
         try:
             from firmware.net import failure

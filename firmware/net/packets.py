@@ -43,11 +43,10 @@ def connect(session):
 
 def disconnect(session):
     # The clean end: the broker does not publish the last will.
-    if session.transport:
-        try:
-            session.step()  # what it acknowledges must go before
-            if session.transport.push():
-                session.transport.send(b"\xe0\x00", 0, 2)
-        except Exception:
-            pass  # it ends either way
-        session.close()
+    try:
+        session.step()  # what it acknowledges must go before
+        if session.transport.push():
+            session.transport.send(b"\xe0\x00", 0, 2)
+    except Exception:
+        pass  # it ends either way, or there is none
+    session.close()

@@ -1,11 +1,10 @@
-# umqtt.simple (1.3.4 to 1.8.0) made safe for years of a bad network: its attributes, callback and
-# last will are used, whatever reads, writes or waits is replaced.
+# umqtt.simple (1.3.4 to 1.8.0): its attributes, callback and last will are used, whatever reads,
+# writes or waits is replaced.
 #
 # QoS 1 messages between publish and PUBACK stand in slots. Of a reading only its seq is kept: the
 # payload is made anew from the outbox each time it is sent. Documents (shadow, results, status)
-# and the SUBSCRIBE are kept as packets, one a tag.
+# and the SUBSCRIBE are kept as packets, one a tag. `sent` of a slot with a packet id:
 #
-#   sent   of a slot with a packet id; without one it is free
 #   0      goes out as soon as the transport takes it
 #   1      the same with DUP: the broker has kept the session, and had it before
 #   2..4   in flight; goes out again after RETRY_MS, and after the third time the session ends
@@ -51,13 +50,10 @@ class Session(MQTTClient):
         self.on_ack = None  # (tag): the broker has it, or there is nothing to send any more
 
     def document(self, topic, payload, tag, retain=False):
-        # QoS 1, sent by step(). False while the last one of this tag is not acknowledged.
-        if tag in self.waiting:
-            return False
+        # QoS 1, sent by step(). Not while the last one of this tag is in `waiting`.
         from firmware.net import packets
 
         packets.document(self, topic, payload, tag, retain)
-        return True
 
     def take(self, tag, packet=None, at=0):
         # Queues a reading, or a packet that lacks only its id, at `at`, and the caller counts.
