@@ -60,10 +60,8 @@ def _addresses(link):
         try:
             yield from _tcp(link, found.pop(0), limit_ms)
             return
-        except OSError as e:
-            error = LinkError("tcp", abs(e.args[0]))
-        except LinkError as e:
-            error = e
+        except (OSError, LinkError) as e:
+            error = e if isinstance(e, LinkError) else LinkError("tcp", abs(e.args[0]))
         session.close()
     raise error
 

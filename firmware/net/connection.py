@@ -26,15 +26,14 @@ class Connection:
         self.log = log
         self.context = context  # TLS; None: made for each connect
         self.limit_bytes = limit_bytes
-        self.up = False
-        self.opening = None  # what connect.opening() has made
+        self.up, self.opening = False, None  # opening: what connect.opening() has made
         self.wait_in = Deadline(clock)  # down: until the next try; opening: for all of it
         self.failures = [0, 0]  # in a row; of those, a no by AWS
         self.since_s = 0  # of this session, or without one
         self.down_s = 0  # without a session since boot, until the last one began
         self.sessions = 0  # since boot
-        self.on_up = self.make_room = None  # make_room: for axTLS, right before its handshake
-        self.last_reason = None
+        # make_room: for axTLS, right before its handshake.
+        self.on_up = self.make_room = self.last_reason = None
 
     def step(self, network):
         session = self.session

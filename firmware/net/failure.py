@@ -8,7 +8,6 @@ from firmware.core.timing import pause_ms
 STABLE_S = const(20)
 _BASE_MS = (1_000, 8_000)  # of a failure; of a no by AWS
 _CAP_MS = const(60_000)
-_LIBRARY = const(-256)  # below: an error of mbedTLS, else an errno (extmod/modtls_mbedtls.c)
 _EOF = const(-0x7280)  # MBEDTLS_ERR_SSL_CONN_EOF: TCP ended without a TLS goodbye
 _WORDS = {
     -0x2700: "certificate",
@@ -22,9 +21,8 @@ _WORDS = {
 
 
 def why(error, secure):
-    # (reason, and more where known), in words that stay the same. secure: the handshake is over.
-    # Then a bare end or reset is no matter of TLS; but TLS 1.3 refuses a client certificate only
-    # then.
+    # (reason, and more where known). secure: the handshake is over. Then a bare end or reset is no
+    # matter of TLS; but TLS 1.3 refuses a client certificate only then.
     code = error.args[0] if error.args else 0
     if isinstance(error, LinkError):
         return error.args
@@ -44,7 +42,7 @@ def why(error, secure):
     if not isinstance(error, OSError):
         # Nothing that a server or a name server sends may end the program.
         return "bug", type(error).__name__, error
-    if _LIBRARY < code < 0:
+    if -256 < code < 0:  # below: of mbedTLS (extmod/modtls_mbedtls.c)
         code = -code  # an ESP32 gives some errnos so
     # ENOMEM; of mbedtls/ssl.h, x509.h and pk.h; an error is a high part plus a low one
     # (mbedtls/error.h): then of bignum.h and asn1.h.

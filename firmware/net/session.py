@@ -7,7 +7,8 @@
 #
 #   0      goes out as soon as the transport takes it
 #   1      the same with DUP: the broker has kept the session, and had it before
-#   2..4   in flight; goes out again after RETRY_MS, and after the third time the session ends
+#   2..4   in flight since sent_ms; goes out again after RETRY_MS, and after the third time the
+#          session ends
 
 from micropython import const
 from umqtt.simple import MQTTClient
@@ -26,8 +27,7 @@ _PIDS = const(65535)
 
 class Session(MQTTClient):
     def __init__(self, thing, server, port, keepalive, clock, slots, topic, text_bytes, encode):
-        # encode(seq, buf, at): writes the payload of a reading, text_bytes at most, into buf from
-        # `at` on; where it ends, or 0 when the reading is gone.
+        # encode(seq, buf, at): a reading's payload into buf; where it ends, 0 when it is gone.
         super().__init__(thing, server, port, keepalive=keepalive)
         self._head = 7 + len(topic)  # what stands before the payload
         self.buf = bytearray(self._head + text_bytes)
@@ -36,10 +36,8 @@ class Session(MQTTClient):
         self.clock = clock
         self.waiting = {}  # tag: packet, until it is acknowledged
         slots += 4  # for SUBSCRIBE and documents
-        self.pids = [0] * slots
-        self.tags = [0] * slots
+        self.pids, self.tags, self.sent_ms = [0] * slots, [0] * slots, [0] * slots
         self.sent = bytearray(slots)
-        self.sent_ms = [0] * slots  # when it was last sent
         self.used = self.oversized = 0  # slots; messages
         self.owed = b""  # PUBACK and PINGREQ
         self.pinged = False  # PINGRESP is awaited
@@ -56,7 +54,7 @@ class Session(MQTTClient):
         packets.document(self, topic, payload, tag, retain)
 
     def take(self, tag, packet=None, at=0):
-        # Queues a reading, or a packet that lacks only its id, at `at`, and the caller counts.
+        # Queues a reading, or a packet that lacks only its id, at `at`; the window is the caller's.
         # Ids: 1 to 65535, and none that is still in flight (MQTT 2.3.1).
         slot = self.pids.index(0)
         self.pid = self.pid % _PIDS + 1
@@ -120,9 +118,8 @@ class Session(MQTTClient):
             raise LinkError("protocol", "packet {:#04x}".format(op))
 
     def _message(self, qos, body, size, got):
-        # MQTT 3.3: QoS 3 does not exist, AWS has no QoS 2 and no topic above 256 bytes, a topic is
-        # not empty, packet id 0 is none. PUBACK only after the callback.
-        end = 2 + (body[0] << 8 | body[1] if size > 1 else 0)  # of the topic
+        # MQTT 3.3; AWS has no QoS 2 and no topic above 256 bytes. PUBACK only after the callback.
+        end = 2 + (body[0] << 8 | body[1])  # of the topic
         start = end + 2 if qos else end
         ident = bytes(body[end:start])
         if qos > 1 or end == 2 or start > got or ident == b"\x00\x00":

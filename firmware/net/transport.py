@@ -1,11 +1,10 @@
 # One TCP or TLS connection, and whole MQTT packets over it: one on its way out, one on its way in,
 # and a limit on how long either may stand still half done. Nothing in here waits but wait().
 #
-# The socket never blocks. But axTLS (ESP8266) has one buffer for what it decrypts and what it
-# encrypts: a write while plaintext or half a record waits in it spoils the stream
-# (extmod/modtls_axtls.c, esp8266/Arduino #1935), and poll sees TCP only. There `half_duplex` is
-# set: records are read whole, which blocks until READ_S at worst, and the session writes only when
-# it has read all.
+# But axTLS (ESP8266) has one buffer for what it decrypts and what it encrypts: a write while
+# plaintext or half a record waits in it spoils the stream (extmod/modtls_axtls.c, esp8266/Arduino
+# #1935), and poll sees TCP only. There `half_duplex` is set: records are read whole, which blocks
+# until READ_S at worst, and the session writes only when it has read all.
 
 import select
 from micropython import const
@@ -24,8 +23,7 @@ _ROOM_BYTES = const(2_048)  # for a long message where there is no piece for all
 class Transport:
     def __init__(self, raw, clock, limit_bytes):
         self.raw = self.sock = raw  # sock: in the end TLS over raw
-        self.half_duplex = False
-        self.poll = select.poll()
+        self.half_duplex, self.poll = False, select.poll()
         self._limit = limit_bytes + _KEEP_BYTES
         # out[at:end] is still to be sent, and stays as it is: mbedTLS wants the same bytes again
         # after "not now". True: TCP is still being made.
@@ -87,7 +85,6 @@ class Transport:
                 count = self._read(got, min(left, keep - got or len(self.body) - keep))
                 if not count:
                     yield False
-                    continue
                 left -= count
                 got = min(got + count, keep)
                 if keep > _KEEP_BYTES and (got == keep or not left):
@@ -124,7 +121,7 @@ class Transport:
         return left
 
     def _read(self, at, size):
-        # Bytes put into body from `at` on; 0 or None for none now.
+        # Bytes put into body from `at` on; 0 for none now.
         target = memoryview(self.body)[at:] if at else self.body
         # With axTLS and nothing on TCP this gives what is decrypted already, or None.
         peek = self.half_duplex and not self.wait(0) & ~select.POLLOUT
@@ -140,7 +137,7 @@ class Transport:
             raise LinkError("closed")
         if not count and self.op and not self._late.left_ms():
             raise LinkError("timeout", "packet")
-        return count
+        return count or 0
 
     def close(self):
         # Both: a TLS socket whose handshake failed no longer knows the one below.
