@@ -54,7 +54,7 @@ class Session(MQTTClient):
         packets.document(self, topic, payload, tag, retain)
 
     def take(self, tag, packet=None, at=0):
-        # Queues a reading, or a packet that lacks only its id, at `at`; the window is the caller's.
+        # Queues a reading, or a packet that lacks its id, at `at`; the caller minds the window.
         # Ids: 1 to 65535, and none that is still in flight (MQTT 2.3.1).
         slot = self.pids.index(0)
         self.pid = self.pid % _PIDS + 1
