@@ -15,8 +15,6 @@ TCP_MS = const(10_000)  # one address
 HANDSHAKE_MS = const(15_000)  # an ESP32 needs 1 to 4 s, mostly arithmetic
 CONNACK_MS = const(10_000)
 
-_IN_PROGRESS = const((115, 119, 36))  # Linux, lwIP, macOS
-
 
 def opening(link):
     # After the last step CONNACK has been read, and the link is up.
@@ -77,7 +75,7 @@ def _tcp(link, info, limit_ms):
     try:
         raw.connect(info[-1])
     except OSError as e:
-        if e.args[0] not in _IN_PROGRESS:
+        if e.args[0] not in (115, 119, 36):  # EINPROGRESS: Linux, lwIP, macOS
             raise
     yield from _until(link, limit_ms, ("tcp", "timeout"), transport.wait, 0)
     # A TLS server does not speak first: whatever can be read now is an error. An ESP32 does not

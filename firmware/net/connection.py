@@ -1,5 +1,4 @@
-# The life of a session.
-#
+# The life of a session:
 #   down            wait over, network there   opening
 #   opening         CONNACK                    up; SUBSCRIBE, unless the broker has our session
 #   opening or up   LinkError                  down, longer wait
@@ -9,21 +8,14 @@
 # time up: a broker that lets us in and throws us out must not be hammered (Device Advisor:
 # Reconnect_Backoff_Retries_On_Unstable_Connection).
 
-from micropython import const
-
 from firmware.core.errors import LinkError
 from firmware.core.timing import Deadline
 from firmware.net.session import SUBSCRIBE
 
-_NO_MEMORY_MS = const(5_000)
-
 
 class Connection:
     def __init__(self, session, clock, random, log, context, limit_bytes):
-        self.session = session
-        self.clock = clock
-        self.random = random
-        self.log = log
+        self.session, self.clock, self.random, self.log = session, clock, random, log
         self.context = context  # TLS; None: made for each connect
         self.limit_bytes = limit_bytes
         self.up, self.opening = False, None  # opening: what connect.opening() has made
@@ -38,12 +30,11 @@ class Connection:
     def step(self, network):
         session = self.session
         try:
-            if not network:
-                if self.up or self.opening:
-                    raise LinkError("network gone")
-            elif self.up:
+            if not network and (self.up or self.opening):
+                raise LinkError("network gone")
+            if self.up:
                 session.step()
-            elif self.opening or not self.wait_in.left_ms():
+            elif network and (self.opening or not self.wait_in.left_ms()):
                 if not self.opening:
                     from firmware.net import connect
 
@@ -76,6 +67,6 @@ class Connection:
             failure.failed(self, error, secure, was_up)
         except MemoryError:
             self.last_reason = "memory"
-            self.wait_in.start(_NO_MEMORY_MS)
+            self.wait_in.start(5_000)
         if was_up:
             self.since_s = self.clock.s

@@ -7,8 +7,7 @@
 #
 #   0      goes out as soon as the transport takes it
 #   1      the same with DUP: the broker has kept the session, and had it before
-#   2..4   in flight since sent_ms; goes out again after RETRY_MS, and after the third time the
-#          session ends
+#   2..4   in flight since sent_ms; again after RETRY_MS, and after the third time the session ends
 
 from micropython import const
 from umqtt.simple import MQTTClient
@@ -32,8 +31,7 @@ class Session(MQTTClient):
         self._head = 7 + len(topic)  # what stands before the payload
         self.buf = bytearray(self._head + text_bytes)
         self.buf[3 : self._head - 2] = len(topic).to_bytes(2, "big") + topic
-        self.encode = encode
-        self.clock = clock
+        self.encode, self.clock = encode, clock
         self.waiting = {}  # tag: packet, until it is acknowledged
         slots += 4  # for SUBSCRIBE and documents
         self.pids, self.tags, self.sent_ms = [0] * slots, [0] * slots, [0] * slots
@@ -102,16 +100,13 @@ class Session(MQTTClient):
         if op & 0xF0 == 0x30:
             self._message(op >> 1 & 3, body, size, transport.got)
         elif (op == 0x40 and size == 2) or (op == 0x90 and size > 2):
+            if op == 0x90 and max(body[2:size]) & 0x80:  # MQTT 3.9.3
+                raise LinkError("refused", "SUBSCRIBE")
             pid = body[0] << 8 | body[1]
             slot = self.pids.index(pid) if pid and pid in self.pids else -1
-            tag = self.tags[slot]
-            if slot < 0 or (op == 0x90) != (tag == SUBSCRIBE):
-                return
-            for at in range(2, size):
-                if body[at] & 0x80:  # MQTT 3.9.3
-                    raise LinkError("refused", "filter {} of SUBSCRIBE".format(at - 1))
-            self.release(slot)
-            self.doubt = self.doubt and tag != SUBSCRIBE
+            if slot >= 0 and (op == 0x90) == (self.tags[slot] == SUBSCRIBE):
+                self.release(slot)
+                self.doubt = self.doubt and op != 0x90
         elif op == 0xD0 and size == 0:
             self.ping_later()
         else:

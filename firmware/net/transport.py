@@ -77,8 +77,7 @@ class Transport:
                     self.size |= (byte & 0x7F) << shift
                     if byte < 0x80:
                         break
-            left, keep = self.size, self._room(byte)
-            got = squeezed = 0
+            left, keep, got, squeezed = self.size, self._room(byte), 0, 0
             while left:
                 if got == keep:  # what follows is skipped: this is enough to acknowledge it
                     keep = got = _KEEP_BYTES
@@ -114,9 +113,8 @@ class Transport:
         # document with it need not fit into one piece of memory.
         from firmware.core.text import squeeze
 
-        body = self.body
-        start = start or 2 + (body[0] << 8 | body[1]) + (self.op & 2)
-        left = squeeze(body, min(start, end), end, self._json)
+        start = start or 2 + (self.body[0] << 8 | self.body[1]) + (self.op & 2)
+        left = squeeze(self.body, min(start, end), end, self._json)
         self.size -= end - left
         return left
 
