@@ -16,8 +16,7 @@ from firmware.net.session import SUBSCRIBE
 class Connection:
     def __init__(self, session, clock, random, log, context, limit_bytes):
         self.session, self.clock, self.random, self.log = session, clock, random, log
-        self.context = context  # TLS; None: made for each connect
-        self.limit_bytes = limit_bytes
+        self.context, self.limit_bytes = context, limit_bytes  # without context: one a connect
         self.up, self.opening = False, None  # opening: what connect.opening() has made
         self.wait_in = Deadline(clock)  # down: until the next try; opening: for all of it
         self.failures = [0, 0]  # in a row; of those, a no by AWS

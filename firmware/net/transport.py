@@ -77,7 +77,8 @@ class Transport:
                     self.size |= (byte & 0x7F) << shift
                     if byte < 0x80:
                         break
-            left, keep, got, squeezed = self.size, self._room(byte), 0, 0
+            left, keep = self.size, self._room(byte)
+            got = squeezed = 0
             while left:
                 if got == keep:  # what follows is skipped: this is enough to acknowledge it
                     keep = got = _KEEP_BYTES
