@@ -17,7 +17,6 @@ def prepare():
     # What build() takes, and (reset cause, safe mode, crashes are counted, last line of the crash
     # log).
     from firmware import crash, files
-    from firmware.core.errors import LinkError
     from firmware.net import tls
 
     context = None
@@ -26,7 +25,7 @@ def prepare():
             context = tls.context()
         else:
             chip.log("tls: server NOT verified, this port cannot; see docs/security.md")
-    except (LinkError, OSError, MemoryError) as e:  # each connect tries again
+    except Exception as e:  # each connect tries again
         chip.log("tls: no context, {}".format(" ".join([str(part) for part in e.args])))
     cause = board.reset_cause()
     chip.log("app: fieldmouse {}, reset by {}".format(version.VERSION, cause))

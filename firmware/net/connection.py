@@ -16,7 +16,7 @@ from firmware.net.session import SUBSCRIBE
 class Connection:
     def __init__(self, session, clock, random, log, context, limit_bytes):
         self.session, self.clock, self.random, self.log = session, clock, random, log
-        self.context, self.limit_bytes = context, limit_bytes  # without context: one a connect
+        self.context, self.limit_bytes = context, limit_bytes  # no context: one for each connect
         self.up, self.opening = False, None  # opening: what connect.opening() has made
         self.wait_in = Deadline(clock)  # down: until the next try; opening: for all of it
         self.failures = [0, 0]  # in a row; of those, a no by AWS
@@ -64,7 +64,7 @@ class Connection:
             from firmware.net import failure
 
             failure.failed(self, error, secure, was_up)
-        except MemoryError:
+        except MemoryError:  # no room for failure.py
             self.last_reason = "memory"
             self.wait_in.start(5_000)
         if was_up:
