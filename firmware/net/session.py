@@ -82,7 +82,7 @@ class Session(MQTTClient):
         while left and transport.receive():
             self.receive(transport)
             left -= 1
-        if self.pinged and transport.op:
+        if self.pinged and left and transport.op:
             self.ping_in.start(PING_MS)  # PINGRESP may have to wait behind half a packet
         # By the clock alone: traffic in one direction says nothing about the other.
         if self.keepalive and not self.ping_in.left_ms():
