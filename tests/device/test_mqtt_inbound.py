@@ -327,6 +327,7 @@ def test_no_pingresp_while_messages_pour_in():
 
         def flood(bench=bench, count=count):
             for _ in range(60):
+                bench.messages.clear()
                 bench.push(publish(b"t", b"x") * count)
                 bench.steps(1000, 1000)
 
