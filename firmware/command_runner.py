@@ -77,7 +77,8 @@ class CommandRunner:
         wait.start(_GOODBYE_MS)
         while text or leaving:
             yield
-            if text and self.up and session.document(self.topic, text, _TAG):
+            if text and self.up:
+                session.document(self.topic, text, _TAG)
                 text = None
                 self.waiting.pop(0)
             # When the result has arrived, the PUBACK of the command was out.

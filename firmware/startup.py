@@ -10,7 +10,6 @@ from firmware import board, chip, version
 def prepare():
     # What build() takes; then what is known of the last run.
     from firmware import crash, files
-    from firmware.core.errors import LinkError
     from firmware.net import tls
 
     context = None
@@ -19,8 +18,8 @@ def prepare():
             context = tls.context()
         else:
             chip.log("tls: server NOT verified, this port cannot; see docs/security.md")
-    except LinkError as e:  # each connect tries again
-        chip.log("tls: no context, {} {}".format(*e.args))
+    except Exception as e:  # each connect tries again
+        chip.log("tls: no context, {}".format(" ".join([str(part) for part in e.args])))
     cause = board.reset_cause()
     chip.log("app: fieldmouse {}, reset by {}".format(version.VERSION, cause))
     safe, counted = crash.boot(cause, chip.log)

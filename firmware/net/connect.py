@@ -8,7 +8,6 @@ import socket
 from micropython import const
 
 from firmware.core.errors import LinkError
-from firmware.core.timing import Deadline
 from firmware.net.transport import READ_S, Transport
 
 CONNECT_MAX_MS = const(30_000)  # board.WDT_MS must be longer; DNS has no limit on any port
@@ -16,39 +15,36 @@ TCP_MS = const(10_000)  # one address
 HANDSHAKE_MS = const(15_000)  # an ESP32 needs 1 to 4 s, mostly arithmetic
 CONNACK_MS = const(10_000)
 
-_IN_PROGRESS = const((115, 119, 36))  # Linux, lwIP, macOS
-
 
 def opening(link):
     # After the last step CONNACK has been read, and the link is up.
     link.wait_in.start(CONNECT_MAX_MS)
-    yield from _tcp(link)
-    _secure(link)
+    yield from _addresses(link)
+    session, transport = link.session, link.session.transport
+    _secure(link, transport)
     from firmware.net import packets  # after axTLS's handshake, which has no memory to spare
 
-    packet, transport = packets.connect(link.session), link.session.transport
+    packet = packets.connect(session)
     transport.send(packet, 0, len(packet))  # mbedTLS's handshake is its first write
-    yield from _until(Transport.push, link, HANDSHAKE_MS, "timeout", "handshake")
-    yield from _until(Transport.receive, link, CONNACK_MS, "timeout", "connack")
+    yield from _until(link, HANDSHAKE_MS, ("timeout", "handshake"), transport.push)
+    yield from _until(link, CONNACK_MS, ("timeout", "connack"), transport.receive)
     if transport.op != 0x20 or transport.size != 2:
         raise LinkError("protocol", "connack")
     if transport.body[1]:
         raise LinkError("refused", transport.body[1])
     opened(link, bool(transport.body[0] & 1))
-    transport.next()
     yield
 
 
-def _until(step, link, limit_ms, *why):
-    wait = Deadline(link.clock)
-    wait.start(min(limit_ms, link.wait_in.left_ms()))
-    while not step(link.session.transport):
-        if not wait.left_ms():
+def _until(link, limit_ms, why, step, *args):
+    end_ms = max(0, link.wait_in.left_ms() - limit_ms)
+    while not step(*args):
+        if link.wait_in.left_ms() <= end_ms:
             raise LinkError(*why)
         yield
 
 
-def _tcp(link):
+def _addresses(link):
     # Every address the name has now, in turn; an ESP32 gives None for one that is IPv6.
     session = link.session
     try:
@@ -59,45 +55,37 @@ def _tcp(link):
     error = LinkError("dns")  # also what lwIP gives while there is no network
     while found and link.wait_in.left_ms():
         limit_ms = min(TCP_MS, link.wait_in.left_ms() // len(found))
-        info = found.pop(0)
         try:
-            raw = socket.socket(info[0], socket.SOCK_STREAM)
-            session.transport = Transport(raw, link.clock, link.limit_bytes)
-            _start(raw, info[-1])
-            yield from _until(_connected, link, limit_ms, "tcp", "timeout")
+            yield from _tcp(link, found.pop(0), limit_ms)
             return
-        except OSError as e:
-            error = LinkError("tcp", abs(e.args[0]))
-        except LinkError as e:
-            error = e
+        except (OSError, LinkError) as e:
+            error = e if isinstance(e, LinkError) else LinkError("tcp", abs(e.args[0]))
         session.close()
     raise error
 
 
-def _start(raw, addr):
+def _tcp(link, info, limit_ms):
+    raw = socket.socket(info[0], socket.SOCK_STREAM)
+    transport = link.session.transport = Transport(raw, link.clock, link.limit_bytes)
     raw.setblocking(False)
     try:  # else Nagle keeps a small packet until the one before has its ACK; 6: IPPROTO_TCP
         raw.setsockopt(6, getattr(socket, "TCP_NODELAY", 1), 1)
     except (OSError, ValueError, AttributeError):
         pass  # only slower
     try:
-        raw.connect(addr)
+        raw.connect(info[-1])
     except OSError as e:
-        if e.args[0] not in _IN_PROGRESS:
+        if e.args[0] not in (115, 119, 36):  # EINPROGRESS: Linux, lwIP, macOS
             raise
-
-
-def _connected(transport):
+    yield from _until(link, limit_ms, ("tcp", "timeout"), transport.wait, 0)
     # A TLS server does not speak first: whatever can be read now is an error. An ESP32 does not
     # set POLLERR or POLLHUP then (its modsocket.c).
-    flags = transport.wait(0)
-    if flags & ~select.POLLOUT:
-        transport.raw.read(1)  # raises what it is
+    if transport.wait(0) & ~select.POLLOUT:
+        raw.read(1)  # raises what it is
         raise LinkError("tcp", "closed")
-    return flags
 
 
-def _secure(link):
+def _secure(link, transport):
     # The host name goes out as SNI and is checked. mbedTLS leaves the handshake to the first
     # write, which does not block; axTLS makes it here, from this heap: what can leave goes first.
     context = link.context
@@ -107,25 +95,20 @@ def _secure(link):
         context = tls.context()
         tls = None
     blocks = not hasattr(context, "load_verify_locations")
-    session, transport = link.session, link.session.transport
     if blocks:
         transport.raw.settimeout(READ_S)
         link.make_room()
+    transport.half_duplex, transport.out, transport.poll = blocks, None, select.poll()
     gc.collect()
-    try:
-        made = context.wrap_socket(
-            transport.raw, server_hostname=session.server, do_handshake_on_connect=blocks
-        )
-    except (OSError, ValueError, MemoryError) as e:
-        raise transport.link_error(e)
-    transport.begin(made, blocks)
+    transport.sock = context.wrap_socket(
+        transport.raw, server_hostname=link.session.server, do_handshake_on_connect=blocks
+    )
 
 
 def opened(link, present):
     # In a new session all goes out again as new, in a kept one as a repetition.
     session, s = link.session, link.clock.s
-    for slot, sent in enumerate(session.sent):
-        session.sent[slot] = 1 if present and sent else 0
+    session.sent = bytearray([present and sent > 0 for sent in session.sent])
     session.owed = b""
     session.ping_later()
     session.doubt = session.doubt or not present

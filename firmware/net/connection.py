@@ -1,53 +1,39 @@
-# The life of a session.
-#
+# The life of a session:
 #   down            wait over, network there   opening
 #   opening         CONNACK                    up; SUBSCRIBE, unless the broker has our session
 #   opening or up   LinkError                  down, longer wait
 #   opening or up   network gone               down, the waits stay as they are
 #
-# Readings do not wait for SUBACK: that saves a round trip. Waits get short again only after
-# STABLE_S up: a broker that lets us in and throws us out must not be hammered (Device
-# Advisor: Reconnect_Backoff_Retries_On_Unstable_Connection).
-
-from micropython import const
+# Readings do not wait for SUBACK: that saves a round trip. Waits get short again only after some
+# time up: a broker that lets us in and throws us out must not be hammered (Device Advisor:
+# Reconnect_Backoff_Retries_On_Unstable_Connection).
 
 from firmware.core.errors import LinkError
 from firmware.core.timing import Deadline
 from firmware.net.session import SUBSCRIBE
 
-STABLE_S = const(20)
-_NO_MEMORY_MS = const(5_000)
-
 
 class Connection:
     def __init__(self, session, clock, random, log, context, limit_bytes):
-        self.session = session
-        self.clock = clock
-        self.random = random
-        self.log = log
-        self.context = context  # TLS; None: made for each connect
-        self.limit_bytes = limit_bytes
-        self.up = False
-        self.opening = None  # what connect.opening() has made
+        self.session, self.clock, self.random, self.log = session, clock, random, log
+        self.context, self.limit_bytes = context, limit_bytes  # no context: one for each connect
+        self.up, self.opening = False, None  # opening: what connect.opening() has made
         self.wait_in = Deadline(clock)  # down: until the next try; opening: for all of it
-        self.failures = self.refusals = 0
+        self.failures = [0, 0]  # in a row; of those, a no by AWS
         self.since_s = 0  # of this session, or without one
         self.down_s = 0  # without a session since boot, until the last one began
         self.sessions = 0  # since boot
-        self.on_up = self.make_room = None  # make_room: for axTLS, right before its handshake
-        self.last_reason = None
+        # make_room: for axTLS, right before its handshake.
+        self.on_up = self.make_room = self.last_reason = None
 
     def step(self, network):
         session = self.session
         try:
-            if not network:
-                if self.up or self.opening:
-                    raise LinkError("network gone")
-            elif self.up:
+            if not network and (self.up or self.opening):
+                raise LinkError("network gone")
+            if self.up:
                 session.step()
-                if self.clock.s - self.since_s >= STABLE_S:
-                    self.failures = self.refusals = 0
-            elif self.opening or not self.wait_in.left_ms():
+            elif network and (self.opening or not self.wait_in.left_ms()):
                 if not self.opening:
                     from firmware.net import connect
 
@@ -72,13 +58,14 @@ class Connection:
 
     def failed(self, error):
         was_up, self.up, self.opening = self.up, False, None
-        if was_up:
-            self.since_s = self.clock.s
+        secure = bool(self.session.transport and self.session.transport.body)
         self.session.close()
         try:
             from firmware.net import failure
 
-            failure.failed(self, error, was_up)
-        except MemoryError:
+            failure.failed(self, error, secure, was_up)
+        except MemoryError:  # no room for failure.py
             self.last_reason = "memory"
-            self.wait_in.start(_NO_MEMORY_MS)
+            self.wait_in.start(5_000)
+        if was_up:
+            self.since_s = self.clock.s

@@ -1,14 +1,13 @@
-# umqtt.simple (1.3.4 to 1.8.0) made safe for years of a bad network: its attributes, callback and
-# last will are used, whatever reads, writes or waits is replaced.
+# umqtt.simple (1.3.4 to 1.8.0): its attributes, callback and last will are used, whatever reads,
+# writes or waits is replaced.
 #
 # QoS 1 messages between publish and PUBACK stand in slots. Of a reading only its seq is kept: the
 # payload is made anew from the outbox each time it is sent. Documents (shadow, results, status)
-# and the SUBSCRIBE are kept as packets, one a tag.
+# and the SUBSCRIBE are kept as packets, one a tag. `sent` of a slot with a packet id:
 #
-#   sent   of a slot with a packet id; without one it is free
 #   0      goes out as soon as the transport takes it
 #   1      the same with DUP: the broker has kept the session, and had it before
-#   2..4   in flight; goes out again after RETRY_MS, and after the third time the session ends
+#   2..4   in flight since sent_ms; again after RETRY_MS, and after the third time the session ends
 
 from micropython import const
 from umqtt.simple import MQTTClient
@@ -22,28 +21,21 @@ RETRY_MS = const(5_000)
 PING_MS = const(10_000)  # PINGREQ to PINGRESP
 _TRIED = const(4)
 _BURST = const(16)  # packets read in one step()
-# PUBACKs behind those that the transport does not take; then reading waits too. Not with axTLS,
-# where writing waits for reading: AWS leaves at most 100 messages without PUBACK.
-_OWED_BYTES = const(32)
 _PIDS = const(65535)
 
 
 class Session(MQTTClient):
     def __init__(self, thing, server, port, keepalive, clock, slots, topic, text_bytes, encode):
-        # encode(seq, buf, at): writes the payload of a reading, text_bytes at most, into buf from
-        # `at` on; where it ends, or 0 when the reading is gone.
+        # encode(seq, buf, at): a reading's payload into buf; where it ends, 0 when it is gone.
         super().__init__(thing, server, port, keepalive=keepalive)
         self._head = 7 + len(topic)  # what stands before the payload
         self.buf = bytearray(self._head + text_bytes)
         self.buf[3 : self._head - 2] = len(topic).to_bytes(2, "big") + topic
-        self.encode = encode
-        self.clock = clock
+        self.encode, self.clock = encode, clock
         self.waiting = {}  # tag: packet, until it is acknowledged
         slots += 4  # for SUBSCRIBE and documents
-        self.pids = [0] * slots
-        self.tags = [0] * slots
+        self.pids, self.tags, self.sent_ms = [0] * slots, [0] * slots, [0] * slots
         self.sent = bytearray(slots)
-        self.sent_ms = [0] * slots  # when it was last sent
         self.used = self.oversized = 0  # slots; messages
         self.owed = b""  # PUBACK and PINGREQ
         self.pinged = False  # PINGRESP is awaited
@@ -54,16 +46,13 @@ class Session(MQTTClient):
         self.on_ack = None  # (tag): the broker has it, or there is nothing to send any more
 
     def document(self, topic, payload, tag, retain=False):
-        # QoS 1, sent by step(). False while the last one of this tag is not acknowledged.
-        if tag in self.waiting:
-            return False
+        # QoS 1, sent by step(). Not while the last one of this tag is in `waiting`.
         from firmware.net import packets
 
         packets.document(self, topic, payload, tag, retain)
-        return True
 
     def take(self, tag, packet=None, at=0):
-        # Queues a reading, or a packet that lacks only its id, at `at`, and the caller counts.
+        # Queues a reading, or a packet that lacks its id, at `at`; the caller minds the window.
         # Ids: 1 to 65535, and none that is still in flight (MQTT 2.3.1).
         slot = self.pids.index(0)
         self.pid = self.pid % _PIDS + 1
@@ -90,12 +79,10 @@ class Session(MQTTClient):
 
     def step(self):
         transport, left = self.transport, _BURST
-        half_duplex = transport.half_duplex
-        while left and (half_duplex or len(self.owed) < _OWED_BYTES) and transport.receive():
-            self.receive()
-            transport.next()
+        while left and transport.receive():
+            self.receive(transport)
             left -= 1
-        if self.pinged and transport.op:
+        if self.pinged and left and transport.op:
             self.ping_in.start(PING_MS)  # PINGRESP may have to wait behind half a packet
         # By the clock alone: traffic in one direction says nothing about the other.
         if self.keepalive and not self.ping_in.left_ms():
@@ -104,39 +91,35 @@ class Session(MQTTClient):
             self.owed += b"\xc0\x00"
             self.pinged = True
             self.ping_in.start(PING_MS)
-        if not half_duplex or (left and not transport.op):
+        if not (transport.half_duplex and transport.op):
             while transport.push() and self.send(transport):
                 pass
 
-    def receive(self):
-        op, body, size = self.transport.op, self.transport.body, self.transport.size
+    def receive(self, transport):
+        op, body, size = transport.op, transport.body, transport.size
         if op & 0xF0 == 0x30:
-            self._message(op >> 1 & 3, body, size, self.transport.keep)
+            self._message(op >> 1 & 3, body, size, transport.got)
         elif (op == 0x40 and size == 2) or (op == 0x90 and size > 2):
+            if op == 0x90 and max(body[2:size]) & 0x80:  # MQTT 3.9.3
+                raise LinkError("refused", "SUBSCRIBE")
             pid = body[0] << 8 | body[1]
             slot = self.pids.index(pid) if pid and pid in self.pids else -1
-            tag = self.tags[slot]
-            if slot < 0 or (op == 0x90) != (tag == SUBSCRIBE):
-                return
-            for at in range(2, size):
-                if body[at] & 0x80:  # MQTT 3.9.3
-                    raise LinkError("refused", "filter {} of SUBSCRIBE".format(at - 1))
-            self.release(slot)
-            self.doubt = self.doubt and tag != SUBSCRIBE
+            if slot >= 0 and (op == 0x90) == (self.tags[slot] == SUBSCRIBE):
+                self.release(slot)
+                self.doubt = self.doubt and op != 0x90
         elif op == 0xD0 and size == 0:
             self.ping_later()
         else:
             raise LinkError("protocol", "packet {:#04x}".format(op))
 
-    def _message(self, qos, body, size, keep):
-        # MQTT 3.3: QoS 3 does not exist, AWS has no QoS 2 and no topic above 256 bytes, a topic is
-        # not empty, packet id 0 is none. PUBACK only after the callback.
-        end = 2 + (body[0] << 8 | body[1] if size > 1 else 0)  # of the topic
+    def _message(self, qos, body, size, got):
+        # MQTT 3.3; AWS has no QoS 2 and no topic above 256 bytes. PUBACK only after the callback.
+        end = 2 + (body[0] << 8 | body[1])  # of the topic
         start = end + 2 if qos else end
         ident = bytes(body[end:start])
-        if qos > 1 or end == 2 or start > keep or ident == b"\x00\x00":
+        if qos > 1 or end == 2 or start > got or ident == b"\x00\x00":
             raise LinkError("protocol", "publish")
-        if keep < size:
+        if got < size:
             self.oversized += 1
         else:
             view = memoryview(body)

@@ -19,6 +19,7 @@ class FakeSession:
         self.waiting = set()
         self.used = 0
         self.transport = None
+        self.body = True  # of a transport whose handshake is over
         self.calls = []
         self.sent = bytearray(2)
 

@@ -258,6 +258,17 @@ def puback(pid):
     return bytes((0x40, 2, pid >> 8, pid & 255))
 
 
+def why(bench, call, *args):
+    # The words that failure.py has for how call() ends a session, or the way to one.
+    from firmware.net import failure
+
+    try:
+        call(*args)
+    except Exception as e:
+        transport = bench.session.transport
+        return failure.why(e, bool(transport and transport.body))
+
+
 class AxContext:
     # Stands for the TLS context: its sockets are the raw ones, unless there is a `make`.
     def __init__(self):

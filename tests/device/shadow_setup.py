@@ -76,7 +76,6 @@ class Session:
         assert tag == -1 and not self.waiting
         self.sent.append((bytes(topic), payload.encode(), retain))
         self.pid += 1
-        return True
 
     @property
     def doubt(self):

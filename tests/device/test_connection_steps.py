@@ -80,6 +80,28 @@ def test_no_step_waits_however_silent_the_server_is():
         harness.equal(state(chain.link), UP)
 
 
+def test_an_error_in_the_handshake_is_a_matter_of_tls_and_later_of_the_connection():
+    class Broken(Deaf):
+        def write(self, buf, at, size):
+            raise error
+
+    for error, words, later in (
+        (OSError(104), "tls reset by server", "closed 104"),
+        (ValueError("validity has expired"), "tls expired", "bug ValueError validity has expired"),
+        (MemoryError(), "memory tls", "memory session"),
+    ):
+        chain = Chain()
+        chain.bench.link.context.make = Broken
+        chain.run(100)
+        harness.equal((state(chain.link), chain.link.last_reason), (DOWN, words))
+        chain.bench.link.context.make = None
+        chain.run(1000)
+        harness.equal(state(chain.link), UP)
+        chain.net.sock.error = error
+        chain.run(100)
+        harness.equal((state(chain.link), chain.link.last_reason), (DOWN, later))
+
+
 def test_the_whole_way_up_and_down_again():
     chain = Chain()
     chain.run(2000)

@@ -6,7 +6,7 @@ import harness
 from fakes import DOWN, OPENING, UP, Fixed, Random, state
 from fakes_connection import Bench
 from firmware.core.errors import LinkError
-from firmware.net.connection import STABLE_S
+from firmware.net.failure import STABLE_S
 
 
 def test_no_network_no_connect():

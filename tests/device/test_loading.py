@@ -65,13 +65,13 @@ def test_objects_go_on_working():
     from firmware.core import schema
     from firmware.net import failure
 
-    check, link_error = schema.check, failure.link_error
+    check, why = schema.check, failure.why
     del schema, failure
     loading.unload()
     gc.collect()
     assert "firmware.core.schema" not in sys.modules and "firmware.net.failure" not in sys.modules
     assert "interval_s" in check("intervals", 1, {})[1]
-    harness.equal(link_error(OSError(-12), False).args, ("memory", "tls"))
+    harness.equal(why(OSError(-12), False), ("memory", "tls"))
 
 
 def test_what_was_loaded_by_half_goes_too():

@@ -3,7 +3,7 @@
 
 import harness
 from fakes import Clock
-from fakes_net import ETIMEDOUT, Bench
+from fakes_net import ETIMEDOUT, Bench, why
 from firmware import loading
 from firmware.core.errors import LinkError
 from firmware.net import connect, packets, tls
@@ -13,8 +13,7 @@ REFUSED = 111
 
 
 def fails(bench, *args):
-    error = harness.raises(LinkError, bench.connect)
-    harness.equal(error.args[: len(args)], args)
+    harness.equal(why(bench, bench.connect)[: len(args)], args)
     bench.session.close()  # as Connection does
     harness.equal([sock.closed > 0 for sock in bench.net.socks], [True] * len(bench.net.socks))
 
@@ -244,7 +243,7 @@ def test_no_memory_for_a_tls_socket():
             raise error
 
         bench.link.context.make = scarce
-        harness.equal(" ".join(harness.raises(LinkError, bench.connect).args), words)
+        harness.equal(" ".join(why(bench, bench.connect)), words)
 
 
 class Broken:
@@ -290,9 +289,7 @@ def test_an_alert_after_the_handshake_is_still_a_matter_of_tls():
             sock.error = OSError(errno)
 
         bench.net.peer = peer
-        harness.equal(
-            " ".join([str(arg) for arg in harness.raises(LinkError, bench.connect).args]), reason
-        )
+        harness.equal(" ".join([str(arg) for arg in why(bench, bench.connect)]), reason)
 
 
 def answered_with(data, eof=False):

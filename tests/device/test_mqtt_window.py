@@ -3,7 +3,7 @@
 
 import harness
 from fakes import Clock
-from fakes_net import Bench, puback, publish
+from fakes_net import Bench, puback, publish, why
 from firmware.core.errors import LinkError
 from firmware.net import packets
 from firmware.net.session import SUBSCRIBE
@@ -76,7 +76,7 @@ def test_a_full_window_has_room_for_four_documents():
     bench.publish(1)
     bench.publish(2)
     for tag in (-1, -2, -3):
-        assert bench.session.document(b"t", b"x", tag)
+        bench.session.document(b"t", b"x", tag)
     subscribe(bench, "t")
     bench.session.step()
     harness.equal((bench.session.used, len(bench.net.sock.writes)), (6, 6))
@@ -84,15 +84,16 @@ def test_a_full_window_has_room_for_four_documents():
 
 def test_one_document_a_tag():
     bench = quiet()
-    harness.equal(bench.session.document(b"t", b"x", -1, True), True)
-    harness.equal(bench.session.document(b"t", b"y", -1), False)
+    bench.session.document(b"t", b"x", -1, True)
     harness.equal((-1 in bench.session.waiting, -2 in bench.session.waiting), (True, False))
     bench.session.step()
     harness.equal(bench.net.sock.writes, [b"\x33\x06\x00\x01t\x00\x01x"])  # retain
     bench.push(puback(1))
     bench.session.step()
     harness.equal((-1 in bench.session.waiting, bench.acked), (False, [-1]))
-    harness.equal(bench.session.document(b"t", b"y", -1), True)
+    bench.session.document(b"t", b"y", -1)
+    bench.session.step()
+    harness.equal(bench.net.sock.writes[1:], [b"\x32\x06\x00\x01t\x00\x02y"])
 
 
 def test_unknown_late_and_doubled_acks_are_consumed():
@@ -274,7 +275,7 @@ def test_subscription_refused():
         bench.session.step()
         bench.push(b"\x90\x04\x00\x01\x01" + code)
         error = harness.raises(LinkError, bench.session.step)
-        harness.equal(error.args, ("refused", "filter 2 of SUBSCRIBE"))
+        harness.equal(error.args, ("refused", "SUBSCRIBE"))
 
 
 def test_an_unanswered_subscribe_goes_out_in_the_next_session_too():
@@ -406,8 +407,7 @@ def test_an_error_while_sending():
         bench = quiet()
         bench.net.sock.error = OSError(errno)
         bench.publish(1)
-        error = harness.raises(LinkError, bench.session.step)
-        harness.equal(error.args, ("closed",) + said)
+        harness.equal(why(bench, bench.session.step), ("closed",) + said)
         harness.equal(len(bench.again(1)), 1)  # without the old error
 
 
@@ -421,7 +421,7 @@ def test_no_memory_while_sending():
     ):
         bench = quiet()
         bench.net.sock.error = error
-        harness.equal(harness.raises(LinkError, bench.session.step).args[0], "memory")
+        harness.equal(why(bench, bench.session.step)[0], "memory")
 
 
 def test_half_a_packet_does_not_reach_the_next_session():

@@ -91,7 +91,7 @@ def push(self):
     if self.out and life <= {lives} and left[0]:
         left[0] -= 1
         grown[0] = {grown}
-        raise self.link_error(OSError(-0x7F00))
+        raise OSError(-0x7F00)
     return sound(self)
 
 

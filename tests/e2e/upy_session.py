@@ -56,8 +56,8 @@ class Device:
         context = None
         try:
             context = tls.context()
-        except LinkError as e:
-            say("log", text="{} {}".format(*e.args))
+        except (LinkError, OSError, MemoryError) as e:
+            say("log", text=" ".join([str(part) for part in e.args]))
         self.connection = Connection(
             self.session,
             self.clock,

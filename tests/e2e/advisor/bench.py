@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 THING = "advisor-1"
 SCALE = 10
-STABLE_S = 22.0  # longer than firmware.net.connection.STABLE_S: the backoff is at rest again
+STABLE_S = 22.0  # longer than firmware.net.failure.STABLE_S: the backoff is at rest again
 _WAIT_S = 120.0
 _CONFIG = {
     "thing_name": THING,
