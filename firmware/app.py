@@ -29,7 +29,7 @@ class App:
             startup = None
             prepared.clear()
             self.unload()
-            gc.threshold(gc.mem_free() // 4)
+            gc.threshold(1024)
             while True:
                 if not self._step():
                     self._wait()
@@ -134,7 +134,7 @@ class App:
         return facts
 
     def make_room(self):
-        self.reserve = None
+        self.shadow.connected()  # nothing of the last session
         self.sampler.release()
         self.unload()
 

@@ -51,7 +51,7 @@ def reset_cause():
     words = {2: "fault", 3: "wdt"}  # ESP8266: exception in C, SDK's watchdog (user_interface.h)
     for name in ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"):
         words[getattr(machine, name + "_RESET", None)] = name.lower()
-    found = "wdt" if left == b"wdt" else words.get(cause, "unknown {}".format(cause))
+    found = "wdt" if left == b"wdt" else words.get(cause, "unknown {:d}".format(cause))
     if found == "hard" and left == _RUNNING and CHIP != "esp8266":
         found = "fault"  # ESP-IDF's panic; to esp32/modmachine.c the same as machine.reset()
     if left == _STOPPED and found in ("hard", "wdt", "fault"):

@@ -16,4 +16,4 @@ def log(text):
 
 def random(limit):
     # 0 to limit - 1. urandom is the hardware source on ESP; 3 bytes keep it a small int.
-    return int.from_bytes(urandom(3), "big") % limit
+    return int.from_bytes(urandom(3), "little") % limit

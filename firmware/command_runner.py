@@ -78,7 +78,10 @@ class CommandRunner:
         while text or leaving:
             yield
             if text and self.up:
-                session.document(self.topic, text, _TAG)
+                from firmware.net import packets
+
+                packets.document(session, self.topic, text, _TAG)
+                packets = None
                 text = None
                 self.waiting.pop(0)
             # When the result has arrived, the PUBACK of the command was out.
@@ -95,7 +98,7 @@ class CommandRunner:
 
             return None, crash.read(_LOG_BYTES)
         if action == "set_reporting_interval":
-            return self.shadow.set("interval_s", value), None
+            return change(self.shadow, "interval_s", value), None
         if action == "identify":
             # On small boards (ESP-01) the LED has a pin of the sensor: better dark than deaf.
             i2c = settings.values["i2c"]
@@ -103,6 +106,21 @@ class CommandRunner:
                 return "the LED's pin is one of the sensor's", None
             self.blinks = _BLINKS
         return "safe mode" if action == "read_now" and not self.sampler else None, None
+
+
+def change(shadow, key, value):
+    # At the device; a desired value for the same key is older. None, or why it was not done.
+    settings = shadow.settings
+    old = settings.values[key]
+    why = settings.set(key, value)
+    if settings.values[key] != old:
+        shadow.log("command: {} is now {}".format(key, value))
+        shadow.local.setdefault(key, old)
+        settings.note("local", dict(shadow.local))
+        shadow.update_due = True
+        for older in (shadow.wrong, shadow.tried, shadow.desired or {}):
+            older.pop(key, None)
+    return why
 
 
 def remember(seen, value):

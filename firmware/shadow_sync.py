@@ -24,8 +24,6 @@ class ShadowSync:
         self.wait = Deadline(link.clock)  # for the answer; or until another try
         self.seen = -1  # twice the newest version; 1 more once its desired values are noted
         self.desired = None  # still to be applied: all that differs from reported
-        self.wrong = {}  # name: why it is not applied
-        self.rejected = {}  # the same as AWS has it
         # key: the value before a change by command that AWS has not accepted. The desired value
         # that it replaced is still in the cloud and must not win.
         local = settings.state.get("local")
@@ -38,10 +36,11 @@ class ShadowSync:
 
     def connected(self, present=None):
         # A delta is not repeated for a client that was away.
-        self.out = None  # to be sent: arguments of session.document()
+        self.out = None  # to be sent: what packets.document() takes
         self.birth_due = True
         self.failures = 0  # answers that did not come, in a row
-        self.tried = {}  # key: value, as text, that is not tried again
+        self.wrong, self.tried = {}, {}  # key: why it is not applied; value, as text, not again
+        self.rejected = {}  # `wrong` as AWS has it
         self.lost()
         self.wait.start(0)
 
@@ -50,19 +49,6 @@ class ShadowSync:
         self.pending = None  # (token, desired) that is not answered; desired: None in a get
         self.get_due = self.update_due = True
         self.wait.start(_LATER_MS)
-
-    def set(self, key, value):
-        # At the device; a desired value for the same key is older. None, or why it was not done.
-        old = self.settings.values[key]
-        why = self.settings.set(key, value)
-        if self.settings.values[key] != old:
-            self.log("command: {} is now {}".format(key, value))
-            self.local.setdefault(key, old)
-            self.settings.note("local", dict(self.local))
-            self.update_due = True
-            for older in (self.wrong, self.tried, self.desired or {}):
-                older.pop(key, None)
-        return why
 
     def forget(self, key):
         # What was changed at the device has arrived, or is older than what is desired.
@@ -75,7 +61,9 @@ class ShadowSync:
             self._apply()
             return True
         if self.out:
-            self.session.document(*self.out)
+            from firmware.net import packets
+
+            packets.document(self.session, *self.out)
             self.out = None
             return False
         unsent = _TAG in self.session.waiting
@@ -120,12 +108,15 @@ class ShadowSync:
                 why = self.wrong[key]
             elif value != self.local.get(key):  # else a command has replaced it
                 self.forget(key)
-                why = (self.settings.set(key, value) or "")[:96]
+                why = self.settings.set(key, value)
+                why = why[:96] if why and len(why) > 96 else why  # else no copy
             if values.get(key) != old:
                 self.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
                 self.update_due = True
             if why:
-                wrong[key], tried[key] = why, text
+                wrong[key] = why
+                if key in values:
+                    tried[key] = text
                 if why not in (self.wrong.get(key), self.rejected.get(key)):
                     self.log("shadow: {} rejected: {}".format(key, why))
         self.update_due |= wrong != self.rejected

@@ -40,7 +40,7 @@ def _config():
         missing = [key for key in KEYS.split() if not config.get(key)]
         if not missing:
             return config
-        problem = "missing: " + ", ".join(missing)
+        problem = "missing: {}".format(", ".join(missing))
     except (OSError, ValueError, AttributeError):  # UnicodeError is a ValueError
         problem = "is missing, or no JSON object"
     chip.log("config: PROBLEM config.json: " + problem)
@@ -56,11 +56,11 @@ def _values(config, found):
     problems = [] if found else ["settings: file damaged, config.json alone counts"]
     saved, state = found or ({}, {})
     values = dict(schema.DEFAULTS)
-    for given, where in ((config, ""), (saved, "settings: ")):
+    for given, text in ((config, "{}: {}"), (saved, "settings: {}: {}")):
         for key in schema.DEFAULTS:
             value, problem = schema.check(key, given.get(key, values[key]), values)
             if problem:
-                problems.append("{}{}: {}".format(where, key, problem))
+                problems.append(text.format(key, problem))
             else:
                 values[key] = value
     for problem in problems:
@@ -80,7 +80,7 @@ def build(app, config, values, saved, state, problems, context):
     app.check_s = app.wifi_drops = 0  # check_s: of the next upkeep.check()
     app.since_s = app.sent = 0  # readings sent in this second
     app.runner = app.joining = None  # while there are commands to be done; or no network
-    app.ssid = app.reserve = None  # joined, or lost last; kept free for axTLS without a session
+    app.ssid = None  # joined, or lost last
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
     app.settings = settings.Settings(values, saved, state, log)

@@ -1,6 +1,6 @@
 # What a command may be, for the board, which loads it on demand, and for tools/aws/command.py.
 
-from firmware.core.text import load, printable, utf8_len
+from firmware.core.text import load, printable
 
 ACTIONS = ("set_reporting_interval", "read_now", "identify", "reboot", "get_log")
 
@@ -28,3 +28,11 @@ def parse(payload, seen):
     if not sound and ident is not None:
         ident, why = None, "id: must be text of 1 to 64 characters or a whole number"
     return ident, action, value, why
+
+
+def utf8_len(text):
+    # None when it holds half of a surrogate pair: JSON escapes can make one, and UTF-8 has no
+    # form for it (0xED and then 0xA0 or more is what it would be, as MicroPython makes it).
+    data = text.encode("utf-8", "surrogatepass")
+    halves = any(a == 0xED and b >= 0xA0 for a, b in zip(data, data[1:]))
+    return None if halves else len(data)

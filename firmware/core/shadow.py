@@ -4,6 +4,8 @@
 
 import json
 
+_TIGHT = (",", ":")  # a document has to fit into one piece of memory, twice
+
 
 def receive(s, kind, payload):
     # Inside the MQTT callback: only notes. kind: what follows ".../shadow/", whatever AWS sends.
@@ -114,7 +116,7 @@ def document(s, facts, tag):
     # What is due: (topic, text, tag, retained?). facts: a dict that is ours from now on.
     if s.birth_due:
         facts["online"] = True
-        text = json.dumps(facts)
+        text = json.dumps(facts, separators=_TIGHT)
         s.birth_due = False
         return s.session.lw_topic, text, tag, True
     token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
@@ -138,5 +140,5 @@ def document(s, facts, tag):
     if desired:
         state["desired"] = desired
     s.pending = token, desired
-    text = json.dumps({"state": state, "clientToken": token})
+    text = json.dumps({"state": state, "clientToken": token}, separators=_TIGHT)
     return s.prefix + b"update", text, tag, False

@@ -51,14 +51,6 @@ def squeeze(buf, at, end, state, name=b'"metadata":'):
     return to
 
 
-def utf8_len(text):
-    # None when it holds half of a surrogate pair: JSON escapes can make one, and UTF-8 has no
-    # form for it (0xED and then 0xA0 or more is what it would be, as MicroPython makes it).
-    data = text.encode("utf-8", "surrogatepass")
-    halves = any(a == 0xED and b >= 0xA0 for a, b in zip(data, data[1:]))
-    return None if halves else len(data)
-
-
 def printable(text, limit):
     # A key from outside goes to a log line, to a terminal and into JSON.
     data = text[:limit].encode("utf-8", "surrogatepass")[:limit]

@@ -90,14 +90,16 @@ def _secure(link, transport):
     # write, which does not block; axTLS makes it here, from this heap: what can leave goes first.
     context = link.context
     if context is None:
+        link.make_room()
         from firmware.net import tls
 
         context = tls.context()
         tls = None
+        link.make_room()  # tls.py
+    link.reserve = None
     blocks = not hasattr(context, "load_verify_locations")
     if blocks:
         transport.raw.settimeout(READ_S)
-        link.make_room()
     transport.half_duplex, transport.out, transport.poll = blocks, None, select.poll()
     gc.collect()
     transport.sock = context.wrap_socket(
@@ -115,6 +117,6 @@ def opened(link, present):
     link.down_s += s - link.since_s
     link.since_s = s
     link.sessions += 1
-    link.log("link: up, session " + ("kept" if present else "new"))
+    link.log("link: up, session kept" if present else "link: up, session new")
     link.up, link.opening = True, None
     link.on_up(present)

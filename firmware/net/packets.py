@@ -15,11 +15,12 @@ def packet(op, parts):
 
 
 def _text(text):
-    return len(text).to_bytes(2, "big") + text
+    return bytes((len(text) >> 8, len(text) & 0xFF)) + text
 
 
-def document(session, topic, payload, tag, retain):
-    # Text goes out as it lies in memory, UTF-8: there may be no piece for a copy of it.
+def document(session, topic, payload, tag, retain=False):
+    # Not while the last one of this tag is in session.waiting. Text goes out as it lies in memory,
+    # UTF-8: there may be no piece for a copy of it.
     payload = memoryview(payload)
     made = packet(0x33 if retain else 0x32, (_text(topic), b"\x00\x00", payload))
     session.take(tag, made, len(made) - len(payload) - 2)
@@ -36,7 +37,7 @@ def subscribe(session):
 
 def connect(session):
     # MQTT 3.1.2.3: no clean session, and a last will, retained, with QoS 1.
-    parts = [b"\x00\x04MQTT\x04\x2c", session.keepalive.to_bytes(2, "big")]
+    parts = [b"\x00\x04MQTT\x04\x2c", bytes((session.keepalive >> 8, session.keepalive & 0xFF))]
     parts += [_text(text) for text in (session.client_id, session.lw_topic, session.lw_msg)]
     return packet(0x10, parts)
 

@@ -30,7 +30,7 @@ class Session(MQTTClient):
         super().__init__(thing, server, port, keepalive=keepalive)
         self._head = 7 + len(topic)  # what stands before the payload
         self.buf = bytearray(self._head + text_bytes)
-        self.buf[3 : self._head - 2] = len(topic).to_bytes(2, "big") + topic
+        self.buf[3 : self._head - 2] = bytes((len(topic) >> 8, len(topic) & 0xFF)) + topic
         self.encode, self.clock = encode, clock
         self.waiting = {}  # tag: packet, until it is acknowledged
         slots += 4  # for SUBSCRIBE and documents
@@ -44,12 +44,6 @@ class Session(MQTTClient):
         self.filters = None  # () -> those of SUBSCRIBE, as text; at most 8, as AWS has it
         self.doubt = True  # whether the broker has them: there was no SUBACK
         self.on_ack = None  # (tag): the broker has it, or there is nothing to send any more
-
-    def document(self, topic, payload, tag, retain=False):
-        # QoS 1, sent by step(). Not while the last one of this tag is in `waiting`.
-        from firmware.net import packets
-
-        packets.document(self, topic, payload, tag, retain)
 
     def take(self, tag, packet=None, at=0):
         # Queues a reading, or a packet that lacks its id, at `at`; the caller minds the window.

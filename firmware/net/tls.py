@@ -32,7 +32,9 @@ def _file(name):
     for suffix in (".pem", ".der"):
         try:
             with open("certs/{}{}".format(name, suffix), "rb") as f:
-                return f.read()
+                size = f.seek(0, 2)
+                f.seek(0)
+                return f.read(size)  # in one piece at once
         except OSError:
             pass
     raise LinkError("tls", "certs/{} is missing".format(name))

@@ -64,6 +64,14 @@ class Log:
         self.lines.append(text)
 
 
+def opened(packet, at):
+    # (topic, payload, retain) of a PUBLISH with its packet id at `at`.
+    start = 2
+    while packet[start - 1] & 0x80:
+        start += 1
+    return bytes(packet[start + 2 : at]), bytes(packet[at + 2 :]), bool(packet[0] & 1)
+
+
 UP, OPENING, DOWN = "up", "opening", "down"
 
 

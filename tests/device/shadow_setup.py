@@ -2,7 +2,7 @@
 
 import json
 
-from fakes import Clock, Log
+from fakes import Clock, Log, opened
 from firmware.core import shadow
 from firmware.shadow_sync import ShadowSync
 from shadow_service import ShadowService, merged
@@ -72,9 +72,9 @@ class Session:
         self.sent = []  # (topic, payload, retain)
         self.subscribed = 0
 
-    def document(self, topic, payload, tag, retain=False):
+    def take(self, tag, packet, at):
         assert tag == -1 and not self.waiting
-        self.sent.append((bytes(topic), payload.encode(), retain))
+        self.sent.append(opened(packet, at))
         self.pid += 1
 
     @property
@@ -110,7 +110,9 @@ class Board:
         self.sync.update_due = True
 
     def command(self, key, value):
-        assert self.sync.set(key, value) is None
+        from firmware.command_runner import change
+
+        assert change(self.sync, key, value) is None
 
     def receive(self, kind, payload):
         # As app.py does it: what the session has received may be written to.

@@ -6,7 +6,7 @@ import sys
 
 import firmware
 import harness
-from fakes import Clock
+from fakes import Clock, Log, opened
 from firmware import crash
 from firmware.command_runner import CommandRunner
 from firmware.core import schema
@@ -20,6 +20,11 @@ class Settings:
         self.values = {"interval_s": 60, "i2c": {"id": 0, "sda": 21, "scl": 22}}
         self.state = {}
         self.problem = None
+
+    def set(self, key, value):
+        if not self.problem:
+            self.values[key] = value
+        return self.problem
 
     def note(self, key, value):
         self.state[key] = json.loads(json.dumps(value))
@@ -39,7 +44,8 @@ class Session:
         self.waiting = self.unheard = ()  # unheard: (-2,) while PUBACKs do not come
         self.sent = []
 
-    def document(self, topic, payload, tag, retain=False):
+    def take(self, tag, packet, at):
+        topic, payload, retain = opened(packet, at)
         assert (topic, tag, retain) == (TOPIC, -2, False) and not self.waiting
         self.sent.append(json.loads(payload))
         self.waiting = self.unheard
@@ -59,13 +65,9 @@ class Shadow:
     # Of ShadowSync what the runner has to do with.
     def __init__(self):
         self.clock, self.settings, self.session = Clock(), Settings(), Session()
-        self.changes = []
-
-    def set(self, key, value):
-        if not self.settings.problem:
-            self.changes.append((key, value))
-            self.settings.values[key] = value
-        return self.settings.problem
+        self.log = Log()
+        self.local, self.desired, self.update_due = {}, None, False
+        self.wrong, self.tried = {"interval_s": "too small"}, {"interval_s": "0"}
 
 
 class Bench:
@@ -116,7 +118,10 @@ def test_a_new_interval_is_in_force_and_a_change_at_the_device():
     told = {"id": "a", "action": "set_reporting_interval", "ok": True, "reason": None}
     harness.equal(bench.steps(), [told])
     harness.equal(bench.settings.values["interval_s"], 30)
-    harness.equal(bench.shadow.changes, [("interval_s", 30)])
+    shadow = bench.shadow
+    harness.equal((shadow.local, shadow.update_due), ({"interval_s": 60}, True))
+    harness.equal(bench.settings.state, {"seen": ["a"], "local": {"interval_s": 60}})
+    harness.equal((shadow.wrong, shadow.tried), ({}, {}))  # a desired value is older
     assert not bench.busy
 
 
@@ -131,7 +136,8 @@ def test_an_interval_that_cannot_be_is_not_a_change():
         bench.outcomes(),
         [(1, False, "not done: errno 28"), (2, False, problem), (3, False, problem)],
     )
-    harness.equal((bench.shadow.changes, bench.settings.state), ([], {"seen": [1]}))
+    harness.equal((bench.shadow.local, bench.settings.state), ({}, {"seen": [1]}))
+    assert not bench.shadow.update_due and bench.shadow.wrong
 
 
 def test_read_now_answers_when_there_is_a_reading():

@@ -1,4 +1,4 @@
-# heap: 60wk
+# heap: 64wk
 # Names without end, desired or found in reported.
 
 import harness

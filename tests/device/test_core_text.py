@@ -1,10 +1,11 @@
 import harness
 from firmware.core import text
+from firmware.core.commands import utf8_len
 
 
 def test_text_is_measured_in_bytes():
-    harness.equal([text.utf8_len(t) for t in ("", "a", "ü", "€")], [0, 1, 2, 3])
-    harness.equal([text.utf8_len(t) for t in ("\ud800", "a\udfff", "\ud7ff")], [None, None, 3])
+    harness.equal([utf8_len(t) for t in ("", "a", "ü", "€")], [0, 1, 2, 3])
+    harness.equal([utf8_len(t) for t in ("\ud800", "a\udfff", "\ud7ff")], [None, None, 3])
 
 
 def test_what_is_shown_is_plain_and_bounded():
@@ -31,7 +32,7 @@ def test_single_characters_leave_nothing_behind():
         for i in range(start, start + 400):
             one = unique(i)
             text.printable(one, 9)
-            text.utf8_len(one)
+            utf8_len(one)
         one = None
         return harness.settled_heap()
 

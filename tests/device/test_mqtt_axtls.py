@@ -9,6 +9,7 @@ from fakes_net import AxContext, Bench, puback, publish, why
 from firmware import loading
 from firmware.core.errors import LinkError
 from firmware.net import packets
+from firmware.net.packets import document
 from firmware.net.transport import READ_S
 
 
@@ -83,11 +84,12 @@ def record(data):
 
 def test_a_session():
     bench = AxBench()
-    rooms = []
-    bench.link.context.make = lambda raw: (rooms.append(bench.link.rooms), AxTls(raw))[1]
+    held = []
+    bench.link.reserve = bytearray(8)
+    bench.link.context.make = lambda raw: (held.append(bench.link.reserve), AxTls(raw))[1]
     bench.up()
     harness.equal(bench.link.context.wrapped, [("h", True)])  # the handshake is made there
-    harness.equal(rooms, [1])  # made before the handshake
+    harness.equal(held, [None])  # the memory for it is free by then
     bench.session.filters = lambda: ["t"]
     packets.subscribe(bench.session)
     bench.publish(1, b"one")
@@ -108,8 +110,14 @@ def test_what_can_leave_is_gone_in_the_handshake():
 
     tls.context = lambda: context
     del tls
-    bench.link.make_room = loading.unload
-    seen = []
+    rooms, seen = [], []
+
+    def make_room():
+        rooms.append(1)  # before the context is made, and after it
+        if len(rooms) == 2:
+            loading.unload()
+
+    bench.link.make_room = make_room
 
     def handshake(raw):
         bodies = bench.session.transport.body, bench.session.transport.out
@@ -118,7 +126,7 @@ def test_what_can_leave_is_gone_in_the_handshake():
 
     context.make = handshake
     bench.connect()
-    harness.equal(seen, [((None, None), [])])
+    harness.equal((seen, len(rooms)), ([((None, None), [])], 2))
     harness.equal(bench.broker.kinds(), [1])
 
 
@@ -156,7 +164,7 @@ def test_publishing_from_the_callback():
     bench = AxBench().up()
 
     def callback(topic, payload):
-        bench.session.document(b"re", payload, -len(bench.messages) - 1)
+        document(bench.session, b"re", payload, -len(bench.messages) - 1)
         bench.messages.append(payload)
 
     bench.session.set_callback(callback)

@@ -6,6 +6,7 @@ from fakes import Clock, Random
 from fakes_net import Bench, Hang, publish
 from firmware.core.errors import LinkError
 from firmware.net import packets
+from firmware.net.packets import document
 from firmware.net.session import SUBSCRIBE
 
 SAMPLES = (
@@ -65,7 +66,7 @@ def test_mutated_packets():
         bench.broker.rest = b""
         bench.up()
         if -1 not in bench.session.waiting:
-            bench.session.document(b"t", b"x", -1)
+            document(bench.session, b"t", b"x", -1)
         if bench.session.used < 8:
             bench.publish(turn % 8 + 1)
         if turn % 2 and SUBSCRIBE not in bench.session.waiting:

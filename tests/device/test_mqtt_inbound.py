@@ -6,6 +6,7 @@ from fakes import Clock
 from fakes_net import Bench, length, publish, why
 from firmware.core.errors import LinkError
 from firmware.net import packets
+from firmware.net.packets import document
 from firmware.net.session import PING_MS
 
 LIMIT = 1024  # of the Bench
@@ -259,7 +260,7 @@ def test_publishing_from_the_callback_goes_out_after_the_puback():
     seen = []
 
     def callback(topic, payload):
-        bench.session.document(b"re", b"y", -1)
+        document(bench.session, b"re", b"y", -1)
         bench.publish(1)
         seen.append(len(bench.net.sock.writes))
 

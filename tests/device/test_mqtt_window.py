@@ -6,6 +6,7 @@ from fakes import Clock
 from fakes_net import Bench, puback, publish, why
 from firmware.core.errors import LinkError
 from firmware.net import packets
+from firmware.net.packets import document
 from firmware.net.session import SUBSCRIBE
 
 DATA = b"\x32\x06\x00\x01t\x00"  # a reading of one byte, without the low byte of its packet id
@@ -24,7 +25,7 @@ def subscribe(bench, *filters):
 def test_one_write_a_message():
     bench = quiet()
     bench.publish(7, b"hello")
-    bench.session.document(b"a/b", b"hello", -1)
+    document(bench.session, b"a/b", b"hello", -1)
     harness.equal(bench.net.sock.writes, [])  # queued; step() sends
     bench.session.step()
     wanted = [b"\x32\x0a\x00\x01t\x00\x01hello", b"\x32\x0c\x00\x03a/b\x00\x02hello"]
@@ -49,7 +50,7 @@ def test_messages_of_127_and_128_bytes():
     bench = quiet()
     for size in (122, 123):
         bench.publish(size, bytes(size))
-        bench.session.document(b"t", bytes(size), -size)
+        document(bench.session, b"t", bytes(size), -size)
     bench.session.step()
     heads = [b"\x32\x7f\x00\x01t"] * 2 + [b"\x32\x80\x01\x00\x01t"] * 2
     for packet, head in zip(bench.net.sock.writes, heads):
@@ -76,7 +77,7 @@ def test_a_full_window_has_room_for_four_documents():
     bench.publish(1)
     bench.publish(2)
     for tag in (-1, -2, -3):
-        bench.session.document(b"t", b"x", tag)
+        document(bench.session, b"t", b"x", tag)
     subscribe(bench, "t")
     bench.session.step()
     harness.equal((bench.session.used, len(bench.net.sock.writes)), (6, 6))
@@ -84,14 +85,14 @@ def test_a_full_window_has_room_for_four_documents():
 
 def test_one_document_a_tag():
     bench = quiet()
-    bench.session.document(b"t", b"x", -1, True)
+    document(bench.session, b"t", b"x", -1, True)
     harness.equal((-1 in bench.session.waiting, -2 in bench.session.waiting), (True, False))
     bench.session.step()
     harness.equal(bench.net.sock.writes, [b"\x33\x06\x00\x01t\x00\x01x"])  # retain
     bench.push(puback(1))
     bench.session.step()
     harness.equal((-1 in bench.session.waiting, bench.acked), (False, [-1]))
-    bench.session.document(b"t", b"y", -1)
+    document(bench.session, b"t", b"y", -1)
     bench.session.step()
     harness.equal(bench.net.sock.writes[1:], [b"\x32\x06\x00\x01t\x00\x02y"])
 
@@ -128,7 +129,7 @@ def test_no_puback_means_again_on_the_same_connection_with_dup():
 
 def test_the_same_for_a_document():
     bench = quiet(keepalive_s=0)
-    bench.session.document(b"t", b"x", -1, True)
+    document(bench.session, b"t", b"x", -1, True)
     bench.steps(11_000)
     packet = b"\x06\x00\x01t\x00\x01x"
     harness.equal(bench.net.sock.writes, [b"\x33" + packet] + [b"\x3b" + packet] * 2)
@@ -199,7 +200,7 @@ def test_after_a_reconnect_all_of_it_again_in_order():
     bench = quiet()
     bench.publish(1)
     bench.publish(2)
-    bench.session.document(b"t", b"x", -3, True)
+    document(bench.session, b"t", b"x", -3, True)
     bench.session.step()
     bench.push(puback(2))
     bench.session.step()
@@ -216,7 +217,7 @@ def test_dup_only_for_what_the_broker_may_have():
     bench.publish(1)
     bench.session.step()
     bench.publish(2)
-    bench.session.document(b"t", b"x", -1)  # both never sent
+    document(bench.session, b"t", b"x", -1)  # both never sent
     new = [DATA + b"\x02x", DATA + b"\x03x"]
     harness.equal(bench.again(1), [AGAIN + b"\x01x"] + new)
     # The broker has forgotten all: what it had before does not count in a session kept later.
@@ -359,7 +360,7 @@ def test_a_slow_transport_gets_whole_packets():
     bench = quiet()
     bench.net.sock.window = 5
     bench.publish(1, b"first")
-    bench.session.document(b"t", b"second", -1)
+    document(bench.session, b"t", b"second", -1)
     bench.publish(3, b"third")
     for _ in range(15):
         bench.session.step()
@@ -375,7 +376,7 @@ def test_acked_while_its_repetition_is_half_sent():
         if tag > 0:
             bench.publish(1, b"first")
         else:
-            bench.session.document(b"t", b"first", -1)
+            document(bench.session, b"t", b"first", -1)
         bench.steps(4_500)
         bench.net.sock.window = 4
         bench.steps(1_000)  # four bytes of the repetition
@@ -384,7 +385,7 @@ def test_acked_while_its_repetition_is_half_sent():
         if tag > 0:
             bench.publish(2, b"new")
         else:
-            bench.session.document(b"t", b"new", -1)
+            document(bench.session, b"t", b"new", -1)
         bench.net.sock.window = 100
         bench.session.step()
         first = b"\x0a\x00\x01t\x00\x01first"
@@ -454,7 +455,7 @@ def test_no_memory_for_a_document_leaves_no_slot_behind():
 
     before, bench.session.waiting = bench.session.waiting, Full()
     bench.session.filters = lambda: ["t"]
-    harness.raises(MemoryError, bench.session.document, b"t", bytes(100), -1)
+    harness.raises(MemoryError, document, bench.session, b"t", bytes(100), -1)
     harness.raises(MemoryError, packets.subscribe, bench.session)
     bench.session.waiting = before
     harness.equal((bench.session.used, bench.session.due()), (0, -1))

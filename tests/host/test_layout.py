@@ -51,8 +51,9 @@ LAYERS = {
     # What the board does. A module that is loaded on demand is imported, not handed in: what is
     # handed in stays.
     "firmware/sampler.py": f"{_CORE} firmware.drivers firmware.board",
-    "firmware/shadow_sync.py": f"{_CORE} json",
-    "firmware/command_runner.py": f"{_CORE} firmware.chip firmware.board firmware.crash json",
+    "firmware/shadow_sync.py": f"{_CORE} firmware.net.packets json",
+    "firmware/command_runner.py": f"{_CORE} firmware.chip firmware.board firmware.crash"
+    " firmware.net.packets json",
     # The top: app.py with what it does once, and now and then.
     "firmware/app.py": "firmware gc micropython",
     "firmware/startup.py": "firmware json micropython",

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware.core import schema, text
+from firmware.core import schema
+from firmware.core.commands import utf8_len
 from tools.board import boards
 from tools.errors import ToolError
 from tools.things import config, values
@@ -348,9 +349,9 @@ def test_a_slip_of_the_finger_is_guessed(key: str, at: int, slip: str) -> None:
 @given(TEXT)
 def test_text_is_measured_as_utf_8(some: str) -> None:
     try:
-        assert text.utf8_len(some) == len(some.encode())
+        assert utf8_len(some) == len(some.encode())
     except UnicodeEncodeError:
-        assert text.utf8_len(some) is None
+        assert utf8_len(some) is None
 
 
 @given(st.binary(max_size=300))

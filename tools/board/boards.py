@@ -83,7 +83,8 @@ class Board:
         drivers = table()["drivers"]
         if path in drivers.values():
             return path in [drivers[name] for name in sensors]
-        return any(fnmatch.fnmatchcase(path, pattern) for pattern in _profile(self)["files"])
+        wanted = any(fnmatch.fnmatchcase(path, pattern) for pattern in _profile(self)["files"])
+        return wanted and path not in _profile(self)["without"]
 
 
 @cache

@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from firmware.core import text, topics
+from firmware.core import topics
+from firmware.core.commands import utf8_len
 
 Rule = Callable[[Any], str | None]
 
@@ -64,14 +65,14 @@ def _is_address(value: str) -> bool:
 
 def ssid(value: Any) -> str | None:
     """The name of a Wi-Fi network."""
-    if isinstance(value, str) and 1 <= (text.utf8_len(value) or 0) <= 32:
+    if isinstance(value, str) and 1 <= (utf8_len(value) or 0) <= 32:
         return None
     return "must be text of 1 to 32 bytes"
 
 
 def password(value: Any) -> str | None:
     """WPA: a passphrase of 8 to 63 bytes or the 256-bit key itself in hex. Empty: open network."""
-    size = text.utf8_len(value) if isinstance(value, str) else None
+    size = utf8_len(value) if isinstance(value, str) else None
     if size == 0 or (size is not None and 8 <= size <= 63):
         return None
     if size == 64 and _HEX_KEY.fullmatch(value):
@@ -110,7 +111,7 @@ def _topic(topic: str, prefix: str = "") -> str | None:
         topic = "/".join(topic.split("/")[3:])
     if topic.count("/") > _TOPIC_SLASHES:
         return f"has too many levels: at most {_TOPIC_SLASHES} slashes"
-    size = text.utf8_len(topic)
+    size = utf8_len(topic)
     if size is None or size > _TOPIC_BYTES:
         return f"is too long: at most {_TOPIC_BYTES} bytes of UTF-8"
     return None
