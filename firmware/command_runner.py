@@ -54,7 +54,9 @@ class CommandRunner:
             command = self.waiting[0]
             self.waiting[0] = command[:3] + (command[3] or "no memory",)  # if that is so
             self.doing = self._do(*command)
-        for _ in self.doing or ():
+        for leave in self.doing or ():
+            if leave:  # here: _do() would be over should there be no memory for it now
+                self.restart()
             return True
         self.doing = None
         return bool(self.waiting or self.blinks)
@@ -76,17 +78,21 @@ class CommandRunner:
         leaving = action == "reboot" and not why
         wait.start(_GOODBYE_MS)
         while text or leaving:
-            yield
+            # When the result has arrived, the PUBACK of the command was out.
+            yield leaving and not (wait.left_ms() and (text or _TAG in session.waiting))
             if text and self.up:
-                from firmware.net import packets
+                try:
+                    from firmware.net import packets
 
-                packets.document(session, self.topic, text, _TAG)
-                packets = None
+                    packets.document(session, self.topic, text, _TAG)
+                except MemoryError:  # there may be, a moment later
+                    if wait.left_ms():
+                        continue
+                    raise
+                finally:
+                    packets = None
                 text = None
                 self.waiting.pop(0)
-            # When the result has arrived, the PUBACK of the command was out.
-            if leaving and not (wait.left_ms() and (text or _TAG in session.waiting)):
-                self.restart()
 
     def _act(self, ident, action, value):
         # (why it was not done, the log that was asked for)

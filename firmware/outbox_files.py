@@ -51,11 +51,12 @@ def load(outbox):
 
 
 def _good(buf, size):
-    # Where each good frame begins and ends. Behind damage the next may begin at any byte.
+    # Where each good frame begins and ends. Behind damage the next may begin at any byte, but not
+    # with a zero: five of them, 12 and 17 (a length and a seq) are whole by their CRC.
     last = 0
     for at in range(size - _EXTRA):
         end = at + _EXTRA + buf[at]
-        if last <= at and end <= min(size, at + _FRAME_BYTES):
+        if last <= at and buf[at] and end <= min(size, at + _FRAME_BYTES):
             if crc16(buf, at, end - 2) == buf[end - 2] | buf[end - 1] << 8:
                 yield at, end
                 last = end

@@ -364,6 +364,49 @@ def test_a_result_waits_for_a_session():
     harness.equal(bench.outcomes(), [(1, True, None)])
 
 
+def once(function):
+    # There is no memory the first time.
+    tried = []
+
+    def called(*args):
+        tried.append(1)
+        if len(tried) == 1:
+            raise MemoryError
+        return function(*args)
+
+    return called
+
+
+def test_no_memory_to_restart_now():
+    bench = Bench()
+    bench.runner.restart = once(bench.restart)
+    bench.hear("reboot", id=1)
+    harness.raises(MemoryError, bench.steps)
+    bench.steps(1)
+    harness.equal((bench.outcomes(), bench.restarts > 0), ([(1, True, None)], True))
+
+
+def test_no_memory_to_send_what_is_done_now():
+    bench = Bench()
+    bench.session.take = once(bench.session.take)
+    bench.hear("set_reporting_interval", interval_seconds=30, id=1)
+    try:
+        bench.steps()
+    except MemoryError:  # as app.py does
+        pass
+    harness.equal(bench.outcomes(), [(1, True, None)])
+
+
+def test_a_result_that_never_fits():
+    bench = Bench()
+    bench.session.take = once(bench.session.take)
+    bench.hear("get_log", id=1)
+    bench.steps(1)
+    bench.clock.pass_ms(5000)
+    harness.raises(MemoryError, bench.steps)
+    harness.equal(bench.outcomes(), [(1, False, "no memory")])
+
+
 def test_waiting_costs_no_memory():
     bench = Bench()
     bench.hear("read_now")

@@ -1,7 +1,7 @@
 # What goes in comes out, in order, until it is acknowledged; on LittleFS with a board's blocks.
 
 import harness
-from outbox_board import boot, drain, filled, fresh, put
+from outbox_board import boot, drain, filled, fresh, put, record
 from outbox_reader import unsent
 
 
@@ -63,6 +63,16 @@ def test_the_longest_record():
     for one in (outbox, boot()):
         for n in range(1, 40):
             harness.equal(unsent(one), bytes([n]) * 96)
+
+
+def test_a_restart_before_each_acknowledgement():
+    # Each file has one reading, whatever its seq; the other file is of no use any more.
+    outbox = fresh()
+    for n in range(1, 530):
+        put(outbox, n, n)
+        outbox = boot()
+        harness.equal((outbox.waiting, unsent(outbox)), (1, record(n)))
+        outbox.ack(n)
 
 
 harness.run(globals())

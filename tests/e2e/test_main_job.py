@@ -124,7 +124,7 @@ def test_bad_desired_values_are_rejected_and_the_others_still_applied(device, bo
     state = reported(clients, device.thing, drain_per_s=7)
     state = wait_until(lambda: shadow(clients, device.thing)["reported"].get("rejected"), "named")
     assert set(state) == {"interval_s", "intervall_s", "wifi"}
-    assert "interval_s" in state["intervall_s"]  # among those that are known
+    assert "interval_s" in state["intervall_s"]  # did you mean
     assert shadow(clients, device.thing)["reported"]["interval_s"] == 1
     desire(clients, device.thing, interval_s=3, intervall_s=None, wifi=None)
     reported(clients, device.thing, interval_s=3, rejected=None)

@@ -24,9 +24,11 @@ def test_the_closest_word_is_guessed() -> None:
     assert did_you_mean("abcd", ("bacd", "abdc")) == ', did you mean "abdc"?'
 
 
-def test_a_guess_takes_the_place_of_all_names() -> None:
+def test_a_guess_takes_the_place_of_the_boards() -> None:
     for key, value, wanted in (
         ("intervall_s", 5, 'unknown setting, did you mean "interval_s"?'),
+        ("intreval_s", 5, 'unknown setting, did you mean "interval_s"?'),
+        ("senate", 5, "unknown setting"),  # the board: sensor
         ("zebra", 5, "unknown setting"),
         ("interval_s", 0, "must be a whole number from 1 to 86400"),
         ("endpoint", "x", "cannot be changed from the cloud"),

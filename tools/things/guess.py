@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
+
+from firmware.core import schema
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -20,13 +23,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def guessed(key: str, problem: str) -> str:
-    """A problem of schema.check() with the name that was meant, instead of all that are known."""
+    """A problem of schema.check() with the name that was meant; the board compares less of it."""
     parts = []
     for part in problem.split("; "):
-        what, listed, known = part.partition(", known: ")
-        if listed:
-            name, inner, _ = what.rpartition(": ")
-            what = f"{name}: unknown key" if inner else what
-            part = what + did_you_mean(name or key, known.split())
+        name, inner, what = part.rpartition(": ")
+        if what.startswith("unknown setting"):
+            known: Any = schema.DEFAULTS["i2c"] if inner else schema.DEFAULTS
+            part = f"{name}: unknown key" if inner else "unknown setting"
+            part += did_you_mean(name or key, known)
         parts.append(part)
     return "; ".join(parts)
