@@ -121,6 +121,7 @@ class App:
             self.sent += 1
 
     def encode(self, seq, buf, at):
+        self.unload("firmware.outbox_files")  # what was loaded for a message goes
         frame = self.outbox.get(seq)
         return write_json(buf, at, frame, self.outbox.at, self.session.client_id) if frame else 0
 
@@ -160,7 +161,7 @@ class App:
         except MemoryError:  # not acknowledged, it would come again in every session
             chip.log("app: no memory for a message, dropped")
             self.shadow.lost()
-        self.unload()  # encode() may come next
+        self.unload()  # another message may come next
 
     def on_ack(self, tag):
         if tag > 0:
