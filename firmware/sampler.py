@@ -92,29 +92,27 @@ class Sampler:
             self.sensor = self.driver = None
 
     def _go_on(self):
-        driver = self.driver
-        if not driver:
-            from firmware import board
-            from firmware.drivers import find
+        if not self.driver:
+            from firmware import board, drivers
 
             bus = board.i2c(self.settings["i2c"], self.failures)
-            self.driver, sensor = find(bus, self.sensor or self.settings["sensor"])
+            self.driver, sensor = drivers.find(bus, self.sensor or self.settings["sensor"])
             self.wait.start(_SETTLE_MS)
             if sensor != self.sensor:
                 self.sensor = sensor
                 self.log("sensor: " + sensor)
         elif not self.busy:
-            driver.start()
+            self.driver.start()
             self.busy = True
-            self.wait.start(driver.MEASURE_MS)
+            self.wait.start(self.driver.MEASURE_MS)
         else:
-            driver.finish()
+            self.driver.finish()
             self.busy = self.due = False
             self.readings += 1
             if self.failures:
                 self.log("sensor: reads again; errors in a row: {}".format(self.failures))
-                self.failures = 0
-            pack(self.buf, 0, self.clock.s, driver.values)
+            self.failures = 0
+            pack(self.buf, 0, self.clock.s, self.driver.values)
             if self.kept or not self._store(self.buf):
                 self.dropped += len(self.kept) == _KEPT * RECORD_BYTES
                 self.kept = (self.kept + self.buf)[-_KEPT * RECORD_BYTES :]

@@ -1,6 +1,7 @@
 # Keeps the board and its shadow in step. What must stay, and what puts a desired value in force;
 # what the messages mean is core/shadow.py, on demand: the two are too large for one moment.
 
+import json
 from micropython import const
 
 from firmware.core.timing import Deadline
@@ -97,8 +98,6 @@ class ShadowSync:
     def _apply(self):
         # All in one step: reasons kept between the modules that come and go with each would break
         # up the heap (1 KB more on an ESP8266).
-        import json
-
         values, wrong, tried = self.settings.values, {}, {}
         desired, self.desired = self.desired, None
         for key in sorted(desired):

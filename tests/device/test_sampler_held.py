@@ -1,3 +1,4 @@
+# heap: 40wk
 # With which time a reading goes out, and what becomes of it when it cannot go yet.
 
 import harness
