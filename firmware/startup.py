@@ -94,6 +94,7 @@ def build(app, config, values, saved, state, problems, context):
     app.shadow = shadow_sync.ShadowSync(app.connection, app.settings, app.sampler, *args)
     app.connection.on_up = app.shadow.connected
     app.connection.make_room = app.make_room
+    app.connection.keep_room()
     app.heap_bytes = device_info.heap_bytes()
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     # One of each is made: what made it need not stay.

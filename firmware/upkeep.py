@@ -4,7 +4,6 @@ from micropython import const
 
 from firmware import chip, version
 
-_AXTLS_BYTES = const(5_368)  # the largest piece that it asks for
 _CHECK_S = const(2)  # between two check()
 _CHANGED_S = const(3)  # in safe mode, time to report a setting that has changed
 _CRASH_S = const(60)  # after a crash: how often the length of the run is written down
@@ -41,12 +40,6 @@ def check(app):
 
         if device_info.heap_bytes() > app.heap_bytes + 1024:
             restart(app, "Python's heap has grown into the memory of TLS, restarting", b"memory")
-    # ESP8266: the piece that axTLS needs at the next connect, before others break it up.
-    if not chip.VERIFIED and not app.session.transport and not link.reserve:
-        try:
-            link.reserve = bytearray(_AXTLS_BYTES)
-        except MemoryError:
-            pass  # the connect will say so
 
 
 def restart(app, text="restarting, as commanded", why=b""):

@@ -82,7 +82,7 @@ def _note(s, desired, reported):
     s.desired = noted = {key: desired[key] for key in values if desired.get(key) is not None}
     others = [key for key in desired if key not in values and desired[key] != reported.get(key)]
     others.sort(key=str)
-    others[5:] = others[5:] and ["..."]
+    others[3:] = others[3:] and ["..."]
     for key in others:
         noted[printable(str(key), 40)] = 0  # any value is wrong
 

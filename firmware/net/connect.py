@@ -112,7 +112,8 @@ def opened(link, present):
     session, s = link.session, link.clock.s
     session.sent = bytearray([present and sent > 0 for sent in session.sent])
     session.owed = b""
-    session.ping_later()
+    session.pinged = False
+    session.ping_in.start(session.keepalive * 500)
     session.doubt = session.doubt or not present
     link.down_s += s - link.since_s
     link.since_s = s

@@ -56,10 +56,19 @@ class Connection:
             self.failed(e)
         return True
 
+    def keep_room(self):
+        # axTLS: the largest piece that it asks for, before others break it up.
+        if self.context is None and self.reserve is None:
+            try:
+                self.reserve = bytearray(5_368)
+            except MemoryError:
+                pass  # the next connect will say so
+
     def failed(self, error):
         was_up, self.up, self.opening = self.up, False, None
         secure = bool(self.session.transport and self.session.transport.body)
         self.session.close()
+        self.keep_room()
         try:
             from firmware.net import failure
 

@@ -67,10 +67,6 @@ class Session(MQTTClient):
         self.waiting.pop(self.tags[slot], None)
         self.used -= 1
 
-    def ping_later(self):
-        self.pinged = False
-        self.ping_in.start(self.keepalive * 500)
-
     def step(self):
         transport, left = self.transport, _BURST
         while left and transport.receive():
@@ -102,7 +98,8 @@ class Session(MQTTClient):
                 self.release(slot)
                 self.doubt = self.doubt and op != 0x90
         elif op == 0xD0 and size == 0:
-            self.ping_later()
+            self.pinged = False
+            self.ping_in.start(self.keepalive * 500)
         else:
             raise LinkError("protocol", "packet {:#04x}".format(op))
 
