@@ -7,11 +7,7 @@ import re
 from pathlib import Path
 
 _NET = Path(__file__).resolve().parents[2] / "firmware" / "net"
-# What an ESP8266's tests have for a heap, on 32 bit: 1,570 bytes more than a chip. There a session
-# runs as well (tests/host/test_memory.py), but of many reconnects one in some dozens finds its
-# memory in pieces too small for axTLS. axTLS of a 32-bit build takes 704 to 880 bytes less than
-# the stand-in; the rest keeps these tests from failing now and then.
-ESP8266 = "esp8266:37000w"
+ESP8266 = "esp8266"
 
 
 @functools.cache
