@@ -1,3 +1,4 @@
+# heap: 44wk
 # Damaged commands, thousands in a row: each is refused with a reason or is a command in order.
 
 import json

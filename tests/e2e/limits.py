@@ -12,8 +12,8 @@ ESP8266 = "esp8266"
 
 @functools.cache
 def limit_ms(name: str) -> int:
-    """The one constant of this name, underscore or not, in firmware/net/."""
+    """The one constant of this name, underscore or not, in firmware/net/; of several the first."""
     text = "\n".join(path.read_text("utf-8") for path in sorted(_NET.glob("*.py")))
-    found: list[str] = re.findall(rf"^_?{name} = const\(([\d_]+)\)", text, re.M)
+    found: list[str] = re.findall(rf"^_?{name} = (?:const)?\(([\d_]+)", text, re.M)
     assert len(found) == 1, f"{name}: {found}"
     return int(found[0])

@@ -13,13 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from firmware.core import schema
+from firmware.net import packets
 from tools.toolchain import ROOT
 
 sys.path.append(str(ROOT / "tests" / "device"))
 sys.modules.setdefault("micropython", SimpleNamespace(const=int))  # type: ignore[arg-type]
+sys.modules.setdefault("firmware.chip", SimpleNamespace(LED_PIN=2))  # type: ignore[arg-type]
 
 from shadow_service import ShadowService, delta, merged  # noqa: E402
 from shadow_setup import PREFIX, Board, connect, settle  # noqa: E402
+
+# As in MicroPython, where text is its UTF-8 in memory.
+packets.memoryview = lambda text: memoryview(text.encode())  # type: ignore[attr-defined]
 
 MAX_BYTES = 8192  # of a shadow document (aws-facts 4.6)
 START = json.loads(json.dumps(schema.DEFAULTS))
