@@ -64,7 +64,8 @@ def test_sampling_goes_on_while_a_connect_hangs(make: Make, withheld: str) -> No
     bench.wait(lambda: len(bench.readings()) >= hung_s + 5)
     times = [reading["timestamp"] for reading in in_order(bench)]
     assert times[-1] - times[0] >= hung_s
-    assert max(b - a for a, b in pairwise(times)) <= 2, times
+    # It was 5 with a connect that held up the loop; 4 leaves a busy machine its time.
+    assert max(b - a for a, b in pairwise(times)) < 5, times
     bench.finish()
 
 
