@@ -54,7 +54,8 @@ def write_json(buf, at, frame, i, thing):
         if i == first:
             at = _number(buf, _text(buf, at, b', "seq": '), seq, 1, 0)
         i += size
-    return _text(buf, at, b"}")
+    buf[at] = 0x7D
+    return at + 1
 
 
 def _text(buf, at, text):
@@ -75,7 +76,8 @@ def _number(buf, at, value, scale, point):
         buf[at] = 0x30 + value // scale % 10
         at += 1
         if scale == point:
-            at = _text(buf, at, b".")
+            buf[at] = 0x2E
+            at += 1
         scale //= 10
     return at
 
