@@ -1,6 +1,5 @@
 # What the messages of the shadow service mean (docs/architecture.md has the table), and what is
-# sent: functions on `s`, a ShadowSync. On demand, and text.py only for what arrives: beside a
-# document to be sent memory is shortest.
+# sent: functions on `s`, a ShadowSync. On demand; on a board one file with text.py.
 
 import json
 
