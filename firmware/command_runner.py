@@ -80,7 +80,9 @@ class CommandRunner:
         while text or leaving:
             # When the result has arrived, the PUBACK of the command was out.
             yield leaving and not (wait.left_ms() and (text or _TAG in session.waiting))
-            if text and self.up:
+            if not (self.up or leaving):
+                wait.start(_GOODBYE_MS)
+            elif text and self.up:
                 try:
                     from firmware.net import packets
 

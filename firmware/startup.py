@@ -12,13 +12,13 @@ def prepare():
     from firmware import crash, files
     from firmware.net import tls
 
-    context = None
+    context = False if tls.VERIFIED else None  # False: each connect tries again
     try:
         if tls.VERIFIED:
             context = tls.context()
         else:
             chip.log("tls: server NOT verified, this port cannot; see docs/security.md")
-    except Exception as e:  # each connect tries again
+    except Exception as e:
         chip.log("tls: no context, {}".format(" ".join([str(part) for part in e.args])))
     cause = board.reset_cause()
     chip.log("app: fieldmouse {}, reset by {}".format(version.VERSION, cause))

@@ -1,8 +1,9 @@
 # What the messages of the shadow service mean (docs/architecture.md has the table), and what is
-# sent: functions on `s`, a ShadowSync. On demand, and text.py only for what arrives: beside a
-# document to be sent memory is shortest.
+# sent: functions on `s`, a ShadowSync. On demand; on a board one file with text.py.
 
 import json
+
+from firmware.core.text import load, printable
 
 _TIGHT = (",", ":")  # a document has to fit into one piece of memory, twice
 
@@ -12,8 +13,6 @@ def receive(s, kind, payload):
     kinds = b"update/delta update/accepted update/rejected get/accepted get/rejected"
     if kind not in kinds.split():
         return
-    from firmware.core.text import load
-
     try:
         # Of an update that is accepted the version counts: its state is what was sent.
         name = b":" if kind == b"update/accepted" else b'"metadata":'
@@ -76,8 +75,6 @@ def _answered(s, state, seen):
 def _note(s, desired, reported):
     # For ShadowSync.step(): the settings, and a few of the other names; there may be a flood. One
     # that stands in reported as well is not open: the AWS console makes new shadows with one.
-    from firmware.core.text import printable
-
     values = s.settings.values
     s.desired = noted = {key: desired[key] for key in values if desired.get(key) is not None}
     others = [key for key in desired if key not in values and desired[key] != reported.get(key)]

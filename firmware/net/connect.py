@@ -89,8 +89,9 @@ def _secure(link, transport):
     # The host name goes out as SNI and is checked. mbedTLS leaves the handshake to the first
     # write, which does not block; axTLS makes it here, from this heap: what can leave goes first.
     context = link.context
-    if context is None:
+    if not context:
         link.make_room()
+        link.keep_room()  # if there was none as the last session ended
         from firmware.net import tls
 
         context = tls.context()

@@ -16,7 +16,7 @@ from firmware.net.session import SUBSCRIBE
 class Connection:
     def __init__(self, session, clock, random, log, context, limit_bytes):
         self.session, self.clock, self.random, self.log = session, clock, random, log
-        self.context, self.limit_bytes = context, limit_bytes  # no context: one for each connect
+        self.context, self.limit_bytes = context, limit_bytes  # False, None: one for each connect
         self.up, self.opening = False, None  # opening: what connect.opening() has made
         self.wait_in = Deadline(clock)  # down: until the next try; opening: for all of it
         self.failures = [0, 0]  # in a row; of those, a no by AWS
@@ -57,7 +57,7 @@ class Connection:
         return True
 
     def keep_room(self):
-        # axTLS: the largest piece that it asks for, before others break it up.
+        # axTLS (context: None): the largest piece that it asks for, before others break it up.
         if self.context is None and self.reserve is None:
             try:
                 self.reserve = bytearray(5_368)

@@ -305,6 +305,9 @@ class Link:
     def make_room(self):
         self.rooms += 1
 
+    def keep_room(self):
+        pass
+
 
 class Bench:
     # A Session over a Net, with what its callbacks got. A reading is a payload put into texts.

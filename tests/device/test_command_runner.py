@@ -397,6 +397,15 @@ def test_no_memory_to_send_what_is_done_now():
     harness.equal(bench.outcomes(), [(1, True, None)])
 
 
+def test_no_memory_right_after_an_outage():
+    bench = Bench()
+    bench.session.take = once(bench.session.take)
+    bench.hear("set_reporting_interval", interval_seconds=30, id=1)
+    bench.steps(1)
+    bench.steps(6, 1000, up=False)
+    harness.equal(bench.outcomes(), [(1, True, None)])
+
+
 def test_a_result_that_never_fits():
     bench = Bench()
     bench.session.take = once(bench.session.take)

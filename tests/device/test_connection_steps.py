@@ -151,4 +151,41 @@ def test_junk_from_a_name_server_does_not_end_the_program():
     assert chain.link.last_reason.startswith("bug IndexError"), chain.link.last_reason
 
 
+def without_context(kind):
+    # What was held for axTLS: when a context is made, in the handshake, without a session.
+    from firmware.net import tls
+
+    chain = Chain()
+    link, held = chain.link, []
+    context, link.context = link.context, kind
+    link.make_room = lambda: None
+
+    def seen(given):
+        held.append(link.reserve and len(link.reserve))
+        return given
+
+    context.make = seen
+    before, tls.context = tls.context, lambda: seen(context)
+    try:
+        chain.run(500)
+        harness.equal(state(link), UP)
+        chain.net.sock.eof = True
+        chain.run(100)
+        harness.equal(state(link), DOWN)
+    finally:
+        tls.context = before
+    seen(None)
+    return held
+
+
+def test_the_piece_that_axtls_needs():
+    # Here there was no memory for it before: there is once room has been made.
+    harness.equal(without_context(None), [5368, None, 5368])
+
+
+def test_nothing_is_held_for_mbedtls():
+    # It would make Python's heap grow into the memory that the context could not be made in.
+    harness.equal(without_context(False), [None, None, None])
+
+
 harness.run(globals())
