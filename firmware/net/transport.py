@@ -77,9 +77,7 @@ class Transport:
                     self.size |= (byte & 0x7F) << shift
                     if byte < 0x80:
                         break
-            left = keep = self.size
-            if keep > _ACK_BYTES or byte > 0x7F:
-                keep = self._room(byte)
+            left, keep = self.size, self._room(byte)
             got = squeezed = 0
             while left:
                 if got == keep:  # what follows is skipped: this is enough to acknowledge it
