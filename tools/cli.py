@@ -20,7 +20,7 @@ Fieldmouse: a field thermometer on AWS IoT Core, and everything to build, try an
 
 No board and no AWS account yet? Run: make sim
 
-COMMAND --help tells more; make help lists the Make targets.
+COMMAND --help says more; make help lists the Make targets.
 """
 
 

@@ -256,7 +256,7 @@ def test_what_the_board_rejects_is_shown(
     boot(device)
     listener.wait(f"devices/{device.thing}/status", lambda m: m.get("online"), 30)
     desired = {"interval_s": 0}
-    shadow.wish(clients.data, device.thing, desired)
+    shadow.desire(clients.data, device.thing, desired)
     said = shadow.follow(lambda: shadow.get(clients.data, device.thing), desired, 20)
     assert "must be a whole number" in said.refused["interval_s"]
     assert json.dumps(said.refused)

@@ -74,7 +74,7 @@ def test_good_wishes_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "expected"),
+    ("desired", "expected"),
     [
         ({"intervall_s": 5}, "intervall_s: unknown setting; did you mean interval_s"),
         ({"interval_s": 0}, "interval_s: must be a whole number from 1 to 86400"),
@@ -83,9 +83,9 @@ def test_good_wishes_pass() -> None:
         ({"i2c": {"sda": 22}}, "i2c: scl: must not be the pin of sda"),
     ],
 )
-def test_what_the_device_would_refuse_is_not_sent(wishes: dict[str, Any], expected: str) -> None:
+def test_what_the_device_would_refuse_is_not_sent(desired: dict[str, Any], expected: str) -> None:
     with pytest.raises(ToolError) as caught:
-        shadow.check(wishes, {})
+        shadow.check(desired, {})
     assert expected.split(";")[0] in str(caught.value)
 
 
@@ -112,10 +112,12 @@ def document(desired: Any, reported: Any, asked: int = 10, told: int = 10) -> di
 
 
 def test_met_when_reported_with_the_same_value_and_type() -> None:
-    wish = {"interval_s": 1}
-    assert shadow.answer(document(wish, {"interval_s": 1}), wish).met == ("interval_s",)
+    desired = {"interval_s": 1}
+    assert shadow.answer(document(desired, {"interval_s": 1}), desired).met == ("interval_s",)
     for other in (2, True, "1", None):
-        assert shadow.answer(document(wish, {"interval_s": other}), wish).open == ("interval_s",)
+        assert shadow.answer(document(desired, {"interval_s": other}), desired).open == (
+            "interval_s",
+        )
 
 
 def test_a_part_of_i2c_is_met_by_the_whole() -> None:
@@ -125,11 +127,11 @@ def test_a_part_of_i2c_is_met_by_the_whole() -> None:
 
 
 def test_a_refusal_counts_unless_it_is_older_than_the_wish() -> None:
-    wish = {"interval_s": 5}
+    desired = {"interval_s": 5}
     refusal = {"interval_s": 60, "rejected": {"interval_s": "flat battery"}}
-    said = shadow.answer(document(wish, refusal), wish)
+    said = shadow.answer(document(desired, refusal), desired)
     assert said.refused == {"interval_s": "flat battery"}
-    assert shadow.answer(document(wish, refusal, asked=11), wish).open == ("interval_s",)
+    assert shadow.answer(document(desired, refusal, asked=11), desired).open == ("interval_s",)
 
 
 @pytest.mark.parametrize("odd", [None, {}, {"state": {}}, {"state": {"reported": None}}])

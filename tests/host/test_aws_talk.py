@@ -89,7 +89,7 @@ def test_the_shadow_by_https(certs: Path) -> None:
     with tls_front.front(gateway.serve, client_ca=pki.authority()) as front:
         data = https.DeviceData(over_https(front.port, certs))
         assert shadow.get(data, "g-1") == {"state": {"reported": {}}, "version": 4}
-        assert shadow.wish(data, "g-1", {"a": 1}, "my notes") == 4
+        assert shadow.desire(data, "g-1", {"a": 1}, "my notes") == 4
         assert shadow.delete(data, "g-1")
     assert gateway.requests == [
         ("GET /things/g-1/shadow HTTP/1.1", b""),

@@ -87,7 +87,7 @@ def test_a_change_of_the_shadow_is_timed_from_wish_to_report() -> None:
     told = seen.message(
         DOCUMENTS, shadow({"interval_s": 2}, {"interval_s": 5}, ({}, {"interval_s": 5}))
     )
-    assert told == "barn: shadow: interval_s = 2 wished"
+    assert told == "barn: shadow: interval_s = 2 desired"
     clock.now += 0.25
     was = ({"interval_s": 2}, {"interval_s": 5})
     told = seen.message(DOCUMENTS, shadow({"interval_s": 2}, {"interval_s": 2}, was))
@@ -111,7 +111,7 @@ def test_a_birth_is_no_change_and_a_rejection_is_one() -> None:
     rejected = birth | {"rejected": {"interval_s": "must be a whole number"}}
     told = seen.message(DOCUMENTS, shadow({"interval_s": 0}, rejected, ({}, birth)))
     assert told is not None
-    assert "interval_s = 0 wished" in told
+    assert "interval_s = 0 desired" in told
     assert "must be a whole number" in told
 
 

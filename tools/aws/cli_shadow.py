@@ -1,4 +1,4 @@
-"""The commands that wish and command: parse, call one function, print its result."""
+"""The commands that set the shadow and command: parse, call one function, print its result."""
 
 from __future__ import annotations
 
@@ -98,39 +98,39 @@ def shadow_set(
     port: _Port = 0,
     local: Local = False,
 ) -> None:
-    """Wish for settings of THING, for example interval_s=5, and wait until it has taken them.
+    """Set desired settings of THING, for example interval_s=5, and wait until it has taken them.
 
-    A value of null takes a wish back. Settings are checked by the firmware's own table first;
+    A value of null takes one back. Settings are checked by the firmware's own table first;
     those of a named shadow are not, as the firmware knows only the classic one.
     """
     from tools.aws import shadow
 
-    wishes = shadow.parse(pairs or [])
-    if not wishes:
+    desired = shadow.parse(pairs or [])
+    if not desired:
         raise ToolError("nothing to set", f"shadow set {thing} interval_s=30")
     access = _Access(thing, local, http, certs, endpoint, port)
     before = shadow.get(access.data, thing, name)
     if before is None:
         access.check()
     if not name:
-        shadow.check(wishes, ((before or {}).get("state") or {}).get("reported") or {})
-    version = shadow.wish(access.data, thing, wishes, name)
-    typer.echo(f"{thing}: wished, shadow version {version}")
+        shadow.check(desired, ((before or {}).get("state") or {}).get("reported") or {})
+    version = shadow.desire(access.data, thing, desired, name)
+    typer.echo(f"{thing}: desired, shadow version {version}")
     if name or not wait:
         return
     with spinner(f"waiting for {thing} to report it"):
-        said = shadow.follow(lambda: shadow.get(access.data, thing), wishes, timeout)
-    _tell(thing, wishes, said, timeout)
+        said = shadow.follow(lambda: shadow.get(access.data, thing), desired, timeout)
+    _tell(thing, desired, said, timeout)
 
 
-def _tell(thing: str, wishes: dict[str, Any], said: Answer, timeout: float) -> None:
+def _tell(thing: str, desired: dict[str, Any], said: Answer, timeout: float) -> None:
     for key in said.met:
-        typer.echo(f"{thing}: {key} is {json.dumps(wishes[key])}")
+        typer.echo(f"{thing}: {key} is {json.dumps(desired[key])}")
     problems = [f"{key}: the device refuses: {why}" for key, why in said.refused.items()]
     problems += [f"{key}: no answer within {timeout:g} s" for key in said.open]
     if problems:
         undo = " ".join(f"{key}=null" for key in (*said.refused, *said.open))
-        raise ToolError("\n  ".join(problems), f"the wish stays; take it back with {undo}")
+        raise ToolError("\n  ".join(problems), f"it stays desired; take it back with {undo}")
 
 
 def shadow_delete(

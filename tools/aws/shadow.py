@@ -1,4 +1,4 @@
-"""A thing's shadow from the host: read it, wish for settings, wait for what the device says."""
+"""A thing's shadow from the host: read it, set what is desired, wait for the device's answer."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ def _value(text: str) -> Any:
         return text
 
 
-def check(wishes: Mapping[str, Any], reported: Mapping[str, Any]) -> None:
-    """ToolError with every wish that the firmware would refuse; None (null) takes a wish back."""
+def check(desired: Mapping[str, Any], reported: Mapping[str, Any]) -> None:
+    """ToolError with every value that the firmware would refuse; None (null) takes one back."""
     # What is reported may be anything: others write to the shadow too.
     sound = {k: schema.check(k, v, {}) for k, v in reported.items() if k in schema.DEFAULTS}
     current = {**schema.DEFAULTS, **{k: v for k, (v, wrong) in sound.items() if not wrong}}
     problems = []
-    for key, value in wishes.items():
+    for key, value in desired.items():
         if value is None:
             continue
         _, problem = schema.check(key, value, current)
         if problem:
             problems.append(f"{key}: {guessed(key, problem)}")
-    if len(json.dumps(dict(wishes))) > _MAX_BYTES:
+    if len(json.dumps(dict(desired))) > _MAX_BYTES:
         problems.append("the shadow holds at most 8 KB")
     if problems:
         hint = "what can be set: " + ", ".join(schema.DEFAULTS)
@@ -90,9 +90,9 @@ def get(data: Any, thing: str, name: str = "") -> dict[str, Any] | None:
         return document
 
 
-def wish(data: Any, thing: str, wishes: Mapping[str, Any], name: str = "") -> int:
-    """Write ``wishes`` to `desired`; the shadow's version after it."""
-    payload = json.dumps({"state": {"desired": wishes}}).encode()
+def desire(data: Any, thing: str, desired: Mapping[str, Any], name: str = "") -> int:
+    """Write ``desired`` to `desired`; the shadow's version after it."""
+    payload = json.dumps({"state": {"desired": desired}}).encode()
     with explained():
         answer = data.update_thing_shadow(thingName=thing, payload=payload, **_named(name))
         return int(json.loads(answer["payload"].read())["version"])
@@ -114,30 +114,30 @@ def _named(name: str) -> dict[str, str]:
     return {"shadowName": name} if name else {}
 
 
-def answer(document: Mapping[str, Any] | None, wishes: Mapping[str, Any]) -> Answer:
-    """What the device has said to ``wishes`` in this shadow."""
+def answer(document: Mapping[str, Any] | None, desired: Mapping[str, Any]) -> Answer:
+    """What the device has said to ``desired`` in this shadow."""
     state = (document or {}).get("state", {})
     reported = state.get("reported") or {}
     rejected = reported.get("rejected")
     rejected = rejected if isinstance(rejected, dict) else {}
     met, refused = [], {}
-    for key, value in wishes.items():
+    for key, value in desired.items():
         if value is None or _contains(reported.get(key), value):
             met.append(key)
         elif key in rejected and _is_about(document or {}, key):
             refused[key] = str(rejected[key])
-    rest = [key for key in wishes if key not in met and key not in refused]
+    rest = [key for key in desired if key not in met and key not in refused]
     return Answer(tuple(met), refused, tuple(rest))
 
 
-def _contains(reported: Any, wished: Any) -> bool:
-    if isinstance(wished, dict) and isinstance(reported, dict):
-        return all(_contains(reported.get(k), v) for k, v in wished.items())
-    return bool(reported == wished) and isinstance(reported, bool) == isinstance(wished, bool)
+def _contains(reported: Any, desired: Any) -> bool:
+    if isinstance(desired, dict) and isinstance(reported, dict):
+        return all(_contains(reported.get(k), v) for k, v in desired.items())
+    return bool(reported == desired) and isinstance(reported, bool) == isinstance(desired, bool)
 
 
 def _is_about(document: Mapping[str, Any], key: str) -> bool:
-    """True unless the refusal is older than the wish, as one of an earlier value would be."""
+    """True unless the refusal is older than the value, as one of an earlier value would be."""
     metadata = document.get("metadata", {})
     refused = metadata.get("reported", {}).get("rejected", {}).get(key, {})
     return newest(refused) >= newest(metadata.get("desired", {}).get(key, {}))
@@ -157,14 +157,14 @@ def newest(metadata: Any) -> int:
 
 def follow(
     read: Callable[[], Mapping[str, Any] | None],
-    wishes: Mapping[str, Any],
+    desired: Mapping[str, Any],
     timeout_s: float,
     pause: Callable[[float], object] = time.sleep,
 ) -> Answer:
-    """Read the shadow until the device has answered every wish, at most ``timeout_s`` seconds."""
+    """Read the shadow until the device has answered every value, at most ``timeout_s`` seconds."""
     end = time.monotonic() + timeout_s
     while True:
-        said = answer(read(), wishes)
+        said = answer(read(), desired)
         if not said.open or time.monotonic() >= end:
             return said
         pause(_POLL_S)

@@ -27,13 +27,13 @@ class Link:
     """
 
     def __init__(
-        self, near: socket.socket, far: socket.socket, active: Active, luck: random.Random
+        self, near: socket.socket, far: socket.socket, active: Active, chance: random.Random
     ) -> None:
         self.lost: set[str] = set()
         self.left = False  # the board has closed its side
         self._ends = {UP: (near, far), DOWN: (far, near)}
         self._active = active
-        self._luck = luck
+        self._chance = chance
         self._passed: dict[tuple[Fault, int, str], int] = {}  # in a stall: bytes let through
         self._free_s = {UP: 0.0, DOWN: 0.0}  # when the narrow line has sent what it holds
         self._due_s = {UP: 0.0, DOWN: 0.0}
@@ -111,7 +111,7 @@ class Link:
             elif fault.kind == "latency":
                 wait_s += fault.amount
             elif fault.kind == "jitter":
-                wait_s += self._luck.uniform(0, fault.amount)
+                wait_s += self._chance.uniform(0, fault.amount)
         self._due_s[way] = max(self._due_s[way], self._free_s[way] + wait_s)
         return self._due_s[way]
 

@@ -139,7 +139,7 @@ class LocalCloud:
     def _launch(self, gateway: int, mqtt: int) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="fieldmouse-cloud-"))
         # A bare environment: nothing of the user's AWS set-up is seen, and Docker, whose
-        # containers MiniStack would otherwise tidy up at its start, is out of reach.
+        # containers MiniStack would otherwise remove at its start, is out of reach.
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self._folder),

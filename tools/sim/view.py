@@ -35,8 +35,8 @@ class Thing:
     interval_s: int | None = None  # between the last two readings, by their own time
     online: bool | None = None
     change: str = ""  # the last change of its shadow
-    wished: dict[str, float] = field(default_factory=dict)  # settings asked for, and since when
-    applied_s: float | None = None  # how long the last wish took until it was reported
+    asked: dict[str, float] = field(default_factory=dict)  # settings asked for, and since when
+    applied_s: float | None = None  # how long the last desired value took until it was reported
 
 
 class Fleet:
@@ -109,12 +109,12 @@ class Fleet:
         after = _state(document.get("current"))
         said = []
         for key in (*DEFAULTS, "rejected"):
-            wish, real = after["desired"].get(key), after["reported"].get(key)
-            if wish != before["desired"].get(key) and wish is not None and wish != real:
-                thing.wished[key] = self._clock()
-                said.append(f"{key} = {wish} wished")
-            # The first report of a thing, its birth, is no change: unless it was wished for.
-            known = key in before["reported"] or key in thing.wished or key == "rejected"
+            desired, real = after["desired"].get(key), after["reported"].get(key)
+            if desired != before["desired"].get(key) and desired is not None and desired != real:
+                thing.asked[key] = self._clock()
+                said.append(f"{key} = {desired} desired")
+            # The first report of a thing, its birth, is no change: unless it was desired.
+            known = key in before["reported"] or key in thing.asked or key == "rejected"
             if known and real is not None and real != before["reported"].get(key):
                 said.append(f"{key} = {real}{self._took(thing, key)}")
         if not said:
@@ -123,7 +123,7 @@ class Fleet:
         return f"{thing.name}: shadow: {thing.change}"
 
     def _took(self, thing: Thing, key: str) -> str:
-        since = thing.wished.pop(key, None)
+        since = thing.asked.pop(key, None)
         if since is None:
             return ""
         thing.applied_s = self._clock() - since
