@@ -107,7 +107,7 @@ class App:
         ssid = next(self.joining)
         if ssid:
             self.ssid, self.joining = ssid, None
-        return ssid is not None
+        return self.joining is None
 
     def _queue(self):
         # At most drain_per_s in a second. While many wait the window is as large as it may be.

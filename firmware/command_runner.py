@@ -144,5 +144,5 @@ def result(ident, action, why=None, log=None):
     # One document for every outcome, as text; why it was not done. log: what was asked for.
     document = {"id": ident, "action": action, "ok": not why, "reason": why and why[:120]}
     if log is not None:
-        document["log"] = log[-1200:]
+        document["log"] = log[-_LOG_BYTES:]
     return json.dumps(document)

@@ -46,16 +46,17 @@ def keep():
 
 def unload(spare=None):
     # All but `spare`. Allocates nothing, unless there is something to unload.
-    if len(sys.modules) > len(_kept) + (spare in sys.modules):
-        while len(sys.modules) > len(_kept) + (spare in sys.modules):
-            for name in sys.modules:
-                if name not in _kept and name != spare:
-                    break
-            module = sys.modules.pop(name)
-            at = name.rfind(".")
-            parent = sys.modules.get(name[:at]) if at > 0 else None
-            if getattr(parent, name[at + 1 :], None) is module:
-                delattr(parent, name[at + 1 :])
+    count = len(sys.modules)
+    while len(sys.modules) > len(_kept) + (spare in sys.modules):
+        for name in sys.modules:
+            if name not in _kept and name != spare:
+                break
+        module = sys.modules.pop(name)
+        at = name.rfind(".")
+        parent = sys.modules.get(name[:at]) if at > 0 else None
+        if getattr(parent, name[at + 1 :], None) is module:
+            delattr(parent, name[at + 1 :])
+    if len(sys.modules) < count:
         # Now, from a short stack: the collector takes whatever lies on it for a reference, and an
         # old one deep in the stack of what allocates next would keep all of it.
         module = parent = None

@@ -37,7 +37,7 @@ class ShadowSync:
 
     def connected(self, present=None):
         # A delta is not repeated for a client that was away.
-        self.out = None  # to be sent: what packets.document() takes
+        self.out = None  # (topic, text, retained?) to be sent
         self.birth_due = True
         self.failures = 0  # answers that did not come, in a row
         self.wrong, self.tried = {}, {}  # key: why it is not applied; value, as text, not again
@@ -64,7 +64,8 @@ class ShadowSync:
         if self.out:
             from firmware.net import packets
 
-            packets.document(self.session, *self.out)
+            topic, text, retain = self.out
+            packets.document(self.session, topic, text, _TAG, retain)
             self.out = None
             return False
         unsent = _TAG in self.session.waiting
@@ -91,7 +92,7 @@ class ShadowSync:
         facts = self.facts(self.birth_due)
         from firmware.core import shadow
 
-        self.out = shadow.document(self, facts, _TAG)
+        self.out = shadow.document(self, facts)
         self.wait.start(_ANSWER_MS if self.pending else 0)
         return True
 

@@ -19,7 +19,9 @@ def prepare():
         else:
             chip.log("tls: server NOT verified, this port cannot; see docs/security.md")
     except Exception as e:
-        chip.log("tls: no context, {}".format(" ".join([str(part) for part in e.args])))
+        from firmware.net import failure
+
+        chip.log("tls: no context, {} {}".format(*failure.why(e, False)))
     cause = board.reset_cause()
     chip.log("app: fieldmouse {}, reset by {}".format(version.VERSION, cause))
     safe, counted = crash.boot(cause, chip.log)

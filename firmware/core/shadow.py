@@ -109,18 +109,18 @@ def _landed(s):
             s.forget(key)
 
 
-def document(s, facts, tag):
-    # What is due: (topic, text, tag, retained?). facts: a dict that is ours from now on.
+def document(s, facts):
+    # What is due: (topic, text, retained?). facts: a dict that is ours from now on.
     if s.birth_due:
         facts["online"] = True
         text = json.dumps(facts, separators=_TIGHT)
         s.birth_due = False
-        return s.session.lw_topic, text, tag, True
+        return s.session.lw_topic, text, True
     token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
     if s.get_due:
         s.get_due = False
         s.pending = token, None
-        return s.prefix + b"get", json.dumps({"clientToken": token}), tag, False
+        return s.prefix + b"get", json.dumps({"clientToken": token}), False
     s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
     values, rejected = s.settings.values, dict.fromkeys(s.rejected)  # None takes out
     rejected.update(s.wrong)
@@ -138,4 +138,4 @@ def document(s, facts, tag):
         state["desired"] = desired
     s.pending = token, desired
     text = json.dumps({"state": state, "clientToken": token}, separators=_TIGHT)
-    return s.prefix + b"update", text, tag, False
+    return s.prefix + b"update", text, False

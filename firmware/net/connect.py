@@ -113,8 +113,7 @@ def opened(link, present):
     session, s = link.session, link.clock.s
     session.sent = bytearray([present and sent > 0 for sent in session.sent])
     session.owed = b""
-    session.pinged = False
-    session.ping_in.start(session.keepalive * 500)
+    session.ping_later()
     session.doubt = session.doubt or not present
     link.down_s += s - link.since_s
     link.since_s = s

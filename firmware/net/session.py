@@ -67,6 +67,10 @@ class Session(MQTTClient):
         self.waiting.pop(self.tags[slot], None)
         self.used -= 1
 
+    def ping_later(self):
+        self.pinged = False
+        self.ping_in.start(self.keepalive * 500)
+
     def step(self):
         transport, left = self.transport, _BURST
         while left and transport.receive():
@@ -98,8 +102,7 @@ class Session(MQTTClient):
                 self.release(slot)
                 self.doubt = self.doubt and op != 0x90
         elif op == 0xD0 and size == 0:
-            self.pinged = False
-            self.ping_in.start(self.keepalive * 500)
+            self.ping_later()
         else:
             raise LinkError("protocol", "packet {:#04x}".format(op))
 

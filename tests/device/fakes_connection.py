@@ -13,7 +13,6 @@ class FakeSession:
 
     def __init__(self):
         self.doubt = False
-        self.ping_in, self.keepalive = self, 60
         self.present = False
         self.error = None  # raised while connecting, or by step()
         self.steps = 0  # of connecting
@@ -24,7 +23,7 @@ class FakeSession:
         self.calls = []
         self.sent = bytearray(2)
 
-    def start(self, wait_ms):
+    def ping_later(self):
         self.calls.append("begin {}".format(self.present))
 
     def step(self):

@@ -40,11 +40,16 @@ def test_a_hole_in_a_segment():
     harness.equal(outbox.waiting, 0)
 
 
-def test_a_segment_of_junk_costs_that_segment():
+def junked():
+    # 600 readings, those of one segment overwritten: its name, its first seq, the next segment's.
     filled(600)
     middle, newest = segments()[1:3]
-    first, end = int(middle, 16), int(newest, 16)
     write(middle, bytes(range(256)), 16)
+    return middle, int(middle, 16), int(newest, 16)
+
+
+def test_a_segment_of_junk_costs_that_segment():
+    _, first, end = junked()
     outbox = boot()
     harness.equal(drain(outbox), [1, first - 1, end, 600])
     harness.equal((outbox.corrupt, outbox.waiting), (end - first, 0))
@@ -53,10 +58,7 @@ def test_a_segment_of_junk_costs_that_segment():
 
 def test_a_segment_of_junk_is_searched_once():
     # Up to 200 readings: each search takes an ESP8266 a tenth of a second.
-    filled(600)
-    middle, newest = segments()[1:3]
-    first, end = int(middle, 16), int(newest, 16)
-    write(middle, bytes(range(256)), 16)
+    middle, first, end = junked()
     outbox = boot()
     harness.equal(drain(outbox, first - 1), [1, first - 1])
     opened = []

@@ -1,4 +1,4 @@
-"""What tests allow: times from the firmware's source (only MicroPython loads it), and a heap."""
+"""What tests allow: times from the firmware's source (only MicroPython loads it)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 _NET = Path(__file__).resolve().parents[2] / "firmware" / "net"
-ESP8266 = "esp8266"
 
 
 @functools.cache

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Device, Listener, is_now
-from tests.e2e.limits import ESP8266
 from tools.sim.board import VirtualBoard
 
 Boot = Callable[..., VirtualBoard]
@@ -171,7 +170,7 @@ def test_an_esp8266_reads_sends_and_comes_back(
     assert {p.name for p in (device.folder / "certs").iterdir()} == {
         *("ca.der", "cert.der", "key.der"),
     }
-    board = boot(device, heap=ESP8266, bits=bits, time_scale=5, temperature=12.5)
+    board = boot(device, heap="esp8266", bits=bits, time_scale=5, temperature=12.5)
     reading = listener.wait(data(device), lambda m: m["seq"] >= 3, timeout=30)
     assert reading["temperature"] == pytest.approx(12.5, abs=0.02)
     for _ in range(3):

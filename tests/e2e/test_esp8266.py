@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Device
-from tests.e2e.limits import ESP8266
 from tests.e2e.test_main_job import (
     WAIT_S,
     born,
@@ -28,7 +27,7 @@ def device(new_device: Callable[..., Device]) -> Device:
 
 @pytest.fixture
 def board(device: Device, boot: Callable[..., VirtualBoard]) -> VirtualBoard:
-    return boot(device, heap=ESP8266, bits=32, temperature="21.37")
+    return boot(device, heap="esp8266", bits=32, temperature="21.37")
 
 
 def test_readings_birth_and_last_will(board, device, clients, listener):
