@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.soak import cuts, faults, fuzz, publishes, reconnects
+from tests.soak import cuts, faults, fuzz, publishes, reconnects, scenarios
 from tools import toolchain
 
 _SEED = 20261121
@@ -63,6 +63,21 @@ def soak_faults(run: Run, part: Part) -> None:
             part.failed.append(f"{verdict.name}: {', '.join(verdict.problems)}")
             part.failed += verdict.log[-30:]
     part.figures = {"seeds of the mixes": f"from {first} on", **faults.figures(verdicts)}
+
+
+def soak_scenarios(run: Run, part: Part) -> None:
+    """What an adversary tried: clocks, clones, retained commands, settings on trial."""
+    total = len(scenarios.SCENARIOS) - run.short
+    for number, play in enumerate(scenarios.run(run.seed, run.umqtt, run.short)):
+        verdict = play.verdict
+        run.step(number + 1, total)
+        part.figures[verdict.name] = (
+            f"{verdict.readings:,} readings, {verdict.lost} lost, {verdict.boots} boots, "
+            f"{play.estimated} dates estimated, {play.misdated} wrong"
+        )
+        if verdict.problems:
+            part.failed.append(f"{verdict.name}: {', '.join(verdict.problems)}")
+            part.failed += verdict.log[-30:]
 
 
 def soak_reconnects(run: Run, part: Part) -> None:
@@ -140,6 +155,7 @@ PARTS = {
     "reconnects": soak_reconnects,
     "cuts": soak_cuts,
     "faults": soak_faults,
+    "scenarios": soak_scenarios,
     "fuzz": soak_fuzz,
 }
 

@@ -25,7 +25,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,9 @@ def notice_s() -> float:
 class Bench:
     """A MiniStack, a subscriber, and a place for boards; several trials may run at a time."""
 
-    def __init__(self, umqtt: Path | None = None) -> None:
+    def __init__(self, umqtt: Path | None = None, scale: float = SCALE) -> None:
         self._umqtt = umqtt
+        self.scale = scale
         self._stack = contextlib.ExitStack()
         self._arrived: dict[str, list[tuple[float, dict[str, Any]]]] = {}
         self._results: dict[str, list[dict[str, Any]]] = {}
@@ -70,17 +71,17 @@ class Bench:
         self._one_at_a_time = (
             threading.Lock()
         )  # staging parses, and ast in 3.11 is not for threads
-        self._cloud = LocalCloud(retransmit_s=int(30 / SCALE))
+        self.anchor_s = int(time.time())  # when the boards' world had our time
+        self.cloud = LocalCloud(retransmit_s=max(1, int(30 / scale)), pace=(self.anchor_s, scale))
         self._folder = Path()
-        self._anchor = int(time.time())  # when the boards' world had our time
 
     def __enter__(self) -> Bench:
         with self._stack:
             self._folder = Path(tempfile.mkdtemp(prefix="fieldmouse-trial-"))
             self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
-            self._stack.enter_context(self._cloud)
-            files = feed.enrol(self._cloud.clients.iot, self._cloud.info, self._folder)
-            view = feed.Feed(self._cloud.info, *files, self._take)
+            self._stack.enter_context(self.cloud)
+            files = feed.enrol(self.cloud.clients.iot, self.cloud.info, self._folder)
+            view = feed.Feed(self.cloud.info, *files, self._take)
             self._stack.callback(view.close)
             view.open()
             self._stack = self._stack.pop_all()
@@ -105,6 +106,16 @@ class Bench:
         with self._news:
             return list(self._arrived.get(thing, ()))
 
+    def results(self, thing: str) -> list[dict[str, Any]]:
+        """What has been answered to its commands."""
+        with self._news:
+            return list(self._results.get(thing, ()))
+
+    def reported(self, thing: str) -> dict[str, Any]:
+        """The newest ``reported`` of its shadow."""
+        with self._news:
+            return dict(self._shadows.get(thing, {}).get("reported", {}))
+
     def wait(self, thing: str, newer_than: float, limit_s: float) -> float | None:
         """When a reading arrived whose timestamp is beyond; None if not within ``limit_s``."""
         end = time.monotonic() + limit_s
@@ -126,8 +137,8 @@ class Bench:
         ``options`` are VirtualBoard's.
         """
         verdict = Verdict(name or str(plan), len(plan.faults) + len(power_s))
-        with self._board(plan, options) as (thing, board, proxy):
-            if self.wait(thing, self._board_s(time.time()), _WARM_UP_S) is None:
+        with self.board(plan, **options) as (thing, board, proxy):
+            if self.wait(thing, self.board_s(time.time()), _WARM_UP_S) is None:
                 verdict.problems.append("no reading before the first fault")
             else:
                 proxy.begin()
@@ -159,7 +170,7 @@ class Bench:
         return boots
 
     def _order(self, thing: str) -> None:
-        data = self._cloud.clients.data
+        data = self.cloud.clients.data
         desired = json.dumps({"state": {"desired": {"drain_per_s": _DESIRED}}})
         data.update_thing_shadow(thingName=thing, payload=desired)
         command = json.dumps({"action": "identify", "id": _COMMAND})
@@ -188,32 +199,37 @@ class Bench:
         if not command:
             verdict.problems.append("the command was not answered")
 
-    def _board_s(self, ours_s: float) -> float:
+    def board_s(self, ours_s: float) -> float:
         """The boards' Unix time, once they have asked NTP."""
-        return self._anchor + (ours_s - self._anchor) * SCALE
+        return self.anchor_s + (ours_s - self.anchor_s) * self.scale
 
     @contextlib.contextmanager
-    def _board(
-        self, plan: Plan, options: dict[str, Any]
+    def board(
+        self, plan: Plan, changed: Mapping[str, Any] | None = None, **options: Any
     ) -> Iterator[tuple[str, VirtualBoard, Proxy]]:
+        """A thing, its board, which is switched on, and the proxy before the broker.
+
+        ``changed``: of config.json; ``options``: VirtualBoard's, and of its world.
+        """
         thing = f"trial-{next(self._numbers)}"
         boards: list[VirtualBoard] = []
         proxy = Proxy(
-            self._cloud.info.mqtt_port,
+            self.cloud.info.mqtt_port,
             plan.faster(SCALE),
             on_hosts=lambda hosts: [board.set(hosts=hosts) for board in boards],
         )
         with proxy, contextlib.ExitStack() as stack:
-            settings = {"interval_s": 1, "keepalive_s": KEEPALIVE_S, "port": proxy.port}
+            config = {"interval_s": 1, "keepalive_s": KEEPALIVE_S, "port": proxy.port}
+            config |= changed or {}
             with self._one_at_a_time:
-                folder = devices.make(self._cloud.clients, thing, self._folder / thing, **settings)
+                folder = devices.make(self.cloud.clients, thing, self._folder / thing, **config)
             world = {
                 "temperature": f"{COLDEST} + t/{RISE}",
-                "time_scale": SCALE,
-                "time_anchor_s": self._anchor,
+                "time_scale": self.scale,
+                "time_anchor_s": self.anchor_s,
                 "hosts": proxy.hosts(),
             }
-            board = VirtualBoard(folder, umqtt=self._umqtt, **world, **options)
+            board = VirtualBoard(folder, umqtt=self._umqtt, **world | options)
             stack.callback(board.close)
             boards.append(board)
             board.start()
@@ -227,7 +243,7 @@ class Bench:
         while proxy.deaf() and time.monotonic() < end:  # readings may arrive, but no PUBACK
             time.sleep(0.02)
             over_s = time.time()
-        at = self.wait(thing, self._board_s(over_s), end - time.monotonic())
+        at = self.wait(thing, self.board_s(over_s), end - time.monotonic())
         waits = [int(found[1]) / 1000 for line in board.log if (found := _WAIT.search(line))]
         verdict.bound_s = notice_s() + max(waits, default=0) + _connect_s()
         verdict.recovery_s = ((at or time.monotonic()) - over) * SCALE

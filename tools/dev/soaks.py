@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tools.errors import ToolError
 from tools.toolchain import ROOT
 
-PARTS = ("publishes", "reconnects", "cuts", "faults", "fuzz")
+PARTS = ("publishes", "reconnects", "cuts", "faults", "scenarios", "fuzz")
 
 
 def run(parts: Sequence[str], seed: int, short: bool) -> int:
