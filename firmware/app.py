@@ -39,6 +39,10 @@ class App:
 
             crash.record(e, chip.ticks_ms() // 1000, self.cause, chip.log)
             chip.log("crash: {} {}".format(type(e).__name__, e))
+            try:
+                self.upkeep("flush")
+            except Exception:  # whatever has crashed may do so again
+                pass
             if self.safe:
                 chip.sleep_ms(30_000)  # no tight circle
             board.reset()
@@ -71,7 +75,7 @@ class App:
         self.unload(spare)
         if clock.s >= self.check_s and (not up or self.safe or self.counted_s):
             self.upkeep("check")
-        if up and outbox:
+        if up and outbox and clock.offset is not None:
             self._queue()
         return more or (up and self.session.due() >= 0 and not self.session.transport.out)
 
@@ -122,8 +126,10 @@ class App:
 
     def encode(self, seq, buf, at):
         self.unload("firmware.outbox_files")  # what was loaded for a message goes
-        frame = self.outbox.get(seq)
-        return write_json(buf, at, frame, self.outbox.at, self.session.client_id) if frame else 0
+        frame, starts = self.outbox.get(seq), self.settings.state.get("start")
+        if not frame:
+            return 0
+        return write_json(buf, at, frame, self.outbox.at, self.session.client_id, starts)
 
     def facts(self, full):
         self.unload()

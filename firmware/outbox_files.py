@@ -11,6 +11,7 @@ _HEAD = const(14)  # as in outbox.py
 _EXTRA = const(7)
 _FRAME_BYTES = const(103)  # the longest
 _SEGMENT_BYTES = const(4096)  # LittleFS copies a file's last block when it appends: one is enough
+_FREE = const(5)  # blocks before a segment: its own, and four for settings, commands, crashes
 _PAGE_BYTES = const(256)  # a dozen readings for one open(); must exceed the longest frame
 
 
@@ -32,7 +33,8 @@ def load(outbox):
     older, newer = sorted(heads)
     known, outbox.saved, outbox.dropped, path, data = newer
     outbox.paths = [older[3], path]
-    known += bool(known and not older[0] and len(older[4]) > _HEAD)
+    # Is one missing, that was the newer: only before the second put() there is none.
+    known += bool(known and not older[0] and (len(older[4]) > _HEAD or known > 2))
     outbox.next = known or max([1, outbox.mark] + [seq + 512 for seq in found[""]])
     old = sorted([seq for seq in found[""] if seq < outbox.next])
     data = older[4][_HEAD:] + data[_HEAD:]
@@ -94,10 +96,11 @@ def prepare(outbox):
         files.replace(_name(outbox, seq, "m"))
         files.attempt(os.remove, _name(outbox, outbox.mark, "m"))
         outbox.mark = seq
-    old = outbox.segments
+    old, path = outbox.segments, outbox.paths[0][:-2]
     room = _SEGMENT_BYTES - outbox.used + _HEAD
     fits = len(old) > 1 and (files.attempt(os.stat, _name(outbox, old[-2])) or bytes(7))[6] <= room
-    while not fits and len(old) > outbox.limit:
+    # [3]: free blocks, as LittleFS counts them (extmod/vfs_lfsx.c).
+    while not fits and len(old) > (outbox.limit if os.statvfs(path)[3] >= _FREE else 1):
         drop(outbox)
     if outbox.used > _HEAD:  # drop() may have passed over acknowledged ones to its end
         seq = old[-2] if fits else max(old[-1], outbox.low)
