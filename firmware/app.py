@@ -65,6 +65,8 @@ class App:
         # While old readings are sent, what reads them stays.
         spare = "firmware.outbox_files" if outbox and outbox.waiting > self.window else None
         if outbox:
+            if not self.sampler.started and clock.offset is not None:
+                self.upkeep("start")
             self.sampler.step()
             self.unload(spare)
         # TLS needs the time: without it no certificate can be checked.

@@ -21,7 +21,7 @@ class Sampler:
         # settings: the dictionary in force. note("start"): upkeep.start(), which sets `started`.
         self.settings, self.clock, self.outbox, self.log = settings, clock, outbox, log
         self.note = note
-        self.started = None  # whether flash has this boot's start: False: a bound, as readings do
+        self.started = None  # this boot's start is on flash; False: only a bound
         self.readings = self.errors = 0  # since boot; failed searches are errors too
         self.last_error = None
         self.buf, self.kept = bytearray(RECORD_BYTES), bytearray()  # kept: records, oldest first
@@ -60,8 +60,6 @@ class Sampler:
 
     def step(self):
         # At most one transfer's worth of work; never sleeps.
-        if not self.started and self.clock.offset is not None:
-            self.note("start")
         if self.kept and self.store(self.kept):
             self.kept = self.kept[RECORD_BYTES:]
         # A new interval counts from the last turn; what is overdue by it or by the old is due now.

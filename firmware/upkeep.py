@@ -53,7 +53,8 @@ def start(app):
     settings, outbox, sampler, s2000 = app.settings, app.outbox, app.sampler, app.clock.offset
     starts = list(settings.state.get("start", ()))
     if sampler.started is None:
-        while starts and starts[-2] >= outbox.next:  # nothing of that boot is stored
+        # Of a boot that has stored nothing a bound says nothing; a known start ends an estimate.
+        while starts and starts[-2] + (starts[-1] < 0) > outbox.next:
             del starts[-2:]
         if s2000 is None:
             starts += [outbox.next, -_earliest(app, starts)]
