@@ -100,4 +100,4 @@ def full(flash, on):
     flash.fuse = 0 if on else None
 
 
-__all__ = "Board", "BUILT", "mounted", "remove", "full", "outbox_files"
+__all__ = "BUILT", "Board", "full", "mounted", "outbox_files", "remove"

@@ -6,11 +6,10 @@ import os
 import struct
 
 import harness
-from flash import Flash
-from no_time_board import BUILT, Board, mounted, remove
-
 from firmware import upkeep
 from firmware.core import telemetry
+from flash import Flash
+from no_time_board import BUILT, Board, mounted, remove
 
 FLASH = Flash(24)
 ON = BUILT + 1_000_000  # of the first boot
