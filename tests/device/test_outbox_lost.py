@@ -64,7 +64,7 @@ def test_the_newest_of_the_two_files_missing():
             if n > 2:
                 outbox = boot()
                 seqs = drain(outbox)
-                assert online or count(seqs) >= n - 1, (n, seqs)
+                assert online or (len(seqs) == 2 and seqs[1] >= n - 1), (n, seqs)
                 harness.equal(outbox.put(record(n + 1), 12), n + 1)
                 harness.equal(boot().put(record(n + 2), 12), n + 2)
 
