@@ -96,11 +96,10 @@ def prepare(outbox):
         files.replace(_name(outbox, seq, "m"))
         files.attempt(os.remove, _name(outbox, outbox.mark, "m"))
         outbox.mark = seq
-    old, path = outbox.segments, outbox.paths[0][:-2]
+    old = outbox.segments
     room = _SEGMENT_BYTES - outbox.used + _HEAD
     fits = len(old) > 1 and (files.attempt(os.stat, _name(outbox, old[-2])) or bytes(7))[6] <= room
-    # [3]: free blocks, as LittleFS counts them (extmod/vfs_lfsx.c).
-    while not fits and len(old) > (outbox.limit if os.statvfs(path)[3] >= _FREE else 1):
+    while not fits and len(old) > (outbox.limit if _room(outbox) else 1):
         drop(outbox)
     if outbox.used > _HEAD:  # drop() may have passed over acknowledged ones to its end
         seq = old[-2] if fits else max(old[-1], outbox.low)
@@ -108,6 +107,13 @@ def prepare(outbox):
             f.write(outbox.image, _HEAD, outbox.used - _HEAD)
         old[-1:] = [outbox.next] if fits else [seq, outbox.next]
         outbox.used = _HEAD
+
+
+def _room(outbox):
+    # Of all blocks ([2]) some are free ([3]; extmod/vfs_lfsx.c). LittleFS may count one twice, and
+    # then have less than none: on 64 bits a number beyond all.
+    counts = os.statvfs(outbox.paths[0][:-2])
+    return _FREE <= counts[3] <= counts[2]
 
 
 def drop(outbox):
