@@ -5,7 +5,9 @@ import sys
 
 import firmware
 import harness
+from firmware import crash as crash_log  # noqa: F401
 from firmware import upkeep
+from firmware.app import App
 from flash import Flash
 from no_time_board import BUILT, Board, mounted
 
@@ -19,7 +21,7 @@ class Reset(Exception):
 
 
 class FakeBoard:
-    def reset(self, why):
+    def reset(self, why=b""):
         raise Reset(why)
 
 
@@ -138,6 +140,45 @@ def test_the_count_of_a_full_ram_is_in_the_next_save():
     made.run(60)
     harness.equal(len(made.sampler.kept), 0)
     harness.equal(Board(ON + 1000, [], True).outbox.dropped, 8)
+
+
+class Startup:
+    # What the app has before the crash: nothing, or a reading that waits in RAM.
+    def __init__(self, made):
+        self.made = made
+
+    def build(self, app, *rest):
+        if not self.made:
+            raise ValueError("in the middle of a start")
+        app.outbox, app.sampler = self.made.outbox, self.made.sampler
+
+        def step():
+            raise ValueError("a bug")
+
+        app._step = step
+
+
+def crash(made):
+    # Through App.run(), to the reset at its end.
+    app = App()
+    sys.modules["firmware.startup"] = firmware.startup = Startup(made)
+    harness.raises(Reset, app.run, lambda: None, [None, ("power_on", False, False, None)])
+
+
+def test_after_a_crash_what_waits_in_ram_is_tried_once_more():
+    made = board(True)
+    harness.equal(kept(made, 35), 3)
+    crash(made)
+    again = Board(ON + 1000, [], True)
+    harness.equal((again.outbox.waiting, again.outbox.dropped), (5, 0))
+
+
+def test_a_crash_that_comes_again_meanwhile_stops_no_restart():
+    crash(None)
+    made = board(True)
+    harness.equal(kept(made, 35), 3)
+    made.outbox.put = None  # TypeError
+    crash(made)
 
 
 FLASH.format()
