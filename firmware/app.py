@@ -26,8 +26,7 @@ class App:
             from firmware import startup
 
             feed = startup.build(self, *prepared)
-            startup = None
-            prepared.clear()
+            del startup, prepared[:]
             self.unload()
             gc.threshold(1024)
             while True:
@@ -39,13 +38,11 @@ class App:
 
             crash.record(e, chip.ticks_ms() // 1000, self.cause, chip.log)
             chip.log("crash: {} {}".format(type(e).__name__, e))
+            chip.sleep_ms(30_000 if self.safe else 0)  # no tight circle
             try:
                 self.upkeep("flush")
-            except Exception:  # whatever has crashed may do so again
-                pass
-            if self.safe:
-                chip.sleep_ms(30_000)  # no tight circle
-            board.reset()
+            finally:  # whatever has crashed may do so again
+                board.reset()
 
     def _wait(self):
         self.unload()

@@ -64,16 +64,21 @@ def start(app):
         starts[-1] = s2000
     while len(starts) > 2 and (starts[2] <= outbox.low or len(starts) > 2 * _STARTS):
         del starts[:2]
-    if s2000 is None:  # on flash first: else the reading would count for an earlier boot
-        from firmware import files
-
-        state = dict(settings.state)
-        state["start"] = starts
-        files.save_settings(settings.saved, state)
-        settings.state = state
+    if s2000 is None:
+        _save(settings, starts)
     else:
         settings.note("start", starts)
     sampler.started = s2000 is not None
+
+
+def _save(settings, starts):
+    # OSError when it cannot be: without it the readings would count for an earlier boot.
+    from firmware import files
+
+    state = dict(settings.state)
+    state["start"] = starts
+    files.save_settings(settings.saved, state)
+    settings.state = state
 
 
 def _earliest(app, starts):

@@ -74,10 +74,7 @@ def write_json(buf, at, frame, i, thing, starts):
         if i == first:
             at = _number(buf, _text(buf, at, b', "seq": '), seq, 1, 0)
         i += size
-    if found < 0:
-        at = _text(buf, at, b', "time": "estimated"')
-    buf[at] = 0x7D
-    return at + 1
+    return _text(buf, at, b', "time": "estimated"}' if found < 0 else b"}")
 
 
 def _text(buf, at, text):

@@ -79,7 +79,7 @@ class Bench:
         self.starts = []  # the time, or None, at each upkeep.start()
         self.opened = 0
         self.out = []  # (seconds since the start, cdeg, cpct, pa)
-        self.dated = []  # whether each of them has the time, or the uptime
+        self.undated = 0  # of them, with the uptime in place of the time
         self.log = []
         self.settings = {"interval_s": interval_s, "sensor": "auto", "i2c": {"sda": 4, "scl": 5}}
         self.sampler = sampler.Sampler(self.settings, self.clock, self, self.note, self.log.append)
@@ -109,8 +109,8 @@ class Bench:
             numbers.append(number if width == 4 or number + 1 < 1 << 8 * width else None)
             at += width
         assert at == size
-        self.dated.append(numbers[0] >> 29 > 0)
-        since = numbers[0] - S2000 if self.dated[-1] else numbers[0]
+        since = numbers[0] - S2000 if numbers[0] >> 29 else numbers[0]
+        self.undated += not numbers[0] >> 29
         self.out.append((since,) + tuple(numbers[1:]))
 
     def run(self, ms, step_ms=5):
