@@ -110,10 +110,10 @@ def prepare(outbox):
 
 
 def _room(outbox):
-    # Of all blocks ([2]) some are free ([3]; extmod/vfs_lfsx.c). LittleFS may count one twice, and
-    # then have less than none: on 64 bits a number beyond all.
-    counts = os.statvfs(outbox.paths[0][:-2])
-    return _FREE <= counts[3] <= counts[2]
+    # [3]: free blocks (extmod/vfs_lfsx.c). LittleFS may count some in use twice, and then be a few
+    # below zero, or below 2^32. A large disk of 32 bits has no number: it has room.
+    counts = files.attempt(os.statvfs, outbox.paths[0][:-2])
+    return not counts or counts[3] + 1024 & 0x3FFFFFFF >= 1024 + _FREE
 
 
 def drop(outbox):

@@ -4,7 +4,7 @@
 import os
 
 import harness
-from firmware import files
+from firmware import files, outbox_files
 from flash import memory
 from outbox_board import boot, drain, fresh, put, record, segments
 
@@ -81,6 +81,39 @@ def test_nothing_but_a_and_b_are_left():
         harness.equal(drain(boot(BEYOND)), [601 - outbox.waiting, 600])
 
 
+class Counting:
+    # In place of `os`: a file system with so many free blocks, or none that can be said.
+    def __init__(self, free):
+        self.free = free
+
+    def statvfs(self, path):
+        harness.equal(path, "data/outbox")
+        if self.free is None:
+            raise OSError(75)
+        return (4096, 4096, 512, self.free)
+
+
+def test_how_free_blocks_are_counted():
+    # LittleFS counts down to a few below zero, as 32 bits without a sign; the unix port may have
+    # a disk that is too large for its numbers.
+    outbox = fresh(BEYOND)
+    for free, room in (
+        (4, False),
+        (0, False),
+        (-3, False),
+        ((1 << 32) - 3, False),
+        (5, True),
+        (500, True),
+        (59_447_677, True),
+        (None, True),
+    ):
+        outbox_files.os = Counting(free)
+        try:
+            harness.equal((free, outbox_files._room(outbox)), (free, room))
+        finally:
+            outbox_files.os = os
+
+
 def test_free_blocks_are_not_counted_at_each_put():
     outbox = fresh(BEYOND)
     counted = [0]
@@ -89,8 +122,6 @@ def test_free_blocks_are_not_counted_at_each_put():
         def __getattr__(self, name):
             counted[0] += name == "statvfs"
             return getattr(os, name)
-
-    from firmware import outbox_files
 
     outbox_files.os = Os()
     try:
