@@ -32,7 +32,7 @@ def ours(count):
     # As app.py drives them, without sensor and outbox.
     def encode(seq, buf, at):
         struct.pack_into("<BI", frame, 0, telemetry.RECORD_BYTES, seq)
-        return telemetry.write_json(buf, at, frame, 0, b"t-1")
+        return telemetry.write_json(buf, at, frame, 0, b"t-1", ())
 
     clock = Clock(time.ticks_ms, time.ticks_diff)
     where = "localhost", given["port"], 60, clock, given["window"]

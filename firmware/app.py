@@ -26,8 +26,7 @@ class App:
             from firmware import startup
 
             feed = startup.build(self, *prepared)
-            startup = None
-            prepared.clear()
+            del startup, prepared[:]
             self.unload()
             gc.threshold(1024)
             while True:
@@ -39,9 +38,11 @@ class App:
 
             crash.record(e, chip.ticks_ms() // 1000, self.cause, chip.log)
             chip.log("crash: {} {}".format(type(e).__name__, e))
-            if self.safe:
-                chip.sleep_ms(30_000)  # no tight circle
-            board.reset()
+            chip.sleep_ms(30_000 if self.safe else 0)  # no tight circle
+            try:
+                self.upkeep("flush")
+            finally:  # whatever has crashed may do so again
+                board.reset()
 
     def _wait(self):
         self.unload()
@@ -61,6 +62,8 @@ class App:
         # While old readings are sent, what reads them stays.
         spare = "firmware.outbox_files" if outbox and outbox.waiting > self.window else None
         if outbox:
+            if not self.sampler.started and clock.offset is not None:
+                self.upkeep("start")
             self.sampler.step()
             self.unload(spare)
         # TLS needs the time: without it no certificate can be checked.
@@ -71,7 +74,7 @@ class App:
         self.unload(spare)
         if clock.s >= self.check_s and (not up or self.safe or self.counted_s):
             self.upkeep("check")
-        if up and outbox:
+        if up and outbox and clock.offset is not None:
             self._queue()
         return more or (up and self.session.due() >= 0 and not self.session.transport.out)
 
@@ -122,8 +125,10 @@ class App:
 
     def encode(self, seq, buf, at):
         self.unload("firmware.outbox_files")  # what was loaded for a message goes
-        frame = self.outbox.get(seq)
-        return write_json(buf, at, frame, self.outbox.at, self.session.client_id) if frame else 0
+        frame, starts = self.outbox.get(seq), self.settings.state.get("start")
+        if not frame:
+            return 0
+        return write_json(buf, at, frame, self.outbox.at, self.session.client_id, starts)
 
     def facts(self, full):
         self.unload()

@@ -37,7 +37,7 @@ def report(app, full):
         "free_heap_bytes": gc.mem_free(),
         "sensor_found": app.sampler.sensor,
         "sensor_last_error": app.sampler.last_error,
-        "dropped_readings": app.outbox.dropped + app.sampler.dropped if app.outbox else None,
+        "dropped_readings": app.outbox.dropped if app.outbox else None,
     }
     info.update({"idf_heap_bytes": idf_heap_bytes()} if chip.VERIFIED else {"tls_verified": False})
     if not full:

@@ -11,6 +11,7 @@ _HEAD = const(14)  # as in outbox.py
 _EXTRA = const(7)
 _FRAME_BYTES = const(103)  # the longest
 _SEGMENT_BYTES = const(4096)  # LittleFS copies a file's last block when it appends: one is enough
+_FREE = const(5)  # blocks before a segment: its own, and four for settings, commands, crashes
 _PAGE_BYTES = const(256)  # a dozen readings for one open(); must exceed the longest frame
 
 
@@ -32,7 +33,8 @@ def load(outbox):
     older, newer = sorted(heads)
     known, outbox.saved, outbox.dropped, path, data = newer
     outbox.paths = [older[3], path]
-    known += bool(known and not older[0] and len(older[4]) > _HEAD)
+    # Is one missing, that was the newer: only before the second put() there is none.
+    known += bool(known and not older[0] and (len(older[4]) > _HEAD or known > 2))
     outbox.next = known or max([1, outbox.mark] + [seq + 512 for seq in found[""]])
     old = sorted([seq for seq in found[""] if seq < outbox.next])
     data = older[4][_HEAD:] + data[_HEAD:]
@@ -97,7 +99,7 @@ def prepare(outbox):
     old = outbox.segments
     room = _SEGMENT_BYTES - outbox.used + _HEAD
     fits = len(old) > 1 and (files.attempt(os.stat, _name(outbox, old[-2])) or bytes(7))[6] <= room
-    while not fits and len(old) > outbox.limit:
+    while not fits and len(old) > (outbox.limit if _room(outbox) else 1):
         drop(outbox)
     if outbox.used > _HEAD:  # drop() may have passed over acknowledged ones to its end
         seq = old[-2] if fits else max(old[-1], outbox.low)
@@ -105,6 +107,13 @@ def prepare(outbox):
             f.write(outbox.image, _HEAD, outbox.used - _HEAD)
         old[-1:] = [outbox.next] if fits else [seq, outbox.next]
         outbox.used = _HEAD
+
+
+def _room(outbox):
+    # [3]: free blocks (extmod/vfs_lfsx.c). LittleFS may count some in use twice, and then be a few
+    # below zero, or below 2^32. A large disk of 32 bits has no number: it has room.
+    counts = files.attempt(os.statvfs, outbox.paths[0][:-2])
+    return not counts or counts[3] + 1024 & 0x3FFFFFFF >= 1024 + _FREE
 
 
 def drop(outbox):

@@ -1,5 +1,6 @@
 # Reads the sensor when it is time and hands each reading on; what is due stays due until it has
-# been taken. While no time is believed, or the file system is full, readings are kept in RAM.
+# been taken. While no time is believed it is stored with the uptime (core/telemetry.py). While the
+# file system is full or fails, readings are kept in RAM.
 
 from micropython import const
 
@@ -16,12 +17,13 @@ _STORE_RETRY_S = const(10)
 
 
 class Sampler:
-    def __init__(self, settings, clock, put, log):
-        # settings: the dictionary in force. put(record, size): size bytes of the buffer.
-        self.settings, self.clock, self.put, self.log = settings, clock, put, log
+    def __init__(self, settings, clock, outbox, note, log):
+        # settings: the dictionary in force. note("start"): upkeep.start(), which sets `started`.
+        self.settings, self.clock, self.outbox, self.log = settings, clock, outbox, log
+        self.note = note
+        self.started = None  # this boot's start is on flash; False: only a bound
         self.readings = self.errors = 0  # since boot; failed searches are errors too
         self.last_error = None
-        self.dropped = 0  # readings lost while the time was unknown or the file system full
         self.buf, self.kept = bytearray(RECORD_BYTES), bytearray()  # kept: records, oldest first
         self.retry_s = 0  # clock.s before which put() is not tried again
         self.due = True  # a reading is owed
@@ -50,7 +52,7 @@ class Sampler:
 
     def next_due_ms(self):
         clock = self.clock
-        if self.kept and clock.offset is not None and clock.s >= self.retry_s:
+        if self.kept and clock.s >= self.retry_s:
             return 0
         if self.due or not self.sensor:
             return self.wait.left_ms()
@@ -58,7 +60,7 @@ class Sampler:
 
     def step(self):
         # At most one transfer's worth of work; never sleeps.
-        if self.kept and self._store(self.kept):
+        if self.kept and self.store(self.kept):
             self.kept = self.kept[RECORD_BYTES:]
         # A new interval counts from the last turn; what is overdue by it or by the old is due now.
         s, interval_s = self.clock.s, self.settings["interval_s"]
@@ -113,21 +115,23 @@ class Sampler:
                 self.log("sensor: reads again; errors in a row: {}".format(self.failures))
             self.failures = 0
             pack(self.buf, 0, self.clock.s, self.driver.values)
-            if self.kept or not self._store(self.buf):
-                self.dropped += len(self.kept) == _KEPT * RECORD_BYTES
+            if self.kept or not self.store(self.buf):
+                self.outbox.dropped += len(self.kept) == _KEPT * RECORD_BYTES
                 self.kept = (self.kept + self.buf)[-_KEPT * RECORD_BYTES :]
 
-    def _store(self, record):
-        # True once it is stored. A time below 2^28 s (8 years, or 2008) is one of clock.s.
-        clock = self.clock
-        if clock.offset is None or clock.s < self.retry_s:
+    def store(self, record):
+        # True once it is stored, with its time if that is known by now.
+        clock, s2000 = self.clock, u32(record, 0)
+        if clock.s < self.retry_s:
             return False
-        s2000 = u32(record, 0)
-        s2000 += 0 if s2000 >> 28 else clock.offset
-        for i in range(4):
-            record[i] = s2000 >> 8 * i & 0xFF
+        if clock.offset is not None and not s2000 >> 29:
+            s2000 += clock.offset
+            for i in range(4):
+                record[i] = s2000 >> 8 * i & 0xFF
         try:
-            self.put(record, RECORD_BYTES)
+            if self.started is None:
+                self.note("start")
+            self.outbox.put(record, RECORD_BYTES)
             return True
         except OSError as e:
             self.retry_s = clock.s + _STORE_RETRY_S

@@ -89,7 +89,7 @@ def build(app, config, values, saved, state, problems, context):
     take_rtc(clock, board.rtc_s2000(), app.settings, version.BUILD_S2000, log)
     # In safe mode, after repeated crashes: connected, but no sensor and no outbox.
     app.outbox = None if app.safe else outbox.Outbox("data/outbox", config["outbox_bytes"], log)
-    app.sampler = sampler.Sampler(values, clock, app.outbox and app.outbox.put, log)
+    app.sampler = sampler.Sampler(values, clock, app.outbox, app.upkeep, log)
     app.settings.apply = app.sampler.apply
     _session(app, config, context)
     args = app.prefix, app.facts, "{:06x}".format(chip.random(1 << 24))

@@ -3,11 +3,14 @@
 from micropython import const
 
 from firmware import chip, version
+from firmware.core.telemetry import RECORD_BYTES, time_of
 
 _CHECK_S = const(2)  # between two check()
 _CHANGED_S = const(3)  # in safe mode, time to report a setting that has changed
 _CRASH_S = const(60)  # after a crash: how often the length of the run is written down
 _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
+_NO_TIME_S = const(86_400)  # without the time: a restart costs the dates of what is stored
+_STARTS = const(16)  # boots without a time that are told apart
 
 
 def ask_time(app):
@@ -31,7 +34,8 @@ def check(app):
         restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]
     outage_s = 0 if link.up else s - link.since_s
-    if limit_s and outage_s >= (limit_s if link.sessions else max(limit_s, _FIRST_S)):
+    least_s = _NO_TIME_S if app.clock.offset is None else 0 if link.sessions else _FIRST_S
+    if limit_s and outage_s >= max(limit_s, least_s):
         restart(app, "offline for {} s, restarting".format(outage_s))
     # Once a heap has grown into the memory of TLS it never gets small again (docs/memory.md). One
     # restart at most: it may be a lack that none cures.
@@ -40,6 +44,60 @@ def check(app):
 
         if device_info.heap_bytes() > app.heap_bytes + 1024:
             restart(app, "Python's heap has grown into the memory of TLS, restarting", b"memory")
+
+
+def start(app):
+    # When this boot began, into settings.state["start"] (core/telemetry.py has the form): as a
+    # bound before its first reading that has no time, and once the time is known. An older boot
+    # that has only a bound gets an end then, so that an estimate stays what it is.
+    settings, outbox, sampler, s2000 = app.settings, app.outbox, app.sampler, app.clock.offset
+    starts = list(settings.state.get("start", ()))
+    if sampler.started is None:
+        # Of a boot that has stored nothing a bound says nothing; a known start ends an estimate.
+        while starts and starts[-2] + (starts[-1] < 0) > outbox.next:
+            del starts[-2:]
+        if s2000 is None:
+            starts += [outbox.next, -_earliest(app, starts)]
+        elif not starts or starts[-1] < 0:
+            starts += [outbox.next, s2000]
+    else:
+        starts[-1] = s2000
+    while len(starts) > 2 and (starts[2] <= outbox.low or len(starts) > 2 * _STARTS):
+        del starts[:2]
+    if s2000 is None:
+        _save(settings, starts)
+    else:
+        settings.note("start", starts)
+    sampler.started = s2000 is not None
+
+
+def _save(settings, starts):
+    # OSError when it cannot be: without it the readings would count for an earlier boot.
+    from firmware import files
+
+    state = dict(settings.state)
+    state["start"] = starts
+    files.save_settings(settings.saved, state)
+    settings.state = state
+
+
+def _earliest(app, starts):
+    outbox = app.outbox
+    frame = outbox.get(outbox.next - 1)
+    newest = abs(time_of(frame, outbox.at, starts)) if frame else 0
+    return max(newest, version.BUILD_S2000, app.settings.state.get("clock", 0))
+
+
+def flush(app):
+    # Before a restart: what waits in RAM is tried once more, and else counted.
+    outbox, sampler = app.outbox, app.sampler
+    sampler.retry_s = 0
+    while sampler.kept and sampler.store(sampler.kept):
+        sampler.kept = sampler.kept[RECORD_BYTES:]
+    if sampler.kept:
+        outbox.dropped += len(sampler.kept) // RECORD_BYTES
+        outbox.saved, sampler.kept = -1, sampler.kept[:0]  # so that flush() saves the count
+    outbox.flush()
 
 
 def restart(app, text="restarting, as commanded", why=b""):
@@ -51,6 +109,6 @@ def restart(app, text="restarting, as commanded", why=b""):
     if app.counted_s:
         crash.alive(crash.STABLE_S, chip.log)
     if app.outbox:
-        app.outbox.flush()
+        flush(app)
     packets.disconnect(app.session)
     board.reset(why)

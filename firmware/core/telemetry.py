@@ -1,6 +1,7 @@
 # A reading as it lies in the outbox, and as AWS gets it; and what outbox and settings need of a
-# file's bytes. A record: s2000 (seconds since 2000-01-01 UTC, four bytes), then what QUANTITIES
-# lists, a whole number each, all bits set: not measured. All is unsigned and little-endian.
+# file's bytes. A record: s2000 (seconds since 2000-01-01 UTC, four bytes; below 2^29, or 2017, it
+# is the uptime: there was no time yet), then what QUANTITIES lists, a whole number each, all bits
+# set: not measured. All is unsigned and little-endian.
 # Nothing here allocates while s2000 and seq are small ints: on 32-bit boards until 2034, seq 2^30.
 
 # In the order of a record and of a driver's `values`; new ones at the end: older records stay
@@ -14,7 +15,8 @@ QUANTITIES = (
 )
 RECORD_BYTES = 4 + sum([row[5] for row in QUANTITIES])
 # The most that write_json() writes beside the thing's name.
-TEXT_BYTES = 61 + 32 * len(QUANTITIES)  # 14 of the name, 6 of punctuation, 12 of the number
+TEXT_BYTES = 82 + 32 * len(QUANTITIES)  # 14 of the name, 6 of punctuation, 12 of the number,
+# and 21 of "time"
 
 
 def pack(buf, at, s2000, values):
@@ -32,12 +34,30 @@ def pack(buf, at, s2000, values):
     return at
 
 
-def write_json(buf, at, frame, i, thing):
+def time_of(frame, i, starts):
+    # s2000 of the reading at frame[i]; below zero: estimated. starts: of the boots that stored
+    # readings without a time, each its first seq, and s2000 when it began; below zero: not known,
+    # no earlier than that. Then it was before the next that is known, too.
+    seq, s2000 = u32(frame, i + 1), u32(frame, i + 5)
+    if s2000 >> 29 or not starts:
+        return s2000
+    found = -abs(starts[1])  # of a boot that is not listed any more
+    for n in range(0, len(starts), 2):
+        start = starts[n + 1]
+        if starts[n] <= seq:
+            found = start + s2000 if start > 0 else start - s2000
+        elif found < 0 < start:
+            return max(found, -start)
+    return found
+
+
+def write_json(buf, at, frame, i, thing, starts):
     # The same with the payload for the data topic. At frame[i]: the length of the record, seq, the
     # record, CRC, as the outbox has them. thing: bytes, which need no JSON escapes.
     at = _text(buf, _text(buf, _text(buf, at, b'{"device_id": "'), thing), b'", "timestamp": ')
     # With the 946684800 s from 1970 to 2000 it is no small int today, so in two parts.
-    end, seq, s2000 = i + 5 + frame[i], u32(frame, i + 1), u32(frame, i + 5) + 4800
+    end, seq, found = i + 5 + frame[i], u32(frame, i + 1), time_of(frame, i, starts)
+    s2000 = abs(found) + 4800
     at = _number(buf, at, s2000 // 10000 + 94668, 1, 0)
     at = _number(buf, at, s2000 % 10000, 1000, 0)
     first = i = i + 9
@@ -54,8 +74,7 @@ def write_json(buf, at, frame, i, thing):
         if i == first:
             at = _number(buf, _text(buf, at, b', "seq": '), seq, 1, 0)
         i += size
-    buf[at] = 0x7D
-    return at + 1
+    return _text(buf, at, b', "time": "estimated"}' if found < 0 else b"}")
 
 
 def _text(buf, at, text):

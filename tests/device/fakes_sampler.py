@@ -69,17 +69,20 @@ class Bus:
 
 
 class Bench:
-    # full: put() fails as on a full file system.
+    # full: put() fails as on a full file system; note_fails: upkeep.start() alone.
     def __init__(self, interval_s=60, offset=S2000):
         self.clock = Clock()
         self.clock.offset = offset
         self.bus = Bus(self.clock)
-        self.full = False
+        self.full = self.note_fails = False
+        self.dropped = 0  # as of the outbox, which the bench is for its sampler
+        self.starts = []  # the time, or None, at each upkeep.start()
         self.opened = 0
         self.out = []  # (seconds since the start, cdeg, cpct, pa)
+        self.undated = 0  # of them, with the uptime in place of the time
         self.log = []
         self.settings = {"interval_s": interval_s, "sensor": "auto", "i2c": {"sda": 4, "scl": 5}}
-        self.sampler = sampler.Sampler(self.settings, self.clock, self.put, self.log.append)
+        self.sampler = sampler.Sampler(self.settings, self.clock, self, self.note, self.log.append)
         BOARD.bench = self
 
     def i2c(self, settings, failures):
@@ -88,6 +91,13 @@ class Bench:
             raise SensorError("bus: SDA held low")
         self.opened += 1
         return self.bus
+
+    def note(self, what):
+        harness.equal(what, "start")
+        if self.full or self.note_fails:
+            raise OSError(28)
+        self.starts.append(self.clock.offset)
+        self.sampler.started = self.clock.offset is not None
 
     def put(self, record, size):
         if self.full:
@@ -99,7 +109,9 @@ class Bench:
             numbers.append(number if width == 4 or number + 1 < 1 << 8 * width else None)
             at += width
         assert at == size
-        self.out.append((numbers[0] - S2000,) + tuple(numbers[1:]))
+        since = numbers[0] - S2000 if numbers[0] >> 29 else numbers[0]
+        self.undated += not numbers[0] >> 29
+        self.out.append((since,) + tuple(numbers[1:]))
 
     def run(self, ms, step_ms=5):
         while ms > 0:

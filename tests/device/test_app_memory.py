@@ -13,6 +13,10 @@ from firmware.app import App
 PARTS = "firmware.core.text", "firmware.outbox_files"
 
 
+class Settings:
+    state = {}
+
+
 class Outbox:
     # As one with a page of older readings to be read; it has none.
     def get(self, seq):
@@ -23,7 +27,7 @@ def test_only_what_reads_old_readings():
     # Whatever was loaded for the message before: one above the limit reaches no callback.
     bench = Bench(Clock(), limit_bytes=300).up()
     app = App()
-    app.unload, app.outbox = loading.unload, Outbox()
+    app.unload, app.outbox, app.settings = loading.unload, Outbox(), Settings()
     bench.session.encode = app.encode
     for name in PARTS:
         sys.modules.pop(name, None)

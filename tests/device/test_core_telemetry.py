@@ -22,7 +22,7 @@ def written(s2000, cdeg, cpct=None, pa=None, seq=4711, thing=THING):
     record = bytearray(RECORD_BYTES)
     buf = bytearray(telemetry.TEXT_BYTES + len(thing))
     harness.equal(telemetry.pack(record, 0, s2000, (cdeg, cpct, pa)), RECORD_BYTES)
-    return bytes(buf[: telemetry.write_json(buf, 0, framed(record, seq), 0, thing)])
+    return bytes(buf[: telemetry.write_json(buf, 0, framed(record, seq), 0, thing, ())])
 
 
 def test_the_example_of_the_design():
@@ -98,7 +98,7 @@ def test_both_write_where_they_are_asked_to():
     buf = bytearray(200)
     wanted = written(1, 2137)
     frame = framed(memoryview(record)[2:-1])
-    end = telemetry.write_json(buf, 5, b"\xf5" * 7 + frame + frame, 7, THING)
+    end = telemetry.write_json(buf, 5, b"\xf5" * 7 + frame + frame, 7, THING, ())
     harness.equal(end, 5 + len(wanted))
     harness.equal(bytes(buf), b"\0" * 5 + wanted + b"\0" * (200 - end))
 
@@ -114,14 +114,14 @@ def test_a_new_quantity_is_a_row():
         buf = bytearray(telemetry.TEXT_BYTES + len(THING) + 64)
         new = bytearray(RECORD_BYTES + 4)
         harness.equal(telemetry.pack(new, 0, 1, (2137, None, None, -7, 415)), len(new))
-        size = telemetry.write_json(buf, 0, framed(new, 5), 0, THING)
+        size = telemetry.write_json(buf, 0, framed(new, 5), 0, THING, ())
         assert bytes(buf[:size]).endswith(b'"seq": 5, "soil": -0.007, "co2": 415}'), buf
         # A record that was stored before, and one that a later version left behind.
-        size = telemetry.write_json(buf, 0, framed(old, 5), 0, THING)
+        size = telemetry.write_json(buf, 0, framed(old, 5), 0, THING, ())
         assert bytes(buf[:size]).endswith(b'21.37, "seq": 5, "pressure": 1013.25}'), buf
     finally:
         telemetry.QUANTITIES = QUANTITIES
-    size = telemetry.write_json(buf, 0, framed(new, 5), 0, THING)
+    size = telemetry.write_json(buf, 0, framed(new, 5), 0, THING, ())
     assert bytes(buf[:size]).endswith(b'21.37, "seq": 5}'), buf
 
 
@@ -133,8 +133,8 @@ def test_packing_and_writing_do_not_allocate():
     values = [-2137, 4512, 101325]
     # A small int on the 32-bit build too; its Unix time is not.
     harness.no_heap(lambda: telemetry.pack(frame, 5, 900000000, values))
-    harness.no_heap(lambda: telemetry.write_json(buf, 0, frame, 0, THING))
-    harness.no_heap(lambda: telemetry.write_json(buf, 0, view, 0, THING))
+    harness.no_heap(lambda: telemetry.write_json(buf, 0, frame, 0, THING, ()))
+    harness.no_heap(lambda: telemetry.write_json(buf, 0, view, 0, THING, ()))
 
 
 harness.run(globals())

@@ -46,36 +46,53 @@ def test_known_time_is_that_of_the_reading():
     assert b.sampler.next_due_ms() > 1000
 
 
-def test_readings_before_the_time_is_known_are_dated_later():
+def test_readings_before_the_time_is_known_are_stored_at_once_with_the_uptime():
     b = bench()
-    run(b, 35)
-    harness.equal(b.out, [])
+    run(b, 25)
+    harness.equal((readings(b), b.undated), ([(0, 0), (10, 1), (20, 2)], 3))
+    harness.equal((len(b.sampler.kept), b.starts), (0, [None]))
     assert b.sampler.next_due_ms() > 1000
     b.clock.offset = S2000
-    harness.equal(b.sampler.next_due_ms(), 0)
-    b.clock.pass_ms(700)
-    run(b, 2)
-    harness.equal(readings(b), [(0, 0), (10, 1), (20, 2), (30, 3)])
+    b.note("start")  # as the loop does
+    run(b, 20)
+    harness.equal(readings(b), [(10 * n, n) for n in range(5)])
+    harness.equal((b.undated, b.starts), (3, [None, S2000]))
+
+
+def test_a_boot_that_knows_the_time_says_so_once():
+    b = bench(offset=S2000)
+    run(b, 25)
+    harness.equal((b.starts, b.undated), ([S2000], 0))
+
+
+def test_no_reading_without_a_time_is_stored_before_its_boot_is():
+    # Else it would count for the boot before. What was kept gets its date when it is stored.
+    b = bench()
+    b.note_fails = True
+    run(b, 25)
+    harness.equal((b.out, len(b.sampler.kept), b.sampler.started), ([], 3 * 12, None))
+    b.note_fails = False
+    run(b, 10)
+    harness.equal((readings(b)[:3], b.undated), ([(0, 0), (10, 1), (20, 2)], 4))
+    b = bench()
+    b.note_fails = True
+    run(b, 25)
+    b.clock.offset, b.note_fails = S2000, False
+    run(b, 15)
+    harness.equal((readings(b), b.undated), ([(10 * n, n) for n in range(4)], 0))
 
 
 def test_one_is_written_at_a_time_and_the_next_at_once():
-    b = bench()
+    b = bench(offset=S2000)
+    b.full = True
     run(b, 25)
-    b.clock.offset = S2000
+    b.clock.pass_ms(10_000)
+    b.full = b.sampler.due = False
+    b.sampler.turn_s = b.clock.s
     for wanted in (1, 2, 3, 3):
         harness.equal(b.sampler.next_due_ms() == 0, len(b.out) < 3)
         b.sampler.step()
         harness.equal(len(b.out), wanted)
-
-
-def test_what_is_kept_is_bounded_and_the_loss_is_counted():
-    b = bench()
-    run(b, 395)
-    harness.equal(b.sampler.dropped, 8)
-    b.clock.offset = S2000
-    run(b, 60)
-    harness.equal(readings(b), [(10 * n, n) for n in range(8, 46)])
-    harness.equal(b.sampler.dropped, 8)
 
 
 def test_full_file_system_loses_nothing_and_is_not_written_to_at_every_step():
@@ -93,7 +110,7 @@ def test_a_full_file_system_that_stays_so_is_bounded_too():
     b = bench(offset=S2000)
     b.full = True
     run(b, 395)
-    harness.equal(b.sampler.dropped, 8)
+    harness.equal(b.dropped, 8)
     b.full = False
     run(b, 30)
     harness.equal(readings(b), [(10 * n, n) for n in range(8, 43)])
@@ -109,11 +126,12 @@ def test_a_time_that_is_corrected_moves_later_readings_only():
     harness.equal(readings(b), [(5, 0), (10, 1), (20, 2), (30, 3)])
 
 
-def test_memory_held_during_an_outage_is_given_back():
-    b = bench()
+def test_memory_held_while_the_file_system_fails_is_given_back():
+    b = bench(offset=S2000)
+    b.full = True
     run(b, 400)
     harness.equal(len(b.sampler.kept), 32 * 12)
-    b.clock.offset = S2000
+    b.full = False
     run(b, 30)
     harness.equal(len(b.sampler.kept), 0)
 
@@ -126,6 +144,7 @@ def test_uptime_outlives_the_wrap_of_the_ticks():
     b.clock.offset = S2000
     run(b, 11)
     harness.equal(readings(b), [(86_400 * n, n) for n in range(21)])
+    harness.equal(b.undated, 20)
 
 
 harness.run(globals())

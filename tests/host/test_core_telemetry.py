@@ -43,7 +43,7 @@ def test_a_reading_comes_back_from_its_json(
     assert not any(record[:at]) and not record[-1]
     buf = bytearray(at + telemetry.TEXT_BYTES + len(thing) + 1)
     frame = bytes(at) + framed(record[at:-1], seq)
-    end = telemetry.write_json(buf, at, frame, at, thing.encode())
+    end = telemetry.write_json(buf, at, frame, at, thing.encode(), ())
     wanted = {"device_id": thing, "timestamp": s2000 + 946684800, "seq": seq}
     for (name, _, decimals, *_), value in zip(QUANTITIES, values, strict=True):
         if value is not None:
@@ -63,7 +63,7 @@ def test_a_row_fits_its_bytes(row: tuple[bytes, str, int, int, int, int]) -> Non
         values[QUANTITIES.index(row)] = value  # type: ignore[call-overload]
         telemetry.pack(record, 0, 0, values)
         buf = bytearray(telemetry.TEXT_BYTES + 1)
-        text = buf[: telemetry.write_json(buf, 0, framed(record, 1), 0, b"t")]
+        text = buf[: telemetry.write_json(buf, 0, framed(record, 1), 0, b"t", ())]
         assert json.loads(text)[name.decode()] == value / 10**decimals
 
 

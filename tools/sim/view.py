@@ -187,7 +187,8 @@ def _stamp(reading: Mapping[str, Any]) -> int:
 
 
 def _clock_text(reading: Mapping[str, Any]) -> str:
-    return time.strftime("%H:%M:%S", time.gmtime(_stamp(reading)))
+    about = "~" if reading.get("time") == "estimated" else ""
+    return about + time.strftime("%H:%M:%S", time.gmtime(_stamp(reading)))
 
 
 def _state(version: Any) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,202 @@
+# heap: 128wk
+# Readings of boots that had no time: what becomes of their dates.
+
+import json
+import os
+import struct
+
+import harness
+from firmware import upkeep
+from firmware.core import telemetry
+from flash import Flash
+from no_time_board import BUILT, Board, mounted, remove
+
+FLASH = Flash(24)
+ON = BUILT + 1_000_000  # of the first boot
+
+
+def fresh():
+    FLASH.umount()
+    mounted(FLASH)
+    return []
+
+
+def check(board, taken, first_exact, until):
+    # Nothing lost; dated by those that know, and else bounded by what is known: no earlier than
+    # the reading before it, no later than it was taken, or the next boot that is known began.
+    found = board.waiting()
+    harness.equal([number for _, number, _ in found], list(range(len(taken))))
+    harness.equal([seq for seq, _, _ in found], list(range(found[0][0], found[0][0] + len(taken))))
+    last = BUILT
+    for _, number, s2000 in found:
+        if number >= first_exact:
+            harness.equal(s2000, taken[number])
+        else:
+            assert s2000 < 0 or s2000 == taken[number], (number, s2000)
+            assert s2000 >= -until, (number, s2000, until)
+        assert last <= abs(s2000) <= taken[number], (number, s2000, last)
+        last = abs(s2000)
+    return found
+
+
+def test_the_boot_that_learns_the_time_dates_all_its_readings():
+    taken = fresh()
+    board = Board(ON, taken)
+    board.run(35)
+    harness.equal(
+        [s2000 for _, _, s2000 in board.waiting()], [-BUILT - n for n in (0, 10, 20, 30)]
+    )
+    board.know()
+    board.run(20)
+    check(board, taken, 0, ON + 100)
+    harness.equal(board.starts(), [1, ON])
+    # What is sent again after a restart has the time that it had.
+    before = board.waiting()
+    harness.equal(Board(ON + 100, taken, True).waiting(), before)
+    harness.equal(Board(ON + 100, taken).waiting(), before)
+
+
+def lives(taken):
+    # One that knows, three that never do, one that learns it; each is on for 35 s.
+    for n, known in enumerate((True, False, False, False)):
+        Board(ON + 1000 * n, taken, known).run(35)
+    board = Board(ON + 4000, taken)
+    board.run(35)
+    return board
+
+
+def test_boots_that_never_learn_it_are_estimated():
+    taken = fresh()
+    board = lives(taken)
+    board.know()
+    board.run(20)
+    found = check(board, taken, 16, ON + 4000)
+    estimated = [number for _, number, s2000 in found if s2000 < 0]
+    harness.equal(estimated, list(range(4, 16)))
+    # Each boot from the reading before it on, with the time between its own readings.
+    harness.equal([taken[3] + s2000 for _, _, s2000 in found[4:8]], [0, -10, -20, -30])
+    harness.equal(found[8][2], found[7][2])
+    for later in range(3):  # and so it stays, known or not
+        again = Board(ON + 5000 + 1000 * later, taken, later == 1)
+        again.run(5)
+        harness.equal(again.waiting()[: len(found)], found)
+
+
+def test_an_estimate_ends_where_the_next_known_boot_began():
+    # The last good time was wrong, years ahead: what is known later bounds it.
+    taken = fresh()
+    board = Board(ON, taken)
+    board.settings.note("clock", ON + 60_000_000)
+    board.run(15)
+    board = Board(ON + 1000, taken, True)
+    board.run(15)
+    harness.equal([s2000 for _, _, s2000 in board.waiting()[:2]], [-ON - 1000, -ON - 1000])
+    harness.equal(board.starts(), [1, -ON - 60_000_000, 3, ON + 1000])
+
+
+def test_a_boot_that_knew_the_time_from_the_start_ends_an_estimate():
+    taken = fresh()
+    Board(ON, taken).run(15)
+    board = Board(ON + 1000, taken, True)
+    board.run(1)
+    harness.equal(board.starts(), [1, -BUILT, 3, ON + 1000])
+    found = board.waiting()
+    later = Board(ON + 2000, taken, True)
+    later.run(1)
+    harness.equal((later.waiting()[:3], later.starts()), (found, board.starts()))
+
+
+def test_what_no_stored_reading_needs_goes():
+    taken = fresh()
+    for n in range(5):
+        board = Board(ON + 1000 * n, taken)
+        board.run(15)
+        board.know()
+        board.run(5)
+        board.send()
+        board.outbox.flush()
+        harness.equal(board.starts(), [2 * n + 1, ON + 1000 * n])
+    ops = FLASH.ops
+    board = Board(ON + 5000, taken, True)
+    board.settings.state["clock"] = 0
+    board.run(1)  # the time was there before the first reading: nothing to say
+    harness.equal(board.starts(), [9, ON + 4000])
+    assert FLASH.ops > ops
+
+
+def test_a_boot_that_stored_nothing_leaves_nothing():
+    taken = fresh()
+    for n in range(3):
+        board = Board(ON + 1000 * n, taken)
+        upkeep.start(board)  # and the power went
+    harness.equal(board.starts(), [1, -BUILT])
+
+
+def test_more_boots_than_are_told_apart():
+    taken = fresh()
+    for n in range(20):
+        Board(ON + 1000 * n, taken).run(15)
+    board = Board(ON + 20_000, taken, True)
+    board.run(5)
+    harness.equal(len(board.starts()), 2 * 16)
+    check(board, taken, 40, ON + 20_000)
+    assert board.waiting()[0][2] < 0
+
+
+def test_settings_that_are_gone():
+    # Nothing says any more which boot it was: before the next one that is known.
+    taken = fresh()
+    Board(ON, taken).run(35)
+    os.remove("data/settings.json")
+    for later, known in ((1000, True), (2000, False)):
+        board = Board(ON + later, taken, known)
+        board.run(5)
+        harness.equal([s2000 for _, _, s2000 in board.waiting()[:4]], [-ON - 1000] * 4)
+
+
+def test_an_outbox_that_is_gone_takes_its_boots_along():
+    taken = fresh()
+    Board(ON, taken).run(35)
+    remove("data/outbox")
+    del taken[:]
+    board = Board(ON + 1000, taken)
+    board.run(15)
+    harness.equal(board.starts(), [1, -BUILT])
+    board.know()
+    board.run(5)
+    check(board, taken, 0, ON + 2000)
+
+
+def test_a_long_uptime_and_years_to_come():
+    # 2^30 s2000 is 2034: no small int on a board any more.
+    for start in (ON, (1 << 30) + 5, (1 << 31) + 5):
+        frame = b"\x04" + struct.pack("<II", 7, 500_000_000)
+        harness.equal(telemetry.time_of(frame, 0, [3, start, 9, start + 1]), start + 500_000_000)
+        harness.equal(telemetry.time_of(frame, 0, [3, -start]), -start - 500_000_000)
+        harness.equal(telemetry.time_of(frame, 0, [3, -start, 9, start + 1]), -start - 1)
+        frame = b"\x04" + struct.pack("<II", 7, start)
+        for starts in (None, (), [3, ON], [8, -ON]):
+            harness.equal(telemetry.time_of(frame, 0, starts), start)
+
+
+def payload(s2000, starts):
+    record = bytearray(telemetry.RECORD_BYTES)
+    buf = bytearray(telemetry.TEXT_BYTES + 3)
+    telemetry.pack(record, 0, s2000, (2137, 4512, 101325))
+    frame = bytes([len(record)]) + struct.pack("<I", 7) + record + b"\xaa\x55"
+    return bytes(buf[: telemetry.write_json(buf, 0, frame, 0, b"t-1", starts)])
+
+
+def test_an_estimate_says_so_in_the_payload():
+    text = payload(60, [1, -ON])
+    wanted = b'"pressure": 1013.25, "time": "estimated"}'
+    harness.equal(text[-len(wanted) :], wanted)
+    harness.equal(json.loads(text)["timestamp"], ON + 60 + 946684800)
+    text = payload(60, [1, ON])
+    harness.equal((json.loads(text)["timestamp"], text[-9:]), (ON + 60 + 946684800, b" 1013.25}"))
+    harness.equal(payload(ON + 60, ()), text)
+
+
+FLASH.format()
+FLASH.mount()
+harness.run(globals())

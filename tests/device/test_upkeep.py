@@ -1,0 +1,186 @@
+# heap: 128wk
+# Restarts on purpose: when, and what becomes of readings that wait in RAM.
+
+import sys
+
+import firmware
+import harness
+from firmware import crash as crash_log  # noqa: F401
+from firmware import upkeep
+from firmware.app import App
+from flash import Flash
+from no_time_board import BUILT, Board, mounted
+
+FLASH = Flash(24)
+ON = BUILT + 1_000_000
+DAY_S = 86_400
+
+
+class Reset(Exception):
+    pass
+
+
+class FakeBoard:
+    def reset(self, why=b""):
+        raise Reset(why)
+
+
+class Packets:
+    def disconnect(self, session):
+        pass
+
+
+class Link:
+    def __init__(self, sessions):
+        self.up, self.since_s, self.sessions, self.last_reason = False, 0, sessions, None
+
+
+sys.modules["firmware.board"] = firmware.board = FakeBoard()
+sys.modules["firmware.net"] = firmware.net = firmware
+sys.modules["firmware.net.packets"] = firmware.packets = Packets()
+
+
+def fresh():
+    FLASH.umount()
+    mounted(FLASH)
+
+
+def board(known=False, sessions=0, offline_reboot_s=3600):
+    fresh()
+    made = Board(ON, [], known)
+    made.connection, made.session, made.check_s = Link(sessions), None, 0
+    made.settings.values["offline_reboot_s"] = offline_reboot_s
+    return made
+
+
+def offline_s(made):
+    # After how long the board restarts; None: not within a week.
+    for s in range(0, 7 * DAY_S, 10):
+        made.clock.s = s
+        try:
+            upkeep.check(made)
+        except Reset:
+            return s
+
+
+def test_a_board_that_knows_the_time_restarts_as_set():
+    for known, sessions, limit_s, wanted in (
+        (True, 1, 600, 600),
+        (True, 0, 600, 600),
+        (True, 1, 60, 60),
+        (True, 0, 60, 120),
+        (True, 1, 0, None),
+        # Without the time a restart would cost the dates: a day at least, but never stuck.
+        (False, 0, 60, DAY_S),
+        (False, 0, 3600, DAY_S),
+        (False, 1, 3600, DAY_S),
+        (False, 0, 2 * DAY_S, 2 * DAY_S),
+        (False, 0, 0, None),
+    ):
+        made = board(known, sessions, limit_s)
+        harness.equal(offline_s(made), wanted)
+
+
+def test_safe_mode_ends_without_the_time_too():
+    made = board()
+    made.safe, made.safe_s, made.outbox = True, 3600, None
+    harness.equal(offline_s(made), 3600)
+
+
+def kept(made, seconds):
+    made.run(15)
+    FLASH.fuse = 0
+    made.run(seconds)
+    FLASH.fuse = None
+    return len(made.sampler.kept) // 12
+
+
+def test_what_waits_in_ram_is_tried_once_more():
+    for known in (True, False):
+        made = board(known)
+        harness.equal(kept(made, 35), 3)
+        harness.raises(Reset, upkeep.restart, made)
+        made = Board(ON + 1000, [], True)
+        harness.equal((made.outbox.waiting, made.outbox.dropped), (5, 0))
+
+
+def test_a_boot_whose_flash_fails_from_the_start():
+    made = board()
+    FLASH.fuse = 0
+    made.run(35)
+    harness.equal((made.outbox.waiting, made.sampler.started, made.starts()), (0, None, None))
+    FLASH.fuse = None
+    made.run(10)
+    harness.equal((made.outbox.waiting, made.starts()), (5, [1, -BUILT]))
+
+
+def test_what_cannot_be_stored_is_counted_and_the_count_survives():
+    made = board(True)
+    harness.equal(kept(made, 35), 3)
+    put, left = made.outbox.put, [1]
+
+    def full(record, size):
+        if not left[0]:
+            raise OSError(28)
+        left[0] -= 1
+        return put(record, size)
+
+    made.outbox.put = full
+    harness.raises(Reset, upkeep.restart, made)
+    harness.equal(made.outbox.dropped, 2)
+    made = Board(ON + 1000, [], True)
+    harness.equal((made.outbox.waiting, made.outbox.dropped), (3, 2))
+
+
+def test_the_count_of_a_full_ram_is_in_the_next_save():
+    made = board(True)
+    harness.equal(kept(made, 400), 32)
+    harness.equal(made.outbox.dropped, 8)
+    made.clock.pass_ms(10_000)
+    made.run(60)
+    harness.equal(len(made.sampler.kept), 0)
+    harness.equal(Board(ON + 1000, [], True).outbox.dropped, 8)
+
+
+class Startup:
+    # What the app has before the crash: nothing, or a reading that waits in RAM.
+    def __init__(self, made):
+        self.made = made
+
+    def build(self, app, *rest):
+        if not self.made:
+            raise ValueError("in the middle of a start")
+        app.outbox, app.sampler = self.made.outbox, self.made.sampler
+
+        def step():
+            raise ValueError("a bug")
+
+        app._step = step
+
+
+def crash(made):
+    # Through App.run(), to the reset at its end.
+    app = App()
+    sys.modules["firmware.startup"] = firmware.startup = Startup(made)
+    harness.raises(Reset, app.run, lambda: None, [None, ("power_on", False, False, None)])
+
+
+def test_after_a_crash_what_waits_in_ram_is_tried_once_more():
+    made = board(True)
+    harness.equal(kept(made, 35), 3)
+    crash(made)
+    again = Board(ON + 1000, [], True)
+    harness.equal((again.outbox.waiting, again.outbox.dropped), (5, 0))
+
+
+def test_a_crash_that_comes_again_meanwhile_stops_no_restart():
+    crash(None)
+    made = board(True)
+    harness.equal(kept(made, 35), 3)
+    made.outbox.put = None  # TypeError
+    crash(made)
+
+
+FLASH.format()
+FLASH.mount()
+harness.run(globals())
