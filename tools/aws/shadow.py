@@ -117,7 +117,8 @@ def _named(name: str) -> dict[str, str]:
 def answer(document: Mapping[str, Any] | None, desired: Mapping[str, Any]) -> Answer:
     """What the device has said to ``desired`` in this shadow."""
     state = (document or {}).get("state", {})
-    reported = state.get("reported") or {}
+    reported = state.get("reported")
+    reported = reported if isinstance(reported, dict) else {}
     rejected = reported.get("rejected")
     rejected = rejected if isinstance(rejected, dict) else {}
     met, refused = [], {}

@@ -92,7 +92,9 @@ def _through_repl(port: str) -> Rescued:
 
 
 def _is_kept(path: str) -> bool:
-    return path.startswith(f"{DATA}/") and path != CRASH_COUNT
+    # The names are the board's: none may lead out of the folder they are kept in.
+    inside = ".." not in path.replace("\\", "/").split("/")
+    return path.startswith(f"{DATA}/") and inside and path != CRASH_COUNT
 
 
 def _thing(config: bytes) -> str:
