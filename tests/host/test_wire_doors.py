@@ -378,6 +378,13 @@ def _is_number(cell: str) -> bool:
         return False
 
 
+@pytest.mark.parametrize("name", ["../../x", "/etc", "a/b", "..", "", "\x1b[2J", 7, ["x"], None])
+def test_the_thing_of_a_board_is_no_path(name: Any) -> None:
+    assert rescue._thing(json.dumps({"thing_name": name}).encode()) == "unknown"
+    assert rescue._thing(b'{"thing_name": "g-1"}') == "g-1"
+    assert rescue._thing(b"[" * 100_000) == ""
+
+
 @pytest.mark.parametrize("path", ["data/../../x", "data/..", "data/a/../../../x", "data/..\\x"])
 def test_files_of_a_board_stay_in_their_folder(path: str) -> None:
     assert not rescue._is_kept(path)

@@ -19,10 +19,12 @@ from tools.board.boards import Board
 from tools.board.esptool import Chip
 from tools.board.partitions import Partition
 from tools.errors import ToolError
+from tools.things.values import thing_name
 
 DATA = "data"
 _CONFIG = "config.json"
 CRASH_COUNT = "data/crash.log.runs"  # crashes of the former firmware are not held against the new
+_STRANGER = "unknown"  # the thing of a board whose name is none
 _PENDING = "rescued"  # things/THING/rescued/<mac>/data/…
 _TRIES = 1  # there is another way
 _BOOT_S = 1.0  # esptool has just let the board go: what is typed while it boots is lost
@@ -99,9 +101,11 @@ def _is_kept(path: str) -> bool:
 
 def _thing(config: bytes) -> str:
     try:
-        return str(json.loads(config)["thing_name"])
-    except (ValueError, TypeError, KeyError):
+        name = json.loads(config)["thing_name"]
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ""
+    # It becomes the name of a folder here, and anybody may have written it there.
+    return str(name) if thing_name(name) is None else _STRANGER
 
 
 def save(folder: Path, mac: str, files: dict[str, bytes]) -> None:
