@@ -39,7 +39,8 @@ from tools.aws import (
     things,
     watch,
 )
-from tools.aws.doctor import Finding
+from tools.aws import doctor_session as session
+from tools.aws.doctor import Finding, one
 from tools.board import cli as board_cli
 from tools.board import deploy, device_cli, mpremote, ports, prepare, rescue, serial_log
 from tools.board import stage as staging
@@ -209,6 +210,37 @@ def doctor(text: str, number: Any) -> str:
     return said(console)
 
 
+def doctor_session(text: str, number: Any) -> str:
+    console = plain()
+    odd: list[Any] = [text, number, [text], {text: text}]
+    for value in odd:
+        status = {"link_last_reason": value, "link_drops": value, "config_problems": value}
+        reported = {"safe_mode": value, "last_crash": value, "rssi_dbm": value, "firmware": value}
+        for facts in (reported, reported | {"safe_mode": False}, value, {}):
+            data = types.SimpleNamespace(
+                get_retained_message=lambda topic, status=status: {
+                    "payload": json.dumps(status).encode(),
+                    "lastModifiedTime": 1795248682000,
+                },
+                get_thing_shadow=lambda thingName, facts=facts: {
+                    "payload": io.BytesIO(
+                        json.dumps(
+                            {"state": {"reported": facts}, "metadata": {"reported": facts}}
+                        ).encode()
+                    )
+                },
+            )
+            p: Any = types.SimpleNamespace(
+                thing="g-1",
+                clients=types.SimpleNamespace(data=data),
+                provision=lambda *_: "provision",
+                setting=lambda *_: "config",
+            )
+            for check in (session.report, session.last_disconnect):
+                cli_doctor._show(console, one("last", lambda p=p, check=check: check(p)))
+    return said(console)
+
+
 def table_of_things(text: str, number: Any) -> str:
     born = things._time(number if isinstance(number, (int, float)) else 0)
     rows = [things.Row(text, ((text, text),), born, born)]
@@ -326,8 +358,16 @@ def sim_log(text: str, number: Any) -> str:
 
 DOORS: list[Door] = [
     *(watch_table, watch_claimed, watch_lines, subscribe, shadow_get, shadow_answer, error),
-    *(doctor, table_of_things, fleet_failure, logs, crash_log, removed_files, port_names),
-    *(flashing, bench, traceback, sim_view, sim_log),
+    *(
+        doctor,
+        doctor_session,
+        table_of_things,
+        fleet_failure,
+        logs,
+        crash_log,
+        removed_files,
+        port_names,
+    ),
 ]
 
 
@@ -352,6 +392,14 @@ def test_what_was_measured_does_nothing(door: Door) -> None:
 def test_markup_is_text(door: Door) -> None:
     assert "[bold]x[/bold] [red]" in door("[bold]x[/bold] [red]", 0)
     assert "[/]" in door("[/]", 0)
+
+
+def test_a_shadow_that_cannot_be_read_is_said() -> None:
+    # Python reads no integer of more than 4,300 digits; eight kilobytes of shadow can have one.
+    payload = b'{"state": {"reported": {"x": ' + b"9" * 5000 + b"}}}"
+    data = types.SimpleNamespace(get_thing_shadow=lambda **_: {"payload": io.BytesIO(payload)})
+    with pytest.raises(ToolError, match="cannot be read"):
+        shadow.get(data, "g-1")
 
 
 @given(TEXTS, NUMBERS)
