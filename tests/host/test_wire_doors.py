@@ -118,6 +118,7 @@ def messages(text: str, number: Any) -> list[tuple[str, bytes]]:
             json.dumps({"action": text, "reason": text, "log": [text]}).encode(),
         ),
         ("$aws/things/g-1/shadow/update/documents", change(text, number)),
+        (f"$aws/things/{text}/shadow/update/documents", change(text, number)),
         ("devices/g-1/data", text.encode("utf-8", "surrogatepass")),
     ]
 

@@ -116,7 +116,7 @@ class Watch:
             self._file.flush()
 
     def _change(self, name: str, document: dict[str, Any]) -> None:
-        thing = self._thing(name)
+        thing = None if thing_name(name) else self._thing(name)
         if thing is None:
             return
         before, after = (_state(document.get(part)) for part in ("previous", "current"))
