@@ -57,9 +57,8 @@ def stage(
     ``compiled``: the firmware as .mpy, which is what fits a board; else as .py. ``sensors``: whose
     drivers go on; none: the one the configuration names, else those of the board's profile.
 
-    Raises ToolError with every problem of the configuration and the certificates at once, or when
-    the outbox leaves no room; ``out`` is then as it was. Never touched: `data/`, and files in
-    ``out`` that no stage wrote.
+    Raises ToolError with every problem of configuration and certificates, or for an outbox that
+    leaves no room; ``out`` is then as it was. `data/`, and what no stage wrote, is never touched.
     """
     kind = boards.get(board)
     now = now or dt.datetime.now(dt.timezone.utc)
