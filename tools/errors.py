@@ -5,6 +5,8 @@ ToolError    a message and what to try; the command line prints both and exits w
 
 from __future__ import annotations
 
+from tools import wire
+
 
 class ToolError(Exception):
     """Something the user can mend: ``message`` says what is wrong, ``hint`` what to do."""
@@ -19,6 +21,9 @@ class ToolError(Exception):
 
 
 def lines(error: ToolError) -> str:
-    """Return the text for standard error: the message, then the hint where there is one."""
+    """Return the text for standard error: the message, then the hint where there is one.
+
+    Both may hold what AWS, a device or a serial port has said.
+    """
     text = f"error: {error.message}"
-    return f"{text}\n  try: {error.hint}" if error.hint else text
+    return wire.text(f"{text}\n  try: {error.hint}" if error.hint else text, lines=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tools.aws import rules_aws, rules_destroy
+from tools.aws import rules, rules_aws, rules_destroy, talk
 from tools.aws.clients import Clients
+from tools.aws.route import route
 from tools.aws.rules import Wanted
 
 _WAIT_S = 20.0
@@ -66,6 +67,44 @@ def publish(clients: Clients, thing: str, temperature: float, seq: int) -> None:
     )
 
 
+def key_of(sender: str, timestamp: int, seq: int) -> dict[str, Any]:
+    return {"device_id": {"S": sender}, "reading": {"S": f"{timestamp}-{1000000000 + seq}"}}
+
+
+def rows(clients: Clients, table: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = clients.client("dynamodb").scan(TableName=table)["Items"]
+    return sorted(found, key=lambda item: (item["device_id"]["S"], item["reading"]["S"]))
+
+
+def test_two_readings_of_one_second_are_two_rows(clients: Clients) -> None:
+    home = rules_aws.home_of(clients)
+    list(rules_aws.apply(rules_aws.plan(clients, Wanted("e2e_second", table="e2e_second"), home)))
+    for seq in (10, 9, 9, 4294967295):  # one of them delivered twice
+        reading = {"device_id": "s-1", "timestamp": 1795248682, "seq": seq, "time": "estimated"}
+        payload = json.dumps(reading | {"temperature": seq % 50, "reading": "x", "more": 1})
+        clients.data.publish(topic="devices/s-1/data", qos=1, payload=payload)
+    found = wait_for(lambda: len(got := rows(clients, "e2e_second")) == 3 and got)
+    assert [int(item["seq"]["N"]) for item in found] == [9, 10, 4294967295]
+    assert {item["reading"]["S"][:11] for item in found} == {"1795248682-"}
+    assert {item["time"]["S"] for item in found} == {"estimated"}
+    assert "more" not in found[0]
+    list(rules_destroy.destroy(clients, "e2e_second", home, data=True))
+
+
+def test_a_thing_cannot_write_as_another(clients: Clients, new_device: Any) -> None:
+    home = rules_aws.home_of(clients)
+    list(rules_aws.apply(rules_aws.plan(clients, Wanted("e2e_as", table="e2e_as"), home)))
+    mallory = new_device()
+    reading = {"device_id": "alice", "timestamp": 1795248682, "temperature": 20, "seq": 1}
+    way = route(clients, "mqtt", certs_dir=mallory.things / "certs")
+    with talk.sender(way, clients, mallory.thing) as send:
+        send(f"devices/{mallory.thing}/data", json.dumps(reading).encode())
+    (found,) = wait_for(lambda: rows(clients, "e2e_as"))
+    assert found["device_id"] == {"S": mallory.thing}
+    assert found["reading"] == {"S": "1795248682-1000000001"}
+    list(rules_destroy.destroy(clients, "e2e_as", home, data=True))
+
+
 def test_readings_of_a_board_reach_table_and_topic(
     clients: Clients, new_device: Any, boot: Any, listener: Any, inbox: Any
 ) -> None:
@@ -79,10 +118,11 @@ def test_readings_of_a_board_reach_table_and_topic(
     device = new_device(interval_s=1)
     boot(device)
     reading = listener.wait(f"devices/{device.thing}/data")
-    key = {"device_id": {"S": device.thing}, "timestamp": {"N": str(reading["timestamp"])}}
+    key = key_of(device.thing, reading["timestamp"], reading["seq"])
     dynamodb = clients.client("dynamodb")
     item = wait_for(lambda: dynamodb.get_item(TableName="e2e_readings", Key=key).get("Item"))
     assert float(item["temperature"]["N"]) == reading["temperature"]
+    assert {"timestamp", "seq", "humidity", "pressure"} <= set(item)
     assert "received_ms" in item
     told = wait_for(mail)
     assert all(m["device_id"] == device.thing for m in told)
@@ -101,7 +141,7 @@ def test_the_alarm_fires_above_its_threshold_only(clients: Clients, inbox: Any) 
     told = wait_for(lambda: len(mail()) >= 2 and mail())
     time.sleep(1)
     assert [m["temperature"] for m in mail()] == [30.01, 100]
-    assert told[0]["device_id"] == "alarm-1"
+    assert told[0]["device_id"] == "n/a"  # by HTTP: nobody's client id
     list(rules_destroy.destroy(clients, "e2e_alarm", home))
 
 
@@ -111,6 +151,9 @@ def test_what_cannot_be_delivered_is_told(clients: Clients, inbox: Any) -> None:
     list(rules_aws.apply(rules_aws.plan(clients, Wanted("e2e_bad", table="e2e_gone"), home)))
     watcher = Wanted("e2e_errors", topic="e2e_bad/rule-errors", email="you@example.org")
     list(rules_aws.apply(rules_aws.plan(clients, watcher, home)))
+    payload = rules.rules(watcher, home)["e2e_errors_readings"]
+    payload["sql"] = f"SELECT * FROM '{watcher.topic}'"  # these are no readings
+    clients.iot.replace_topic_rule(ruleName="e2e_errors_readings", topicRulePayload=payload)
     clients.client("dynamodb").delete_table(TableName="e2e_gone")
     mail = inbox(home.arn("sns", "e2e_errors"))
     publish(clients, "bad-1", 20, 1)

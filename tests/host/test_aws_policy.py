@@ -9,6 +9,7 @@ import pytest
 from firmware.core import topics
 from tools.aws import evaluate, policy
 from tools.aws.evaluate import Session
+from tools.errors import ToolError
 
 PREFIX = "arn:aws:iot:eu-west-1:123456789012:"
 LONGEST = "arn:aws-us-gov:iot:us-gov-west-1:123456789012:"
@@ -50,6 +51,15 @@ def test_everything_the_firmware_does_is_allowed(own: tuple[str, str], thing: st
     for name in topics.subscribes(commands, shadow):
         assert allowed(who, "iot:Subscribe", f"topicfilter/{name}", own)
         assert allowed(who, "iot:Receive", f"topic/{name}", own)
+
+
+@pytest.mark.parametrize(
+    "topic", ["a/*", "a/?/{thing}", "a/${thing}", "a/+", "#", "$x", "a\x1b", ""]
+)
+def test_no_wildcard_gets_into_a_policy(topic: str) -> None:
+    for own in ((topic, policy.COMMAND_TOPIC), (policy.DATA_TOPIC, topic)):
+        with pytest.raises(ToolError, match="_topic"):
+            policy.documents(PREFIX, *own)
 
 
 @pytest.mark.parametrize("own", TOPICS)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from moto import mock_aws
 
 from tests.host.aws_fakes import ACCOUNT, REGION, client_error, environment
@@ -47,7 +49,9 @@ def test_the_readings_rule_is_exactly_this() -> None:
     role = f"arn:aws:iam::{ACCOUNT}:role/farm-rules-eu-west-1"
     assert made == {
         "farm_readings": {
-            "sql": "SELECT *, timestamp() AS received_ms FROM 'devices/+/data'",
+            "sql": "SELECT clientid() AS device_id, timestamp, seq, temperature, humidity, "
+            "pressure, time, timestamp + '-' + (1000000000 + seq) AS reading, "
+            "timestamp() AS received_ms FROM 'devices/+/data'",
             "description": "made by `tools rules apply`: farm",
             "awsIotSqlVersion": "2016-03-23",
             "ruleDisabled": False,
@@ -57,7 +61,7 @@ def test_the_readings_rule_is_exactly_this() -> None:
                     "s3": {
                         "roleArn": role,
                         "bucketName": "farm-bucket-1",
-                        "key": "readings/${device_id}/${timestamp}-${seq}.json",
+                        "key": "readings/${clientid()}/${floor(timestamp)}-${floor(seq)}.json",
                     }
                 },
                 {
@@ -168,7 +172,7 @@ def test_apply_makes_everything_once(clients: Clients) -> None:
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert {k["AttributeName"]: k["KeyType"] for k in table["KeySchema"]} == {
         "device_id": "HASH",
-        "timestamp": "RANGE",
+        "reading": "RANGE",
     }
     closed = clients.client("s3").get_public_access_block(Bucket="farm-bucket-1")
     assert all(closed["PublicAccessBlockConfiguration"].values())
@@ -236,6 +240,52 @@ def test_a_table_no_reading_fits(clients: Clients) -> None:
     )
     with pytest.raises(ToolError, match=r"has the key id \(S\), which no reading carries"):
         apply(clients, ALL)
+
+
+def old_table(clients: Clients) -> None:
+    """As version 0.1.0 made it."""
+    keys = (("device_id", "S", "HASH"), ("timestamp", "N", "RANGE"))
+    clients.client("dynamodb").create_table(
+        TableName="readings",
+        AttributeDefinitions=[{"AttributeName": k, "AttributeType": t} for k, t, _ in keys],
+        KeySchema=[{"AttributeName": k, "KeyType": r} for k, _, r in keys],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_table_with_the_old_key_is_left_alone(clients: Clients, dry_run: bool) -> None:
+    old_table(clients)
+    steps = rules_aws.plan(clients, Wanted("farm", table="readings"), HOME)
+    with pytest.raises(ToolError, match="the last") as caught:
+        list(rules_aws.apply(steps, dry_run))
+    assert "--dynamodb readings-2" in caught.value.hint
+    assert clients.iot.list_topic_rules()["rules"] == []
+    assert clients.client("iam").list_roles()["Roles"] == []
+    assert set(apply(clients, Wanted("farm", table="readings-2")).values()) == {"missing"}
+    described = clients.client("dynamodb").describe_table(TableName="readings")["Table"]
+    assert {k["AttributeName"] for k in described["KeySchema"]} == {"device_id", "timestamp"}
+
+
+def test_no_target_believes_the_payload() -> None:
+    # Neither the key of the table nor that of the object has anything of it but digits, and no
+    # `*` lets it name an attribute of its own.
+    alarm = rules.rules(Wanted("farm", alarm="temperature > 1"), HOME)
+    made = json.dumps(rules.rules(ALL, HOME) | alarm)
+    assert "*" not in made
+    assert "${device_id}" not in made
+    assert made.count("clientid() AS device_id") == 2
+
+
+@given(st.lists(st.tuples(st.integers(10**9, 10**10 - 1), st.integers(0, 2**32 - 1)), min_size=2))
+def test_the_sort_key_sorts_by_time_then_seq(readings: list[tuple[int, int]]) -> None:
+    # The SQL in Python: + adds numbers, and joins when one side is text.
+    first, dash, added = "timestamp", " + '-' + ", "(1000000000 + seq)"
+    assert first + dash + added == rules.READING
+    keys = [f"{timestamp}-{1000000000 + seq}" for timestamp, seq in readings]
+    by_text = sorted(range(len(keys)), key=lambda i: keys[i])
+    assert [readings[i] for i in by_text] == sorted(readings)
+    assert len(set(keys)) == len(set(readings))
 
 
 def test_destroy_keeps_the_readings_unless_told(clients: Clients) -> None:

@@ -79,6 +79,54 @@ def test_only_the_wanted_things() -> None:
     assert "g-2" in shown(seen)
 
 
+def test_a_thing_is_who_its_topic_says() -> None:
+    seen = Watch()
+    seen.take("devices/g-1/data", reading(temperature=20))
+    seen.take("devices/mallory/data", reading(temperature=99))  # says that it is g-1
+    assert set(seen.things) == {"g-1"}
+    assert (seen.things["g-1"].count, seen.things["g-1"].last["temperature"]) == (1, 20)
+    assert seen.odd == 1
+    assert seen.odd_last == "devices/mallory/data: says that it is of g-1"
+    assert "1 odd messages; devices/mallory/data: says" in shown(seen)
+
+
+@pytest.mark.parametrize(
+    ("data", "topic", "name"),
+    [
+        ("dt/north/+/temp", "dt/north/g-1/temp", "g-1"),
+        ("+/data", "g-1/data", "g-1"),
+        ("sensors/data", "sensors/data", "g-1?"),
+        ("+/+/data", "north/g-1/data", "g-1?"),
+        ("dt/#", "dt/x", "g-1?"),
+    ],
+)
+def test_other_topics(data: str, topic: str, name: str) -> None:
+    for wanted in ([], ["g-1"]):
+        seen = Watch(wanted, data=data)
+        seen.take(topic, reading())
+        assert [n for n, thing in seen.things.items() if thing.count] == [name]
+
+
+def test_a_time_that_is_an_estimate_is_marked(tmp_path: Path) -> None:
+    seen = Watch([], tmp_path / "w.csv")
+    seen.take("devices/g-1/data", reading(time="estimated"))
+    assert "~" in shown(seen)
+    seen.take("devices/g-1/data", reading(time="=1+1"))
+    assert "~" not in shown(seen)
+    seen.close()
+    rows = list(csv.DictReader((tmp_path / "w.csv").read_text("utf-8").splitlines()))
+    assert [row["time"] for row in rows] == ["estimated", ""]
+
+
+def test_a_csv_with_other_columns_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "old.csv"
+    old = "received,thing,timestamp,temperature,humidity,pressure,seq\n"  # as 0.1.0 wrote it
+    file.write_text(old)
+    with pytest.raises(ToolError, match="other columns"):
+        Watch([], file)
+    assert file.read_text() == old
+
+
 def test_a_change_of_the_shadow() -> None:
     seen = Watch(now=lambda: NOON)
     before = {"state": {"desired": {"interval_s": 5}, "reported": {"interval_s": 60, "x": 1}}}
@@ -112,6 +160,17 @@ def test_the_first_shadow_has_no_previous() -> None:
         reading(temperature=True),
         reading(timestamp=None),
         reading(timestamp=1e300),
+        reading(timestamp=-(2**36)),
+        reading(timestamp=2**36),
+        reading(timestamp=-1),
+        reading(temperature=10**400),
+        reading(temperature=float("nan")),
+        reading().replace(b"21.37", b"1e999"),
+        reading(humidity="40"),
+        reading(seq=-1),
+        reading(seq=2**32),
+        reading(seq="1"),
+        b'{"timestamp": ' + b"9" * 5000 + b"}",
         reading(device_id=7),
     ],
 )

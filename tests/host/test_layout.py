@@ -23,7 +23,7 @@ TOOLS = sorted(
 _CORE = "firmware.core micropython"
 _SOCKET = f"{_CORE} firmware.net socket ssl tls select gc errno"
 _STORE = f"{_CORE} json os struct binascii sys io"
-_TOOL = "tools.errors tools.toolchain firmware.core"
+_TOOL = "tools.errors tools.toolchain tools.wire firmware.core"
 # File or folder -> what of ours and of MicroPython's it may import (design.md section 3), also
 # inside a function. The longest prefix decides, a file without a row may import nothing. Libraries
 # of the host are free.
@@ -60,7 +60,7 @@ LAYERS = {
     "firmware/upkeep.py": "firmware micropython",
     "firmware/loading.py": "firmware gc sys time machine",
     "firmware/version.py": "",
-    "tools/": "tools.errors tools.toolchain",
+    "tools/": "tools.errors tools.toolchain tools.wire",
     "tools/__main__.py": "tools.cli",
     "tools/cli.py": "tools.errors tools.toolchain tools.aws.errors",
     "tools/setup/": "tools.errors tools.toolchain tools.setup",

@@ -204,7 +204,7 @@ def test_networks() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "10.0.0.1", "::1", "fe80::1:2", "a.b-c.d_e", "x" * 63 + ".io"]
+    "host", ["localhost", "10.0.0.1", "127.0.0.1", "a.b-c.d_e", "x" * 63 + ".io"]
 )
 def test_hosts(host: str) -> None:
     assert problems(endpoint=host) == []
@@ -240,6 +240,35 @@ def test_windows() -> None:
     assert config.checked(GOOD | {"window": 3}, "test")["window_max"] == 24
     assert problems(window=9, window_max=8) == ["window_max: must not be less than window"]
     assert problems(window=101) == ["window: must be a whole number from 1 to 100"]
+
+
+@pytest.mark.parametrize(
+    "host", ["::1", "[::1]", "2001:db8::1", "[2001:db8::1]", "fe80::1%eth0", "::ffff:10.0.0.1"]
+)
+def test_boards_connect_by_ipv4_only(host: str) -> None:
+    why = "is an IPv6 address; boards connect by IPv4 only: a host name, or an IPv4 address"
+    assert problems(endpoint=host) == [f"endpoint: {why}"]
+    assert problems(ntp=["pool.ntp.org", host]) == [f"ntp[1]: {why}"]
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        *("a/*/{thing}", "*", "a/{thing}?", "?", "a/${thing}/b", "a/${iot:ClientId}", "$a/b"),
+        *("a/+", "#", "a/#", "a\x00", "a\x1f", "a\x7f", "a\x85", "a\x9f", "a\u2028b", "a\u202eb"),
+        *("a\ud800", "a\ufffe", "a\uffff", "a\ufdd0", "a\U0001ffff"),
+    ],
+)
+def test_topics_that_mean_more_in_a_policy_or_a_terminal(topic: str) -> None:
+    assert problems(telemetry_topic=topic), topic
+    assert problems(command_topic=topic), topic
+
+
+@pytest.mark.parametrize("name", ["*", "a?", "a+", "#", "$a", "${x}", "a/b", "a b", "a\n", "\x1b"])
+def test_thing_names_that_are_wildcards(name: str) -> None:
+    assert problems(thing_name=name) == [
+        "thing_name: must be 1 to 128 characters: letters, digits and : _ -"
+    ]
 
 
 def test_topics_are_measured_after_filling_in_the_thing() -> None:

@@ -84,9 +84,11 @@ def _findings(
 def _show(console: Console, finding: Finding) -> None:
     from rich.text import Text
 
+    from tools import wire
+
     plain, drawn, colour = _MARKS[finding.state]
     fancy = console.is_terminal and (console.encoding or "").lower().startswith("utf")
     mark = f"{drawn:<2}" if fancy else f"{plain:<5}"
-    console.print(Text(mark, colour), Text(f"{finding.check}: {finding.text}"), sep="")
+    console.print(Text(mark, colour), Text(f"{finding.check}: {wire.text(finding.text)}"), sep="")
     if finding.remedy:
-        console.print(Text(f"{' ' * len(mark)}  try: {finding.remedy}"))
+        console.print(Text(f"{' ' * len(mark)}  try: {wire.text(finding.remedy)}"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from tools import wire
 from tools.aws import fleet
 from tools.aws.clients import Clients
 from tools.aws.fleet import Result
@@ -52,6 +53,6 @@ def _progress(results: Generator[Result, None, None], total: int) -> Iterator[Re
         task = bar.add_task("things", total=total)
         for result in results:
             if result.status == "failed":
-                bar.console.print(f"{result.thing}: {result.error}", markup=False)
+                bar.console.print(wire.text(f"{result.thing}: {result.error}"), markup=False)
             bar.advance(task)
             yield result

@@ -76,6 +76,7 @@ def shadow_get(
     local: Local = False,
 ) -> None:
     """Print the shadow of THING as JSON."""
+    from tools import wire
     from tools.aws import shadow
 
     access = _Access(thing, local, http, certs, endpoint, port)
@@ -83,7 +84,7 @@ def shadow_get(
     if found is None:
         access.check()
         raise ToolError(f"{thing} has no shadow yet", "a device makes it when it first connects")
-    typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    typer.echo(wire.shown(found, indent=2))
 
 
 def shadow_set(

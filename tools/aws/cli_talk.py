@@ -90,6 +90,7 @@ def subscribe(
     Needed in the policy of the certificate, or in IAM: iot:Connect on client/PREFIX*,
     iot:Subscribe on topicfilter/FILTER and iot:Receive on topic/ of what it matches.
     """
+    from tools import wire
     from tools.aws import clients as aws
     from tools.aws.mqtt import Connection
     from tools.aws.route import SUBSCRIBING, route
@@ -106,7 +107,7 @@ def subscribe(
         typer.echo(f"subscribed to {', '.join(topics)}; Ctrl-C ends", err=True)
         for _ in range(count) if count else itertools.count():
             topic, payload = arrived.get()
-            typer.echo(f"{topic} {payload.decode('utf-8', 'backslashreplace')}")
+            typer.echo(wire.message(topic, payload))
 
 
 def _name(prefix: str) -> str:

@@ -226,7 +226,9 @@ def things(
 
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    from tools import wire
     from tools.aws import clients
     from tools.aws import things as listing
 
@@ -238,5 +240,6 @@ def things(
         numbers = "\n".join(number[:10] for number, _ in row.certificates) or "none"
         states = "\n".join(status for _, status in row.certificates)
         born = listing.age(row.since, now) if row.since else ""
-        table.add_row(row.thing, numbers, states, born, listing.age(row.last_seen, now))
+        cells = (row.thing, numbers, states, born, listing.age(row.last_seen, now))
+        table.add_row(*(Text(wire.text(cell, lines=True)) for cell in cells))
     Console(width=None if sys.stdout.isatty() else 200).print(table)

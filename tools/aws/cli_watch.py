@@ -44,13 +44,14 @@ def watch(
 
     Needed in IAM (or the policy of -C): iot:Connect on client/fieldmouse-*, iot:Subscribe on
     topicfilter/ and iot:Receive on topic/ of devices/+/data and
-    $aws/things/+/shadow/update/documents.
+    $aws/things/+/shadow/update/documents. Whose a reading is says its topic, at the place of the
+    only + in --data; one that says it is another's is odd: counted, named, not taken.
     """
     from tools.aws import clients, viewer
     from tools.aws import watch as watching
 
     draw = watching.plotter() if plot else None
-    seen = watching.Watch(things or [], csv)
+    seen = watching.Watch(things or [], csv, data=data)
     arrived: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
     try:
         with viewer.listening(
@@ -72,6 +73,9 @@ def _show(seen: Watch, arrived: queue.SimpleQueue[tuple[str, bytes]], count: int
     """A live table on a terminal; elsewhere a line for each reading."""
     from rich.live import Live
 
+    from tools import wire
+
+    odd = 0
     live = Live(seen.table(), refresh_per_second=4) if sys.stdout.isatty() else None
     with live or contextlib.nullcontext():
         while not count or sum(thing.count for thing in seen.things.values()) < count:
@@ -83,7 +87,10 @@ def _show(seen: Watch, arrived: queue.SimpleQueue[tuple[str, bytes]], count: int
             if live:
                 live.update(seen.table())
             else:
-                typer.echo(f"{topic} {payload.decode('utf-8', 'backslashreplace')}")
+                typer.echo(wire.message(topic, payload))
+                if seen.odd > odd:
+                    odd = seen.odd
+                    typer.echo(f"odd message {odd}: {seen.odd_last}", err=True)
 
 
 def cost(

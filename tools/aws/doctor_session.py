@@ -7,12 +7,12 @@ until the last will takes its place.
 from __future__ import annotations
 
 import datetime as dt
-import json
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from firmware.core import topics
+from tools import wire
 from tools.aws import shadow, things
 from tools.aws.errors import explained, is_missing
 from tools.aws.patient import Fault, Patient, Unknown
@@ -48,7 +48,8 @@ def last_disconnect(p: Patient) -> str:
 
 
 def _age(unix_s: int) -> str:
-    then = dt.datetime.fromtimestamp(unix_s, dt.timezone.utc) if unix_s else None
+    known = wire.number(unix_s, 1, wire.LAST_TIME)
+    then = dt.datetime.fromtimestamp(unix_s, dt.timezone.utc) if known else None
     return f"{things.age(then, dt.datetime.now(dt.timezone.utc))} ago" if then else ""
 
 
@@ -83,12 +84,8 @@ def _status(p: Patient) -> tuple[dict[str, Any], str]:
                 return {}, ""
     except ToolError as e:
         raise Unknown(e.message) from e
-    try:
-        status = json.loads(found["payload"])
-    except ValueError:
-        status = None
     sent_s = int(found.get("lastModifiedTime", 0)) // 1000
-    return (status if isinstance(status, dict) else {}), _age(sent_s)
+    return wire.document(found["payload"]) or {}, _age(sent_s)
 
 
 def _reported(p: Patient) -> tuple[dict[str, Any], str]:
@@ -97,8 +94,9 @@ def _reported(p: Patient) -> tuple[dict[str, Any], str]:
         document = shadow.get(p.clients.data, p.thing) or {}
     except ToolError as e:
         raise Unknown(e.message) from e
-    reported = document.get("state", {}).get("reported", {})
-    return reported, _age(shadow.newest(document.get("metadata", {}).get("reported")))
+    reported = document.get("state", {}).get("reported")
+    known = reported if isinstance(reported, dict) else {}
+    return known, _age(shadow.newest(document.get("metadata", {}).get("reported")))
 
 
 def report(p: Patient) -> str:
@@ -121,5 +119,6 @@ def report(p: Patient) -> str:
         raise Unknown(f"{text}; its settings: {e}") from e
     problems = status.get("config_problems")
     if problems:
-        raise Fault(f"as reported {born}: {'; '.join(map(str, problems))}", p.setting("KEY=VALUE"))
+        listed = problems if isinstance(problems, list) else [problems]
+        raise Fault(f"as reported {born}: {'; '.join(map(str, listed))}", p.setting("KEY=VALUE"))
     return text

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tools import wire
 from tools.aws.clients import Clients
 from tools.aws.errors import explained
 from tools.aws.folder import Folder
@@ -239,5 +240,7 @@ def write_result(path: Path, results: list[Result]) -> None:
     with scratch.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(RESULT_COLUMNS)
-        writer.writerows((r.thing, r.status, r.certificate_id, r.folder, r.error) for r in results)
+        for r in results:
+            cells = (r.thing, r.status, r.certificate_id, r.folder, r.error)
+            writer.writerow([wire.cell(cell) for cell in cells])
     scratch.replace(path)

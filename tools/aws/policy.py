@@ -13,6 +13,8 @@ import json
 from dataclasses import dataclass
 
 from firmware.core import topics as firmware_topics
+from tools.errors import ToolError
+from tools.things import values
 
 THING = "${iot:Connection.Thing.ThingName}"
 MAX_CHARS = 2048  # of a document, whitespace not counted (AWS quota)
@@ -60,9 +62,14 @@ def documents(
     """Policy name -> document for one account and region.
 
     ``arn_prefix`` is "arn:aws:iot:REGION:ACCOUNT:". Topics other than the usual ones give other
-    policy names, so that both kinds of fleet can live in one account.
+    policy names, so that both kinds of fleet can live in one account. ToolError for a topic that
+    would mean more in a policy than it says: a wildcard, a variable.
     """
     own = (telemetry_topic, command_topic)
+    wrong = values.telemetry_topic(telemetry_topic, "x"), values.command_topic(command_topic, "x")
+    for key, problem in zip(("telemetry_topic", "command_topic"), wrong, strict=True):
+        if problem:
+            raise ToolError(f"no policy is made: {key}: {problem}")
     mark = ""
     if own != (DATA_TOPIC, COMMAND_TOPIC):
         mark = "-" + hashlib.sha256("\n".join(own).encode()).hexdigest()[:8]

@@ -16,10 +16,30 @@ from tools.errors import ToolError
 
 SQL_VERSION = "2016-03-23"
 TAG = "fieldmouse"  # on everything that was made here; its value is the name of the rules
-TABLE_KEYS = (("device_id", "S", "HASH"), ("timestamp", "N", "RANGE"))
+# Who sent it: the policy lets a certificate connect under the name of its thing only, whatever
+# topics are configured, and a payload may claim what it likes ("n/a" when it came by HTTP).
+SENDER = "clientid()"
+# Sorts by time, then seq, as text: ten digits each (timestamps until 2286; seq has 32 bits). `+`
+# adds numbers, and joins as soon as one side is text (AWS IoT SQL, Operators); lpad() would add so
+# many spaces instead of filling up to a width (Functions). Without a timestamp or seq there is no
+# key, so that the error action hears of it.
+READING = "timestamp + '-' + (1000000000 + seq)"
+TABLE_KEYS = (("device_id", "S", "HASH"), ("reading", "S", "RANGE"))
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,40}")
-_FILTER = re.compile(r"[^'\s]{1,256}")
+_FILTER = re.compile(r"[^'\s\x00-\x1f\x7f-\x9f]{1,256}")
 _FIELDS = tuple(row[0].decode() for row in QUANTITIES)
+# By name, not by *: what a payload calls device_id or reading must not come near a key.
+_SELECTED = ", ".join(
+    (
+        f"{SENDER} AS device_id",
+        "timestamp",
+        "seq",
+        *_FIELDS,
+        "time",
+        f"{READING} AS reading",
+        "timestamp() AS received_ms",
+    )
+)
 _TERM = re.compile(r"\s*(\w+)\s*(<=|>=|<>|<|>|=)\s*(-?\d+(?:\.\d+)?)\s*")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
@@ -113,14 +133,14 @@ def rules(wanted: Wanted, home: Home) -> dict[str, dict[str, Any]]:
         actions.append({"dynamoDBv2": {"roleArn": role, "putItem": {"tableName": wanted.table}}})
     if wanted.bucket:
         # seq never repeats for a thing, so a reading delivered twice is one object.
-        key = "readings/${device_id}/${timestamp}-${seq}.json"
+        key = f"readings/${{{SENDER}}}/${{floor(timestamp)}}-${{floor(seq)}}.json"
         actions.append({"s3": {"roleArn": role, "bucketName": wanted.bucket, "key": key}})
     if wanted.function:
         actions.append({"lambda": {"functionArn": wanted.function}})
     if wanted.email and not wanted.alarm:
         actions.append(sns)
     made = {}
-    sql = f"SELECT *, timestamp() AS received_ms FROM '{wanted.topic}'"
+    sql = f"SELECT {_SELECTED} FROM '{wanted.topic}'"
     if actions:
         made[f"{wanted.name}_readings"] = _payload(wanted, role, sql, actions)
     if wanted.alarm:

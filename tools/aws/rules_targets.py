@@ -12,7 +12,7 @@ from tools.aws.rules import TABLE_KEYS, TAG, same
 from tools.errors import ToolError
 
 THERE, MISSING, DIFFERS = "there", "missing", "differs"
-_KEYS_OF_A_READING = (("device_id", "S"), ("timestamp", "N"), ("seq", "N"))
+_KEYS_OF_A_READING = (("device_id", "S"), ("reading", "S"), ("seq", "N"))
 _CLOSED = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 
 
@@ -85,11 +85,17 @@ def table(dynamodb: Any, name: str, mark: str) -> Step:
         keys = [
             (k["AttributeName"], kinds[k["AttributeName"]]) for k in answer["Table"]["KeySchema"]
         ]
+        if ("timestamp", "N") in keys:  # DynamoDB cannot change the key of a table
+            raise ToolError(
+                f"the table {name} has the sort key timestamp, as 0.1.0 made it: of two readings "
+                "in one second it keeps the last",
+                f"--dynamodb {name}-2 makes a new one; {name} stays as it is (docs/aws.md)",
+            )
         if any(key not in _KEYS_OF_A_READING for key in keys):
             text = ", ".join(f"{key} ({kind})" for key, kind in keys)
             raise ToolError(
                 f"the table {name} has the key {text}, which no reading carries",
-                "another --dynamodb TABLE; device_id (S) and timestamp (N) are right",
+                "another --dynamodb TABLE; device_id (S) and reading (S) are right",
             )
         return THERE
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from firmware.core import schema
+from tools import wire
 from tools.aws.errors import explained, is_missing
 from tools.errors import ToolError
 from tools.things.guess import did_you_mean, guessed
@@ -86,7 +87,9 @@ def get(data: Any, thing: str, name: str = "") -> dict[str, Any] | None:
             if is_missing(e):
                 return None
             raise
-        document: dict[str, Any] = json.loads(answer["payload"].read())
+        document = wire.document(answer["payload"].read())
+        if document is None:  # such as a number with more digits than Python reads
+            raise ToolError(f"the shadow of {thing} cannot be read", f"shadow delete {thing}")
         return document
 
 
@@ -117,7 +120,8 @@ def _named(name: str) -> dict[str, str]:
 def answer(document: Mapping[str, Any] | None, desired: Mapping[str, Any]) -> Answer:
     """What the device has said to ``desired`` in this shadow."""
     state = (document or {}).get("state", {})
-    reported = state.get("reported") or {}
+    reported = state.get("reported")
+    reported = reported if isinstance(reported, dict) else {}
     rejected = reported.get("rejected")
     rejected = rejected if isinstance(rejected, dict) else {}
     met, refused = [], {}

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from tools import wire
 from tools.aws import certificates, shadow
 from tools.aws.clients import Clients
 from tools.aws.errors import explained, is_missing
@@ -62,7 +63,8 @@ def _row(clients: Clients, thing: str) -> Row:
 
 
 def _time(unix_s: int) -> dt.datetime | None:
-    return dt.datetime.fromtimestamp(unix_s, dt.timezone.utc) if unix_s else None
+    known = wire.number(unix_s, 1, wire.LAST_TIME)
+    return dt.datetime.fromtimestamp(unix_s, dt.timezone.utc) if known else None
 
 
 def age(then: dt.datetime | None, now: dt.datetime) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime as dt
-import json
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firmware.core.telemetry import QUANTITIES
+from tools import wire
 from tools.errors import ToolError
+from tools.things.values import thing_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,9 +24,12 @@ SHADOWS = "$aws/things/+/shadow/update/documents"
 _MEASURED = tuple(row[0].decode() for row in QUANTITIES)
 _UNITS = tuple(row[1] for row in QUANTITIES)
 COLUMNS = ("received", "thing", "timestamp", *_MEASURED, "seq", "time")
+ESTIMATED = "estimated"  # what `time` says of a reading whose date the board had to work out
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARK = 40
 _KEPT = 100_000  # readings a thing, for the plot: two months at one a minute
+_MOST_THINGS = 10_000  # rows; names are free where the topic does not say who sent it
+_HEADER_BYTES = 4096
 
 
 @dataclass
@@ -46,11 +51,19 @@ class Watch:
         wanted: Sequence[str] = (),
         file: Path | None = None,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.timezone.utc),
+        data: str = DATA,
     ) -> None:
+        """``data``: the topic filter of the readings; its only + is the place of the thing.
+
+        Where it has none or several, who sent a reading is what the reading says: shown with a ?.
+        """
         self._wanted = frozenset(wanted)
         self._now = now
+        levels = data.split("/")
+        self._place = levels.index("+") if levels.count("+") == 1 else None
         self.things: dict[str, Watched] = {name: Watched(name) for name in sorted(wanted)}
-        self.odd = 0  # messages that are no readings
+        self.odd = 0  # messages that are no readings, or another's than they say
+        self.odd_last = ""  # what was odd about the last of them
         self._file = _open(file) if file else None
         self._csv = csv.writer(self._file, lineterminator="\n") if self._file else None
 
@@ -61,74 +74,87 @@ class Watch:
 
     def take(self, topic: str, payload: bytes) -> None:
         """One message: a reading, or a change of a shadow."""
-        try:
-            document = json.loads(payload)
-        except (ValueError, RecursionError):
-            document = None
-        if not isinstance(document, dict):
-            self.odd += 1
+        document = wire.document(payload)
+        if document is None:
+            self._count(topic, "is no JSON object")
         elif topic.startswith("$aws/things/"):
             self._change(topic.split("/")[2], document)
         else:
             self._reading(topic, document)
 
+    def _count(self, topic: str, why: str) -> None:
+        self.odd += 1
+        self.odd_last = wire.short(f"{topic}: {why}")
+
     def _thing(self, name: str) -> Watched | None:
-        if self._wanted and name not in self._wanted:
+        if self._wanted and name.removesuffix("?") not in self._wanted:
+            return None
+        if name not in self.things and len(self.things) >= _MOST_THINGS:
             return None
         return self.things.setdefault(name, Watched(name))
 
     def _reading(self, topic: str, document: dict[str, Any]) -> None:
-        name = document.get("device_id")
-        if not isinstance(name, str) or not all(
-            _is_number(document.get(key)) for key in ("timestamp", "temperature")
-        ):
-            self.odd += 1
+        claimed, reading = document.get("device_id"), _reading_of(document)
+        place = self._place
+        name = str(claimed) if place is None else "".join(topic.split("/")[place : place + 1])
+        if reading is None or thing_name(name):
+            self._count(topic, "is no reading")
             return
-        thing = self._thing(name)
+        if name != claimed:
+            self._count(topic, f"says that it is of {claimed}")
+            return
+        thing = self._thing(f"{name}?" if place is None else name)
         if thing is None:
             return
-        thing.last = document
+        thing.last = reading
         thing.count += 1
-        thing.series.append((float(document["timestamp"]), float(document["temperature"])))
+        thing.series.append((float(reading["timestamp"]), float(reading["temperature"])))
         if self._csv and self._file:
             received = self._now().isoformat(timespec="milliseconds")
-            rest = (document.get(key, "") for key in COLUMNS[3:])
-            self._csv.writerow([received, name, document["timestamp"], *rest])
+            cells = [received, thing.name, *(reading.get(key, "") for key in COLUMNS[2:])]
+            self._csv.writerow([wire.cell(cell) for cell in cells])
             self._file.flush()
 
     def _change(self, name: str, document: dict[str, Any]) -> None:
-        thing = self._thing(name)
+        thing = None if thing_name(name) else self._thing(name)
         if thing is None:
             return
         before, after = (_state(document.get(part)) for part in ("previous", "current"))
         told = [
-            f"{section}.{key}={json.dumps(after[section].get(key), ensure_ascii=False)}"
+            f"{section}.{key}={wire.shown(after[section].get(key))}"
             for section in ("desired", "reported")
             for key in sorted({*before[section], *after[section]})
             if before[section].get(key) != after[section].get(key)
         ]
         if told:
-            thing.change = f"{self._now():%H:%M:%S} {', '.join(told)}"
+            thing.change = wire.short(f"{self._now():%H:%M:%S} {', '.join(told)}")
 
     def table(self) -> Table:
-        """The live table."""
-        from rich.markup import escape
+        """The live table; ~ marks a time that is an estimate."""
         from rich.table import Table
+        from rich.text import Text
 
-        made = Table("thing", *_UNITS, "seq", "at", "", "shadow", expand=True)
+        odd = Text(f"{self.odd} odd messages; {self.odd_last}") if self.odd else None
+        made = Table("thing", *_UNITS, "seq", "at", "", "shadow", expand=True, caption=odd)
         for thing in self.things.values():
             last = thing.last
             cells = [_cell(last.get(key)) for key in (*_MEASURED, "seq")]
             at = f"{dt.datetime.fromtimestamp(last['timestamp']):%H:%M:%S}" if last else "-"
-            at = f"~{at}" if last.get("time") == "estimated" else at
+            mark = "~" if last.get("time") == ESTIMATED else ""
             line = spark([value for _, value in thing.series])
-            made.add_row(escape(thing.name), *cells, at, line, escape(thing.change))
+            # Text: what is a style in square brackets to rich stays what it is.
+            made.add_row(Text(thing.name), *cells, mark + at, line, Text(thing.change))
         return made
 
 
 def _open(file: Path) -> Any:
+    header = ",".join(COLUMNS)
     try:
         new = not file.exists() or file.stat().st_size == 0
+        with contextlib.nullcontext() if new else file.open("rb") as old:
+            before = old.readline(_HEADER_BYTES).strip() if old else b""
+        if not new and before != header.encode():
+            raise ToolError(f"{file} has other columns than {header}", "--csv with another file")
         handle = file.open("a", encoding="utf-8", newline="")
     except OSError as e:
         raise ToolError(f"cannot write {file}: {e.strerror}") from e
@@ -146,9 +172,21 @@ def _state(document: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-def _is_number(value: Any) -> bool:
-    # The largest time the calendar has; JSON has no limit of its own.
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**37
+def _reading_of(document: dict[str, Any]) -> dict[str, Any] | None:
+    """What a reading says, every number in its range; None when it is none."""
+    limits: dict[str, tuple[float, float]] = {
+        "timestamp": (0, wire.LAST_TIME),
+        "seq": (0, wire.LAST_SEQ),
+    }
+    limits |= {key: (-wire.WIDEST, wire.WIDEST) for key in _MEASURED}
+    found = {key: document[key] for key in limits if key in document}
+    if not all(wire.number(value, *limits[key]) for key, value in found.items()):
+        return None
+    if not {"timestamp", "temperature"} <= found.keys():
+        return None
+    if document.get("time") == ESTIMATED:
+        found["time"] = ESTIMATED
+    return found
 
 
 def _cell(value: Any) -> str:

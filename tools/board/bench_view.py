@@ -12,6 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tools import wire
+
 _STYLES = {"done": "green", "failed": "bold red", "known": "dim"}
 
 
@@ -55,10 +57,11 @@ class BenchView:
 
     def label(self, thing: str, mac: str) -> None:
         """Print the line for the sticker."""
-        self.console.print(Text(f"label  {thing}  {mac}", "bold"))
+        self.console.print(Text(wire.text(f"label  {thing}  {mac}"), "bold"))
 
     def update(self, port: str, step: str, text: str, part: float | None) -> None:
         """Change the row of ``port``."""
+        step, text = wire.text(step), wire.text(text)
         with self._lock:
             row = self._rows[port]
             news = (step, text) != (row.step, row.text)
@@ -70,16 +73,16 @@ class BenchView:
     def name(self, port: str, mac: str, thing: str) -> None:
         """Say which board is on ``port`` and what it becomes."""
         with self._lock:
-            self._rows[port].mac, self._rows[port].thing = mac, thing
+            self._rows[port].mac, self._rows[port].thing = wire.text(mac), wire.text(thing)
 
     def _table(self) -> Table:
         table = Table("port", "board", "thing", "step", "", box=None, padding=(0, 2, 0, 0))
         with self._lock:
             for port, row in sorted(self._rows.items()):
-                bar = ProgressBar(1.0, row.part, width=30) if row.part is not None else row.text
-                table.add_row(
-                    port, row.mac, row.thing, Text(row.step, _STYLES.get(row.step, "")), bar
-                )
+                part = row.part
+                bar = Text(row.text) if part is None else ProgressBar(1.0, part, width=30)
+                known = (Text(cell) for cell in (port, row.mac, row.thing))
+                table.add_row(*known, Text(row.step, _STYLES.get(row.step, "")), bar)
         return table
 
 

@@ -70,6 +70,7 @@ def traceback(
     "app", line 812` becomes `File "firmware/outbox.py", line 97`. The sources here must be those
     on the board.
     """
+    from tools import wire
     from tools.board import stage as staging
 
-    typer.echo(staging.source_lines(file.read(), board.value), nl=False)
+    typer.echo(wire.text(staging.source_lines(file.read(), board.value), lines=True), nl=False)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools import wire
 from tools.board import mpremote, rescue, romfs
 from tools.board.boards import Board
 from tools.board.mpremote import Note
@@ -64,4 +65,5 @@ def crash_log(port: str, note: Note = lambda text: None) -> str:
     names = [name for name in (f"{CRASH_LOG}.old", CRASH_LOG) if name in listed]
     files = mpremote.fetch(port, names)
     mpremote.run(port, ["reset"])
-    return "".join(files[name].decode("utf-8", "replace") for name in names)
+    found = (files[name].decode("utf-8", "replace") for name in names)
+    return "".join(wire.text(text, lines=True) for text in found)

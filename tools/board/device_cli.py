@@ -36,6 +36,7 @@ def deploy(
     board: Annotated[str, typer.Option("--board", "-b", help="default: as provisioned")] = "",
 ) -> None:
     """Send the files that changed to a flashed board and restart it."""
+    from tools import wire
     from tools.aws import folder as things
     from tools.board import deploy as deploying
     from tools.board import ports, prepare
@@ -48,7 +49,7 @@ def deploy(
     for path in done.sent:
         typer.echo(f"sent     {path}")
     for path in done.removed:
-        typer.echo(f"removed  {path}")
+        typer.echo(f"removed  {wire.text(path)}")
     rom = ", ROMFS renewed" if done.romfs else ""
     same = len(tree) - len(done.sent)
     typer.echo(f"{len(done.sent)} sent, {same} unchanged{rom}; the board restarts")

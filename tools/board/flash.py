@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tools.board import boards, boot_check, esptool, image, partitions, rescue, romfs
+from tools.board import boards, boot_check, esptool, image, partitions, rescue, romfs, room
 from tools.board.boards import Board
 from tools.board.boot_check import Outcome
 from tools.board.esptool import Chip
@@ -72,7 +72,7 @@ def flash(job: Job, view: View, chip: Chip | None = None) -> Result:
     view.step("chip", f"{chip.name}, {chip.flash_bytes >> 20} MB flash, {chip.mac}")
     where = partitions.vfs(job.firmware.data, job.board, chip.flash_bytes)
     _room_for_firmware(job, where)
-    image.build(job.tree, where.size)  # too large is said before the board is touched
+    _room_for_readings(job, where)  # too large is said before the board is touched
     kept = _rescued(job, chip, view)
     segments = _segments(job, where, kept)
     sent = sum(len(data) for _, data in segments)
@@ -111,6 +111,17 @@ def _room_for_firmware(job: Job, where: Partition) -> None:
         over = end - where.offset
         hint = "is it the right build? FIRMWARE= names another"
         raise ToolError(f"the firmware reaches {over:,} bytes into the file system", hint)
+
+
+def _room_for_readings(job: Job, where: Partition) -> None:
+    tree = dict(job.tree)
+    if job.firmware.has_romfs(job.board) and job.board.romfs:
+        tree, _ = romfs.split(tree)
+    wanted = json.loads(tree.get("config.json", b"{}")).get("outbox_bytes", 0)
+    problem = room.problem(wanted, tree, where.size)
+    if problem:
+        hint = f"python -m tools config {job.thing} --no-send outbox_bytes=…"
+        raise ToolError(problem, hint)
 
 
 def _rescued(job: Job, chip: Chip, view: View) -> dict[str, bytes]:

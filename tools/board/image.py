@@ -35,6 +35,17 @@ def build(files: Mapping[str, bytes], size: int) -> bytes:
 
     ToolError when they do not fit; the message says by how much.
     """
+    fs = _filled(files, size)
+    fs.unmount()
+    return bytes(fs.context.buffer)
+
+
+def used_blocks(files: Mapping[str, bytes], size: int) -> int:
+    """How many blocks ``files`` take on a file system of ``size`` bytes; ToolError as `build`."""
+    return int(_filled(files, size).used_block_count)
+
+
+def _filled(files: Mapping[str, bytes], size: int) -> LittleFS:
     fs = _filesystem(size // BLOCK, _DISK_2_0)
     fs.format()
     fs.mount()
@@ -52,8 +63,7 @@ def build(files: Mapping[str, bytes], size: int) -> bytes:
             f"{len(files)} files with {need:,} bytes do not fit the {size:,} bytes on the board",
             "KEEP=no leaves stored readings behind; or a board with more flash",
         ) from e
-    fs.unmount()
-    return bytes(fs.context.buffer)
+    return fs
 
 
 def read(image: bytes) -> dict[str, bytes]:

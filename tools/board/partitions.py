@@ -20,6 +20,7 @@ TABLE_BYTES = 0xC00
 _ROW = struct.Struct("<HBBII16sI")
 _MAGIC = 0x50AA
 _MD5_MAGIC = b"\xeb\xeb"
+_ESP32_START = 0x200000  # MicroPython 1.22 to 1.28, partitions-4MiB.csv: the app ends there
 _ESP8266_START = 0x100000
 _ESP8266_TAIL = 0x5000  # the SDK keeps its parameters there
 
@@ -75,6 +76,16 @@ def vfs(firmware: bytes, board: Board, flash_bytes: int) -> Partition:
         size = flash_bytes - _ESP8266_TAIL - _ESP8266_START
         return _roomy(Partition("vfs", 1, 0x81, _ESP8266_START, size), flash_bytes)
     return vfs_of(of_image(firmware, board), flash_bytes)
+
+
+def least_bytes(board: Board) -> int:
+    """The file system on the smallest flash that the board's stock build can do with.
+
+    What there really is `flash` finds in the firmware, this is for who has none at hand.
+    """
+    if board.chip == "esp8266":
+        return vfs(b"", board, board.flash_bytes).size
+    return board.flash_bytes - _ESP32_START
 
 
 def vfs_of(rows: list[Partition], flash_bytes: int) -> Partition:

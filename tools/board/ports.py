@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools import wire
 from tools.errors import ToolError
 
 _ESPRESSIF = 0x303A  # USB vendor id: the chip itself is on the USB cable, no adapter between
@@ -20,7 +21,7 @@ class Port:
     serial: str
 
     def __str__(self) -> str:
-        return f"{self.device}  {self.name}"
+        return wire.text(f"{self.device}  {self.name}")
 
 
 def found() -> list[Port]:

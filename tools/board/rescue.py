@@ -19,10 +19,12 @@ from tools.board.boards import Board
 from tools.board.esptool import Chip
 from tools.board.partitions import Partition
 from tools.errors import ToolError
+from tools.things.values import thing_name
 
 DATA = "data"
 _CONFIG = "config.json"
 CRASH_COUNT = "data/crash.log.runs"  # crashes of the former firmware are not held against the new
+_STRANGER = "unknown"  # the thing of a board whose name is none
 _PENDING = "rescued"  # things/THING/rescued/<mac>/data/…
 _TRIES = 1  # there is another way
 _BOOT_S = 1.0  # esptool has just let the board go: what is typed while it boots is lost
@@ -92,14 +94,18 @@ def _through_repl(port: str) -> Rescued:
 
 
 def _is_kept(path: str) -> bool:
-    return path.startswith(f"{DATA}/") and path != CRASH_COUNT
+    # The names are the board's: none may lead out of the folder they are kept in.
+    inside = ".." not in path.replace("\\", "/").split("/")
+    return path.startswith(f"{DATA}/") and inside and path != CRASH_COUNT
 
 
 def _thing(config: bytes) -> str:
     try:
-        return str(json.loads(config)["thing_name"])
-    except (ValueError, TypeError, KeyError):
+        name = json.loads(config)["thing_name"]
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ""
+    # It becomes the name of a folder here, and anybody may have written it there.
+    return str(name) if thing_name(name) is None else _STRANGER
 
 
 def save(folder: Path, mac: str, files: dict[str, bytes]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import serial
 
+from tools import wire
 from tools.errors import ToolError
 
 BAUD = 115200  # MicroPython's REPL
@@ -19,7 +20,6 @@ _RESET_S = 0.1  # how long EN is held low
 _REOPEN_S = 0.5
 _MAX_LINE = 4096
 _UPTIME = re.compile(r"^\[ *(\d+\.\d{3})\] (\w+): (.*)$")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # noise at the wrong baud rate, escape codes
 _COLOURS = {
     "config": "cyan",
     "sensor": "green",
@@ -102,7 +102,8 @@ class SerialLog:
             if len(self._held) > _MAX_LINE:
                 whole, self._held = [*whole, self._held], b""
             for line in whole:
-                yield _CONTROL.sub("", line.decode("utf-8", "replace"))
+                # Left out, not escaped: a boot ROM's own baud rate gives much of it. Tabs stay.
+                yield wire.text(line.decode("utf-8", "replace"), lines=True, drop=True)
 
     def _lost(self, error: Exception) -> Iterator[str]:
         """The port went away: a native USB board does at every reset, a cable when pulled."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tools.board import boards, bytecode, certs, groups
+from tools.board import boards, bytecode, certs, groups, partitions, romfs, room
 from tools.errors import ToolError
 from tools.things import config as thing_config
 
@@ -57,8 +57,8 @@ def stage(
     ``compiled``: the firmware as .mpy, which is what fits a board; else as .py. ``sensors``: whose
     drivers go on; none: the one the configuration names, else those of the board's profile.
 
-    Raises ToolError with every problem of the configuration and the certificates at once; ``out``
-    is then as it was. Files in ``out`` that no stage wrote, and `data/`, are never touched.
+    Raises ToolError with every problem of configuration and certificates, or for an outbox that
+    leaves no room; ``out`` is then as it was. `data/`, and what no stage wrote, is never touched.
     """
     kind = boards.get(board)
     now = now or dt.datetime.now(dt.timezone.utc)
@@ -77,11 +77,18 @@ def stage(
     if compiled:
         files = bytecode.compile_all(files, boards.table()["together"], kind.flat)
     version, build = version_of(source), build_s2000(source, now)
-    files["config.json"] = thing_config.for_board(config)
-    files |= pair.files()
+    files |= {"config.json": thing_config.for_board(config), **pair.files()}
     files[VERSION_FILE] = _version_file(version, build, files)
+    _check_room(kind, config, files)
     _write(out, files, former)
     return Staged(out, tuple(sorted(files)), config, version, build, pair)
+
+
+def _check_room(board: boards.Board, config: dict[str, Any], files: dict[str, bytes]) -> None:
+    stays = romfs.split(files)[0] if board.romfs else files
+    problem = room.problem(config["outbox_bytes"], stays, partitions.least_bytes(board))
+    if problem:
+        raise ToolError("\n  ".join(["nothing was staged:", problem]))
 
 
 def _sensors(

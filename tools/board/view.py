@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from tools import wire
+
 
 class Lines:
     """Steps as lines; with a terminal, a bar below them while something takes long."""
@@ -41,7 +43,7 @@ class Lines:
     def step(self, name: str, text: str) -> None:
         """Print the line of a step; its bar is done with."""
         self._drop()
-        self.console.print(Text.assemble((f"{name:<9}", "bold"), " ", text))
+        self.console.print(Text.assemble((f"{name:<9}", "bold"), " ", wire.text(text, lines=True)))
 
     def progress(self, name: str, part: float) -> None:
         """Show how far a step is, 0 to 1."""

@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from tools import wire
+
 _KEPT_LINES = 20_000
 _LOOK_S = 0.2
 
@@ -31,7 +33,8 @@ class Log:
             return list(self._lines)
 
     def add(self, line: str) -> None:
-        """Append a line and wake who waits."""
+        """Append a line, made harmless, and wake who waits."""
+        line = wire.text(line, lines=True)
         with self._news:
             self._lines.append(line)
             if len(self._lines) > _KEPT_LINES:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tools import wire
 from tools.aws import local
 from tools.errors import ToolError
 
@@ -87,11 +88,8 @@ class Feed:
         self._on_link(True)
 
     def _received(self, topic: str, payload: bytes, **_: Any) -> None:
-        try:
-            document = json.loads(payload)
-        except ValueError:
-            return  # not ours: every publisher may write what it likes
-        if isinstance(document, dict):
+        document = wire.document(payload)
+        if document is not None:  # else not ours: every publisher may write what it likes
             self._on_message(topic, document)
 
 

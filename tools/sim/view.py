@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from firmware.core.schema import DEFAULTS
+from tools import wire
 
 _LOG_LINES = 8
 _LOG_OF = 4  # with more things than that, the log only says what went wrong
@@ -66,6 +67,10 @@ class Fleet:
 
     def message(self, topic: str, document: dict[str, Any]) -> str | None:
         """Take a delivered message; returns a line about it for those who want plain text."""
+        line = self._taken(topic, document)
+        return None if line is None else wire.text(line)
+
+    def _taken(self, topic: str, document: dict[str, Any]) -> str | None:
         parts = topic.split("/")
         name = parts[2] if topic.startswith("$aws/things/") else parts[1] if len(parts) > 1 else ""
         thing = self.things.get(name)
@@ -119,7 +124,7 @@ class Fleet:
                 said.append(f"{key} = {real}{self._took(thing, key)}")
         if not said:
             return None
-        thing.change = ", ".join(said)
+        thing.change = wire.short(", ".join(said))
         return f"{thing.name}: shadow: {thing.change}"
 
     def _took(self, thing: Thing, key: str) -> str:
@@ -164,7 +169,7 @@ class Fleet:
             temperature.removesuffix(" °C"),
             humidity.removesuffix(" %RH"),
             pressure.removesuffix(" hPa"),
-            str(thing.reading.get("seq", "")),
+            Text(wire.short(thing.reading.get("seq", ""))),
             every,
             Text(thing.change),
         )
@@ -175,7 +180,7 @@ def _values(reading: Mapping[str, Any]) -> tuple[str, str, str]:
     texts = []
     for key, unit, digits in units:
         value = reading.get(key)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        number = wire.number(value, -wire.WIDEST, wire.WIDEST)
         texts.append(f"{value:.{digits}f}{unit}" if number else "")
     return texts[0], texts[1], texts[2]
 
@@ -183,12 +188,12 @@ def _values(reading: Mapping[str, Any]) -> tuple[str, str, str]:
 def _stamp(reading: Mapping[str, Any]) -> int:
     """Unix seconds of a reading; 0 when what it says is none."""
     stamp = reading.get("timestamp")
-    return stamp if isinstance(stamp, int) and 0 <= stamp < 2**33 else 0
+    return stamp if isinstance(stamp, int) and wire.number(stamp, 0, wire.LAST_TIME) else 0
 
 
 def _clock_text(reading: Mapping[str, Any]) -> str:
-    about = "~" if reading.get("time") == "estimated" else ""
-    return about + time.strftime("%H:%M:%S", time.gmtime(_stamp(reading)))
+    mark = "~" if reading.get("time") == "estimated" else ""
+    return mark + time.strftime("%H:%M:%S", time.gmtime(_stamp(reading)))
 
 
 def _state(version: Any) -> dict[str, dict[str, Any]]:

@@ -23,7 +23,9 @@ _THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")  # AWS IoT's alphabet; also the MQ
 _LABEL = re.compile(r"(?!-)[a-zA-Z0-9_-]{1,63}(?<!-)")
 _RULE = re.compile(r"[a-zA-Z0-9_-]+")
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
-_FORBIDDEN = re.compile(r"[+#\x00-\x1f\x7f]")
+# Wildcards of MQTT, and of the IoT policies that are made from the topics.
+_WILD = re.compile("[+#*?]")
+_VARIABLE = "must not contain ${: in a policy a variable begins so"
 
 
 def number(low: int, high: int) -> Rule:
@@ -45,22 +47,24 @@ def thing_name(value: Any) -> str | None:
 
 
 def host(value: Any) -> str | None:
-    """A host name, or an address of IPv4 or IPv6."""
+    """A host name, or an address of IPv4: the boards ask for nothing else (net/connect.py)."""
     if not isinstance(value, str) or not 1 <= len(value) <= 253:
         return "must be text of 1 to 253 characters"
-    if value.count(":") > 1 or re.fullmatch("[0-9.]+", value):
-        good = _is_address(value)
+    if _is_address(value.removeprefix("[").removesuffix("]"), ipaddress.IPv6Address):
+        return "is an IPv6 address; boards connect by IPv4 only: a host name, or an IPv4 address"
+    if re.fullmatch("[0-9.]+", value):
+        good = _is_address(value, ipaddress.IPv4Address)
     else:
         good = all(_LABEL.fullmatch(label) for label in value.split("."))
     return None if good else "must be a host name or an address, nothing before or after it"
 
 
-def _is_address(value: str) -> bool:
+def _is_address(value: str, kind: type[ipaddress.IPv4Address | ipaddress.IPv6Address]) -> bool:
     try:
-        ipaddress.ip_address(value)
+        kind(value)
     except ValueError:
         return False
-    return "%" not in value
+    return True
 
 
 def ssid(value: Any) -> str | None:
@@ -84,6 +88,8 @@ def telemetry_topic(value: Any, thing: str) -> str | None:
     """Where readings go; `$aws/rules/<rule>` is a prefix of AWS, not a topic of its own."""
     if not isinstance(value, str) or not value:
         return "must be text"
+    if "${" in value:
+        return _VARIABLE
     wrong = _topic(topics.of(thing, value, "")[0], BASIC_INGEST)
     if wrong is None and value.startswith("$"):
         rule = value[len(BASIC_INGEST) :].split("/")[0]
@@ -96,14 +102,16 @@ def command_topic(value: Any, thing: str) -> str | None:
     """Where commands come from; the topic of their results is made from it, and is longer."""
     if not isinstance(value, str) or not value:
         return "must be text"
+    if "${" in value:
+        return _VARIABLE
     return _topic(topics.of(thing, "", value)[2])
 
 
 def _topic(topic: str, prefix: str = "") -> str | None:
     if "{" in topic or "}" in topic:
         return "may contain {thing} but no other braces"
-    if _FORBIDDEN.search(topic):
-        return "must not contain wildcards or control characters"
+    if _WILD.search(topic) or not topic.isprintable():
+        return "must not contain wildcards (+ # * ?) or control characters"
     if topic.startswith("$") and not (prefix and topic.startswith(prefix)):
         return "must not start with $" + (f", except {prefix}" if prefix else "")
     # AWS counts neither limit against the three levels of a Basic Ingest prefix (aws-facts 1.5).

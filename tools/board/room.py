@@ -1,0 +1,40 @@
+"""How much of a board's file system the outbox may have: what is left of it, never more.
+
+The firmware would give up the oldest readings when the file system is full, but settings and the
+ids of commands need room too, and LittleFS needs free blocks to write anything at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tools.board import image
+
+FREE_BLOCKS = 4  # for LittleFS itself: it copies before it lets go
+# data/ and data/outbox (two each), settings and their copy, two crash logs of up to 2 KB and one
+# entry (two each, one more while one is written), a and b with the marker (in the folder), spare.
+DATA_BLOCKS = 12
+# The folder of the segments: measured below one block in 19, beside 4, also after 1,200 segments
+# have come and gone; with all of this 13 blocks (ESP8266) and 19 were still free (test_room.py).
+_SEGMENTS_A_BLOCK, _FOLDER_BLOCKS = 16, 4
+
+
+def largest(files: Mapping[str, bytes], size: int) -> int:
+    """The largest `outbox_bytes` in a file system of ``size`` bytes that also holds ``files``.
+
+    Whole blocks, as the outbox counts; 0 where nothing is left. Free stays what the largest file
+    needs, so that `deploy` can replace it. ToolError when not even ``files`` fit.
+    """
+    blocks = size // image.BLOCK
+    longest = max(map(len, files.values()), default=0)
+    kept = FREE_BLOCKS + DATA_BLOCKS + _FOLDER_BLOCKS + -(-longest // image.BLOCK)
+    free = blocks - image.used_blocks(files, size) - kept
+    return max(0, free * _SEGMENTS_A_BLOCK // (_SEGMENTS_A_BLOCK + 1)) * image.BLOCK
+
+
+def problem(wanted: int, files: Mapping[str, bytes], size: int) -> str:
+    """What is wrong with ``wanted`` as `outbox_bytes` on that file system, "" if nothing is."""
+    most = largest(files, size)
+    if wanted <= most:
+        return ""
+    return f"outbox_bytes: {wanted:,} do not fit the {size:,} bytes on the board; at most {most:,}"
