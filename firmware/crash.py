@@ -30,6 +30,11 @@ def boot(reset_cause, log):
     return len(runs) >= _CRASHES and sum(runs[1 - _CRASHES :]) <= STABLE_S, bool(runs)
 
 
+def ended(reset_cause):
+    # Whether the last run ended in a crash. Before boot().
+    return _runs()[0] < 0 or reset_cause in ("wdt", "fault")
+
+
 def record(error, uptime_s, reset_cause, log):
     # Before the restart that follows. Never raises: there is nobody left to catch it.
     try:

@@ -7,6 +7,7 @@ from firmware import chip, version
 _CHECK_S = const(2)  # between two check()
 _CHANGED_S = const(3)  # in safe mode, time to report a setting that has changed
 _CRASH_S = const(60)  # after a crash: how often the length of the run is written down
+_FAILURES = const(3)  # in a row: then a sensor is lost (sampler.py)
 _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
 
 
@@ -18,7 +19,7 @@ def ask_time(app):
 
 
 def check(app):
-    # While there is no session, in safe mode, and after a crash.
+    # While there is no session, in safe mode, after a crash, and while a setting is on trial.
     s, link = app.clock.s, app.connection
     app.check_s = s + _CHECK_S
     if app.counted_s and s >= app.counted_s:
@@ -27,6 +28,9 @@ def check(app):
         app.counted_s = crash.alive(s, chip.log) and s + _CRASH_S
     if app.saved is not app.settings.saved:  # what has changed may have been the cause
         app.saved, app.safe_s = app.settings.saved, s + _CHANGED_S
+    trial = app.settings.state.get("trial")
+    if trial and app.sampler.failures >= _FAILURES:
+        _lost(app, trial)
     if app.safe and s >= app.safe_s:
         restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]
@@ -40,6 +44,16 @@ def check(app):
 
         if device_info.heap_bytes() > app.heap_bytes + 1024:
             restart(app, "Python's heap has grown into the memory of TLS, restarting", b"memory")
+
+
+def _lost(app, trial):
+    # A sensor that was found before does not read with these settings: back to the old ones.
+    keys = [key for key in ("i2c", "sensor") if key in trial]
+    if any([trial[key][1] for key in keys]):
+        for key in keys:
+            why = app.settings.back(key, trial[key][0], "restored: the sensor was lost")
+            chip.log("config: {} {}".format(key, why or "restored: the sensor was lost"))
+        app.shadow.get_due = True  # what was desired is to be named as rejected
 
 
 def restart(app, text="restarting, as commanded", why=b""):
