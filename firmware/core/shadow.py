@@ -49,6 +49,8 @@ def _heard(s, kind, message):
         s.get_due |= seen + 1 < s.seen  # overtaken on the way, or the count has started again
     else:
         _theirs(s, state, seen)
+    if 0 <= s.seen and s.seen // 2 + 1 < version:  # one was lost on the way
+        s.get_due = s.missed = True
     s.seen = max(s.seen, seen)
 
 
@@ -73,7 +75,7 @@ def _section(state, key):
 
 def _answered(s, state, seen):
     desired, reported = _section(state, "desired"), _section(state, "reported")
-    missed, s.missed = s.missed or seen > s.seen, s.missed and s.get_due
+    missed, s.missed = s.missed or seen > s.seen + 1, s.missed and s.get_due
     # Even a lower version: a shadow that was deleted may count from 0 again.
     s.seen = seen
     _landed(s)

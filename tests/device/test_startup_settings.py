@@ -85,7 +85,9 @@ def test_a_bad_value_in_config_json_changes_nothing_else():
     fresh({"interval_s": 30}, {"config": {"interval_s": 45}})
     before = files.load_settings()
     values, saved, state = start(interval_s="often")
-    harness.equal((values["interval_s"], (saved, state), files.load_settings()), (30, before, before))
+    harness.equal(
+        (values["interval_s"], (saved, state), files.load_settings()), (30, before, before)
+    )
 
 
 def test_a_crash_takes_back_what_was_on_trial():
