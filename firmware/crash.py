@@ -78,4 +78,4 @@ def _save(known_s, runs, log, text="", error=None):
             if full:
                 os.rename(_PATH, _OLD)
     except OSError as e:
-        log("crash: not written down, errno {}".format(e.args[0]))
+        log("crash: not written down, errno {}".format((e.args or "?")[0]))

@@ -14,7 +14,6 @@ _HOUR_S = const(3600)
 _GET_S = const(6 * 3600)  # whatever was missed comes right without a new session
 _SENSOR_S = const(5)  # at least, between two reports: a sensor has come or gone
 _FAILING_S = const(60)  # readings begin to fail, or are good again
-_TRIAL_S = const(60)  # a new setting has proved good so long after it was reported
 
 
 class ShadowSync:
@@ -92,9 +91,6 @@ class ShadowSync:
         due = self.birth_due or self.get_due or self.update_due or age_s >= _HOUR_S
         due = due or (age_s >= _SENSOR_S and self.sampler.sensor != self.sensor)
         if not (due or (age_s >= _FAILING_S and failing != self.failing)):
-            # All that was to be reported is acknowledged and answered.
-            if age_s >= _TRIAL_S:
-                self.settings.note("trial", None)
             return False
         # One after the other in the heap: what makes the facts, shadow.py, in the next step what
         # sends the document.

@@ -7,6 +7,7 @@ from firmware import chip, version
 _CHECK_S = const(2)  # between two check()
 _CHANGED_S = const(3)  # in safe mode, time to report a setting that has changed
 _CRASH_S = const(60)  # after a crash: how often the length of the run is written down
+_TRIAL_S = const(60)
 _FAILURES = const(3)  # in a row: then a sensor is lost (sampler.py)
 _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
 
@@ -29,8 +30,8 @@ def check(app):
     if app.saved is not app.settings.saved:  # what has changed may have been the cause
         app.saved, app.safe_s = app.settings.saved, s + _CHANGED_S
     trial = app.settings.state.get("trial")
-    if trial and app.sampler.failures >= _FAILURES:
-        _lost(app, trial)
+    if trial:
+        _trial(app, trial)
     if app.safe and s >= app.safe_s:
         restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]
@@ -46,14 +47,19 @@ def check(app):
             restart(app, "Python's heap has grown into the memory of TLS, restarting", b"memory")
 
 
-def _lost(app, trial):
-    # A sensor that was found before does not read with these settings: back to the old ones.
+def _trial(app, trial):
+    # New settings are good when the report that has them all was answered, in a session with them,
+    # and a minute has passed. A sensor that was found before and is lost with them is not.
+    sync, why = app.shadow, "restored: the sensor was lost"
+    answered = app.connection.up and not (sync.update_due or sync.pending)
     keys = [key for key in ("i2c", "sensor") if key in trial]
-    if any([trial[key][1] for key in keys]):
+    if app.sampler.failures >= _FAILURES and any([trial[key][1] for key in keys]):
         for key in keys:
-            why = app.settings.back(key, trial[key][0], "restored: the sensor was lost")
-            chip.log("config: {} {}".format(key, why or "restored: the sensor was lost"))
-        app.shadow.get_due = True  # what was desired is to be named as rejected
+            problem = app.settings.back(key, trial[key][0], why)
+            chip.log("config: {} {}".format(key, problem or why))
+        sync.get_due = True  # what was desired is to be named as rejected
+    elif answered and app.clock.s - sync.since_s >= _TRIAL_S:
+        app.settings.note("trial", None)
 
 
 def restart(app, text="restarting, as commanded", why=b""):

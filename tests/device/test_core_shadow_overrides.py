@@ -1,6 +1,6 @@
 # heap: 60wk
 # What stays in force and what goes when desired values are taken back, the shadow is deleted, or
-# config.json has changed; and the end of a trial.
+# config.json has changed.
 
 import harness
 from shadow_setup import BAD, SETTINGS, Board, ShadowService, connect, in_step, settle
@@ -173,29 +173,6 @@ def test_a_value_that_was_bad_is_named_until_it_is_not_desired_any_more():
         service.desire(patch)
         settle(board, service)
         assert "rejected" not in service.reported and "bad" not in board.settings.state
-
-
-def test_a_trial_ends_a_minute_after_the_value_was_reported():
-    board, service = overridden({"interval_s": 30})
-    board.settings.state["trial"] = {"interval_s": [None, False]}
-    board.pass_s(59)
-    assert "trial" in board.settings.state
-    board.pass_s(2)
-    assert "trial" not in board.settings.state
-
-
-def test_a_trial_does_not_end_without_an_answer():
-    board, service = overridden({"interval_s": 30})
-    board.settings.state["trial"] = {"interval_s": [None, False]}
-    board.report(rssi=-1)
-    board.step()
-    board.session.waiting = (-1,)  # not acknowledged
-    board.pass_s(300)
-    assert "trial" in board.settings.state
-    board.session.waiting = ()
-    board.sync.connected()  # nor in a new session before its answers
-    board.pass_s(9)
-    assert "trial" in board.settings.state
 
 
 def test_reported_that_was_deleted_is_answered_once_a_version():

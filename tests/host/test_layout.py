@@ -56,7 +56,7 @@ LAYERS = {
     " firmware.net.packets json",
     # The top: app.py with what it does once, and now and then.
     "firmware/app.py": "firmware gc micropython",
-    "firmware/startup.py": "firmware json micropython",
+    "firmware/startup.py": "firmware json micropython sys",
     "firmware/upkeep.py": "firmware micropython",
     "firmware/loading.py": "firmware gc sys time machine",
     "firmware/version.py": "",
