@@ -141,7 +141,7 @@ def test_a_pin_that_the_board_cannot_use_is_refused(
 ) -> None:
     pki.folder(setting.certs, boards.get(board).key)
     setting.write(CONFIG | {"i2c": {"sda": sda}})
-    with pytest.raises(ToolError, match="i2c.sda: is not free on this chip"):
+    with pytest.raises(ToolError, match="sda: is not free on this chip"):
         setting.stage(board)
 
 
