@@ -85,9 +85,8 @@ def _lay_over(values, source, sound, text, problems):
 
 
 def _settle(found, given, crashed):
-    # (overrides, state) to begin with. A crash takes back what was on trial. A value that has
-    # changed in config.json since the last start takes its override out: it came over the cable,
-    # and is a change made at the device. given: what is sound of config.json.
+    # (overrides, state) to begin with. A crash takes back what was on trial. What has changed in
+    # config.json, given, since the last start came over the cable: a change made at the device.
     from firmware import files
     from firmware.core.schema import DEFAULTS
 
@@ -95,8 +94,6 @@ def _settle(found, given, crashed):
     local = state["local"] = _known(state.get("local"))
     trial = state["trial"] = _known(state.get("trial"), bool)
     state["bad"] = _known(state.get("bad"), str)
-    if not isinstance(state.get("clock", 0), int):
-        del state["clock"]
     before, now = _known(state.get("config")), {}
     for key in DEFAULTS:
         if crashed and key in trial:
@@ -107,7 +104,7 @@ def _settle(found, given, crashed):
         value = given.get(key, old)
         if value != old and "config" in state:
             chip.log("config: {} has changed in config.json".format(key))
-            local.setdefault(key, saved.get(key, old))
+            local[key] = saved.get(key, old) if local.get(key) is None else local[key]
             saved, state = files.override(saved, state, key, None)
         if value != DEFAULTS[key]:
             now[key] = value
@@ -128,6 +125,8 @@ def _known(entries, kind=None):
 
 
 def _written(files, found, saved, state, now):
+    if not isinstance(state.get("clock", 0), int):
+        del state["clock"]
     state = {name: state[name] for name in state if state[name] != {}}
     state["config"] = now
     if (saved, state) != found:

@@ -29,9 +29,8 @@ def check(app):
         app.counted_s = crash.alive(s, chip.log) and s + _CRASH_S
     if app.saved is not app.settings.saved:  # what has changed may have been the cause
         app.saved, app.safe_s = app.settings.saved, s + _CHANGED_S
-    trial = app.settings.state.get("trial")
-    if trial:
-        _trial(app, trial)
+    if "trial" in app.settings.state:
+        _trial(app, app.settings.state["trial"])
     if app.safe and s >= app.safe_s:
         restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]
