@@ -5,7 +5,7 @@
 #
 # "values" has the overrides: what counts instead of config.json. In "state", besides what others
 # note: "config", where config.json differs from the defaults; "trial", key: [override before, or
-# null; whether a sensor was found before]; "bad", key: [override that was taken out, why].
+# null; whether a sensor was found before]; "rejected", key: [override that was taken out, why].
 
 import json
 import os
@@ -32,10 +32,10 @@ def load_settings():
         pass
 
 
-def override(saved, state, key, value, trial=None, why=None):
+def change(saved, state, key, value, trial=None, why=None):
     # Both anew, with another override; None takes it out. trial: it is on trial, and whether a
     # sensor was found before; the oldest good value stays beside it. why: the one so far was bad.
-    saved, tries, bad = dict(saved), dict(state.get("trial", ())), dict(state.get("bad", ()))
+    saved, tries, bad = dict(saved), dict(state.get("trial", ())), dict(state.get("rejected", ()))
     old = saved.pop(key, None)
     if value is not None:
         saved[key] = value
@@ -46,7 +46,7 @@ def override(saved, state, key, value, trial=None, why=None):
     elif why and old is not None:
         bad[key] = [old, why]
     state = dict(state)
-    for name, entries in (("trial", tries), ("bad", bad)):
+    for name, entries in (("trial", tries), ("rejected", bad)):
         state[name] = entries
         if not entries:
             del state[name]

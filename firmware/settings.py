@@ -18,13 +18,13 @@ class Settings:
 
         value, problem = schema.check(key, value, self.values, sys.implementation[2])
         # A value that the board has come back from is not tried again, until another one is.
-        bad, why = self.state.get("bad", {}).get(key, (None, None))
+        bad, why = self.state.get("rejected", {}).get(key, (None, None))
         problem = problem or (value == bad and why) or None
         if problem or value == self.values.get(key):
             return problem
         return self.put(key, value, value)
 
-    def back(self, key, override=None, why=None):
+    def release(self, key, override=None, why=None):
         # To an override that was good; None: to config.json. why: what was wrong with the value.
         value = override
         if value is None:
@@ -41,7 +41,7 @@ class Settings:
             self.values[key] = value
             found = self.apply(key)
             trial = None if why or override is None else bool(found)
-            saved, state = files.override(self.saved, self.state, key, override, trial, why)
+            saved, state = files.change(self.saved, self.state, key, override, trial, why)
             files.save_settings(saved, state)
         except (OSError, ValueError, MemoryError) as e:
             self.values[key] = old

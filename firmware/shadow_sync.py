@@ -11,7 +11,6 @@ _LATER_MS = const(30_000)  # another try when AWS is busy or memory was short
 _TRIES = const(3)
 _TAG = const(-1)  # of our documents in the session
 _HOUR_S = const(3600)
-_GET_S = const(6 * 3600)  # whatever was missed comes right without a new session
 _SENSOR_S = const(5)  # at least, between two reports: a sensor has come or gone
 _FAILING_S = const(60)  # readings begin to fail, or are good again
 
@@ -31,8 +30,8 @@ class ShadowSync:
         local = settings.state.get("local")
         local = local if isinstance(local, dict) else {}
         self.local = {key: local[key] for key in local if key in settings.values}
-        self.asked_s = 0  # of the last get
-        self.missed = False  # what is not in desired any more was taken back
+        self.ask_s = 0  # of the next get, should nothing happen
+        self.dropped = False  # from desired: what is not there any more was taken back
         self.bare = False  # the update goes without facts: it was too large
         self.junk = 0
         self.since_s = 0  # of the last report, and what the sampler was like in it
@@ -87,7 +86,7 @@ class ShadowSync:
             self.failures = (self.failures + 1) % _TRIES
             self.get_due = self.failures > 0
         age_s, failing = self.clock.s - self.since_s, self.sampler.failures > 0
-        self.get_due |= self.clock.s - self.asked_s >= _GET_S
+        self.get_due |= self.clock.s >= self.ask_s
         due = self.birth_due or self.get_due or self.update_due or age_s >= _HOUR_S
         due = due or (age_s >= _SENSOR_S and self.sampler.sensor != self.sensor)
         if not (due or (age_s >= _FAILING_S and failing != self.failing)):
@@ -112,7 +111,7 @@ class ShadowSync:
             if text == self.tried.get(key):
                 why = self.wrong[key]
             elif value is None:
-                why = self.settings.back(key)
+                why = self.settings.release(key)
             elif not _same(value, self.local.get(key)):  # else a newer one has replaced it
                 self.forget(key)
                 why = self.settings.set(key, value)
@@ -128,9 +127,9 @@ class ShadowSync:
                     self.log("shadow: {} rejected: {}".format(key, why))
         self.update_due |= wrong != self.rejected
         self.wrong, self.tried = wrong, tried
-        bad = self.settings.state.get("bad", {})
+        bad = self.settings.state.get("rejected", {})
         if any([key not in wrong for key in bad]):  # not desired any more
-            self.settings.note("bad", {key: bad[key] for key in bad if key in wrong} or None)
+            self.settings.note("rejected", {key: bad[key] for key in bad if key in wrong} or None)
 
 
 def _same(value, old):

@@ -59,10 +59,10 @@ def _values(config, found, crashed):
 
     problems = [] if found else ["settings: file damaged, config.json alone counts"]
     values, given = dict(schema.DEFAULTS), {}
-    _lay_over(values, config, given, "{}: {}", problems)
-    saved, state = _settle(found or ({}, {}), given, crashed)
+    _apply(values, config, given, "{}: {}", problems)
+    saved, state = _good(found or ({}, {}), given, crashed)
     valid = {}
-    _lay_over(values, saved, valid, "settings: {}: {}", problems)
+    _apply(values, saved, valid, "settings: {}: {}", problems)
     for key in valid:
         texts = json.dumps(values[key]), json.dumps(given.get(key, schema.DEFAULTS[key]))
         chip.log("config: {} {} from the cloud, config.json has {}".format(key, *texts))
@@ -71,7 +71,7 @@ def _values(config, found, crashed):
     return values, saved, state, problems
 
 
-def _lay_over(values, source, sound, text, problems):
+def _apply(values, source, sound, text, problems):
     # sound: gets what of it is sound.
     from firmware.core import schema
 
@@ -84,34 +84,34 @@ def _lay_over(values, source, sound, text, problems):
                 values[key] = sound[key] = value
 
 
-def _settle(found, given, crashed):
+def _good(found, given, crashed):
     # (overrides, state) to begin with. A crash takes back what was on trial. What has changed in
     # config.json, given, since the last start came over the cable: a change made at the device.
     from firmware import files
     from firmware.core.schema import DEFAULTS
 
-    saved, state = _known(found[0]), dict(found[1])
-    local = state["local"] = _known(state.get("local"))
-    trial = state["trial"] = _known(state.get("trial"), bool)
-    state["bad"] = _known(state.get("bad"), str)
-    before, now = _known(state.get("config")), {}
+    saved, state = _section(found[0]), dict(found[1])
+    local = state["local"] = _section(state.get("local"))
+    trial = state["trial"] = _section(state.get("trial"), bool)
+    state["rejected"] = _section(state.get("rejected"), str)
+    before, now = _section(state.get("config")), {}
     for key in DEFAULTS:
         if crashed and key in trial:
             why = "restored: the board crashed with it"
             chip.log("config: {} {}".format(key, why))
-            saved, state = files.override(saved, state, key, trial[key][0], None, why)
+            saved, state = files.change(saved, state, key, trial[key][0], None, why)
         old = before.get(key, DEFAULTS[key])
         value = given.get(key, old)
         if value != old and "config" in state:
             chip.log("config: {} has changed in config.json".format(key))
             local[key] = saved.get(key, old) if local.get(key) is None else local[key]
-            saved, state = files.override(saved, state, key, None)
+            saved, state = files.change(saved, state, key, None)
         if value != DEFAULTS[key]:
             now[key] = value
-    return saved, _written(files, found, saved, state, now)
+    return saved, _store(files, found, saved, state, now)
 
 
-def _known(entries, kind=None):
+def _section(entries, kind=None):
     # Without what is no setting any more, or not what this firmware writes: pairs with a `kind`.
     from firmware.core.schema import DEFAULTS
 
@@ -124,7 +124,7 @@ def _known(entries, kind=None):
     return known
 
 
-def _written(files, found, saved, state, now):
+def _store(files, found, saved, state, now):
     if not isinstance(state.get("clock", 0), int):
         del state["clock"]
     state = {name: state[name] for name in state if state[name] != {}}

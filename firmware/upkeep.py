@@ -54,7 +54,7 @@ def _trial(app, trial):
     keys = [key for key in ("i2c", "sensor") if key in trial]
     if app.sampler.failures >= _FAILURES and any([trial[key][1] for key in keys]):
         for key in keys:
-            problem = app.settings.back(key, trial[key][0], why)
+            problem = app.settings.release(key, trial[key][0], why)
             chip.log("config: {} {}".format(key, problem or why))
         sync.get_due = True  # what was desired is to be named as rejected
     elif answered and app.clock.s - sync.since_s >= _TRIAL_S:

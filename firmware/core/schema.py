@@ -26,13 +26,13 @@ LIMITS = (
     "scl", 0, 48,
     "freq_hz", 1000, 1000000,
 )  # fmt: skip
-# Pins, from-to, that belong to the flash, the console (UART0) or the USB port, that cannot be open
-# drain, or that there are not. ESP-IDF, API reference, GPIO of each chip; datasheets, "Pin
+# Pins, from and to, that belong to the flash, the console (UART0) or the USB port, that cannot be
+# open drain, or that there are not. ESP-IDF, API reference, GPIO of each chip; datasheets, "Pin
 # Overview"; ESP8266EX datasheet 2: 16 belongs to its RTC. docs/wiring.md says which is which.
 TAKEN = (
-    "esp8266: 1-1 3-3 6-11 16-48;esp32: 1-1 3-3 6-11 24-24 28-31 34-48;"
-    "esp32s2: 19-20 22-32 43-44 46-48;esp32s3: 19-20 22-32 43-44;esp32c3: 12-48;"
-    "esp32c6: 12-13 16-17 24-48"
+    "esp8266 1 1 3 3 6 11 16 48 esp32 1 1 3 3 6 11 24 24 28 31 34 48"
+    " esp32s2 19 20 22 32 43 44 46 48 esp32s3 19 20 22 32 43 44 esp32c3 12 48"
+    " esp32c6 12 13 16 17 24 48"
 )
 
 
@@ -61,12 +61,17 @@ def check(key, value, values, chip=""):
 
 
 def _taken(pin, chip):
-    words = chip.lower().replace("-", "").split() or ["unknown"]
-    at = TAKEN.find(words[-1][:7] + ":")
-    for part in TAKEN[at:].split(";")[0].split()[1:] if at >= 0 else ():
-        low, high = part.split("-")
-        if int(low) <= pin <= int(high):
-            return True
+    plain = chip.encode().replace(b"-", b"").decode().lower()
+    mine, low = False, None
+    for word in TAKEN.split():
+        if not word.isdigit():
+            mine = word in [name[:7] for name in plain.split()[-1:]]
+        elif low is None:
+            low = int(word)
+        else:
+            if mine and low <= pin <= int(word):
+                return True
+            low = None
     return False
 
 

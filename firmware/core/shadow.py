@@ -5,6 +5,7 @@ import json
 
 from firmware.core.text import load, printable
 
+_GET_S = 6 * 3600  # whatever was missed comes right without a new session
 _TIGHT = (",", ":")  # a document has to fit into one piece of memory, twice
 
 
@@ -50,7 +51,7 @@ def _heard(s, kind, message):
     else:
         _theirs(s, state, seen)
     if 0 <= s.seen and s.seen // 2 + 1 < version:  # one was lost on the way
-        s.get_due = s.missed = True
+        s.get_due = s.dropped = True
     s.seen = max(s.seen, seen)
 
 
@@ -61,7 +62,7 @@ def _theirs(s, state, seen):
     gone = not desired and ("desired" in state or not state)
     back = any([gone or desired.get(key, 0) is None for key in s.settings.saved])
     if back and seen + 1 >= s.seen:
-        s.get_due = s.missed = True
+        s.get_due = s.dropped = True
     elif seen > s.seen and (s.wrong or s.desired):  # a rejected value, perhaps
         s.get_due = True
 
@@ -75,7 +76,7 @@ def _section(state, key):
 
 def _answered(s, state, seen):
     desired, reported = _section(state, "desired"), _section(state, "reported")
-    missed, s.missed = s.missed or seen > s.seen + 1, s.missed and s.get_due
+    missed, s.dropped = s.dropped or seen > s.seen + 1, s.dropped and s.get_due
     # Even a lower version: a shadow that was deleted may count from 0 again.
     s.seen = seen
     _landed(s)
@@ -143,7 +144,7 @@ def document(s, facts):
         return s.session.lw_topic, text, True
     token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
     if s.get_due:
-        s.get_due, s.asked_s = False, s.clock.s
+        s.get_due, s.ask_s = False, s.clock.s + _GET_S
         s.pending = token, None
         return s.prefix + b"get", json.dumps({"clientToken": token}), False
     s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0

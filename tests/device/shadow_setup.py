@@ -53,7 +53,7 @@ class Settings:
             self.values[key] = self.saved[key] = value
         return problem
 
-    def back(self, key):
+    def release(self, key):
         self.given.append((key, None))
         self.values[key] = self.config[key]
         del self.saved[key]

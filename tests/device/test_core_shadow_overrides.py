@@ -162,17 +162,17 @@ def test_a_changed_config_json_desires_nothing_that_nobody_has_desired():
 def test_a_value_that_was_bad_is_named_until_it_is_not_desired_any_more():
     for patch in ({"sensor": None}, {"sensor": "auto"}, {"sensor": "mcp9808"}):
         board, service = in_step()
-        board.settings.state["bad"] = {"sensor": ["sht3x", "restored: why"]}
+        board.settings.state["rejected"] = {"sensor": ["sht3x", "restored: why"]}
         board.settings.refuse = lambda key: "restored: why" if key == "sensor" else None
         service.desire({"sensor": "sht3x"})
         settle(board, service)
         connect(board, service)
         harness.equal(service.reported["rejected"], {"sensor": "restored: why"})
-        assert "bad" in board.settings.state
+        assert "rejected" in board.settings.state
         board.settings.refuse = None
         service.desire(patch)
         settle(board, service)
-        assert "rejected" not in service.reported and "bad" not in board.settings.state
+        assert "rejected" not in service.reported and "rejected" not in board.settings.state
 
 
 def test_reported_that_was_deleted_is_answered_once_a_version():

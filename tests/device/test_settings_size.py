@@ -1,4 +1,4 @@
-# heap: 40wk
+# heap: 43wk
 # Settings that would make a file larger than an ESP8266 can take apart are refused.
 
 import os

@@ -72,28 +72,28 @@ def test_the_way_back():
     one.note("trial", None)
     one.set("interval_s", 20)
     one.set("drain_per_s", 5)
-    harness.equal(one.back("interval_s", 10, CRASHED), None)
+    harness.equal(one.release("interval_s", 10, CRASHED), None)
     harness.equal(one.values["interval_s"], 10)
     bad = {"interval_s": [20, CRASHED]}
-    state = {"trial": {"drain_per_s": [None, False]}, "bad": bad}
+    state = {"trial": {"drain_per_s": [None, False]}, "rejected": bad}
     harness.equal(files.load_settings(), ({"interval_s": 10, "drain_per_s": 5}, state))
-    harness.equal(one.back("drain_per_s", None, CRASHED), None)
+    harness.equal(one.release("drain_per_s", None, CRASHED), None)
     bad["drain_per_s"] = [5, CRASHED]
-    harness.equal(files.load_settings(), ({"interval_s": 10}, {"bad": bad}))
+    harness.equal(files.load_settings(), ({"interval_s": 10}, {"rejected": bad}))
     harness.equal(one.values["drain_per_s"], schema.DEFAULTS["drain_per_s"])
 
 
 def test_a_bad_value_is_not_tried_again_and_another_one_is():
     one = fresh()
     one.set("i2c", {"sda": 4, "scl": 5})
-    one.back("i2c", None, CRASHED)
+    one.release("i2c", None, CRASHED)
     one = made()
     ops = FLASH.ops
     harness.equal(one.set("i2c", {"sda": 4, "scl": 5}), CRASHED)
     harness.equal(one.set("i2c", I2C), CRASHED)  # the same, whole
     harness.equal((one.values["i2c"]["sda"], FLASH.ops), (21, ops))
     harness.equal(one.set("i2c", {"sda": 4, "scl": 13}), None)
-    harness.equal((one.values["i2c"]["scl"], "bad" in one.state), (13, False))
+    harness.equal((one.values["i2c"]["scl"], "rejected" in one.state), (13, False))
     harness.equal(one.set("i2c", I2C), None)  # now that another one was in force
 
 
@@ -102,7 +102,7 @@ def test_back_to_config_json():
     one.note("config", {"interval_s": 45})
     one.set("interval_s", 30)
     one.set("drain_per_s", 5)
-    harness.equal((one.back("interval_s"), one.back("drain_per_s")), (None, None))
+    harness.equal((one.release("interval_s"), one.release("drain_per_s")), (None, None))
     harness.equal((one.values["interval_s"], one.values["drain_per_s"]), (45, 90))
     harness.equal(files.load_settings(), ({}, {"config": {"interval_s": 45}}))
 
@@ -112,7 +112,7 @@ def test_flash_that_fails_on_the_way_back_changes_nothing():
     one.set("interval_s", 30)
     before = files.load_settings()
     FLASH.fuse = 0
-    problem = one.back("interval_s", None, CRASHED)
+    problem = one.release("interval_s", None, CRASHED)
     FLASH.fuse = None
     assert problem.startswith("not done: "), problem
     harness.equal((one.values["interval_s"], files.load_settings()), (30, before))
@@ -145,7 +145,7 @@ def test_the_largest_state_of_all_fits():
     for key in old:
         one.set(key, old[key])
     for key in ("interval_s", "i2c", "sensor"):
-        one.back(key, None, CRASHED)
+        one.release(key, None, CRASHED)
     for key, value in (("interval_s", 86399), ("sensor", "mcp9808@0x1e")):
         harness.equal(one.set(key, value), None)
     i2c = dict(i2c)
@@ -170,7 +170,7 @@ def test_a_power_cut_at_any_write():
         if n % 2:
             one.note("trial", None)  # it was good
         else:
-            one.back("interval_s", 1000 + n - 1, CRASHED)
+            one.release("interval_s", 1000 + n - 1, CRASHED)
     journal.umount()
     cuts = 0
     for _, board in journal.cuts():

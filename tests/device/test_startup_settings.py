@@ -64,7 +64,7 @@ def test_a_changed_config_json_drops_the_overrides_it_touches():
     saved = {"interval_s": 30, "drain_per_s": 5, "i2c": I2C}
     trial = {"interval_s": [None, False], "drain_per_s": [7, False]}
     bad = {"interval_s": [9, CRASHED]}
-    fresh(saved, {"config": {"interval_s": 45}, "trial": trial, "bad": bad})
+    fresh(saved, {"config": {"interval_s": 45}, "trial": trial, "rejected": bad})
     values, saved, state = start(interval_s=50)
     harness.equal((values["interval_s"], values["drain_per_s"]), (50, 5))
     harness.equal(saved, {"drain_per_s": 5, "i2c": I2C})
@@ -99,7 +99,7 @@ def test_a_crash_takes_back_what_was_on_trial():
     harness.equal((values["interval_s"], values["sensor"], values["drain_per_s"]), (45, "auto", 5))
     harness.equal(saved, {"interval_s": 45, "drain_per_s": 5})
     bad = {"interval_s": [30, CRASHED], "sensor": ["sht3x", CRASHED]}
-    harness.equal(state, {"config": {}, "bad": bad})
+    harness.equal(state, {"config": {}, "rejected": bad})
     harness.equal(files.load_settings(), (saved, state))
     assert "config: interval_s " + CRASHED in LOG.lines, LOG.lines
     harness.equal(start(crashed=True)[1:], (saved, state))  # nothing is on trial any more
@@ -114,7 +114,7 @@ def test_a_crash_with_nothing_on_trial_changes_nothing():
 def test_what_is_no_setting_any_more_is_ignored():
     odd = {"colour": 1, "interval_s": 30}
     state = {"local": odd, "config": {"colour": 1}, "trial": {"colour": [1, True]}}
-    state["bad"] = {"colour": [1, "why"]}
+    state["rejected"] = {"colour": [1, "why"]}
     fresh(odd, state)
     values, saved, state = start(crashed=True)
     assert "colour" not in values
@@ -124,7 +124,7 @@ def test_what_is_no_setting_any_more_is_ignored():
 
 def test_anything_may_stand_in_the_file():
     for junk in (None, 7, True, "x", [], [1], {"interval_s": 7}, {"interval_s": [1]}, {"x": []}):
-        for name in ("local", "config", "trial", "bad", "clock"):
+        for name in ("local", "config", "trial", "rejected", "clock"):
             for crashed in (False, True):
                 fresh({}, {name: junk})
                 values, saved, state = start(crashed)

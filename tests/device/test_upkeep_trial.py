@@ -73,7 +73,7 @@ def test_a_sensor_that_is_lost_brings_the_old_settings_back():
     settings = made.settings
     harness.equal((settings.values["i2c"], settings.values["sensor"]), (OLD, "auto"))
     harness.equal(settings.saved, {"i2c": OLD, "interval_s": 30})
-    harness.equal(settings.state["bad"], {"i2c": [NEW, LOST], "sensor": ["sht3x", LOST]})
+    harness.equal(settings.state["rejected"], {"i2c": [NEW, LOST], "sensor": ["sht3x", LOST]})
     harness.equal(settings.set("sensor", "sht3x"), LOST)
     assert made.shadow.get_due
     harness.equal(chip.log.lines[-2:], ["config: i2c " + LOST, "config: sensor " + LOST])
