@@ -60,6 +60,23 @@ def test_a_power_cut_in_the_trial_does_not_end_it(device, boot, clients, listene
     listener.wait(f"devices/{device.thing}/data", lambda m: m["seq"] >= last + 2)
 
 
+def test_an_esp8266_refuses_pins_gives_others_back_and_forgets(new_device, boot, clients):
+    device = new_device(board="esp8266", interval_s=1)
+    board = boot(device, heap="esp8266", bits=32, wired=[4, 5])
+    reported(clients, device.thing, sensor_found="bme280@0x76")
+    desire(clients, device.thing, i2c={"sda": 16})
+    why = {"i2c": "sda: is not free on this chip, see docs/wiring.md"}
+    reported(clients, device.thing, rejected=why)
+    desire(clients, device.thing, i2c={"sda": 12}, interval_s=2)
+    why = {"i2c": "restored: the sensor was lost"}
+    state = reported(clients, device.thing, rejected=why, sensor_found="bme280@0x76")
+    assert (state["i2c"]["sda"], state["interval_s"]) == (4, 2)
+    desire(clients, device.thing, i2c=None, interval_s=None)
+    reported(clients, device.thing, rejected=None, interval_s=1)
+    assert saved(device)["values"] == {}
+    assert board.boots == 1, board.log[-30:]
+
+
 @pytest.mark.parametrize("by_command", [False, True])
 def test_a_crash_in_the_trial_brings_the_old_value_back(device, boot, clients, by_command):
     fault = "if self.settings['interval_s'] == 7: raise ValueError('seven')"
