@@ -34,7 +34,7 @@ class ShadowSync:
         self.dropped = False  # from desired: what is not there any more was taken back
         self.bare = False  # the update goes without facts: it was too large
         self.junk = 0
-        self.since_s = 0  # of the last report, and what the sampler was like in it
+        self.since_s = 0  # of the last report or change, and what the sampler was like in it
         self.sensor = self.failing = None
         self.connected()
 
@@ -118,7 +118,7 @@ class ShadowSync:
                 why = why[:96] if why and len(why) > 96 else why  # else no copy
             if values.get(key) != old:
                 self.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
-                self.update_due = True
+                self.update_due, self.since_s = True, self.clock.s
             if why:
                 wrong[key] = why
                 if key in values:

@@ -8,6 +8,7 @@ _CHECK_S = const(2)  # between two check()
 _CHANGED_S = const(3)  # in safe mode, time to report a setting that has changed
 _CRASH_S = const(60)  # after a crash: how often the length of the run is written down
 _TRIAL_S = const(60)
+_TAG = const(-1)  # of the shadow's documents in the session
 _FAILURES = const(3)  # in a row: then a sensor is lost (sampler.py)
 _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
 
@@ -47,17 +48,17 @@ def check(app):
 
 
 def _trial(app, trial):
-    # New settings are good when the report that has them all was answered, in a session with them,
-    # and a minute has passed. A sensor that was found before and is lost with them is not.
+    # New settings are good after a minute, in a session whose birth message, and the report with
+    # them, was acknowledged; but not when a sensor that was found before is lost with them.
     sync, why = app.shadow, "restored: the sensor was lost"
-    answered = app.connection.up and not (sync.update_due or sync.pending)
+    heard = app.connection.up and not (sync.birth_due or sync.out or _TAG in app.session.waiting)
     keys = [key for key in ("i2c", "sensor") if key in trial]
     if app.sampler.failures >= _FAILURES and any([trial[key][1] for key in keys]):
         for key in keys:
             problem = app.settings.release(key, trial[key][0], why)
             chip.log("config: {} {}".format(key, problem or why))
         sync.get_due = True  # what was desired is to be named as rejected
-    elif answered and app.clock.s - sync.since_s >= _TRIAL_S:
+    elif heard and app.clock.s - sync.since_s >= _TRIAL_S:
         app.settings.note("trial", None)
 
 

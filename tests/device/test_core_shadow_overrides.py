@@ -175,6 +175,23 @@ def test_a_value_that_was_bad_is_named_until_it_is_not_desired_any_more():
         assert "rejected" not in service.reported and "rejected" not in board.settings.state
 
 
+def test_the_time_of_the_last_change_is_known():
+    # For the trial, where no shadow answers.
+    board, service = in_step()
+    for change in (
+        lambda: service.desire({"interval_s": 30}),
+        lambda: board.command("interval_s", 5),
+    ):
+        board.pass_s(100)
+        change()
+        board.hear(service)
+        board.session.waiting = (-1,)  # no report yet
+        board.step()
+        harness.equal(board.sync.since_s, board.clock.s)
+        board.session.waiting = ()
+        settle(board, service)
+
+
 def test_reported_that_was_deleted_is_answered_once_a_version():
     board, service = overridden({"interval_s": 30})
     for n in range(1, 4):

@@ -26,7 +26,8 @@ def app(trial, **saved):
     values = dict(schema.DEFAULTS)
     values.update(saved)
     made = Box(clock=Box(s=100), connection=Box(up=True), sampler=Box(failures=0))
-    made.shadow = Box(update_due=False, pending=None, since_s=40, get_due=False)
+    made.shadow = Box(birth_due=False, out=None, since_s=40, get_due=False)
+    made.session = Box(waiting={})
     made.settings = Settings(values, saved, {"trial": trial}, chip.log)
     made.settings.apply = lambda key: False
     return made
@@ -37,7 +38,7 @@ def trial(made):
     return made.settings.state.get("trial")
 
 
-def test_it_ends_a_minute_after_the_report():
+def test_it_ends_a_minute_after_the_change_and_its_report():
     made = app({"interval_s": [None, False]}, interval_s=30)
     made.shadow.since_s = 41
     assert trial(made)
@@ -48,11 +49,12 @@ def test_it_ends_a_minute_after_the_report():
     )
 
 
-def test_not_before_a_session_has_answered():
+def test_not_without_a_session_that_acknowledges():
     for part, name, value in (
         ("connection", "up", False),
-        ("shadow", "pending", ("token", {})),
-        ("shadow", "update_due", True),
+        ("shadow", "out", ("topic", "text", False)),
+        ("shadow", "birth_due", True),
+        ("session", "waiting", {-1: 7}),
     ):
         made = app({"interval_s": [None, False]}, interval_s=30)
         sound = getattr(getattr(made, part), name)
