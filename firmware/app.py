@@ -72,7 +72,9 @@ class App:
         self.unload(spare)
         more = self._answer(up)
         self.unload(spare)
-        if clock.s >= self.check_s and (not up or self.safe or self.counted_s):
+        if clock.s >= self.check_s and (
+            not up or self.safe or self.counted_s or "trial" in self.settings.state
+        ):
             self.upkeep("check")
         if up and outbox and clock.offset is not None:
             self._queue()

@@ -125,7 +125,7 @@ def change(shadow, key, value):
         shadow.log("command: {} is now {}".format(key, value))
         shadow.local.setdefault(key, old)
         settings.note("local", dict(shadow.local))
-        shadow.update_due = True
+        shadow.update_due, shadow.since_s = True, shadow.clock.s
         for older in (shadow.wrong, shadow.tried, shadow.desired or {}):
             older.pop(key, None)
     return why

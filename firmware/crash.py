@@ -30,6 +30,11 @@ def boot(reset_cause, log):
     return len(runs) >= _CRASHES and sum(runs[1 - _CRASHES :]) <= STABLE_S, bool(runs)
 
 
+def ended(reset_cause):
+    # Whether the last run ended in a crash. Before boot().
+    return _runs()[0] < 0 or reset_cause in ("wdt", "fault")
+
+
 def record(error, uptime_s, reset_cause, log):
     # Before the restart that follows. Never raises: there is nobody left to catch it.
     try:
@@ -73,4 +78,4 @@ def _save(known_s, runs, log, text="", error=None):
             if full:
                 os.rename(_PATH, _OLD)
     except OSError as e:
-        log("crash: not written down, errno {}".format(e.args[0]))
+        log("crash: not written down, errno {}".format((e.args or "?")[0]))

@@ -2,6 +2,10 @@
 # has the settings, with a CRC-16 of the text of `data`. To mend by hand: delete it. On demand.
 #
 #   {"crc": "29b1", "data": {"values": {…}, "state": {…}}}
+#
+# "values" has the overrides: what counts instead of config.json. In "state", besides what others
+# note: "config", where config.json differs from the defaults; "trial", key: [override before, or
+# null; whether a sensor was found before]; "rejected", key: [override that was taken out, why].
 
 import json
 import os
@@ -23,9 +27,30 @@ def load_settings():
             return {}, {}
         if raw[:_HEAD_BYTES] == _HEAD.format(crc16(raw, _HEAD_BYTES, len(raw) - 1)).encode():
             data = json.loads(raw)["data"]
-            return data["values"], data["state"]
-    except (ValueError, MemoryError):
+            return dict(data["values"]), dict(data["state"])
+    except (ValueError, TypeError, KeyError, MemoryError):
         pass
+
+
+def change(saved, state, key, value, trial=None, why=None):
+    # Both anew, with another override; None takes it out. trial: it is on trial, and whether a
+    # sensor was found before; the oldest good value stays beside it. why: the one so far was bad.
+    saved, tries, bad = dict(saved), dict(state.get("trial", ())), dict(state.get("rejected", ()))
+    old = saved.pop(key, None)
+    if value is not None:
+        saved[key] = value
+    before = tries.pop(key, [old])[0]
+    bad.pop(key, None)
+    if trial is not None:
+        tries[key] = [before, trial or any([entry[1] for entry in tries.values()])]
+    elif why and old is not None:
+        bad[key] = [old, why]
+    state = dict(state)
+    for name, entries in (("trial", tries), ("rejected", bad)):
+        state[name] = entries
+        if not entries:
+            del state[name]
+    return saved, state
 
 
 def save_settings(values, state):

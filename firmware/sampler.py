@@ -29,15 +29,18 @@ class Sampler:
         self.due = True  # a reading is owed
         self.turn_s = self.interval_s = 0  # clock.s of the last turn; the interval by then
         self.wait = Deadline(clock)
+        self.sensor = None  # "bme280@0x76"
         self.apply("sensor")
 
     def apply(self, key):
-        # settings[key] has changed. With another sensor, or other pins, all begins anew.
+        # settings[key] has changed. With another sensor, or other pins, all begins anew. True: one
+        # was found before.
         if key in ("sensor", "i2c"):
-            self.sensor = None  # "bme280@0x76"
+            found, self.sensor = self.sensor, None
             self.failures = 0  # in a row
             self.wait.start(0)
             self.release()
+            return found is not None
 
     def release(self):
         # The driver leaves the heap. The next reading finds it again, at the sensor's address.

@@ -25,13 +25,16 @@ class ShadowSync:
         self.wait = Deadline(link.clock)  # for the answer; or until another try
         self.seen = -1  # twice the newest version; 1 more once its desired values are noted
         self.desired = None  # still to be applied: all that differs from reported
-        # key: the value before a change by command that AWS has not accepted. The desired value
-        # that it replaced is still in the cloud and must not win.
+        # key: the value before a change by command, or in config.json, that AWS has not accepted.
+        # The desired value that it replaced is still in the cloud and must not win.
         local = settings.state.get("local")
-        self.local = dict(local) if isinstance(local, dict) else {}
+        local = local if isinstance(local, dict) else {}
+        self.local = {key: local[key] for key in local if key in settings.values}
+        self.ask_s = 0  # of the next get, should nothing happen
+        self.dropped = False  # from desired: what is not there any more was taken back
         self.bare = False  # the update goes without facts: it was too large
         self.junk = 0
-        self.since_s = 0  # of the last report, and what the sampler was like in it
+        self.since_s = 0  # of the last report or change, and what the sampler was like in it
         self.sensor = self.failing = None
         self.connected()
 
@@ -83,6 +86,7 @@ class ShadowSync:
             self.failures = (self.failures + 1) % _TRIES
             self.get_due = self.failures > 0
         age_s, failing = self.clock.s - self.since_s, self.sampler.failures > 0
+        self.get_due |= self.clock.s >= self.ask_s
         due = self.birth_due or self.get_due or self.update_due or age_s >= _HOUR_S
         due = due or (age_s >= _SENSOR_S and self.sampler.sensor != self.sensor)
         if not (due or (age_s >= _FAILING_S and failing != self.failing)):
@@ -106,13 +110,15 @@ class ShadowSync:
             text = json.dumps(value)[:96]  # what is longer cannot be right
             if text == self.tried.get(key):
                 why = self.wrong[key]
-            elif value != self.local.get(key):  # else a command has replaced it
+            elif value is None:
+                why = self.settings.release(key)
+            elif not _same(value, self.local.get(key)):  # else a newer one has replaced it
                 self.forget(key)
                 why = self.settings.set(key, value)
                 why = why[:96] if why and len(why) > 96 else why  # else no copy
             if values.get(key) != old:
                 self.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
-                self.update_due = True
+                self.update_due, self.since_s = True, self.clock.s
             if why:
                 wrong[key] = why
                 if key in values:
@@ -121,3 +127,15 @@ class ShadowSync:
                     self.log("shadow: {} rejected: {}".format(key, why))
         self.update_due |= wrong != self.rejected
         self.wrong, self.tried = wrong, tried
+        bad = self.settings.state.get("rejected", {})
+        if any([key not in wrong for key in bad]):  # not desired any more
+            self.settings.note("rejected", {key: bad[key] for key in bad if key in wrong} or None)
+
+
+def _same(value, old):
+    # A desired object may be a part of the whole one.
+    if isinstance(value, dict) and isinstance(old, dict):
+        whole = dict(old)
+        whole.update(value)
+        value = whole
+    return value == old

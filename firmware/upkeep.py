@@ -8,6 +8,9 @@ from firmware.core.telemetry import RECORD_BYTES, time_of
 _CHECK_S = const(2)  # between two check()
 _CHANGED_S = const(3)  # in safe mode, time to report a setting that has changed
 _CRASH_S = const(60)  # after a crash: how often the length of the run is written down
+_TRIAL_S = const(60)
+_TAG = const(-1)  # of the shadow's documents in the session
+_FAILURES = const(3)  # in a row: then a sensor is lost (sampler.py)
 _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
 _NO_TIME_S = const(86_400)  # without the time: a restart costs the dates of what is stored
 _STARTS = const(16)  # boots without a time that are told apart
@@ -21,7 +24,7 @@ def ask_time(app):
 
 
 def check(app):
-    # While there is no session, in safe mode, and after a crash.
+    # While there is no session, in safe mode, after a crash, and while a setting is on trial.
     s, link = app.clock.s, app.connection
     app.check_s = s + _CHECK_S
     if app.counted_s and s >= app.counted_s:
@@ -30,6 +33,8 @@ def check(app):
         app.counted_s = crash.alive(s, chip.log) and s + _CRASH_S
     if app.saved is not app.settings.saved:  # what has changed may have been the cause
         app.saved, app.safe_s = app.settings.saved, s + _CHANGED_S
+    if "trial" in app.settings.state:
+        _trial(app, app.settings.state["trial"])
     if app.safe and s >= app.safe_s:
         restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]
@@ -98,6 +103,21 @@ def flush(app):
         outbox.dropped += len(sampler.kept) // RECORD_BYTES
         outbox.saved, sampler.kept = -1, sampler.kept[:0]  # so that flush() saves the count
     outbox.flush()
+
+
+def _trial(app, trial):
+    # New settings are good after a minute, in a session whose birth message, and the report with
+    # them, was acknowledged; but not when a sensor that was found before is lost with them.
+    sync, why = app.shadow, "restored: the sensor was lost"
+    heard = app.connection.up and not (sync.birth_due or sync.out or _TAG in app.session.waiting)
+    keys = [key for key in ("i2c", "sensor") if key in trial]
+    if app.sampler.failures >= _FAILURES and any([trial[key][1] for key in keys]):
+        for key in keys:
+            problem = app.settings.release(key, trial[key][0], why)
+            chip.log("config: {} {}".format(key, problem or why))
+        sync.get_due = True  # what was desired is to be named as rejected
+    elif heard and app.clock.s - sync.since_s >= _TRIAL_S:
+        app.settings.note("trial", None)
 
 
 def restart(app, text="restarting, as commanded", why=b""):

@@ -26,11 +26,20 @@ LIMITS = (
     "scl", 0, 48,
     "freq_hz", 1000, 1000000,
 )  # fmt: skip
+# Pins, from and to, that belong to the flash, the console (UART0) or the USB port, that cannot be
+# open drain, or that there are not. ESP-IDF, API reference, GPIO of each chip; datasheets, "Pin
+# Overview"; ESP8266EX datasheet 2: 16 belongs to its RTC. docs/wiring.md says which is which.
+TAKEN = (
+    "esp8266 1 1 3 3 6 11 16 48 esp32 1 1 3 3 6 11 24 24 28 31 34 48"
+    " esp32s2 19 20 22 32 43 44 46 48 esp32s3 19 20 22 32 43 44 esp32c3 12 48"
+    " esp32c6 12 13 16 17 24 48"
+)
 
 
-def check(key, value, values):
+def check(key, value, values, chip=""):
     # (the value to use, None), or (value, what is wrong with it). values: the settings in force;
-    # an i2c may be a part, which goes over the one in there.
+    # an i2c may be a part, which goes over the one in there. chip: text that ends with its name
+    # ("Generic ESP32S3 module with ESP32S3"); on another one Pin() decides.
     if key not in DEFAULTS and key in KEYS.split():
         return value, "cannot be changed from the cloud"
     if key != "i2c":
@@ -42,11 +51,28 @@ def check(key, value, values):
     problems = []
     for name in sorted(map(str, made)):
         why = _wrong(name, made.get(name), DEFAULTS[key])
+        if not why and name in ("sda", "scl") and _taken(made[name], chip):
+            why = "is not free on this chip, see docs/wiring.md"
         if why:
             problems.append(printable(name, 40) + ": " + why)
     if made["sda"] == made["scl"]:
         problems.append("scl: must not be the pin of sda")
     return (value, "; ".join(problems)) if problems else (made, None)
+
+
+def _taken(pin, chip):
+    plain = chip.encode().replace(b"-", b"").decode().lower()
+    mine, low = False, None
+    for word in TAKEN.split():
+        if not word.isdigit():
+            mine = word in [name[:7] for name in plain.split()[-1:]]
+        elif low is None:
+            low = int(word)
+        else:
+            if mine and low <= pin <= int(word):
+                return True
+            low = None
+    return False
 
 
 def _wrong(key, value, known):

@@ -5,6 +5,7 @@ import json
 
 from firmware.core.text import load, printable
 
+_GET_S = 6 * 3600  # whatever was missed comes right without a new session
 _TIGHT = (",", ":")  # a document has to fit into one piece of memory, twice
 
 
@@ -14,9 +15,9 @@ def receive(s, kind, payload):
     if kind not in kinds.split():
         return
     try:
-        # Of an update that is accepted the version counts: its state is what was sent.
-        name = b":" if kind == b"update/accepted" else b'"metadata":'
-        _heard(s, kind, load(payload, 12, name))
+        # Of an update that is accepted the version counts, and what it takes out of desired.
+        inner = b'"reported":' if kind == b"update/accepted" else b'"delta":'
+        _heard(s, kind, load(payload, 12, inner))
     except (ValueError, TypeError):
         s.junk += 1
 
@@ -47,10 +48,23 @@ def _heard(s, kind, message):
     elif ours and token:
         _landed(s)
         s.get_due |= seen + 1 < s.seen  # overtaken on the way, or the count has started again
-    elif seen > s.seen and (s.wrong or s.desired):
-        # A rejected value that is taken back brings no delta when nothing else differs.
-        s.get_due = True
+    else:
+        _theirs(s, state, seen)
+    if 0 <= s.seen and s.seen // 2 + 1 < version:  # one was lost on the way
+        s.get_due = s.dropped = True
     s.seen = max(s.seen, seen)
+
+
+def _theirs(s, state, seen):
+    # Another's update. Of a value that it takes out of desired there is no delta: ask. MiniStack
+    # leaves a section out that was set to null.
+    desired = _section(state, "desired")
+    gone = not desired and ("desired" in state or not state)
+    back = any([gone or desired.get(key, 0) is None for key in s.settings.saved])
+    if back and seen + 1 >= s.seen:
+        s.get_due = s.dropped = True
+    elif seen > s.seen and (s.wrong or s.desired):  # a rejected value, perhaps
+        s.get_due = True
 
 
 def _section(state, key):
@@ -62,6 +76,7 @@ def _section(state, key):
 
 def _answered(s, state, seen):
     desired, reported = _section(state, "desired"), _section(state, "reported")
+    missed, s.dropped = s.dropped or seen > s.seen + 1, s.dropped and s.get_due
     # Even a lower version: a shadow that was deleted may count from 0 again.
     s.seen = seen
     _landed(s)
@@ -70,6 +85,17 @@ def _answered(s, state, seen):
     rejected = reported.get("rejected", {})
     s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
     _note(s, desired, reported)
+    saved = s.settings.saved
+    for key in values:
+        if key in desired or (key in s.local and key in saved):
+            continue
+        if key in s.local:  # config.json has changed, and nothing is desired instead
+            s.forget(key)
+        elif key in saved and missed:
+            s.desired[key] = None  # taken back
+        elif key in saved:  # nobody has: the shadow was deleted
+            s.local[key] = None
+            s.update_due = True
 
 
 def _note(s, desired, reported):
@@ -118,7 +144,7 @@ def document(s, facts):
         return s.session.lw_topic, text, True
     token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
     if s.get_due:
-        s.get_due = False
+        s.get_due, s.ask_s = False, s.clock.s + _GET_S
         s.pending = token, None
         return s.prefix + b"get", json.dumps({"clientToken": token}), False
     s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0

@@ -5,12 +5,12 @@
 import json
 
 
-def load(payload, limit, name=b'"metadata":'):
+def load(payload, limit, inner=b'"delta":'):
     # The object in payload, which is written to; ValueError or TypeError for anything else.
     # Depth is bounded before it is parsed: what walks it later may recurse. MicroPython before
     # 1.26 takes a document that was cut off for a whole one, so all that opens must close.
     state = [0] * 4
-    end = squeeze(payload, 0, len(payload), state, name)
+    end = squeeze(payload, 0, len(payload), state, inner)
     depth, text, _, deepest = state
     if depth or text or deepest > limit:
         raise ValueError
@@ -20,9 +20,9 @@ def load(payload, limit, name=b'"metadata":'):
     return document
 
 
-def squeeze(buf, at, end, state, name=b'"metadata":'):
-    # Takes out of buf[at:end], the next part of a JSON document, what the members "metadata" (or
-    # others with such an end of their name) and "state.delta" hold; gives where the rest ends now.
+def squeeze(buf, at, end, state, inner=b'"delta":'):
+    # Takes out of buf[at:end], the next part of a JSON document, what the members "metadata" and
+    # "state.delta" (or others inside with such an end) hold; gives where the rest ends now.
     # AWS sends a timestamp for each key of a shadow, and repeats what differs: that is most of it.
     # state: 4 zeros before the first part.
     depth, text, skip, deepest = state  # text: 2 behind a backslash; skip: from that depth
@@ -45,7 +45,7 @@ def squeeze(buf, at, end, state, name=b'"metadata":'):
             to += 1
             if opens and 2 <= depth <= 3:
                 before = b"".join(bytes(buf[max(0, to - 16) : to - 1]).split())
-                if before.endswith((name, b'"delta":')[depth - 2]):
+                if before.endswith((b'"metadata":', inner)[depth - 2]):
                     skip = depth
     state[:] = depth, text, skip, deepest
     return to

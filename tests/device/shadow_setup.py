@@ -36,6 +36,8 @@ class Settings:
     # As firmware/settings.py, without flash. refuse(key): why a good value cannot be put in force.
     def __init__(self, values, state, table):
         self.values = dict(values)
+        self.config = dict(values)  # what config.json has
+        self.saved = {}
         self.state = json.loads(json.dumps(state))
         self.refuse = None
         self.given = []  # (key, value) of each set()
@@ -48,10 +50,17 @@ class Settings:
             return problem
         problem = self.refuse and self.refuse(key)
         if not problem:
-            self.values[key] = value
+            self.values[key] = self.saved[key] = value
         return problem
 
+    def release(self, key):
+        self.given.append((key, None))
+        self.values[key] = self.config[key]
+        del self.saved[key]
+
     def note(self, key, value):
+        if self.state.get(key) == value:
+            return
         self.state[key] = json.loads(json.dumps(value))
         if value is None:
             del self.state[key]

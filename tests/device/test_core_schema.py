@@ -71,6 +71,28 @@ def test_every_problem_of_i2c_is_named():
         harness.equal(problem("i2c", value), "must be an object of at most 8 keys")
 
 
+def test_pins_that_a_chip_cannot_use():
+    # (name of the chip, taken, free): docs/wiring.md. What stands before is the name of the board.
+    for chip, taken, free in (
+        ("Generic ESP32 module with ESP32", (1, 3, 6, 11, 24, 28, 34, 39, 48), (0, 5, 21, 33)),
+        ("ESP module with ESP8266", (1, 3, 6, 11, 16, 17, 48), (0, 2, 4, 5, 12, 15)),
+        ("Generic ESP32S2 module with ESP32S2", (19, 20, 22, 32, 43, 44, 46, 48), (8, 21, 45)),
+        ("LILYGO T-Relay S3 with ESP32-S3", (19, 20, 22, 32, 43, 44), (1, 8, 9, 21, 33, 48)),
+        ("X with ESP32-S3FN8", (19, 26), (8, 48)),
+        ("ESP32C3 module with ESP32C3", (12, 17, 18, 19, 20, 21, 22, 48), (0, 6, 8, 9, 11)),
+        ("esp32c6", (12, 13, 16, 17, 24, 30, 31, 48), (0, 6, 7, 14, 15, 18, 23)),
+    ):
+        for pin in taken + free:
+            other = free[0] if pin != free[0] else free[1]
+            for name, beside in (("sda", "scl"), ("scl", "sda")):
+                value = {name: pin, beside: other}
+                wrong = schema.check("i2c", value, {}, chip)[1]
+                why = name + ": is not free on this chip, see docs/wiring.md"
+                harness.equal((chip, pin, wrong), (chip, pin, why if pin in taken else None))
+    for chip in ("", " ", "linux [GCC 14.2.0] version", "with ESP32P4", "x with ESP32-PICO-D4"):
+        harness.equal(schema.check("i2c", {"sda": 6, "scl": 48}, {}, chip)[1], None)
+
+
 def test_a_flood_of_keys_in_i2c_is_one_short_problem():
     harness.equal(
         problem("i2c", {str(i): i for i in range(9)}), "must be an object of at most 8 keys"

@@ -44,6 +44,15 @@ def test_other_sensor_is_looked_for_at_once():
     harness.equal(b.sampler.sensor, None)
 
 
+def test_it_says_whether_a_sensor_was_found_before():
+    # So that a trial of settings can tell whether it has lost one.
+    b = Bench(60)
+    harness.equal(b.sampler.apply("i2c"), False)
+    b.run(1000)
+    harness.equal(b.sampler.apply("sensor"), True)
+    harness.equal((b.sampler.apply("sensor"), b.sampler.apply("interval_s")), (False, None))
+
+
 def test_pins_that_do_not_fit_are_named_and_tried_again():
     b = Bench(60)
     text = "bus: i2c settings do not fit this chip: invalid pin"

@@ -31,6 +31,11 @@ def made():
     return one
 
 
+def set_for_good(one, key, value):
+    harness.equal(one.set(key, value), None)
+    one.note("trial", None)
+
+
 def write(data, times=1):
     with open(_PATH, "wb") as f:
         for _ in range(times):
@@ -44,7 +49,7 @@ def read():
 
 def test_the_file_is_json():
     fresh()
-    made().set("interval_s", 30)
+    set_for_good(made(), "interval_s", 30)
     harness.equal(json.loads(read())["data"], {"values": {"interval_s": 30}, "state": {}})
 
 
@@ -57,7 +62,7 @@ def test_a_file_of_0_1_0_is_read():
 
 def test_a_damaged_file_is_none_and_is_said():
     fresh()
-    made().set("interval_s", 30)
+    set_for_good(made(), "interval_s", 30)
     good = read()
     bad = [b"", b"{}", b"null", b"[1, 2]", b"\xff" * 100, good[:-1], good[1:], good + b" "]
     bad += [good.replace(b"30", b"31"), bytes(500)]
@@ -68,13 +73,13 @@ def test_a_damaged_file_is_none_and_is_said():
     harness.equal(files.load_settings(), None)
     one = Settings(dict(schema.DEFAULTS), {}, {}, Log())
     one.apply = lambda key: None
-    one.set("interval_s", 40)
+    set_for_good(one, "interval_s", 40)
     harness.equal(files.load_settings(), ({"interval_s": 40}, {}))
 
 
 def test_any_damaged_byte_is_noticed():
     fresh()
-    made().set("interval_s", 30)
+    set_for_good(made(), "interval_s", 30)
     good = read()
     for i in range(len(good)):
         write(good[:i] + bytes([good[i] ^ 1 << i % 8]) + good[i + 1 :])

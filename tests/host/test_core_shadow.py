@@ -71,6 +71,7 @@ class Field(RuleBasedStateMachine):
         kept = self.board.settings
         self.board = Board(kept.values, kept.state, f"boot{self.boots}", schema.check)
         self.board.settings.refuse = lambda key: "no such chip" if key in self.broken else None
+        self.board.settings.config, self.board.settings.saved = START, kept.saved
         self.board.sync.connected()
 
     def talk(self) -> None:
@@ -214,6 +215,8 @@ class Field(RuleBasedStateMachine):
             assert problem or key in self.broken, (key, value)
             wrong[key] = problem or "no such chip"
         assert reported.get("rejected", {}) == {key: why[:96] for key, why in wrong.items()}
+        for key in set(values) - set(self.service.desired):
+            assert values[key] == START[key], key  # nobody desires anything else
         for key, wanted in self.service.desired.items():
             if key in values and key not in wrong:
                 now = values[key]

@@ -135,6 +135,16 @@ def test_the_limits_of_a_board_unless_the_configuration_has_others(setting: Sett
     assert setting.written()["i2c"] == {"id": -1, "sda": 12, "scl": 5, "freq_hz": 100000}
 
 
+@pytest.mark.parametrize(("board", "sda"), [("esp32", 11), ("esp32c3", 18), ("esp8266", 16)])
+def test_a_pin_that_the_board_cannot_use_is_refused(
+    setting: Setting, board: str, sda: int
+) -> None:
+    pki.folder(setting.certs, boards.get(board).key)
+    setting.write(CONFIG | {"i2c": {"sda": sda}})
+    with pytest.raises(ToolError, match="sda: is not free on this chip"):
+        setting.stage(board)
+
+
 @pytest.fixture
 def with_drivers(setting: Setting) -> Setting:
     for name in ("__init__", "bme280", "sht3x", "mcp9808"):

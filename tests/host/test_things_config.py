@@ -322,6 +322,20 @@ def test_pins() -> None:
         assert problems(i2c=wrong) == ["i2c: must be an object of at most 8 keys"]
 
 
+def test_pins_that_the_chip_of_the_board_cannot_use() -> None:
+    why = "is not free on this chip, see docs/wiring.md"
+    for chip, sda in (("esp32", 6), ("esp32s3", 19), ("esp8266", 16)):
+        given = GOOD | {"i2c": {"sda": sda, "scl": 5}}
+        assert config.check(given, None, chip) == (None, [f"i2c.sda: {why}"])
+        assert config.check(given)[1] == []  # which chip is not known
+    given = GOOD | {"i2c": {"sda": "6"}}
+    wrong = ["i2c.sda: must be a whole number from 0 to 48"]
+    assert config.check(given, None, "esp32") == (None, wrong)  # once
+    for name in boards.names():
+        board = boards.get(name)
+        assert config.check(GOOD, board.defaults, board.chip)[1] == []
+
+
 # Anything at all.
 
 

@@ -127,7 +127,7 @@ def config(
         typer.echo(f"{folder.config} is changed; make deploy THING={thing} sends it")
         return
     board = prepare.board_of(folder.path, "")
-    complete = thing_config.checked(new, str(folder.config), board.defaults)
+    complete = thing_config.checked(new, str(folder.config), board.defaults, board.chip)
     files = {"config.json": thing_config.for_board(complete)}
     sent, _ = mpremote.sync(where, files, [], typer.echo)
     typer.echo("sent; the board restarts" if sent else "the board has it already; it restarts")

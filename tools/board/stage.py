@@ -62,7 +62,7 @@ def stage(
     """
     kind = boards.get(board)
     now = now or dt.datetime.now(dt.timezone.utc)
-    config, problems = thing_config.read(config_file, kind.defaults)
+    config, problems = thing_config.read(config_file, kind.defaults, kind.chip)
     pair, wrong = certs.load(certs_dir, board, now)
     problems += wrong
     chosen = _sensors(kind, config, sensors, problems)

@@ -97,12 +97,13 @@ KEYS = tuple(_CONFIG)
 
 
 def check(
-    raw: Any, board: Mapping[str, Any] | None = None
+    raw: Any, board: Mapping[str, Any] | None = None, chip: str = ""
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """The complete configuration and [], or None and every problem there is.
 
     ``raw`` is whatever a JSON file held; ``board`` has the values a kind of board has instead of
-    the ESP32's defaults (`Board.defaults`).
+    the ESP32's defaults (`Board.defaults`). ``chip``: esptool's name of the chip, whose pins the
+    bus may then use (`Board.chip`); "": not known, no pin is refused.
     """
     if not isinstance(raw, dict):
         return None, ["top level: must be an object"]
@@ -114,6 +115,9 @@ def check(
         given["window_max"] = max(given["window"], usual)
     problems: list[str] = []
     config = _fields("", given, _CONFIG, problems)
+    if not any(problem.startswith("i2c") for problem in problems):
+        _, wrong = schema.check("i2c", config["i2c"], {}, chip)
+        problems += [f"i2c.{part}" for part in (wrong.split("; ") if wrong else ())]
     _topics(config, problems)
     if not problems and config["window_max"] < config["window"]:
         problems.append("window_max: must not be less than window")
@@ -122,16 +126,18 @@ def check(
     return (None if problems else config), problems
 
 
-def checked(raw: Any, source: str, board: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def checked(
+    raw: Any, source: str, board: Mapping[str, Any] | None = None, chip: str = ""
+) -> dict[str, Any]:
     """The complete configuration; ToolError with every problem, by key and not by value."""
-    found, problems = check(raw, board)
+    found, problems = check(raw, board, chip)
     if found is None:
         raise ToolError("\n  ".join([f"{source}:", *problems]), "see config.example.json")
     return found
 
 
 def read(
-    path: Path, board: Mapping[str, Any] | None = None
+    path: Path, board: Mapping[str, Any] | None = None, chip: str = ""
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """Read and check a config.json: (complete configuration, []), or (None, every problem)."""
     doubles: list[str] = []
@@ -154,7 +160,7 @@ def read(
     except (ValueError, RecursionError) as e:
         why = "not UTF-8 text" if isinstance(e, UnicodeDecodeError) else "not JSON"
         return None, [f"{path}: {why}"]
-    config, problems = check(raw, board)
+    config, problems = check(raw, board, chip)
     problems += [f"{key}: is given twice" for key in doubles]
     return (None if problems else config), [f"{path.name}: {p}" for p in problems]
 

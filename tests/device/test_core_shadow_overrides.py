@@ -1,0 +1,234 @@
+# heap: 60wk
+# What stays in force and what goes when desired values are taken back, the shadow is deleted, or
+# config.json has changed.
+
+import harness
+from shadow_setup import BAD, SETTINGS, Board, ShadowService, connect, in_step, settle
+
+
+def overridden(desired):
+    # In step, with these desired values in force.
+    board, service = in_step()
+    service.desire(desired)
+    settle(board, service)
+    harness.equal(sorted(board.settings.saved), sorted(desired))
+    service.asked = 0
+    del service.updates[:]
+    return board, service
+
+
+def restart(board, **local):
+    again = Board(SETTINGS, board.settings.state, "boot2")
+    again.settings.saved = dict(board.settings.saved)
+    again.settings.values.update(board.settings.saved)
+    again.sync.local.update(local)
+    return again
+
+
+def test_null_takes_an_override_back():
+    for patch in (
+        {"interval_s": None},
+        {"desired": None}["desired"],
+        {"interval_s": None, "z": 1},
+    ):
+        board, service = overridden({"interval_s": 30})
+        service.desire(patch)
+        settle(board, service)
+        harness.equal((board.settings.values["interval_s"], board.settings.saved), (60, {}))
+        harness.equal((service.reported["interval_s"], service.asked), (60, 1))
+        assert "shadow: interval_s is now 60" in board.log.lines, board.log.lines
+
+
+def test_null_with_its_delta_in_any_order():
+    for turned in (False, True):
+        board, service = overridden({"interval_s": 30})
+        service.desire({"interval_s": None, "drain_per_s": 5})
+        if turned:
+            service.out.reverse()
+        settle(board, service)
+        harness.equal(board.settings.saved, {"drain_per_s": 5})
+        harness.equal((service.reported["interval_s"], service.reported["drain_per_s"]), (60, 5))
+
+
+def test_null_leaves_other_rejections():
+    board, service = overridden({"interval_s": 30})
+    service.desire({"drain_per_s": 0})
+    settle(board, service)
+    service.desire({"interval_s": None})
+    settle(board, service)
+    harness.equal(service.reported["rejected"], {"drain_per_s": BAD})
+    harness.equal(service.reported["interval_s"], 60)
+
+
+def test_null_and_a_new_value_right_after():
+    board, service = overridden({"interval_s": 30})
+    service.desire({"interval_s": None})
+    service.desire({"interval_s": 40})
+    settle(board, service)
+    harness.equal((board.settings.values["interval_s"], service.reported["interval_s"]), (40, 40))
+
+
+def test_null_for_what_is_not_overridden_asks_nothing():
+    board, service = overridden({"interval_s": 30})
+    service.desire({"sensor": None, "zebra": None})
+    settle(board, service)
+    harness.equal((service.asked, service.updates), (0, []))
+
+
+def test_taken_back_while_the_board_was_away():
+    for boots in range(2):
+        board, service = overridden({"interval_s": 30, "drain_per_s": 5})
+        service.desire({"interval_s": None})
+        del service.out[:]
+        board = restart(board) if boots else board
+        connect(board, service)
+        harness.equal(board.settings.saved, {"drain_per_s": 5})
+        harness.equal(
+            (board.settings.values["interval_s"], service.reported["interval_s"]), (60, 60)
+        )
+        harness.equal(service.desired, {"drain_per_s": 5})
+
+
+def test_a_shadow_that_is_gone_keeps_the_overrides_and_gets_them_as_desired():
+    board, service = overridden({"interval_s": 30})
+    service.delete()
+    again = restart(board)
+    connect(again, service)
+    harness.equal((again.settings.values["interval_s"], service.desired), (30, {"interval_s": 30}))
+    connect(again, service)
+    harness.equal((again.settings.saved, again.sync.local), ({"interval_s": 30}, {}))
+
+
+def test_a_shadow_deleted_while_connected_too():
+    # Its versions go on counting for 48 hours (aws-facts 4.4).
+    board, service = overridden({"interval_s": 30})
+    service.desired, service.reported, service.exists = {}, {}, False
+    board.report(rssi=-1)  # makes it anew
+    settle(board, service)
+    board.sync.get_due = True
+    settle(board, service)
+    harness.equal((board.settings.values["interval_s"], service.desired), (30, {"interval_s": 30}))
+
+
+def test_a_command_that_is_not_in_desired_yet_is_not_taken_back():
+    board, service = in_step()
+    board.command("interval_s", 10)
+    service.tamper({"zebra": 1})
+    connect(board, service)
+    harness.equal((board.settings.values["interval_s"], service.desired), (10, {"interval_s": 10}))
+
+
+def test_a_null_older_than_a_command_does_not_take_it_back():
+    board, service = overridden({"interval_s": 30})
+    service.desire({"interval_s": None})
+    board.command("interval_s", 10)
+    settle(board, service)
+    harness.equal((board.settings.values["interval_s"], service.desired), (10, {"interval_s": 10}))
+
+
+def test_a_changed_config_json_wins_over_what_was_desired_before():
+    # startup.py notes it as a change made at the device; of an object a part may be desired.
+    board, service = overridden({"interval_s": 30, "i2c": {"scl": 5}})
+    again = restart(board, interval_s=30, i2c={"sda": 21, "scl": 5})
+    again.settings.saved.clear()
+    again.settings.values.update({"interval_s": 45, "i2c": {"sda": 18, "scl": 19}})
+    connect(again, service)
+    wanted = {"interval_s": 45, "i2c": {"sda": 18, "scl": 19}}
+    harness.equal(service.desired, wanted)
+    harness.equal((service.reported["interval_s"], service.reported["i2c"]), (45, wanted["i2c"]))
+    harness.equal((again.settings.saved, again.sync.local), ({}, {}))
+
+
+def test_a_value_desired_since_wins_over_a_changed_config_json():
+    board, service = overridden({"interval_s": 30})
+    service.desire({"interval_s": 20})
+    del service.out[:]
+    again = restart(board, interval_s=30)
+    again.settings.saved.clear()
+    again.settings.values["interval_s"] = 45
+    connect(again, service)
+    harness.equal((again.settings.values["interval_s"], service.desired), (20, {"interval_s": 20}))
+
+
+def test_a_changed_config_json_desires_nothing_that_nobody_has_desired():
+    board, service = in_step()
+    again = restart(board, interval_s=60)
+    again.settings.values["interval_s"] = 45
+    connect(again, service)
+    harness.equal((service.desired, service.reported["interval_s"]), ({}, 45))
+    harness.equal(again.sync.local, {})
+
+
+def test_a_value_that_was_bad_is_named_until_it_is_not_desired_any_more():
+    for patch in ({"sensor": None}, {"sensor": "auto"}, {"sensor": "mcp9808"}):
+        board, service = in_step()
+        board.settings.state["rejected"] = {"sensor": ["sht3x", "restored: why"]}
+        board.settings.refuse = lambda key: "restored: why" if key == "sensor" else None
+        service.desire({"sensor": "sht3x"})
+        settle(board, service)
+        connect(board, service)
+        harness.equal(service.reported["rejected"], {"sensor": "restored: why"})
+        assert "rejected" in board.settings.state
+        board.settings.refuse = None
+        service.desire(patch)
+        settle(board, service)
+        assert "rejected" not in service.reported and "rejected" not in board.settings.state
+
+
+def test_the_time_of_the_last_change_is_known():
+    # For the trial, where no shadow answers.
+    board, service = in_step()
+    for change in (
+        lambda: service.desire({"interval_s": 30}),
+        lambda: board.command("interval_s", 5),
+    ):
+        board.pass_s(100)
+        change()
+        board.hear(service)
+        board.session.waiting = (-1,)  # no report yet
+        board.step()
+        harness.equal(board.sync.since_s, board.clock.s)
+        board.session.waiting = ()
+        settle(board, service)
+
+
+def test_reported_that_was_deleted_is_answered_once_a_version():
+    board, service = overridden({"interval_s": 30})
+    for n in range(1, 4):
+        service.tamper(None)
+        service.out *= 2
+        settle(board, service)
+        harness.equal((len(service.updates), service.reported["interval_s"]), (n, 30))
+
+
+def test_a_version_that_was_lost_is_asked_for():
+    board, service = overridden({"interval_s": 30})
+    service.desire({"interval_s": None})
+    del service.out[:]  # lost
+    board.report(rssi=-1)
+    settle(board, service)
+    harness.equal((service.asked, board.settings.values["interval_s"]), (1, 60))
+
+
+def test_every_six_hours_it_asks_for_everything():
+    board, service = in_step()
+    for asked in range(3):
+        harness.equal(service.asked, asked)
+        for _ in range(6 * 60):
+            harness.equal(service.asked, asked)
+            board.pass_s(60)
+            board.send(service)
+            settle(board, service)
+    # Besides the hourly reports, nothing.
+    assert 17 <= len(service.updates) <= 19, len(service.updates)
+
+
+def test_what_is_no_setting_any_more_is_not_sent():
+    board = Board(state={"local": {"colour": 1, "interval_s": 30}})
+    harness.equal(board.sync.local, {"interval_s": 30})
+    service = ShadowService()
+    connect(board, service)
+    assert "colour" not in service.desired and "colour" not in service.reported
+
+
+harness.run(globals())

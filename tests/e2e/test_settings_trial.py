@@ -1,0 +1,162 @@
+"""Which value counts: settings on trial, overrides taken back, config.json over the cable."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Device
+from tests.e2e.test_crash_path import plant
+from tests.e2e.test_main_job import WAIT_S, command, desire, reported, shadow, wait_until
+
+
+def over_the_cable(device: Device, **settings: Any) -> None:
+    """Change config.json on the board, as `make deploy` does; its readings and settings stay."""
+    (device.folder / "config.json").write_text(json.dumps(device.config | settings))
+
+
+def saved(device: Device) -> dict[str, Any]:
+    """What the board has in its settings file."""
+    found: dict[str, Any] = json.loads((device.folder / "data/settings.json").read_text())["data"]
+    return found
+
+
+def test_pins_without_a_sensor_are_given_back(device, boot, clients, listener):
+    board = boot(device, wired=[21, 22])
+    topic = f"devices/{device.thing}/data"
+    listener.wait(topic, lambda m: m["seq"] >= 2)
+    reported(clients, device.thing, sensor_found="bme280@0x76")
+    desire(clients, device.thing, i2c={"sda": 18, "scl": 19})
+    board.wait_for(r"config: i2c restored: the sensor was lost", timeout=WAIT_S)
+    why = {"i2c": "restored: the sensor was lost"}
+    state = reported(clients, device.thing, rejected=why, sensor_found="bme280@0x76")
+    assert (state["i2c"]["sda"], state["i2c"]["scl"]) == (21, 22)
+    last = listener.on(topic)[-1]["seq"]
+    listener.wait(topic, lambda m: m["seq"] >= last + 2)
+    # Nor after a restart, as long as it is desired; another value is tried.
+    board.kill()
+    board.start()
+    desire(clients, device.thing, drain_per_s=7)
+    state = reported(clients, device.thing, drain_per_s=7, rejected=why)
+    assert state["i2c"]["sda"] == 21
+    desire(clients, device.thing, i2c={"sda": 21, "scl": 22})
+    reported(clients, device.thing, rejected=None)
+    assert board.boots == 1  # since the start
+
+
+def test_a_power_cut_in_the_trial_does_not_end_it(device, boot, clients, listener):
+    board = boot(device, wired=[21, 22])
+    listener.wait(f"devices/{device.thing}/data", lambda m: m["seq"] >= 2)
+    desire(clients, device.thing, i2c={"sda": 18, "scl": 19})
+    board.wait_for(r"shadow: i2c is now", timeout=WAIT_S)
+    board.kill()
+    mark = len(board.log)
+    board.start()
+    board.wait_for(r"config: i2c restored: the sensor was lost", timeout=WAIT_S, after=mark)
+    reported(clients, device.thing, rejected={"i2c": "restored: the sensor was lost"})
+    last = listener.on(f"devices/{device.thing}/data")[-1]["seq"]
+    listener.wait(f"devices/{device.thing}/data", lambda m: m["seq"] >= last + 2)
+
+
+def test_an_esp8266_refuses_pins_gives_others_back_and_forgets(new_device, boot, clients):
+    device = new_device(board="esp8266", interval_s=1)
+    board = boot(device, heap="esp8266", bits=32, wired=[4, 5])
+    reported(clients, device.thing, sensor_found="bme280@0x76")
+    desire(clients, device.thing, i2c={"sda": 16})
+    why = {"i2c": "sda: is not free on this chip, see docs/wiring.md"}
+    reported(clients, device.thing, rejected=why)
+    desire(clients, device.thing, i2c={"sda": 12}, interval_s=2)
+    why = {"i2c": "restored: the sensor was lost"}
+    state = reported(clients, device.thing, rejected=why, sensor_found="bme280@0x76")
+    assert (state["i2c"]["sda"], state["interval_s"]) == (4, 2)
+    desire(clients, device.thing, i2c=None, interval_s=None)
+    reported(clients, device.thing, rejected=None, interval_s=1)
+    assert saved(device)["values"] == {}
+    assert board.boots == 1, board.log[-30:]
+
+
+@pytest.mark.parametrize("by_command", [False, True])
+def test_a_crash_in_the_trial_brings_the_old_value_back(device, boot, clients, by_command):
+    fault = "if self.settings['interval_s'] == 7: raise ValueError('seven')"
+    plant(device, "sampler", fault)
+    board = boot(device)
+    reported(clients, device.thing, interval_s=1)
+    if by_command:
+        action = {"action": "set_reporting_interval", "interval_seconds": 7, "id": "a"}
+        command(clients, device.thing, action)
+    else:
+        desire(clients, device.thing, interval_s=7)
+    board.wait_for(r"crash: ValueError seven", timeout=WAIT_S)
+    board.wait_for(r"config: interval_s restored: the board crashed with it", timeout=WAIT_S)
+    if not by_command:
+        why = {"interval_s": "restored: the board crashed with it"}
+        reported(clients, device.thing, interval_s=1, rejected=why, safe_mode=False)
+        desire(clients, device.thing, interval_s=2)
+        reported(clients, device.thing, interval_s=2, rejected=None)
+    else:
+        reported(clients, device.thing, interval_s=1, safe_mode=False, reset_cause="hard")
+    assert board.boots == 2, board.log[-30:]
+
+
+def test_a_good_value_is_on_trial_for_a_minute(device, boot, clients):
+    board = boot(device, time_scale=20)
+    reported(clients, device.thing, interval_s=1)
+    desire(clients, device.thing, interval_s=2)
+    reported(clients, device.thing, interval_s=2)
+    assert saved(device)["state"]["trial"] == {"interval_s": [None, False]}
+    wait_until(lambda: "trial" not in saved(device)["state"], "trial over")
+    assert saved(device)["values"] == {"interval_s": 2}
+    assert board.boots == 1
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_null_takes_the_override_back(device, boot, clients, away):
+    board = boot(device)
+    reported(clients, device.thing, interval_s=1)
+    desire(clients, device.thing, interval_s=4, drain_per_s=7)
+    reported(clients, device.thing, interval_s=4, drain_per_s=7)
+    if away:
+        board.kill()
+    desire(clients, device.thing, interval_s=None)
+    if away:
+        board.start()
+        board.wait_for(r"config: interval_s 4 from the cloud, config.json has 1", timeout=WAIT_S)
+    reported(clients, device.thing, interval_s=1, drain_per_s=7)
+    assert saved(device)["values"] == {"drain_per_s": 7}
+    assert shadow(clients, device.thing)["desired"] == {"drain_per_s": 7}
+
+
+def test_a_shadow_that_is_deleted_keeps_the_overrides(device, boot, clients):
+    board = boot(device)
+    reported(clients, device.thing, interval_s=1)
+    desire(clients, device.thing, interval_s=4)
+    reported(clients, device.thing, interval_s=4)
+    board.kill()
+    clients.data.delete_thing_shadow(thingName=device.thing)
+    for _ in range(2):
+        mark = len(board.log)
+        board.start()
+        board.wait_for(r"link: up", timeout=WAIT_S, after=mark)
+        reported(clients, device.thing, interval_s=4)
+        wait_until(lambda: shadow(clients, device.thing).get("desired"), "desired again")
+        board.kill()
+    assert shadow(clients, device.thing)["desired"] == {"interval_s": 4}
+
+
+def test_config_json_over_the_cable_wins_over_what_was_desired_before(device, boot, clients):
+    board = boot(device)
+    reported(clients, device.thing, interval_s=1)
+    desire(clients, device.thing, interval_s=4, drain_per_s=7)
+    reported(clients, device.thing, interval_s=4, drain_per_s=7)
+    board.kill()
+    over_the_cable(device, interval_s=3)
+    board.start()
+    board.wait_for(r"config: interval_s has changed in config.json", timeout=WAIT_S)
+    reported(clients, device.thing, interval_s=3, drain_per_s=7)
+    wanted = {"interval_s": 3, "drain_per_s": 7}
+    wait_until(lambda: shadow(clients, device.thing)["desired"] == wanted, "desired follows")
+    assert saved(device)["values"] == {"drain_per_s": 7}
+    desire(clients, device.thing, interval_s=5)
+    reported(clients, device.thing, interval_s=5)
