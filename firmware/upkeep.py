@@ -17,6 +17,21 @@ def ask_time(app):
     ask(app.clock, app.settings, app.servers, version.BUILD_S2000, board, chip.random, chip.log)
 
 
+def take_time(app):
+    from firmware import board
+    from firmware.net.clock import heard
+
+    heard(app.clock, app.settings, version.BUILD_S2000, chip.VERIFIED, board, chip.log)
+
+
+def step_link(app):
+    # Where no NTP server answers, and the server has to be verified.
+    from firmware import board
+    from firmware.net import provisional
+
+    provisional.step(app.connection, app.settings, version.BUILD_S2000, board)
+
+
 def check(app):
     # While there is no session, in safe mode, and after a crash.
     s, link = app.clock.s, app.connection
