@@ -72,9 +72,12 @@ def heard(clock, settings, floor, verified, board, log):
     if type(unix_s) is not int:
         return
     offset = unix_s - 946_684_800 - s
-    apart = clock.offset is None or (verified and abs(offset - clock.offset) > _AWS_S)
-    if apart and floor <= offset + s <= floor + _LIFE_S:
-        log("clock: {} s2000 from aws, not from {}".format(offset + clock.s, clock.source))
+    apart_s = None if clock.offset is None else offset - clock.offset
+    wins = apart_s is None or (verified and abs(apart_s) > _AWS_S)
+    if wins and floor <= offset + s <= floor + _LIFE_S:
+        log("clock: {} s2000 from aws".format(offset + clock.s))
+        if apart_s:
+            log("clock: that is {} s from what {} said".format(apart_s, clock.source))
         _set(clock, settings, offset + clock.s, "aws", floor, board)
 
 
