@@ -57,7 +57,7 @@ class App:
         clock, link, outbox = self.clock, self.connection, self.outbox
         clock.step()
         network = self._network()
-        if network and clock.s >= clock.ask_s:
+        if clock.heard or (network and clock.s >= clock.ask_s):
             self.upkeep("ask_time")
         # While old readings are sent, what reads them stays.
         spare = "firmware.outbox_files" if outbox and outbox.waiting > self.window else None
@@ -71,8 +71,6 @@ class App:
         self.unload(spare)
         if clock.s >= self.check_s and (not up or self.safe or self.counted_s):
             self.upkeep("check")
-        if clock.heard:
-            self.upkeep("take_time")
         if up and outbox and clock.offset is not None:
             self._queue()
         return more or (up and self.session.due() >= 0 and not self.session.transport.out)

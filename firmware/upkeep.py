@@ -12,16 +12,13 @@ _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP82
 
 def ask_time(app):
     from firmware import board
-    from firmware.net.clock import ask
+    from firmware.net import clock
 
-    ask(app.clock, app.settings, app.servers, version.BUILD_S2000, board, chip.random, chip.log)
-
-
-def take_time(app):
-    from firmware import board
-    from firmware.net.clock import heard
-
-    heard(app.clock, app.settings, version.BUILD_S2000, chip.VERIFIED, board, chip.log)
+    args = app.clock, app.settings, version.BUILD_S2000, board, chip.log
+    if app.clock.heard:
+        clock.heard(*args, chip.VERIFIED)
+    else:
+        clock.ask(*args, app.servers, chip.random)
 
 
 def step_link(app):

@@ -26,7 +26,7 @@ def take_rtc(clock, s2000, settings, floor, log):
         log("clock: rtc kept the time")
 
 
-def ask(clock, settings, servers, floor, board, random, log):
+def ask(clock, settings, floor, board, log, servers, random):
     # Asks the server whose turn it is, and sets clock.ask_s for the next time. Blocks for the
     # name, and as long as query() does.
     server = servers.pop(0)
@@ -65,7 +65,7 @@ def _believed(clock, server, s2000, servers, good_s2000):
     return len(clock.rejected) > 2 and (several or len(set(servers)) == 1)
 
 
-def heard(clock, settings, floor, verified, board, log):
+def heard(clock, settings, floor, board, log, verified):
     # What AWS has answered in our session (core/shadow.py): Unix seconds, and when that was. Where
     # the server is verified it wins over whatever is known; else it is better than nothing.
     (unix_s, s), clock.heard = clock.heard, None
@@ -114,15 +114,11 @@ def query(host, clock, random):
             got, sender = udp.recvfrom(48)
             mode, echo = got and got[0] & 7, got[24:32]
             if sender == address and len(got) == 48 and mode == 4 and echo == question[40:]:
-                return _s2000(got)
+                # Stratum 0 is a kiss of death, 16 and leap indicator 3 say that it has no time.
+                s1900 = int.from_bytes(got[40:44], "big")
+                if 1 <= got[1] <= 15 and got[0] >> 6 != 3 and s1900:
+                    return (s1900 + 1_139_293_696) & 0xFFFF_FFFF  # starts anew in 2036
+                raise ValueError("stratum {}, not synchronised".format(got[1]))
     finally:
         udp.close()
     raise ValueError("none that is right")
-
-
-def _s2000(got):
-    # Stratum 0 is a kiss of death, 16 and leap indicator 3 a server without the time (RFC 5905).
-    s1900 = int.from_bytes(got[40:44], "big")
-    if not 1 <= got[1] <= 15 or got[0] >> 6 == 3 or not s1900:
-        raise ValueError("not synchronised, stratum {}".format(got[1]))
-    return (s1900 + 1_139_293_696) & 0xFFFF_FFFF  # of 2036 as well, where it starts anew

@@ -76,9 +76,8 @@ class Rig:
             clock.step()
             if online and clock.s >= clock.ask_s:
                 self.module.query = self.query
-                self.module.ask(
-                    clock, self.settings, self.servers, FLOOR, self, self.random, self.log
-                )
+                args = self.settings, FLOOR, self, self.log, self.servers, self.random
+                self.module.ask(clock, *args)
             self.pass_ms(every_ms)
         clock.step()
         return self.now_s()

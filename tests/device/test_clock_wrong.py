@@ -13,7 +13,7 @@ def hear(rig, error_s, verified=True, ago_s=0):
     clock = rig.clock
     now = NOW + rig.passed_ms // 1000
     clock.heard = UNIX + now - ago_s + error_s, clock.s - ago_s
-    rig.module.heard(clock, rig.settings, FLOOR, verified, rig, rig.log)
+    rig.module.heard(clock, rig.settings, FLOOR, rig, rig.log, verified)
     harness.equal(clock.heard, None)
     return rig.now_s()
 
@@ -147,7 +147,7 @@ def test_what_aws_cannot_have_said():
     for unix_s in (None, "1795248682", 1.0, True, 0, -1, UNIX, UNIX + FLOOR - 1, 1 << 70):
         rig = Rig([None])
         rig.clock.heard = unix_s, 0
-        rig.module.heard(rig.clock, rig.settings, FLOOR, True, rig, rig.log)
+        rig.module.heard(rig.clock, rig.settings, FLOOR, rig, rig.log, True)
         harness.equal((rig.clock.offset, rig.clock.heard), (None, None))
 
 
