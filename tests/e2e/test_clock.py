@@ -101,6 +101,18 @@ def test_without_ntp_aws_tells_the_time(site: Any, boot: Boot, bits: int, epoch:
     assert here.broker.violations == []
 
 
+def test_until_aws_has_answered_no_reading_is_sent(site: Any, boot: Boot) -> None:
+    here = site()
+    silent, here.broker.responders[:] = list(here.broker.responders), []
+    board = boot(here.staged(60), ntp=SILENT)
+    board.wait_for("link: up", timeout=30)
+    board.wait_for("shadow: no answer, subscribing again", timeout=30)
+    assert here.readings() == []
+    here.broker.responders[:] = silent
+    assert is_now(here.first(60)["timestamp"], here.began)
+    assert len(said(board, "link: up")) == 1
+
+
 def test_in_steps_where_the_port_shows_no_certificates(site: Any, boot: Boot) -> None:
     here = site()
     board = boot(here.staged(75), ntp=SILENT, verify_callback=False)
