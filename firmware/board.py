@@ -16,7 +16,7 @@ _REPL_MS = const(3_600_000)
 _BIT_US = const(5)  # half a clock at 100 kHz
 _RUNNING = const(b"run")  # what a run leaves in the RTC's memory, unless reset() is given more
 _STOPPED = const(b"repl")
-_NTP_ZERO = const(1139293696)  # 2036-02-07, what ntptime makes of a timestamp of 0
+_GUESSING = const(b"guess")  # the same, while the RTC has a provisional time
 
 EPOCH = 946684800 if time.gmtime(0)[0] == 1970 else 0  # the year 2000 in seconds of the port
 
@@ -48,6 +48,9 @@ def _memory(*args):
 def reset_cause():
     # As a word. Call it once: what the last run left is gone then.
     left, cause = _memory(), machine.reset_cause()
+    if left == _GUESSING:
+        provisional_rtc(0)
+        left = _RUNNING
     words = {2: "fault", 3: "wdt"}  # ESP8266: exception in C, SDK's watchdog (user_interface.h)
     for name in ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"):
         words[getattr(machine, name + "_RESET", None)] = name.lower()
@@ -98,16 +101,6 @@ def led(on):
     machine.Pin(LED_PIN, machine.Pin.OUT).value(on != (CHIP == "esp8266"))
 
 
-def ntp_s2000(host):
-    # Asks one NTP server; blocks for its name and 2 s. Raises what ntptime does; 0 for a kiss of
-    # death (RFC 5905, 7.4).
-    import ntptime
-
-    ntptime.host, ntptime.timeout = host, 2
-    s2000 = ntptime.time() - EPOCH
-    return 0 if s2000 == _NTP_ZERO else s2000
-
-
 def rtc_s2000():
     try:
         return int(_memory().split()[0]) + 1 if CHIP == "esp8266" else int(time.time()) - EPOCH
@@ -118,3 +111,13 @@ def rtc_s2000():
 def set_rtc(s2000):
     t = time.gmtime(s2000 + EPOCH)
     machine.RTC().datetime(t[:3] + t[6:7] + t[3:6] + (0,))
+
+
+def provisional_rtc(s2000):
+    # For a step of the handshake; 0 when it is over. A reset in between must not leave a time that
+    # is believed; where the RTC has no memory it does.
+    if s2000:
+        _memory(_GUESSING)
+    set_rtc(s2000)
+    if not s2000:
+        _memory(_RUNNING)

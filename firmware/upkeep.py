@@ -18,9 +18,21 @@ _STARTS = const(16)  # boots without a time that are told apart
 
 def ask_time(app):
     from firmware import board
-    from firmware.net.clock import ask
+    from firmware.net import clock
 
-    ask(app.clock, app.settings, app.servers, version.BUILD_S2000, board, chip.random, chip.log)
+    args = app.clock, app.settings, version.BUILD_S2000, board, chip.log
+    if app.clock.heard:
+        clock.heard(*args, chip.VERIFIED)
+    else:
+        clock.ask(*args, app.servers, chip.random)
+
+
+def step_link(app):
+    # Where no NTP server answers, and the server has to be verified.
+    from firmware import board
+    from firmware.net import provisional
+
+    provisional.step(app.connection, app.settings, version.BUILD_S2000, board)
 
 
 def check(app):

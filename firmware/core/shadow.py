@@ -6,6 +6,7 @@ import json
 from firmware.core.text import load, printable
 
 _GET_S = 6 * 3600  # whatever was missed comes right without a new session
+_FRESH_S = 10  # for how long an answer may be under way and still say what time it is
 _TIGHT = (",", ":")  # a document has to fit into one piece of memory, twice
 
 
@@ -17,9 +18,19 @@ def receive(s, kind, payload):
     try:
         # Of an update that is accepted the version counts, and what it takes out of desired.
         inner = b'"reported":' if kind == b"update/accepted" else b'"delta":'
-        _heard(s, kind, load(payload, 12, inner))
+        message = load(payload, 12, inner)
+        _dated(s, kind, message)
+        _heard(s, kind, message)
     except (ValueError, TypeError):
         s.junk += 1
+
+
+def _dated(s, kind, message):
+    # AWS's answer to what we have asked in this session says what time it is, if it was soon.
+    if s.pending and message.get("clientToken") == s.pending[0]:
+        what = b"update" if s.pending[1] is not None else b"get"
+        if kind == what + b"/accepted" and s.clock.s - s.pending[2] < _FRESH_S:
+            s.clock.heard = message.get("timestamp"), s.clock.s  # for net/clock.py to judge
 
 
 def _heard(s, kind, message):
@@ -145,7 +156,7 @@ def document(s, facts):
     token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
     if s.get_due:
         s.get_due, s.ask_s = False, s.clock.s + _GET_S
-        s.pending = token, None
+        s.pending = token, None, s.clock.s
         return s.prefix + b"get", json.dumps({"clientToken": token}), False
     s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
     values, rejected = s.settings.values, dict.fromkeys(s.rejected)  # None takes out
@@ -162,6 +173,6 @@ def document(s, facts):
     desired = {key: values[key] for key in s.local if key in values}
     if desired:
         state["desired"] = desired
-    s.pending = token, desired
+    s.pending = token, desired, s.clock.s
     text = json.dumps({"state": state, "clientToken": token}, separators=_TIGHT)
     return s.prefix + b"update", text, False

@@ -12,10 +12,13 @@ class Clock:
         self.s = 0
         # The rest is net/clock.py's, which is loaded to ask for the time.
         self.offset = None  # s2000 at boot; None while no time is believed
-        self.source = None  # of the offset: "rtc" or "ntp"
+        self.source = None  # of the offset: "rtc", "ntp" or "aws"
+        self.since_s = 0  # value of `s` when an answer was last believed
         self.ask_s = 0  # value of `s` at which the next server is asked
         self.failures = 0  # servers in a row that gave no believable answer
-        self.rejected = ()  # offsets by the last answers that were older than the last good time
+        self.rejected = ()  # (server, offset): answers that nobody has confirmed yet
+        self.heard = None  # (Unix seconds in an answer of AWS, value of `s`), not looked at yet
+        self.provisional = None  # s2000 for TLS while no time is known (net/provisional.py)
 
     def step(self):
         # In every pass of the loop: the ticks must not wrap unseen.

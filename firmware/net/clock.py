@@ -1,8 +1,10 @@
-# The time of day: from the RTC at boot, from NTP servers later. On demand; what has to be kept is
-# in the clock (core/timing.py), and the last good time in the settings' state. docs/security.md
-# says what is believed; `floor` is the build time. Answers in a row that agree overrule the last
-# good time: one wrong server must not lock the board out for ever.
+# The time of day: from the RTC at boot, then from NTP servers, and from AWS. On demand; what has
+# to be kept is in the clock (core/timing.py), and the last good time in the settings' state.
+# `floor` is the build time. docs/security.md says what is believed: what contradicts the time that
+# is known only when another server says the same, as one wrong server must not put it wrong;
+# several answers overrule the last good time, as that must not lock the board out for ever.
 
+import socket
 from micropython import const
 
 from firmware.core.timing import pause_ms
@@ -11,46 +13,112 @@ _SYNC_S = const(21_600)  # 20 ppm of a crystal are half a second then; also how 
 _RETRY_MS = const(2_000)  # the longest pause after the first failure; doubles
 _RETRY_MAX_MS = const(300_000)  # while there is no time at all
 _AGAIN_MAX_MS = const(3_600_000)  # when there is: asking holds up the loop
-_AGREE = const(3)
-_AGREE_S = const(120)  # answers agree when they put the boot at the same time, give or take this
+_WAIT_MS = const(2_000)  # for an answer
+_NEAR_S = const(5)  # answers agree within that, and 200 ppm of the time since the clock was set
+_AWS_S = const(60)  # AWS's time wins where it differs by more
 _LIFE_S = const(473_040_000)  # nothing is believed that is 15 years beyond the build
 
 
 def take_rtc(clock, s2000, settings, floor, log):
     # Once, at boot. Only a clock that was set before can be past the last good time.
-    if _good(settings, floor) <= s2000 <= floor + _LIFE_S:
+    if good(settings, floor) <= s2000 <= floor + _LIFE_S:
         clock.offset, clock.source = s2000 - clock.s, "rtc"
         log("clock: rtc kept the time")
 
 
-def ask(clock, settings, servers, floor, board, random, log):
-    # Asks one server, and sets clock.ask_s for the next time. Blocks as long as ntp_s2000() does.
+def ask(clock, settings, floor, board, log, servers, random):
+    # Asks the server whose turn it is, and sets clock.ask_s for the next time. Blocks for the
+    # name, and as long as query() does.
+    server = servers.pop(0)
+    servers.append(server)
     try:
-        s2000 = board.ntp_s2000(servers[0])
-        problem = "{} not believed".format(s2000)
-    except (OSError, ValueError, IndexError, TypeError) as e:
+        s2000, problem = query(server, clock, random), "not believed"
+    except Exception as e:  # whatever a name server or a server sends
         s2000, problem = 0, "no answer, {}".format(e)
     clock.step()  # the answer is of now, seconds after the question
-    offset, good = s2000 - clock.s, _good(settings, floor)
+    known = clock.offset is not None
     if floor <= s2000 <= floor + _LIFE_S:
-        agreeing = [old for old in clock.rejected if abs(old - offset) <= _AGREE_S] + [offset]
-        if s2000 >= good or len(agreeing) >= _AGREE:
-            log("clock: {} s2000 from {}".format(s2000, servers[0]))
-            clock.offset, clock.source, clock.failures, clock.rejected = offset, "ntp", 0, ()
-            clock.ask_s = clock.s + _SYNC_S
-            board.set_rtc(s2000)
-            if not 0 <= s2000 - good < _SYNC_S:
-                settings.note("clock", s2000)
+        problem = "{} {}".format(s2000, problem)
+        if _believed(clock, server, s2000, servers, good(settings, floor)):
+            log("clock: {} s2000 from {}".format(s2000, server))
+            _set(clock, settings, s2000, "ntp", floor, board)
             return
-        clock.rejected = agreeing
-    log("clock: {}: {}".format(servers[0], problem))
-    servers.append(servers.pop(0))
+        if known and len(clock.rejected) == 1:
+            clock.failures = 0  # soon another one
+    log("clock: {}: {}".format(server, problem))
     clock.failures += 1
-    most_ms = _RETRY_MAX_MS if clock.offset is None else _AGAIN_MAX_MS
+    most_ms = _AGAIN_MAX_MS if known else _RETRY_MAX_MS
     clock.ask_s = clock.s + (pause_ms(random, clock.failures, _RETRY_MS, most_ms) + 999) // 1000
 
 
-def _good(settings, floor):
+def _believed(clock, server, s2000, servers, good_s2000):
+    # Else it is kept, for others to agree with.
+    offset, known = s2000 - clock.s, clock.offset is not None
+    near_s = _NEAR_S + (clock.s - clock.since_s) // 5000
+    if abs(offset - clock.offset) <= near_s if known else s2000 >= good_s2000:
+        return True
+    agree = [old for old in clock.rejected if abs(old[1] - offset) <= near_s][-2:]
+    clock.rejected = agree + [(server, offset)]
+    several = len({name for name, _ in clock.rejected}) > 1
+    if known:
+        return several
+    return len(clock.rejected) > 2 and (several or len(set(servers)) == 1)
+
+
+def heard(clock, settings, floor, board, log, verified):
+    # What AWS has answered in our session (core/shadow.py): Unix seconds, and when that was. Where
+    # the server is verified it wins over whatever is known; else it is better than nothing.
+    (unix_s, s), clock.heard = clock.heard, None
+    if type(unix_s) is not int:
+        return
+    offset = unix_s - 946_684_800 - s
+    apart_s = None if clock.offset is None else offset - clock.offset
+    wins = apart_s is None or (verified and abs(apart_s) > _AWS_S)
+    if wins and floor <= offset + s <= floor + _LIFE_S:
+        log("clock: {} s2000 from aws".format(offset + clock.s))
+        if apart_s:
+            log("clock: that is {} s from what {} said".format(apart_s, clock.source))
+        _set(clock, settings, offset + clock.s, "aws", floor, board)
+
+
+def _set(clock, settings, s2000, source, floor, board):
+    clock.offset, clock.source, clock.failures, clock.rejected = s2000 - clock.s, source, 0, ()
+    clock.since_s, clock.ask_s = clock.s, clock.s + _SYNC_S
+    board.set_rtc(s2000)
+    if not 0 <= s2000 - good(settings, floor) < _SYNC_S:
+        settings.note("clock", s2000)
+
+
+def good(settings, floor):
     # The time that it must be by now: the last good one on flash, if that is possible at all.
     s2000 = settings.state.get("clock", 0)
     return s2000 if floor <= s2000 <= floor + _LIFE_S else floor
+
+
+def query(host, clock, random):
+    # One question of SNTP (RFC 4330), not by ntptime: it hides what stands in the answer besides
+    # the time. Whoever cannot see the question cannot forge an answer: they do not know the
+    # transmit timestamp, 64 random bits.
+    question = bytearray(48)
+    question[0] = 0x23  # version 4, client
+    for i in range(40, 48):
+        question[i] = random(256)
+    found = socket.getaddrinfo(host, 123, socket.AF_INET)
+    address = next(info[-1] for info in found if info[-1])  # an ESP32 gives None for IPv6
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        udp.settimeout(_WAIT_MS // 1000)
+        udp.sendto(question, address)
+        began = clock.now()
+        while clock.diff(clock.now(), began) < _WAIT_MS:
+            got, sender = udp.recvfrom(48)
+            mode, echo = got and got[0] & 7, got[24:32]
+            if sender == address and len(got) == 48 and mode == 4 and echo == question[40:]:
+                # Stratum 0 is a kiss of death, 16 and leap indicator 3 say that it has no time.
+                s1900 = int.from_bytes(got[40:44], "big")
+                if 1 <= got[1] <= 15 and got[0] >> 6 != 3 and s1900:
+                    return (s1900 + 1_139_293_696) & 0xFFFF_FFFF  # starts anew in 2036
+                raise ValueError("stratum {}, not synchronised".format(got[1]))
+    finally:
+        udp.close()
+    raise ValueError("none that is right")

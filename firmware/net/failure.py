@@ -8,6 +8,7 @@ from firmware.core.timing import pause_ms
 STABLE_S = const(20)
 _BASE_MS = (1_000, 8_000)  # of a failure; of a no by AWS
 _CAP_MS = const(60_000)
+_ASK_S = const(300)  # between two questions for the time, while a certificate's dates are wrong
 _EOF = const(-0x7280)  # MBEDTLS_ERR_SSL_CONN_EOF: TCP ended without a TLS goodbye
 _WORDS = {
     -0x2700: "certificate",
@@ -63,6 +64,10 @@ def failed(link, error, secure, up):
         reason, text = "no_connack", "no_connack closed by AWS: policy, client id or certificate"
     elif args == ("closed",) and link.session.used:
         text = "closed with {} unanswered: AWS policy?".format(link.session.used)
+    if text in ("tls expired", "tls not yet valid"):
+        # Or it is the clock: another server is asked, at once.
+        again_s = link.clock.s + (_ASK_S if text == link.last_reason else 0)
+        link.clock.ask_s = min(link.clock.ask_s, again_s)
     link.last_reason = text
     if up and link.clock.s - link.since_s >= STABLE_S:
         link.failures = [0, 0]

@@ -17,18 +17,18 @@ def context():
     what = "cert and key"
     try:
         made = _tls.SSLContext(_tls.PROTOCOL_TLS_CLIENT)
-        made.load_cert_chain(_file("cert"), _file("key"))
+        made.load_cert_chain(read("cert"), read("key"))
         if VERIFIED:
             what = "ca"
             made.verify_mode = _tls.CERT_REQUIRED
-            made.load_verify_locations(_file("ca"))
+            made.load_verify_locations(read("ca"))
             _suites(made)
         return made
     except ValueError as e:  # "invalid cert" or "invalid key", whatever mbedTLS said
         raise LinkError("tls", "certs/{}: {}, or no memory for it".format(what, e))
 
 
-def _file(name):
+def read(name):
     for suffix in (".pem", ".der"):
         try:
             with open("certs/{}{}".format(name, suffix), "rb") as f:

@@ -8,12 +8,12 @@ _HALF = PERIOD // 2
 class Clock:
     # Milliseconds that pass only when told to. Starts just below the wrap, so that every
     # test that waits also crosses it. The rest as in core/timing.py: s, whole seconds since the
-    # start; offset, to be set by tests that want a time of day.
+    # start; offset, to be set by tests that want a time of day; ask_s and heard, to be looked at.
     def __init__(self, start_ms=PERIOD - 5):
         self._ms = start_ms & _MASK
         self._rest_ms = 0
-        self.s = 0
-        self.offset = None
+        self.s = self.ask_s = 0
+        self.offset = self.heard = None
 
     def now(self):
         return self._ms

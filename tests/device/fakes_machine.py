@@ -1,4 +1,4 @@
-# Stand-ins for machine, network, ntptime and esp32 that behave as the ports' own sources say
+# Stand-ins for machine, network and esp32 that behave as the ports' own sources say
 # (ports/esp32, ports/esp8266). To be imported before firmware/board.py.
 
 import sys
@@ -104,15 +104,6 @@ class Interface:
         self._on[self._ident] = on
 
 
-class Ntp:
-    answer = 0
-
-    def time(self):
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer + EPOCH
-
-
 class Esp32:
     # ESP-IDF's heap: (total, free, largest piece, least free) of each region.
     HEAP_DATA = 4
@@ -123,9 +114,9 @@ class Esp32:
         return self.regions
 
 
-MACHINE, NETWORK, NTP, ESP32 = Machine(), Network(), Ntp(), Esp32()
+MACHINE, NETWORK, ESP32 = Machine(), Network(), Esp32()
 sys.modules["machine"], sys.modules["network"] = MACHINE, NETWORK
-sys.modules["ntptime"], sys.modules["esp32"] = NTP, ESP32
+sys.modules["esp32"] = ESP32
 
 from firmware import board  # noqa: E402
 

@@ -3,20 +3,8 @@
 import time
 
 import harness
-from fakes_machine import EPOCH, NETWORK, NTP, Rtc, board, on_chip
+from fakes_machine import EPOCH, NETWORK, Rtc, board, on_chip
 from firmware import chip
-
-
-def test_an_ntp_answer():
-    NTP.answer = 848534400
-    harness.equal(board.ntp_s2000("a.pool"), 848534400)
-    harness.equal((NTP.host, NTP.timeout), ("a.pool", 2))
-
-
-def test_a_kiss_of_death_is_no_time():
-    # Its transmit timestamp is ours, 0, which ntptime takes for the second one of era 1.
-    NTP.answer = (1 << 32) - 3155673600
-    harness.equal(board.ntp_s2000("a.pool"), 0)
 
 
 def test_no_access_point_with_a_password_everybody_knows():
@@ -47,6 +35,19 @@ def test_the_time_outlives_a_reset_of_an_esp8266():
     Rtc.kept = b"\xff\xff"
     harness.equal(on_chip("esp8266", board.rtc_s2000), 0)
     assert now <= on_chip("esp32", board.rtc_s2000) <= now + 2
+
+
+def test_a_provisional_time_does_not_outlive_a_reset():
+    board.watchdog()
+    running = Rtc.kept
+    board.provisional_rtc(848534400)
+    harness.equal(Rtc.set_to[:3], (2026, 11, 21))
+    assert Rtc.kept != running
+    harness.equal(board.reset_cause(), "pwron")  # a restart in between
+    harness.equal((Rtc.set_to[:3], Rtc.kept), ((2000, 1, 1), running))
+    board.provisional_rtc(848534400)
+    board.provisional_rtc(0)
+    harness.equal((Rtc.set_to[:3], Rtc.kept), ((2000, 1, 1), running))
 
 
 harness.run(globals())

@@ -156,4 +156,21 @@ def test_a_week_without_a_network():
     harness.equal(bench.session.calls[0], "connect")
 
 
+def test_wrong_dates_of_a_certificate_ask_for_the_time_again():
+    for words, asks in (("expired", True), ("not yet valid", True), ("not trusted", False)):
+        bench = Bench()
+        clock = bench.clock
+        clock.ask_s = 21_600
+        bench.break_up("tls", words)
+        harness.equal(clock.ask_s, clock.s if asks else 21_600)
+        # One was asked, and the certificate is refused again: not each time.
+        clock.ask_s = 21_600 + clock.s
+        begun = clock.s
+        bench.session.error = LinkError("tls", words)
+        bench.run(250_000)
+        assert bench.session.calls.count("connect") > 3
+        harness.equal(clock.ask_s < clock.s + 300, asks)
+        assert not asks or clock.ask_s >= begun + 300
+
+
 harness.run(globals())

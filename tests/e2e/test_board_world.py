@@ -113,16 +113,18 @@ def test_nothing_is_lost_without_wifi_and_through_a_power_cut(
     assert times == sorted(times)
 
 
-def test_without_time_there_is_no_tls_and_with_it_there_is(
+def test_without_ntp_the_time_comes_from_aws(
     device: Device, boot: Boot, listener: Listener
 ) -> None:
+    before = time.time()
     board = boot(device, ntp={"up": False})
-    board.wait_for("wifi: up")
-    time.sleep(1.5)
-    assert not any("link: up" in line for line in board.log)
-    assert listener.on(data(device)) == []
+    reading = listener.wait(data(device), timeout=60)
+    assert is_now(reading["timestamp"], before)
+    assert any("s2000 from aws" in line for line in board.log)
     board.set(ntp=None)
-    listener.wait(data(device), timeout=60)
+    board.kill()
+    board.start()
+    board.wait_for("s2000 from pool.ntp.org", after=len(board.log))
 
 
 def test_a_stuck_bus_is_clocked_free(device: Device, boot: Boot, listener: Listener) -> None:

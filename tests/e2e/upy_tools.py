@@ -10,7 +10,7 @@ class Clock:
     def __init__(self, speed):
         self._start = time.ticks_ms()
         self._speed = speed
-        self.s = 0
+        self.s = self.ask_s = 0
 
     def now(self):
         return time.ticks_diff(time.ticks_ms(), self._start) * self._speed

@@ -32,6 +32,8 @@ LAYERS = {
     "firmware/drivers/": f"{_CORE} struct",
     "firmware/net/": f"{_CORE} firmware.net",
     "firmware/net/session.py": f"{_CORE} firmware.net umqtt struct",
+    "firmware/net/clock.py": f"{_CORE} socket",  # one datagram
+    "firmware/net/provisional.py": f"{_CORE} firmware.net binascii",
     # The socket's life: made in connect, used in transport, secured in tls.
     "firmware/net/connect.py": _SOCKET,
     "firmware/net/transport.py": _SOCKET,
@@ -39,7 +41,7 @@ LAYERS = {
     # The chip: what the loop needs all the time, the hardware, and the loop's guard.
     "firmware/chip.py": "micropython os sys time",
     "firmware/board.py": f"{_CORE} firmware.chip firmware.soft_watchdog"
-    " machine network esp32 esp ntptime time os sys gc",
+    " machine network esp32 esp time os sys gc",
     "firmware/soft_watchdog.py": "micropython machine",
     "firmware/device_info.py": "firmware.chip firmware.version machine esp32 gc sys",
     # Flash.

@@ -154,7 +154,7 @@ def test_a_board_has_its_heap_in_one_piece_and_not_more(
 
 def test_names_cost_what_they_cost_on_a_board(bench: Workbench) -> None:
     # Pools of 20, 40, 80, … entries of 7 bytes, from the first name that a board has not; the
-    # names of main.py itself are the first ones.
+    # names of main.py itself are the first ones. Texts lie in chunks; one has been begun.
     board = bench.board(
         """
         import gc
@@ -172,7 +172,7 @@ def test_names_cost_what_they_cost_on_a_board(bench: Workbench) -> None:
     board.wait_for("done")
     few, many = (int(line.split()[2]) for line in board.log if line.startswith("names"))
     pools = [24 + 7 * 20 * 2**n for n in range(6)]
-    assert sum(pools[1:2]) <= few - 9 * 20 <= sum(pools[:3])
+    assert sum(pools[1:2]) - 16 <= few - 9 * 20 <= sum(pools[:3])
     assert sum(pools[1:]) <= many - 9 * 640 <= sum(pools) + 400
 
 

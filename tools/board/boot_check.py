@@ -51,7 +51,8 @@ STEPS = (
         "time",
         "clock",
         re.compile(r"\d+ s2000|rtc kept"),
-        "UDP port 123 must be open to the NTP server, or: python -m tools config THING ntp=SERVER",
+        "neither an NTP server nor AWS has told it: open UDP port 123, or: python -m tools config"
+        " THING ntp=SERVER; and TCP port 8883 to AWS",
     ),
     Step("AWS", "link", re.compile(r"up\b"), "python -m tools doctor THING"),
 )

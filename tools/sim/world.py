@@ -7,7 +7,11 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
     time_scale   1 to 100: how many of the board's seconds go by in one of ours (_scaled.py)
     epoch        2000 (ESP32, ESP8266) or 1970: the zero of time.time()
     ntp          {"up": true, "offset_s": 0, "hosts": ["pool.ntp.org"]}: false is silence, the
-                 offset is the servers' error in seconds, others than "hosts" never answer
+                 offset is the servers' error in seconds, others than "hosts" never answer;
+                 "offsets": {"one.example": 63072000} adds the error of single ones; "stratum" 0
+                 to 255 and "leap" 0 to 3 are what they say of themselves (2 and 0); "forged":
+                 true, answers of somebody who has not seen the question
+    verify_callback  false: TLS without SSLContext.verify_callback, as in MicroPython 1.22
     wifi         {"up": true, "rssi": -58, "join_ms": 100, "networks": [{"ssid": "barn",
                  "password": "right", "rssi": -61}]}; dBm -120 to 0; milliseconds 0 to 60,000 until
                  joined; without "networks" every SSID is there and takes any password
@@ -72,7 +76,10 @@ CHIPS = {
 }
 CAUSES = ("power_on", "hard", "watchdog", "deepsleep", "soft", "fault")
 # Settings that a board reads once, when it gets its power.
-POWER_ON = ("time_scale", "time_anchor_s", "epoch", "ticks_start", "unique_id", "tls_outside")
+POWER_ON = (
+    *("time_scale", "time_anchor_s", "epoch", "ticks_start", "unique_id", "tls_outside"),
+    "verify_callback",
+)
 _FAULTS = ("nack", "stuck", "crc")
 _MOST_SCALE = 100  # a TLS handshake would take longer than the firmware allows
 
@@ -166,15 +173,23 @@ _TEMPERATURE, _HUMIDITY, _PRESSURE = (
     _expression(*limits) for limits in ((-60, 160), (0, 100), (100, 1200))
 )
 _ENVIRONMENT = {"temperature": _TEMPERATURE, "humidity": _HUMIDITY, "pressure": _PRESSURE}
+_NTP = {
+    "up": _FLAG,
+    "offset_s": a_number(-(10**10), 10**10, whole=True),
+    "hosts": a_list(_NAME),
+    "offsets": a_map(_NAME, a_number(-(10**10), 10**10, whole=True)),
+    "stratum": a_number(0, 255, whole=True),
+    "leap": a_number(0, 3, whole=True),
+    "forged": _FLAG,
+}
 _SENSOR = {"chip": _NAME, "address": a_number(0, 127, whole=True), "present": _FLAG}
 _NETWORK = {"ssid": _NAME, "password": a_text(r".{0,64}", "a password"), "rssi": _DBM}
 
 SCHEMA: dict[str, Check] = {
     "time_scale": a_number(1, _MOST_SCALE),
     "epoch": one_of(2000, 1970),
-    "ntp": an_object(
-        {"up": _FLAG, "offset_s": a_number(-(10**10), 10**10, whole=True), "hosts": a_list(_NAME)}
-    ),
+    "ntp": an_object(_NTP),
+    "verify_callback": _FLAG,
     "wifi": an_object(
         {
             "up": _FLAG,

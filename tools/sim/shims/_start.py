@@ -37,7 +37,7 @@ def _load():
     sys.path.pop()
     for name in ("time", "machine", "network", "socket", "ntptime", "umqtt.simple", "_gc"):
         __import__(name)
-    for name in ("_axtls", "_sys") if _sim.ESP8266 else ("esp32",):
+    for name in ("_axtls", "_sys") if _sim.ESP8266 else ("esp32", "_mbedtls"):
         __import__(name)
     for chip in _bus.on_bus().values():  # once, so that what it keeps is there
         for air in ("temperature_mdeg", "humidity_mpct", "pressure_pa"):
@@ -47,8 +47,9 @@ def _load():
 def _stand_in():
     # For modules that are built into this interpreter.
     sys.modules["gc"] = sys.modules["_gc"]
+    secure = sys.modules["_axtls" if _sim.ESP8266 else "_mbedtls"]
+    sys.modules["tls"] = sys.modules["ssl"] = secure
     if _sim.ESP8266:
-        sys.modules["tls"] = sys.modules["ssl"] = sys.modules["_axtls"]
         sys.modules["sys"] = sys.modules["_sys"]
 
 
