@@ -6,6 +6,7 @@ from micropython import const
 
 import firmware.outbox  # noqa: F401
 from firmware import chip, sampler, settings, shadow_sync  # noqa: F401
+from firmware.core.errors import LinkError
 from firmware.core.telemetry import write_json
 from firmware.net.connection import SUBSCRIBE
 
@@ -22,6 +23,7 @@ class App:
         # prepared: what startup.prepare() gave; emptied, because the configuration need not stay.
         self.unload = unload
         self.cause, self.safe, self.counted_s, self.last_crash = prepared.pop()
+        self.fault = False  # whether what ends the program is of sampler or outbox
         try:
             from firmware import startup
 
@@ -30,18 +32,38 @@ class App:
             prepared.clear()
             self.unload()
             gc.threshold(1024)
+            self.fault = True
             while True:
-                if not self._step():
-                    self._wait()
+                self._pass()
                 feed()
         except Exception as e:
             from firmware import board, crash
 
-            crash.record(e, chip.ticks_ms() // 1000, self.cause, chip.log)
+            crash.record(e, chip.ticks_ms() // 1000, self.cause, chip.log, self.fault)
             chip.log("crash: {} {}".format(type(e).__name__, e))
             if self.safe:
                 chip.sleep_ms(30_000)  # no tight circle
             board.reset()
+
+    def _pass(self):
+        # What takes and stores readings may end the program. Whatever else fails, and nobody has
+        # thought of, is an error of the link: then readings go on (issue 9, B8).
+        clock, outbox = self.clock, self.outbox
+        clock.step()
+        # While old readings are sent, what reads them stays.
+        spare = "firmware.outbox_files" if outbox and outbox.waiting > self.window else None
+        if outbox:
+            self.sampler.step()
+            self.unload(spare)
+        try:
+            if not self._step(spare):
+                self._wait()
+        except Exception as e:
+            bug = not isinstance(e, MemoryError)
+            self.connection.failed(LinkError("bug", type(e).__name__, e) if bug else e)
+            self.joining = None  # it may have been that, or the time: no tight circle
+            clock.ask_s = max(clock.ask_s, clock.s + _ADDRESS_S)
+            chip.sleep_ms(_IDLE_MS)
 
     def _wait(self):
         self.unload()
@@ -51,18 +73,13 @@ class App:
         if not self.connection.wait(wait_ms):
             chip.sleep_ms(wait_ms)
 
-    def _step(self):
-        # One pass. True when there is more to send at once.
-        clock, link, outbox = self.clock, self.connection, self.outbox
-        clock.step()
+    def _step(self, spare):
+        # All but the readings. True when there is more to send at once.
+        clock, link = self.clock, self.connection
         network = self._network()
         if network and clock.s >= clock.ask_s:
             self.upkeep("ask_time")
-        # While old readings are sent, what reads them stays.
-        spare = "firmware.outbox_files" if outbox and outbox.waiting > self.window else None
-        if outbox:
-            self.sampler.step()
-            self.unload(spare)
+        self.unload(spare)
         # TLS needs the time: without it no certificate can be checked.
         link.step(network and clock.offset is not None)
         up = link.up
@@ -71,7 +88,7 @@ class App:
         self.unload(spare)
         if clock.s >= self.check_s and (not up or self.safe or self.counted_s):
             self.upkeep("check")
-        if up and outbox:
+        if up and self.outbox:
             self._queue()
         return more or (up and self.session.due() >= 0 and not self.session.transport.out)
 
@@ -151,9 +168,10 @@ class App:
                 if not self.runner:
                     from firmware.command_runner import CommandRunner
 
-                    sampler = None if self.safe else self.sampler
+                    sampler = self.outbox and self.sampler
                     self.runner = CommandRunner(self.shadow, sampler, self.topic, self.upkeep)
-                self.runner.receive(payload)
+                # RETAIN is a bit of the packet's first byte (MQTT 3.3.1).
+                self.runner.receive(payload, self.session.transport.op & 1)
             elif topic.startswith(self.prefix):
                 from firmware.core import shadow
 
@@ -164,8 +182,10 @@ class App:
         self.unload()  # another message may come next
 
     def on_ack(self, tag):
+        self.offline_s = None  # for upkeep.check()
         if tag > 0:
             self.outbox.ack(tag)
         elif tag == SUBSCRIBE:
+            self.connection.failures[2] = 0
             # Only now: else, after a power cut, a session without subscriptions would be trusted.
             self.settings.note("filters", self.commands.decode())

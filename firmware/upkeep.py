@@ -30,7 +30,10 @@ def check(app):
     if app.safe and s >= app.safe_s:
         restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]
-    outage_s = 0 if link.up else s - link.since_s
+    # A session counts in which AWS has acknowledged something: what fails in each must not hide.
+    if app.offline_s is None and not link.up:
+        app.offline_s = s
+    outage_s = 0 if link.up else s - app.offline_s
     if limit_s and outage_s >= (limit_s if link.sessions else max(limit_s, _FIRST_S)):
         restart(app, "offline for {} s, restarting".format(outage_s))
     # Once a heap has grown into the memory of TLS it never gets small again (docs/memory.md). One
