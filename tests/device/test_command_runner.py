@@ -1,4 +1,4 @@
-# heap: 64wk
+# heap: 76wk
 # From the payload of a command to its act and its result.
 
 import json

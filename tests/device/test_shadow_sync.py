@@ -95,7 +95,7 @@ def test_born_again_after_half_a_minute_and_then_every_hour():
 
 
 def test_a_later_birth_leaves_the_deadlines_of_the_shadow_alone():
-    board, service = Board(), ShadowService()
+    board = Board()
     board.sync.connected()
     board.pass_s(25)  # no answer: the third get is on its way as the birth is due
     harness.equal(len(board.said(b"get")), 3)
@@ -113,7 +113,7 @@ def test_a_later_birth_leaves_the_deadlines_of_the_shadow_alone():
 
 def test_without_subscribe_it_asks_nothing():
     # Sessions go without when AWS has refused it: no answer would ever come.
-    board, service = Board(), ShadowService()
+    board = Board()
     board.session.mute = True
     board.sync.connected()
     board.pass_s(100)
