@@ -76,6 +76,9 @@ class App:
     def _step(self, spare):
         # All but the readings. True when there is more to send at once.
         clock, link = self.clock, self.connection
+        if clock.s >= self.check_s and (not link.up or self.safe or self.counted_s):
+            self.upkeep("check")
+            self.unload(spare)
         network = self._network()
         if network and clock.s >= clock.ask_s:
             self.upkeep("ask_time")
@@ -86,8 +89,6 @@ class App:
         self.unload(spare)
         more = self._answer(up)
         self.unload(spare)
-        if clock.s >= self.check_s and (not up or self.safe or self.counted_s):
-            self.upkeep("check")
         if up and self.outbox:
             self._queue()
         return more or (up and self.session.due() >= 0 and not self.session.transport.out)
