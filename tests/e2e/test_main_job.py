@@ -93,7 +93,8 @@ def test_birth_shadow_and_last_will(device, boot, clients, listener):
     state = reported(clients, device.thing, interval_s=1, sensor_found="bme280@0x76")
     # All settings, and of the facts what changes or what somebody must act on.
     assert set(state) == {*DEFAULTS} | {
-        "firmware", "reset_cause", "safe_mode", "rssi_dbm", "free_heap_bytes", "idf_heap_bytes",
+        "firmware", "board_id",
+        "reset_cause", "safe_mode", "rssi_dbm", "free_heap_bytes", "idf_heap_bytes",
         "sensor_found", "dropped_readings",
     }  # fmt: skip
     assert state["safe_mode"] is False and state["dropped_readings"] == 0
