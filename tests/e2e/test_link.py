@@ -195,3 +195,13 @@ def test_a_will_that_comes_after_the_birth_does_not_stand(make: Make) -> None:
     assert abs(birth["timestamp"] - time.time()) < 600  # the board's clock is fast
     assert birth["board_id"]
     bench.finish()
+
+
+def test_an_endpoint_that_is_an_ipv6_address_is_no_crash(make: Make) -> None:
+    # `stage` refuses one; a file may come another way.
+    bench = make(10, endpoint="2001:db8::1")
+    bench.start()
+    bench.board.wait_for(r"link: dns \S+.*, next try", timeout=20)
+    bench.pause(20)
+    assert bench.board.boots == 1
+    assert not any("crash" in line for line in bench.board.log)
