@@ -6,6 +6,7 @@ from micropython import const
 
 import firmware.outbox  # noqa: F401
 from firmware import chip, sampler, settings, shadow_sync  # noqa: F401
+from firmware.core.errors import LinkError
 from firmware.core.telemetry import write_json
 from firmware.net.connection import SUBSCRIBE
 
@@ -23,6 +24,7 @@ class App:
         # prepared: what startup.prepare() gave; emptied, because the configuration need not stay.
         self.unload = unload
         self.cause, self.safe, self.counted_s, self.last_crash = prepared.pop()
+        self.fault = False  # whether what ends the program is of sampler or outbox
         try:
             from firmware import startup
 
@@ -30,20 +32,42 @@ class App:
             del startup, prepared[:]
             self.unload()
             gc.threshold(1024)
+            self.fault = True
             while True:
-                if not self._step():
-                    self._wait()
+                self._pass()
                 feed()
         except Exception as e:
             from firmware import board, crash
 
-            crash.record(e, chip.ticks_ms() // 1000, self.cause, chip.log)
+            crash.record(e, chip.ticks_ms() // 1000, self.cause, chip.log, self.fault)
             chip.log("crash: {} {}".format(type(e).__name__, e))
             chip.sleep_ms(30_000 if self.safe else 0)  # no tight circle
             try:
                 self.upkeep("flush")
             finally:  # whatever has crashed may do so again
                 board.reset()
+
+    def _pass(self):
+        # What takes and stores readings may end the program. Whatever else fails, and nobody has
+        # thought of, is an error of the link: then readings go on (issue 9, B8).
+        clock, outbox = self.clock, self.outbox
+        clock.step()
+        # While old readings are sent, what reads them stays.
+        spare = "firmware.outbox_files" if outbox and outbox.waiting > self.window else None
+        if outbox:
+            if not self.sampler.started and clock.offset is not None:
+                self.upkeep("start")
+            self.sampler.step()
+            self.unload(spare)
+        try:
+            if not self._step(spare):
+                self._wait()
+        except Exception as e:
+            bug = not isinstance(e, MemoryError)
+            self.connection.failed(LinkError("bug", type(e).__name__, e) if bug else e)
+            self.joining = None  # it may have been that, or the time: no tight circle
+            clock.ask_s = max(clock.ask_s, clock.s + _ADDRESS_S)
+            chip.sleep_ms(_IDLE_MS)
 
     def _wait(self):
         self.unload()
@@ -53,30 +77,23 @@ class App:
         if not self.connection.wait(wait_ms):
             chip.sleep_ms(wait_ms)
 
-    def _step(self):
-        # One pass. True when there is more to send at once.
-        clock, link, outbox = self.clock, self.connection, self.outbox
-        clock.step()
+    def _step(self, spare):
+        # All but the readings. True when there is more to send at once.
+        clock, link = self.clock, self.connection
+        watched = self.safe or self.counted_s or "trial" in self.settings.state
+        if clock.s >= self.check_s and (watched or not link.up):
+            self.upkeep("check")
+            self.unload(spare)
         network = self._network()
         if clock.heard or (network and clock.s >= clock.ask_s):
             self.upkeep("ask_time")
-        # While old readings are sent, what reads them stays.
-        spare = "firmware.outbox_files" if outbox and outbox.waiting > self.window else None
-        if outbox:
-            if not self.sampler.started and clock.offset is not None:
-                self.upkeep("start")
-            self.sampler.step()
-            self.unload(spare)
+        self.unload(spare)
         self._step_link(network)
         up = link.up
         self.unload(spare)
         more = self._answer(up)
         self.unload(spare)
-        if clock.s >= self.check_s and (
-            not up or self.safe or self.counted_s or "trial" in self.settings.state
-        ):
-            self.upkeep("check")
-        if up and outbox and clock.offset is not None:
+        if up and self.outbox and clock.offset is not None:
             self._queue()
         return more or (up and self.session.due() >= 0 and not self.session.transport.out)
 
@@ -168,9 +185,10 @@ class App:
                 if not self.runner:
                     from firmware.command_runner import CommandRunner
 
-                    sampler = None if self.safe else self.sampler
+                    sampler = self.outbox and self.sampler
                     self.runner = CommandRunner(self.shadow, sampler, self.topic, self.upkeep)
-                self.runner.receive(payload)
+                # RETAIN is a bit of the packet's first byte (MQTT 3.3.1).
+                self.runner.receive(payload, self.session.transport.op & 1)
             elif topic.startswith(self.prefix):
                 from firmware.core import shadow
 
@@ -181,8 +199,10 @@ class App:
         self.unload()  # another message may come next
 
     def on_ack(self, tag):
+        self.offline_s = None  # for upkeep.check()
         if tag > 0:
             self.outbox.ack(tag)
         elif tag == SUBSCRIBE:
+            self.connection.failures[2] = 0
             # Only now: else, after a power cut, a session without subscriptions would be trusted.
             self.settings.note("filters", self.commands.decode())

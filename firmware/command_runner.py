@@ -11,7 +11,8 @@ from firmware.core.timing import Deadline
 _WAITING = const(4)  # further commands are answered with "busy", and beyond twice that dropped
 _TAG = const(-2)  # of our documents in the session
 _OUTCOME_MS = const(10_000)
-_GOODBYE_MS = const(5_000)  # how long a restart waits for the PUBACK of its result
+_GOODBYE_MS = const(5_000)  # how long a restart waits for the PUBACKs of results
+_AGAIN_S = const(60)  # without an id nobody knows whether it is the reboot that has just been done
 _BLINKS = const(20)
 _BLINK_MS = const(250)
 _LOG_BYTES = const(1_200)  # all that a result has room for
@@ -26,20 +27,27 @@ class CommandRunner:
         self.doing = None  # the generator that does it
         self.blinks = 0
         self.blink = Deadline(shadow.clock)
+        self.wait = None  # until the restart: others are answered meanwhile
 
-    def receive(self, payload):  # inside the MQTT callback: nothing is done yet
+    def receive(self, payload, retained=0):  # inside the MQTT callback: nothing is done yet
         if len(self.waiting) >= 2 * _WAITING:
             return
         from firmware.core.commands import parse
 
-        command = parse(payload, self.shadow.settings.state.get("seen"))
-        # AWS may deliver a command twice before the first copy is done, and remembered.
-        held = [c[0] for c in self.waiting if c[0] is not None and not c[3]]
-        if not command or command[0] in held:
+        settings = self.shadow.settings
+        command = parse(payload, settings.state.get("seen"))
+        ident, why = command[0], command[3]
+        # AWS may deliver a command twice, also before the first copy is done, and remembered.
+        held = settings.seen + [c[0] for c in self.waiting if not c[3]]
+        if ident is not None and ident in held:
             return
-        if len(self.waiting) >= _WAITING and not command[3]:
-            command = command[:3] + ("busy: 4 commands are waiting",)
-        self.waiting.append(command)
+        if retained:
+            why = "retained commands are refused"  # AWS gives them in each new session
+        elif why is True:  # before a power cut, say, that came before its result; answered once
+            settings.seen = remember(settings.seen, ident)
+        elif len(self.waiting) >= _WAITING and not why:
+            why = "busy: 4 commands are waiting"
+        self.waiting.append(command[:3] + (why,))
 
     def step(self, up):
         # up: there is a session. True while there is more to do.
@@ -50,16 +58,21 @@ class CommandRunner:
             from firmware import board
 
             board.led(self.blinks % 2 == 1)
-        if not self.doing and self.waiting and up and _TAG not in self.shadow.session.waiting:
+        sent = _TAG not in self.shadow.session.waiting
+        if self.wait and not (self.wait.left_ms() and (self.waiting or not sent)):
+            # When the last result has arrived, the PUBACKs of the commands were out.
+            self.restart()
+            return True
+        if not self.doing and self.waiting and up and sent:
             command = self.waiting[0]
+            if self.wait and not command[3]:
+                command = command[:3] + ("restarting",)
             self.waiting[0] = command[:3] + (command[3] or "no memory",)  # if that is so
             self.doing = self._do(*command)
-        for leave in self.doing or ():
-            if leave:  # here: _do() would be over should there be no memory for it now
-                self.restart()
+        for _ in self.doing or ():
             return True
         self.doing = None
-        return bool(self.waiting or self.blinks)
+        return bool(self.waiting or self.blinks or self.wait)
 
     def _do(self, ident, action, value, why):
         # A generator. When it yields it holds nothing that was loaded.
@@ -75,14 +88,15 @@ class CommandRunner:
                 failed = sampler.errors != errors
                 why = sampler.last_error if failed else "nothing happened within 10 s"
         text, log = result(ident, action, why, log), None
-        leaving = action == "reboot" and not why
         wait.start(_GOODBYE_MS)
-        while text or leaving:
-            # When the result has arrived, the PUBACK of the command was out.
-            yield leaving and not (wait.left_ms() and (text or _TAG in session.waiting))
-            if not (self.up or leaving):
+        if action == "reboot" and not why:
+            self.wait = Deadline(self.shadow.clock)
+            self.wait.start(_GOODBYE_MS)
+        while text:
+            yield
+            if not self.up:
                 wait.start(_GOODBYE_MS)
-            elif text and self.up:
+            else:
                 try:
                     from firmware.net import packets
 
@@ -101,6 +115,9 @@ class CommandRunner:
         settings = self.shadow.settings
         if ident is not None:
             settings.note("seen", remember(settings.state.get("seen"), ident))
+            settings.seen = remember(settings.seen, ident)
+        elif action == "reboot" and self.shadow.clock.s < _AGAIN_S:
+            return "without an id not in the first minute after a start", None
         if action == "get_log":
             from firmware import crash
 
@@ -141,8 +158,10 @@ def remember(seen, value):
 
 
 def result(ident, action, why=None, log=None):
-    # One document for every outcome, as text; why it was not done. log: what was asked for.
-    document = {"id": ident, "action": action, "ok": not why, "reason": why and why[:120]}
+    # One document for every outcome, as text; why it was not done, True: done already. log: what
+    # was asked for.
+    good, why = why in (None, True), "done before the last restart" if why is True else why
+    document = {"id": ident, "action": action, "ok": good, "reason": why and why[:120]}
     if log is not None:
         document["log"] = log[-_LOG_BYTES:]
     return json.dumps(document)

@@ -2,7 +2,8 @@
 # mode. On demand. There is no clock to trust then: three came within ten minutes when the two runs
 # between them lasted no longer together. A power cut is no crash. _RUNS has, in whole seconds, how
 # far the run under way is known to have come (-1: its crash is written down), then how long the
-# last crashed runs lasted. It changes only around crashes.
+# last crashed runs lasted: the crash of one below 0 (-1 less the seconds) came from the sampler or
+# the outbox, as app.py has it, or from safe mode. It changes only around crashes.
 
 import os
 import sys
@@ -19,15 +20,16 @@ _LOG_BYTES = const(2048)  # _PATH has at most one entry more, and so has _OLD
 
 
 def boot(reset_cause, log):
-    # Once, at the start: (whether to stay in safe mode, whether alive() is to be called).
+    # Once, at the start: (False, or safe mode: 1, and 2 without sampling; whether alive() is
+    # to be called).
     known_s, *runs = _runs()
     ended = {"wdt": "watchdog", "fault": "a fault in C"}.get(reset_cause)
     if ended and known_s >= 0:
-        runs.append(known_s)
+        _count(runs, known_s, False)
         _save(0, runs, log, "{}, after {} s or more\n".format(ended, known_s))
     elif known_s:
         _save(0, runs, log)
-    return len(runs) >= _CRASHES and sum(runs[1 - _CRASHES :]) <= STABLE_S, bool(runs)
+    return _safe(runs) and (2 if runs[-1] < 0 else 1), bool(runs)
 
 
 def ended(reset_cause):
@@ -35,13 +37,28 @@ def ended(reset_cause):
     return _runs()[0] < 0 or reset_cause in ("wdt", "fault")
 
 
-def record(error, uptime_s, reset_cause, log):
-    # Before the restart that follows. Never raises: there is nobody left to catch it.
+def record(error, uptime_s, reset_cause, log, sampling=False):
+    # Before the restart that follows. Never raises: there is nobody left to catch it. sampling: it
+    # came from the sampler or the outbox. The traceback cannot tell: on a board the files that
+    # stay in memory are one, with short names.
     try:
-        text = "after {} s, started by {}\n".format(uptime_s, reset_cause)
-        _save(-1, _runs()[1:] + [uptime_s], log, text, error)
+        text = ", sampling or storing" if sampling else ""
+        text = "after {} s, started by {}{}\n".format(uptime_s, reset_cause, text)
+        runs = _runs()[1:]
+        _count(runs, uptime_s, sampling)
+        _save(-1, runs, log, text, error)
     except MemoryError:
         log("crash: no memory to write it down")
+
+
+def _safe(runs):
+    runs = [max(run, -1 - run) for run in runs]
+    return len(runs) >= _CRASHES and sum(runs[1 - _CRASHES :]) <= STABLE_S
+
+
+def _count(runs, run_s, sampling):
+    # What crashes in safe mode, too, has only sampler and outbox left to leave out.
+    runs.append(-1 - run_s if sampling or _safe(runs) else run_s)
 
 
 def alive(uptime_s, log):

@@ -1,5 +1,6 @@
 # What the board reports about itself: flat, each name with its unit; None takes a name back out of
-# the shadow, which has at most ten names beside the settings; the birth message: all. On demand.
+# the shadow, which has at most twelve names beside the settings; the birth message: all. Loaded on
+# demand.
 
 import gc
 import machine
@@ -30,8 +31,10 @@ def report(app, full):
     gc.collect()
     info = {
         "firmware": version.VERSION,
+        "board_id": "".join("{:02x}".format(b) for b in machine.unique_id()),
+        "other_board": app.session.rival,
         "reset_cause": app.cause,
-        "safe_mode": app.safe,
+        "safe_mode": bool(app.safe),
         "last_crash": app.last_crash and app.last_crash[:120],
         "rssi_dbm": rssi,
         "free_heap_bytes": gc.mem_free(),
@@ -44,9 +47,9 @@ def report(app, full):
         return info
     info["micropython"] = "{}.{}.{}".format(*sys.implementation[1][:3])
     info["chip"] = chip.CHIP
-    info["board_id"] = "".join("{:02x}".format(b) for b in machine.unique_id())
     info["tls_verified"] = chip.VERIFIED
-    info["uptime_s"] = app.clock.s
+    info["uptime_s"], offset = app.clock.s, app.clock.offset
+    info["timestamp"] = None if offset is None else offset + app.clock.s + 946684800  # Unix time
     info["config_problems"] = [text[:120] for text in app.problems[:5]] or None
     info["wifi_drops"] = app.wifi_drops
     info["link_drops"] = app.connection.sessions - app.connection.up

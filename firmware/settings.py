@@ -8,6 +8,7 @@ class Settings:
     def __init__(self, values, saved, state, log):
         self.values = values  # in force; everybody reads it when needed
         self.state = state  # small things to remember that are no settings
+        self.seen = []  # ids of commands that this boot has done; the newest, as in the state
         self.apply = None  # (key): puts values[key] in force; raises when that cannot be
         self.saved = saved  # setting: value that counts instead of the one in config.json
         self.log = log

@@ -41,7 +41,7 @@ class ShadowSync:
     def connected(self, present=None):
         # A delta is not repeated for a client that was away.
         self.out = None  # (topic, text, retained?) to be sent
-        self.birth_due = True
+        self.birth_s = 0  # clock.s from which a birth message is due
         self.failures = 0  # answers that did not come, in a row
         self.wrong, self.tried = {}, {}  # key: why it is not applied; value, as text, not again
         self.rejected = {}  # `wrong` as AWS has it
@@ -50,7 +50,8 @@ class ShadowSync:
 
     def lost(self):
         # An answer, or a message that there was no memory for: ask for everything, later.
-        self.pending = None  # (token, desired) that is not answered; desired: None in a get
+        # (token, desired, clock.s, board_id) that is not answered; desired: None in a get
+        self.pending = None
         self.get_due = self.update_due = True
         self.wait.start(_LATER_MS)
 
@@ -85,20 +86,27 @@ class ShadowSync:
             self.lost()
             self.failures = (self.failures + 1) % _TRIES
             self.get_due = self.failures > 0
-        age_s, failing = self.clock.s - self.since_s, self.sampler.failures > 0
-        self.get_due |= self.clock.s >= self.ask_s
-        due = self.birth_due or self.get_due or self.update_due or age_s >= _HOUR_S
-        due = due or (age_s >= _SENSOR_S and self.sampler.sensor != self.sensor)
-        if not (due or (age_s >= _FAILING_S and failing != self.failing)):
+        birth = self.clock.s >= self.birth_s
+        if not (birth or self._due()):
             return False
         # One after the other in the heap: what makes the facts, shadow.py, in the next step what
         # sends the document.
-        facts = self.facts(self.birth_due)
+        facts = self.facts(birth)
         from firmware.core import shadow
 
         self.out = shadow.document(self, facts)
         self.wait.start(_ANSWER_MS if self.pending else 0)
         return True
+
+    def _due(self):
+        # A get or an update. Not while sessions go without SUBSCRIBE: its tag is 0.
+        if self.session.doubt and 0 not in self.session.waiting:
+            return False
+        age_s, failing = self.clock.s - self.since_s, self.sampler.failures > 0
+        self.get_due |= self.clock.s >= self.ask_s
+        due = self.get_due or self.update_due or age_s >= _HOUR_S
+        due = due or (age_s >= _SENSOR_S and self.sampler.sensor != self.sensor)
+        return due or (age_s >= _FAILING_S and failing != self.failing)
 
     def _apply(self):
         # All in one step: reasons kept between the modules that come and go with each would break

@@ -29,6 +29,8 @@ def prepare():
     safe, counted = crash.boot(cause, chip.log)
     if safe:
         chip.log("app: SAFE MODE after repeated crashes, see get_log")
+        if safe == 2:
+            chip.log("app: sensor and outbox are left alone")
     config = _config()
     values, saved, state, problems = _values(config, files.load_settings(), crashed)
     last = crash.read(300).strip().split("\n")[-1] or None
@@ -147,6 +149,7 @@ def build(app, config, values, saved, state, problems, context):
     app.safe_s = 3600  # to try again: a full disk, a bus that was shorted may have been the cause
     app.saved, app.problems = saved, problems
     app.check_s = app.wifi_drops = 0  # check_s: of the next upkeep.check()
+    app.offline_s = 0  # clock.s; None: as soon as the session ends
     app.since_s = app.sent = 0  # readings sent in this second
     app.runner = app.joining = None  # while there are commands to be done; or no network
     app.ssid = None  # joined, or lost last
@@ -154,9 +157,12 @@ def build(app, config, values, saved, state, problems, context):
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
     app.settings = settings.Settings(values, saved, state, log)
     take_rtc(clock, board.rtc_s2000(), app.settings, version.BUILD_S2000, log)
-    # In safe mode, after repeated crashes: connected, but no sensor and no outbox.
-    app.outbox = None if app.safe else outbox.Outbox("data/outbox", config["outbox_bytes"], log)
+    # In safe mode, after repeated crashes: connected, and no sensor and no outbox if it was these.
+    app.fault = True
+    size = config["outbox_bytes"]
+    app.outbox = outbox.Outbox("data/outbox", size, log) if app.safe < 2 else None
     app.sampler = sampler.Sampler(values, clock, app.outbox, app.upkeep, log)
+    app.fault = False
     app.settings.apply = app.sampler.apply
     _session(app, config, context)
     args = app.prefix, app.facts, "{:06x}".format(chip.random(1 << 24))

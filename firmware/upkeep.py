@@ -50,7 +50,10 @@ def check(app):
     if app.safe and s >= app.safe_s:
         restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]
-    outage_s = 0 if link.up else s - link.since_s
+    # A session counts in which AWS has acknowledged something: what fails in each must not hide.
+    if app.offline_s is None and not link.up:
+        app.offline_s = s
+    outage_s = 0 if link.up else s - app.offline_s
     least_s = _NO_TIME_S if app.clock.offset is None else 0 if link.sessions else _FIRST_S
     if limit_s and outage_s >= max(limit_s, least_s):
         restart(app, "offline for {} s, restarting".format(outage_s))
@@ -121,14 +124,14 @@ def _trial(app, trial):
     # New settings are good after a minute, in a session whose birth message, and the report with
     # them, was acknowledged; but not when a sensor that was found before is lost with them.
     sync, why = app.shadow, "restored: the sensor was lost"
-    heard = app.connection.up and not (sync.birth_due or sync.out or _TAG in app.session.waiting)
+    owes = app.clock.s >= sync.birth_s or sync.out or _TAG in app.session.waiting
     keys = [key for key in ("i2c", "sensor") if key in trial]
     if app.sampler.failures >= _FAILURES and any([trial[key][1] for key in keys]):
         for key in keys:
             problem = app.settings.release(key, trial[key][0], why)
             chip.log("config: {} {}".format(key, problem or why))
         sync.get_due = True  # what was desired is to be named as rejected
-    elif heard and app.clock.s - sync.since_s >= _TRIAL_S:
+    elif app.connection.up and not owes and app.clock.s - sync.since_s >= _TRIAL_S:
         app.settings.note("trial", None)
 
 

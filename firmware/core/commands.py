@@ -6,8 +6,8 @@ ACTIONS = ("set_reporting_interval", "read_now", "identify", "reboot", "get_log"
 
 
 def parse(payload, seen):
-    # (id: text, a whole number or None, action, interval, why it must not be done), or None: it is
-    # done already. seen: ids, or what was read from flash, which may be anything.
+    # (id: text, a whole number or None, action, interval, why it must not be done; True: because
+    # it has been). seen: ids, or what was read from flash, which may be anything.
     try:
         document = load(payload if len(payload) <= 1024 else b"", 4)
     except (ValueError, TypeError):
@@ -24,7 +24,7 @@ def parse(payload, seen):
     sound = type(ident) is int and abs(ident) < 1 << 53  # further up, readers of JSON disagree
     sound = sound or (isinstance(ident, str) and len(ident) <= 64 and utf8_len(ident))
     if sound and isinstance(seen, list) and ident in seen:
-        return None
+        why = True
     if not sound and ident is not None:
         ident, why = None, "id: must be text of 1 to 64 characters or a whole number"
     return ident, action, value, why

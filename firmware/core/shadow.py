@@ -57,7 +57,7 @@ def _heard(s, kind, message):
             news = not str(token).startswith(s.token)
             s.update_due |= news and any(key not in s.rejected for key in s.desired)
     elif ours and token:
-        _landed(s)
+        _landed(s, s.pending[3])
         s.get_due |= seen + 1 < s.seen  # overtaken on the way, or the count has started again
     else:
         _theirs(s, state, seen)
@@ -96,6 +96,7 @@ def _answered(s, state, seen):
     rejected = reported.get("rejected", {})
     s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
     _note(s, desired, reported)
+    _compare(s, reported.get("board_id"))
     saved = s.settings.saved
     for key in values:
         if key in desired or (key in s.local and key in saved):
@@ -107,6 +108,17 @@ def _answered(s, state, seen):
         elif key in saved:  # nobody has: the shadow was deleted
             s.local[key] = None
             s.update_due = True
+
+
+def _compare(s, found):
+    # With a board of this thing that was replaced, ours has never been reported; state has it once
+    # AWS has accepted it. Found another one after that, two boards throw each other out.
+    ours = s.settings.state.get("board_id")
+    s.update_due |= found != ours
+    other = isinstance(found, str) and ours and found != ours
+    s.session.rival = printable(found, 40) if other else None
+    if other:
+        s.log("shadow: another board uses this thing: " + s.session.rival)
 
 
 def _note(s, desired, reported):
@@ -135,8 +147,10 @@ def _rejected(s, code):
             s.wait.start(0)
 
 
-def _landed(s):
-    # The document that is pending has its answer.
+def _landed(s, board_id=None):
+    # The document that is pending has its answer. board_id: ours, now that it stands in reported.
+    if board_id:
+        s.settings.note("board_id", board_id)
     desired, s.pending = s.pending[1], None
     s.failures = 0
     s.wait.start(0)
@@ -148,15 +162,17 @@ def _landed(s):
 
 def document(s, facts):
     # What is due: (topic, text, retained?). facts: a dict that is ours from now on.
-    if s.birth_due:
+    if s.clock.s >= s.birth_s:
         facts["online"] = True
         text = json.dumps(facts, separators=_TIGHT)
-        s.birth_due = False
+        # Again soon: when a board takes over from its own last session, the will of that may come
+        # after the first birth, and takes its place.
+        s.birth_s = s.clock.s + (3600 if s.birth_s else 30)
         return s.session.lw_topic, text, True
     token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
     if s.get_due:
         s.get_due, s.ask_s = False, s.clock.s + _GET_S
-        s.pending = token, None, s.clock.s
+        s.pending = token, None, s.clock.s, None
         return s.prefix + b"get", json.dumps({"clientToken": token}), False
     s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
     values, rejected = s.settings.values, dict.fromkeys(s.rejected)  # None takes out
@@ -173,6 +189,6 @@ def document(s, facts):
     desired = {key: values[key] for key in s.local if key in values}
     if desired:
         state["desired"] = desired
-    s.pending = token, desired, s.clock.s
+    s.pending = token, desired, s.clock.s, facts.get("board_id")
     text = json.dumps({"state": state, "clientToken": token}, separators=_TIGHT)
     return s.prefix + b"update", text, False

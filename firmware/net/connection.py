@@ -19,7 +19,8 @@ class Connection:
         self.context, self.limit_bytes = context, limit_bytes  # False, None: one for each connect
         self.up, self.opening = False, None  # opening: what connect.opening() has made
         self.wait_in = Deadline(clock)  # down: until the next try; opening: for all of it
-        self.failures = [0, 0]  # in a row; of those, a no by AWS
+        self.failures = [0, 0, 0]  # in a row; a no by AWS; sessions that ended at SUBSCRIBE
+        self.ask_s = 0  # clock.s before which sessions go without SUBSCRIBE
         self.since_s = 0  # of this session, or without one
         self.down_s = 0  # without a session since boot, until the last one began
         self.sessions = 0  # since boot
@@ -40,9 +41,10 @@ class Connection:
                     self.opening = connect.opening(self)
                 next(self.opening)
             if self.up and session.doubt and SUBSCRIBE not in session.waiting:
-                from firmware.net import packets
+                if self.clock.s >= self.ask_s:
+                    from firmware.net import packets
 
-                packets.subscribe(session)
+                    packets.subscribe(session)
         except Exception as e:
             self.failed(e)
 
@@ -66,15 +68,18 @@ class Connection:
 
     def failed(self, error):
         was_up, self.up, self.opening = self.up, False, None
-        secure = bool(self.session.transport and self.session.transport.body)
-        self.session.close()
-        self.keep_room()
         try:
+            secure = bool(self.session.transport and self.session.transport.body)
+            self.session.close()
+            self.keep_room()
             from firmware.net import failure
 
             failure.failed(self, error, secure, was_up)
-        except MemoryError:  # no room for failure.py
-            self.last_reason = "memory"
+        except Exception as e:
+            self.last_reason = "memory"  # no room for failure.py
             self.wait_in.start(5_000)
+            if not isinstance(e, MemoryError):
+                self.last_reason = "bug while another was noted"
+                self.log("link: bug {}".format(e))
         if was_up:
             self.since_s = self.clock.s

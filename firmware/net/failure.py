@@ -4,9 +4,13 @@ from micropython import const
 
 from firmware.core.errors import LinkError
 from firmware.core.timing import pause_ms
+from firmware.net.session import SUBSCRIBE
 
 STABLE_S = const(20)
+_REFUSED = const(3)  # sessions in a row that ended at SUBSCRIBE
+_AGAIN_S = const(30)  # so long without, then it is tried again; doubles to an hour
 _BASE_MS = (1_000, 8_000)  # of a failure; of a no by AWS
+_RIVAL_MS = const(120_000)  # two boards with one thing throw each other out
 _CAP_MS = const(60_000)
 _ASK_S = const(300)  # between two questions for the time, while a certificate's dates are wrong
 _EOF = const(-0x7280)  # MBEDTLS_ERR_SSL_CONN_EOF: TCP ended without a TLS goodbye
@@ -68,9 +72,11 @@ def failed(link, error, secure, up):
         # Or it is the clock: another server is asked, at once.
         again_s = link.clock.s + (_ASK_S if text == link.last_reason else 0)
         link.clock.ask_s = min(link.clock.ask_s, again_s)
+    if up and SUBSCRIBE in link.session.waiting and reason in ("closed", "refused"):
+        text = _subscribe_refused(link) or text
     link.last_reason = text
     if up and link.clock.s - link.since_s >= STABLE_S:
-        link.failures = [0, 0]
+        link.failures[:2] = [0, 0]
     if reason == "network gone":
         wait_ms = link.random(_BASE_MS[0])  # a whole site comes back at once
     else:
@@ -78,5 +84,24 @@ def failed(link, error, secure, up):
         no = reason in ("no_connack", "refused")
         link.failures[no] += 1
         wait_ms = pause_ms(link.random, link.failures[no], _BASE_MS[no], _CAP_MS)
+    if up and link.session.rival:
+        wait_ms = _RIVAL_MS + link.random(180_000)
     link.wait_in.start(wait_ms)
     link.log("link: {}, next try in {} ms".format(text, wait_ms))
+
+
+def _subscribe_refused(link):
+    # Readings need no SUBSCRIBE: after some refusals they go without. What AWS closes may end in a
+    # reset, too, when it has not read all: there are PUBLISHes behind the SUBSCRIBE.
+    session = link.session
+    link.failures[2] += 1
+    count = link.failures[2] - _REFUSED
+    if count < 0:
+        return None
+    for slot in range(len(session.pids)):
+        if session.pids[slot] and session.tags[slot] == SUBSCRIBE:
+            session.pids[slot] = 0
+            session.used -= 1
+    del session.waiting[SUBSCRIBE]
+    link.ask_s = link.clock.s + (_AGAIN_S << min(count, 7))
+    return "SUBSCRIBE refused by the AWS policy: sending only"

@@ -44,6 +44,7 @@ class Session(MQTTClient):
         self.filters = None  # () -> those of SUBSCRIBE, as text; at most 8, as AWS has it
         self.doubt = True  # whether the broker has them: there was no SUBACK
         self.on_ack = None  # (tag): the broker has it, or there is nothing to send any more
+        self.rival = None  # the other board that uses this thing, as the shadow names it
 
     def take(self, tag, packet=None, at=0):
         # Queues a reading, or a packet that lacks its id, at `at`; the caller minds the window.
@@ -170,6 +171,6 @@ class Session(MQTTClient):
 
     def close(self):
         # What has no PUBACK stays for the next session.
-        if self.transport:
-            self.transport.close()
-            self.transport = None
+        transport, self.transport = self.transport, None
+        if transport:
+            transport.close()

@@ -16,7 +16,9 @@ class FakeSession:
         self.present = False
         self.error = None  # raised while connecting, or by step()
         self.steps = 0  # of connecting
-        self.waiting = set()
+        self.waiting = {}
+        self.pids, self.tags = [0, 0], [0, 0]
+        self.rival = None
         self.used = 0
         self.transport = None
         self.body = True  # of a transport whose handshake is over
@@ -32,10 +34,12 @@ class FakeSession:
 
     def subscribe(self):
         self.calls.append("subscribe")
-        self.waiting.add(self.SUBSCRIBE)
+        self.waiting[self.SUBSCRIBE] = b"packet"
+        self.pids[1] = self.used = 1
 
     def suback(self):
         self.waiting.clear()
+        self.pids[1] = self.used = 0
         self.doubt = False
 
     def wait(self, timeout_ms):
@@ -112,7 +116,7 @@ class Bench:
         return self.link.down_s + (0 if self.link.up else self.outage_s())
 
     def outage_s(self):
-        return self.clock.s - self.link.since_s  # as app.py and upkeep.py have it
+        return self.clock.s - self.link.since_s
 
     def drops(self):
         return self.link.sessions - self.link.up  # as device_info.py has it

@@ -146,7 +146,7 @@ class Poll:
 
 
 class Net:
-    SOCK_STREAM = 1
+    AF_INET, SOCK_STREAM = 2, 1
     POLLIN = POLLIN
     POLLOUT = POLLOUT
 

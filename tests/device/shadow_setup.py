@@ -80,6 +80,8 @@ class Session:
         self.pid = 0
         self.sent = []  # (topic, payload, retain)
         self.subscribed = 0
+        self.rival = None
+        self.mute = False  # without SUBSCRIBE
 
     def take(self, tag, packet, at):
         assert tag == -1 and not self.waiting
@@ -88,7 +90,7 @@ class Session:
 
     @property
     def doubt(self):
-        return self.subscribed > 0
+        return self.mute
 
     @doubt.setter
     def doubt(self, value):

@@ -59,7 +59,7 @@ def test_dropped_before_suback_the_doubt_stays():
     bench.session.present = True
     bench.run(2000)
     harness.equal((bench.session.calls[-1], bench.session.doubt), ("begin True", True))
-    harness.equal(bench.session.waiting, {bench.session.SUBSCRIBE})
+    harness.equal(list(bench.session.waiting), [bench.session.SUBSCRIBE])
 
 
 def test_a_suback_is_the_end_of_the_doubt():

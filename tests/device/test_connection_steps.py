@@ -26,15 +26,15 @@ class Chain:
         self.link.on_up = lambda present: None
         self.bench.session.filters = lambda: ["t"]
 
-    def run(self, ms):
-        # The main loop with a sensor that is read every 100 ms. No step() may let time pass.
-        for _ in range(0, ms, 100):
+    def run(self, ms, every_ms=100):
+        # The main loop with a sensor that is read so often. No step() may let time pass.
+        for _ in range(0, ms, every_ms):
             now = self.clock.now()
             self.link.step(True)
             harness.equal(self.clock.now(), now)
             self.samples += 1
-            if not self.link.wait(100):
-                self.clock.pass_ms(100)
+            if not self.link.wait(every_ms):
+                self.clock.pass_ms(every_ms)
 
 
 class Deaf:
@@ -126,7 +126,7 @@ def test_dropped_before_suback_means_subscribe_again():
     chain = Chain(mute=[8])
     chain.run(2000)
     harness.equal((state(chain.link), chain.bench.broker.kinds()), (UP, [1, 8]))
-    for present in (1, 0, 1):
+    for present in (1, 0):
         chain.net.sock.eof = True
         chain.run(100)
         harness.equal(state(chain.link), DOWN)
@@ -139,12 +139,62 @@ def test_dropped_before_suback_means_subscribe_again():
     harness.equal((chain.bench.acked, chain.bench.session.doubt), ([0], False))
 
 
+class Policy:
+    # A broker as AWS is with a policy that does not permit SUBSCRIBE: it closes, and what stands
+    # behind the SUBSCRIBE is not read; or, `code`, it says so in SUBACK.
+    def __init__(self, broker, code=0):
+        self.broker, self.code, self.refuses = broker, code, True
+        self.subscribes = 0
+
+    def __call__(self, sock, data):
+        if data[0] == 0x82:
+            self.subscribes += 1
+            if self.refuses and self.code:
+                sock.inbox += b"\x90\x03" + data[2:4] + b"\x80"
+                return
+            sock.eof = sock.eof or self.refuses
+        if not sock.eof:
+            self.broker(sock, data)
+
+
+def test_a_policy_that_refuses_subscribe_does_not_keep_readings():
+    for code in (0, 0x80):
+        chain = Chain()
+        link, bench = chain.link, chain.bench
+        policy = chain.net.peer = Policy(bench.broker, code)
+        for seq in range(1, 6):
+            bench.publish(seq)
+        chain.run(22_000)
+        refused = "SUBSCRIBE refused by the AWS policy: sending only"
+        harness.equal((state(link), link.last_reason, policy.subscribes), (UP, refused, 3))
+        harness.equal((sorted(bench.acked), bench.session.used), ([1, 2, 3, 4, 5], 0))
+        bench.publish(6)
+        chain.run(1_000)
+        harness.equal((state(link), bench.acked[-1], policy.subscribes), (UP, 6, 3))
+        chain.run(35_000)  # now and then it tries again
+        harness.equal((state(link), link.last_reason, policy.subscribes), (UP, refused, 4))
+        policy.refuses = False
+        chain.run(65_000)
+        harness.equal((policy.subscribes, bench.session.doubt), (5, False))
+        bench.publish(7)
+        chain.run(1000)
+        harness.equal(bench.acked[-2:], [0, 7])  # 0: the SUBSCRIBE; it was up all the time
+
+
+def test_the_tries_get_rare():
+    chain = Chain()
+    policy = chain.net.peer = Policy(chain.bench.broker)
+    chain.run(7_200_000, 1000)
+    harness.equal(policy.subscribes, 10)  # 3, then after half a minute, one, two, four, ...
+    harness.equal(state(chain.link), UP)
+
+
 def test_junk_from_a_name_server_does_not_end_the_program():
     for addresses in ([None], [()], [""], []):
         chain = Chain()
         chain.net.addresses = addresses
         chain.run(300)
-        harness.equal((state(chain.link), chain.link.last_reason), (DOWN, "dns"))
+        harness.equal((state(chain.link), chain.link.last_reason), (DOWN, "dns no IPv4 address"))
     chain = Chain()
     chain.net.getaddrinfo = lambda *_: [()]
     chain.run(300)

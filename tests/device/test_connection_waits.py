@@ -173,4 +173,20 @@ def test_wrong_dates_of_a_certificate_ask_for_the_time_again():
         assert not asks or clock.ask_s >= begun + 300
 
 
+def test_another_board_with_our_thing_is_left_minutes():
+    # Two that come back at once throw each other out for ever.
+    for share, wait_ms in ((0, 120_000), (1, 299_999)):
+        bench = Bench(Fixed(share)).up()
+        bench.session.rival = "0b0c"
+        bench.run(30_000)
+        bench.break_up("closed")
+        harness.equal(bench.link.wait_in.left_ms(), wait_ms)
+        bench.run(wait_ms + 1000)
+        harness.equal(state(bench.link), UP)
+        bench.session.rival = None
+        bench.run(30_000)
+        bench.break_up("closed")
+        assert bench.link.wait_in.left_ms() <= 1000
+
+
 harness.run(globals())

@@ -27,10 +27,10 @@ class Seen:
 
 def hear(seen, payload):
     command = parse(payload, seen.ids)
-    if command is None:
+    ident, action, value, problem = command
+    if problem is True:
         seen.repeated += 1
         return
-    ident, action, value, problem = command
     if isinstance(ident, str):
         assert 1 <= len(ident) <= 64, ident
     else:

@@ -9,7 +9,7 @@ from shadow_setup import SETTINGS, Board, in_step, message, settle
 
 def asked(board):
     # Makes the board ask; the token of it.
-    board.sync.birth_due, board.sync.get_due = False, True
+    board.sync.birth_s, board.sync.get_due = 1 << 20, True
     board.sync.wait.start(0)
     board.step()
     return json.loads(board.session.sent.pop()[1])["clientToken"]

@@ -1,4 +1,4 @@
-# heap: 56wk
+# heap: 60wk
 # Refusals, lost answers, other clients, deleted shadows.
 
 import json
@@ -31,6 +31,7 @@ def test_429_and_500_wait_and_lose_nothing():
         board.report(rssi=-70)
         board.send(service)
         board.hear(service)
+        board.sync.birth_s = 100
         board.pass_s(29)
         harness.equal(board.session.sent, [])
         board.pass_s(1)
@@ -163,7 +164,7 @@ def test_a_shadow_deleted_behind_our_back_is_found_out_by_the_next_update():
 def test_no_answer_is_asked_for_three_times_and_then_done_without():
     board = Board()
     board.sync.connected()
-    board.pass_s(31)
+    board.pass_s(32)
     harness.equal((len(board.said(b"get")), board.said(b"update")), (3, []))
     board.pass_s(1)
     wanted = dict(SETTINGS)

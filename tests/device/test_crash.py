@@ -1,4 +1,4 @@
-# heap: 40wk
+# heap: 44wk
 # The crash log stays small and keeps the newest; crashes that come thick lead to safe mode.
 
 import os
@@ -25,14 +25,14 @@ LOG = Log()
 
 def start(cause="hard"):
     # Whether the board starts in safe mode.
-    return crash.boot(cause, LOG)[0]
+    return bool(crash.boot(cause, LOG)[0])
 
 
-def crashed(uptime_s, text="broken", log=LOG):
+def crashed(uptime_s, text="broken", log=LOG, sampling=False):
     try:
         raise ValueError(text)
     except ValueError as e:
-        crash.record(e, uptime_s, "hard", log)
+        crash.record(e, uptime_s, "hard", log, sampling)
 
 
 def run_and_crash(*uptimes_s):
@@ -80,6 +80,47 @@ def test_three_crashes_within_ten_minutes():
     ):
         fresh()
         harness.equal(run_and_crash(*uptimes_s), safe)
+
+
+def test_safe_mode_goes_on_sampling_unless_it_was_that():
+    for where, wanted in (
+        ((False, False, False), 1),
+        ((True, True, False), 1),  # the newest counts
+        ((False, False, True), 2),
+        ((True, True, True), 2),
+        ((True, True), False),
+    ):
+        fresh()
+        for sampling in where:
+            start()
+            crashed(5, sampling=sampling)
+        harness.equal(crash.boot("hard", LOG)[0], wanted)
+        harness.equal(crash.boot("pwron", LOG)[0], wanted)
+        text = crash.read(2000).split("\n")
+        harness.equal(text.count("after 5 s, started by hard, sampling or storing"), sum(where))
+
+
+def test_what_crashes_in_safe_mode_too_is_not_sampled_either():
+    # A watchdog reset or a fault in C leaves no trace of where it was.
+    for cause in ("wdt", "fault", None):
+        fresh()
+        seen = []
+        for _ in range(6):
+            seen.append(crash.boot(cause or "hard", LOG)[0])
+            if not cause:
+                crashed(5)
+        seen = seen[1:] if not cause else seen
+        harness.equal(seen, [False, False, 1, 2, 2, 2] if cause else [False, False, 1, 2, 2])
+        harness.equal(crash.alive(crash.STABLE_S, LOG), False)
+        harness.equal(crash.boot("pwron", LOG), (False, False))
+
+
+def test_counts_of_older_versions():
+    fresh()
+    run_and_crash(1)
+    with open(RUNS, "w") as f:
+        f.write("0 5 5 5")
+    harness.equal(crash.boot("pwron", LOG), (1, True))
 
 
 def test_power_cuts_are_no_crashes():

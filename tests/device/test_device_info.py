@@ -25,8 +25,8 @@ class App(Named):
             sampler=Named(),
             outbox=Named(dropped=3),
             connection=Named(down_s=17, sessions=5, up=True),
-            clock=Named(s=99, source="ntp"),
-            session=Named(oversized=1),
+            clock=Named(s=99, source="ntp", offset=848_563_200),
+            session=Named(oversized=1, rival=None),
             shadow=Named(junk=4),
             problems=[],
             last_crash=None,
@@ -42,10 +42,10 @@ def report(app, full, verified=True):
         chip.VERIFIED = before
 
 
-def test_the_shadow_carries_at_most_ten():
+def test_the_shadow_carries_at_most_twelve():
     for verified in (True, False):
         few = report(App(), False, verified)
-        assert len(few) <= 10, few
+        assert len(few) <= 12, few
         full = report(App(), True, verified)
         assert set(few) <= set(full) and len(full) > 20, full
 
@@ -61,8 +61,27 @@ def test_what_it_is_made_of():
     version = info["micropython"].split(".")
     assert len(version) == 3 and int(version[0]) >= 1 and int(version[1]) >= 22, version
     harness.equal((info["uptime_s"], info["offline_s"], info["clock_source"]), (99, 17, "ntp"))
+    harness.equal(info["timestamp"], 1_795_248_099)  # Unix time
     harness.equal((info["link_drops"], info["link_last_reason"]), (4, "last_reason"))
     harness.equal((info["dropped_readings"], info["messages_too_large"]), (3, 1))
+
+
+def test_before_the_time_is_known():
+    app = App()
+    app.clock._known["offset"] = None
+    harness.equal(report(app, True)["timestamp"], None)
+
+
+def test_safe_mode_is_true_or_false():
+    for safe, said in ((False, False), (1, True), (2, True)):
+        assert report(App(safe=safe), False)["safe_mode"] is said
+
+
+def test_the_other_board_is_named():
+    app = App()
+    harness.equal(report(app, False)["other_board"], None)  # None takes it back
+    app.session._known["rival"] = "0b0c"
+    harness.equal(report(app, False)["other_board"], "0b0c")
 
 
 def test_without_an_outbox():

@@ -2,7 +2,7 @@
 # Deadlines of the shadow, and a session that does what a broker may do to it.
 
 import harness
-from shadow_setup import Board, ShadowService, connect, in_step, settle
+from shadow_setup import STATUS, Board, ShadowService, connect, in_step, settle
 
 
 def updates(board):
@@ -69,13 +69,59 @@ def test_a_desired_value_is_applied_while_a_document_is_in_flight():
 def test_once_an_hour_it_reports():
     board, service = in_step()
     board.pass_s(3599)
-    harness.equal(board.session.sent, [])
+    harness.equal(updates(board), 0)
     board.pass_s(2)
     harness.equal(updates(board), 1)
     board.send(service)
     settle(board, service)
     board.pass_s(3600)
     harness.equal(updates(board), 1)
+
+
+def test_born_again_after_half_a_minute_and_then_every_hour():
+    # When a connection is taken over, its will comes after the birth of the new one, and both are
+    # retained: {"online": false} stood for weeks.
+    board, service = Board(), ShadowService()
+    connect(board, service)
+    for wait_s in (30, 3600, 3600):
+        harness.equal(len(service.births), 1)
+        topic, document, retained = service.births.pop()
+        harness.equal((topic, document["online"], retained), (STATUS, True, True))
+        board.pass_s(wait_s - 9)
+        settle(board, service)
+        harness.equal(len(service.births), 0)
+        board.pass_s(9)
+        settle(board, service)
+
+
+def test_a_later_birth_leaves_the_deadlines_of_the_shadow_alone():
+    board = Board()
+    board.sync.connected()
+    board.pass_s(25)  # no answer: the third get is on its way as the birth is due
+    harness.equal(len(board.said(b"get")), 3)
+    births = [topic for topic, _, _ in board.session.sent].count(STATUS)
+    board.pass_s(6)  # it waits for its answer, or the end of the wait
+    harness.equal((births, len(board.said(b"update"))), (1, 0))
+    board.pass_s(2)
+    harness.equal(len(board.said(b"update")), 1)
+    harness.equal([topic for topic, _, _ in board.session.sent].count(STATUS), 2)
+    board.session.waiting = (-1,)  # one document at a time
+    count = len(board.session.sent)
+    board.pass_s(4000)
+    harness.equal(len(board.session.sent), count)
+
+
+def test_without_subscribe_it_asks_nothing():
+    # Sessions go without when AWS has refused it: no answer would ever come.
+    board = Board()
+    board.session.mute = True
+    board.sync.connected()
+    board.pass_s(100)
+    sent = [topic for topic, _, _ in board.session.sent]
+    harness.equal((sent, board.session.subscribed), ([STATUS, STATUS], 0))
+    board.session.mute = False
+    board.pass_s(1)
+    harness.equal(len(board.said(b"get")), 1)
 
 
 def test_a_sensor_that_comes_or_goes_is_reported_soon_and_not_too_often():

@@ -49,6 +49,7 @@ def board(known=False, sessions=0, offline_reboot_s=3600):
     fresh()
     made = Board(ON, [], known)
     made.connection, made.session, made.check_s = Link(sessions), None, 0
+    made.offline_s = 0
     made.settings.values["offline_reboot_s"] = offline_reboot_s
     return made
 

@@ -26,7 +26,7 @@ def app(trial, **saved):
     values = dict(schema.DEFAULTS)
     values.update(saved)
     made = Box(clock=Box(s=100), connection=Box(up=True), sampler=Box(failures=0))
-    made.shadow = Box(birth_due=False, out=None, since_s=40, get_due=False)
+    made.shadow = Box(birth_s=1 << 20, out=None, since_s=40, get_due=False)
     made.session = Box(waiting={})
     made.settings = Settings(values, saved, {"trial": trial}, chip.log)
     made.settings.apply = lambda key: False
@@ -53,7 +53,7 @@ def test_not_without_a_session_that_acknowledges():
     for part, name, value in (
         ("connection", "up", False),
         ("shadow", "out", ("topic", "text", False)),
-        ("shadow", "birth_due", True),
+        ("shadow", "birth_s", 0),
         ("session", "waiting", {-1: 7}),
     ):
         made = app({"interval_s": [None, False]}, interval_s=30)

@@ -93,7 +93,8 @@ def test_birth_shadow_and_last_will(device, boot, clients, listener):
     state = reported(clients, device.thing, interval_s=1, sensor_found="bme280@0x76")
     # All settings, and of the facts what changes or what somebody must act on.
     assert set(state) == {*DEFAULTS} | {
-        "firmware", "reset_cause", "safe_mode", "rssi_dbm", "free_heap_bytes", "idf_heap_bytes",
+        "firmware", "board_id",
+        "reset_cause", "safe_mode", "rssi_dbm", "free_heap_bytes", "idf_heap_bytes",
         "sensor_found", "dropped_readings",
     }  # fmt: skip
     assert state["safe_mode"] is False and state["dropped_readings"] == 0
@@ -199,7 +200,8 @@ def test_a_command_with_an_id_acts_once_even_across_a_reboot(device, boot, clien
     results = f"devices/{device.thing}/commands/result"
     listener.wait(results, lambda m: m["id"] == "after")
     assert board.boots == 2
-    assert [m["ok"] for m in listener.on(results) if m["id"] == "boot-1"] == [True]
+    told = [(m["ok"], m["reason"]) for m in listener.on(results) if m["id"] == "boot-1"]
+    assert told == [(True, None), (True, "done before the last restart")]
 
 
 def test_junk_on_every_subscribed_topic(device, boot, clients, listener):

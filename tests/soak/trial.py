@@ -72,7 +72,7 @@ class Bench:
             threading.Lock()
         )  # staging parses, and ast in 3.11 is not for threads
         self.anchor_s = int(time.time())  # when the boards' world had our time
-        self.cloud = LocalCloud(retransmit_s=max(1, int(30 / scale)), pace=(self.anchor_s, scale))
+        self.cloud = LocalCloud(retransmit_s=max(1, int(30 / scale)))
         self._folder = Path()
 
     def __enter__(self) -> Bench:

@@ -36,8 +36,7 @@ class LocalCloud:
     """One MiniStack. Ports of None are chosen free; ``python`` is the interpreter that has it.
 
     ``retransmit_s`` is after how long it sends a QoS 1 message again that got no PUBACK, also in
-    a later session (its IOT_RETRANSMIT_SECONDS). ``pace`` is (Unix seconds, factor): since then
-    the time that shadows give runs so many times as fast, as that of boards with a `time_scale`.
+    a later session (its IOT_RETRANSMIT_SECONDS).
 
     After start(): ``info`` says where it listens, ``clients`` talk to it.
     """
@@ -48,7 +47,6 @@ class LocalCloud:
         mqtt_port: int | None = None,
         python: Path | None = None,
         retransmit_s: int = 30,
-        pace: tuple[int, float] = (0, 1.0),
     ) -> None:
         if python is None:
             from tools import toolchain
@@ -57,7 +55,6 @@ class LocalCloud:
         self._python = python
         self._wanted = (gateway_port, mqtt_port)
         self._retransmit_s = retransmit_s
-        self._pace = pace
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
         self.info = local.Cloud("", 0, Path())
@@ -158,11 +155,10 @@ class LocalCloud:
             "MINISTACK_REGION": local.Cloud.region,
             "PYTHONUNBUFFERED": "1",
         }
-        argv = [self._python, _MAIN, os.getpid(), *self._pace]
         try:
             with (self._folder / "ministack.log").open("wb") as log:
                 self._process = subprocess.Popen(
-                    [str(word) for word in argv],
+                    [str(self._python), str(_MAIN), str(os.getpid())],
                     env=env,
                     cwd=self._folder,
                     stdin=subprocess.DEVNULL,

@@ -1,7 +1,6 @@
 """Runs MiniStack in its own environment, and ends with the process that started it.
 
-A script for MiniStack's interpreter, which has none of our libraries. Arguments: the parent's pid;
-since when (Unix seconds) and how many times as fast the time in shadow documents runs.
+A script for MiniStack's interpreter, which has none of our libraries; argument: the parent's pid.
 """
 
 from __future__ import annotations
@@ -25,13 +24,6 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
-def _run_faster(since_s: int, factor: float) -> None:
-    """Of MiniStack 1.5.33, whose every shadow `timestamp` comes from this one function."""
-    from ministack.services import iot
-
-    iot._shadow_now = lambda: int(since_s + (time.time() - since_s) * factor)
-
-
 def main() -> None:
     """Tie this process to its parent, then become `python -m ministack`."""
     parent = int(sys.argv[1])
@@ -43,9 +35,6 @@ def main() -> None:
         sys.exit(1)
     # The folder of this script must not be importable: it holds modules named board and cloud.
     sys.path.pop(0)
-    since_s, factor = int(sys.argv[2]), float(sys.argv[3])
-    if factor != 1:
-        _run_faster(since_s, factor)
     sys.argv = ["ministack"]
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)
 

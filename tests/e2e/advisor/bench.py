@@ -18,7 +18,6 @@ from firmware.core import topics
 from tests.e2e import pki
 from tests.e2e.advisor.shadow import Shadow
 from tests.e2e.connection import Connection
-from tests.e2e.limits import ESP8266
 from tests.e2e.server import Server
 from tools.board.stage import ROOT, stage
 from tools.sim.board import VirtualBoard
@@ -83,7 +82,7 @@ class Bench:
         self.board = VirtualBoard(
             folder,
             umqtt=kit.umqtt,
-            heap={"esp8266": ESP8266}.get(kit.board, kit.board),
+            heap=kit.board,
             time_scale=scale,
         )
 
