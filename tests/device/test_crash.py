@@ -1,3 +1,4 @@
+# heap: 40wk
 # The crash log stays small and keeps the newest; crashes that come thick lead to safe mode.
 
 import os
