@@ -53,21 +53,7 @@ def test_readings_are_counted_shown_and_kept(tmp_path: Path) -> None:
         "humidity": "40.5",
         "pressure": "",
         "seq": "1",
-        "time": "",
     }
-
-
-def test_an_estimated_time_is_marked(tmp_path: Path) -> None:
-    file = tmp_path / "readings.csv"
-    seen = Watch([], file, lambda: NOON)
-    seen.take("devices/g-1/data", reading())
-    exact = shown(seen)
-    seen.take("devices/g-1/data", reading(time="estimated"))
-    seen.close()
-    at = f"{dt.datetime.fromtimestamp(1795248682):%H:%M:%S}"
-    assert at in exact and f"~{at}" not in exact and f"~{at}" in shown(seen)
-    rows = list(csv.DictReader(file.read_text("utf-8").splitlines()))
-    assert [r["time"] for r in rows] == ["", "estimated"]
 
 
 def test_only_the_wanted_things() -> None:

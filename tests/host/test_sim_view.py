@@ -82,13 +82,6 @@ def test_a_sensor_without_humidity_has_empty_cells() -> None:
     assert line == "00:00:00  barn  -0.50 °C  seq 1"
 
 
-def test_an_estimated_time_is_marked() -> None:
-    seen, _ = fleet()
-    about = {"timestamp": 60, "temperature": -0.5, "seq": 1, "time": "estimated"}
-    line = seen.message("devices/barn/data", about)
-    assert line == "~00:01:00  barn  -0.50 °C  seq 1"
-
-
 def test_a_change_of_the_shadow_is_timed_from_wish_to_report() -> None:
     seen, clock = fleet()
     told = seen.message(

@@ -21,7 +21,7 @@ DATA = "devices/+/data"
 SHADOWS = "$aws/things/+/shadow/update/documents"
 _MEASURED = tuple(row[0].decode() for row in QUANTITIES)
 _UNITS = tuple(row[1] for row in QUANTITIES)
-COLUMNS = ("received", "thing", "timestamp", *_MEASURED, "seq", "time")
+COLUMNS = ("received", "thing", "timestamp", *_MEASURED, "seq")
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARK = 40
 _KEPT = 100_000  # readings a thing, for the plot: two months at one a minute
@@ -120,7 +120,6 @@ class Watch:
             last = thing.last
             cells = [_cell(last.get(key)) for key in (*_MEASURED, "seq")]
             at = f"{dt.datetime.fromtimestamp(last['timestamp']):%H:%M:%S}" if last else "-"
-            at = f"~{at}" if last.get("time") == "estimated" else at
             line = spark([value for _, value in thing.series])
             made.add_row(escape(thing.name), *cells, at, line, escape(thing.change))
         return made

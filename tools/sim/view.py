@@ -187,8 +187,7 @@ def _stamp(reading: Mapping[str, Any]) -> int:
 
 
 def _clock_text(reading: Mapping[str, Any]) -> str:
-    about = "~" if reading.get("time") == "estimated" else ""
-    return about + time.strftime("%H:%M:%S", time.gmtime(_stamp(reading)))
+    return time.strftime("%H:%M:%S", time.gmtime(_stamp(reading)))
 
 
 def _state(version: Any) -> dict[str, dict[str, Any]]:
