@@ -5,7 +5,7 @@ import os
 
 import firmware.outbox_files  # noqa: F401 - first: compiling it needs the largest hole
 from fakes import Clock
-from firmware import files, outbox_files, upkeep
+from firmware import files, upkeep
 from firmware.core.telemetry import time_of
 from firmware.outbox import Outbox
 from firmware.sampler import Sampler
@@ -94,10 +94,3 @@ def mounted(flash):
 def remove(folder):
     for name in os.listdir(folder):
         os.remove(folder + "/" + name)
-
-
-def full(flash, on):
-    flash.fuse = 0 if on else None
-
-
-__all__ = "BUILT", "Board", "full", "mounted", "outbox_files", "remove"
