@@ -16,7 +16,6 @@ if not chip.VERIFIED:
 _IDLE_MS = const(1_000)  # the longest wait for the socket
 _ADDRESS_S = const(10)  # how often the address is checked while all seems well
 _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
-_SILENT = const(3)  # NTP servers that gave no time: then AWS has to
 
 
 class App:
@@ -88,7 +87,11 @@ class App:
         if clock.heard or (network and clock.s >= clock.ask_s):
             self.upkeep("ask_time")
         self.unload(spare)
-        self._step_link(network)
+        # TLS needs the time: without it no certificate can be checked.
+        if network and clock.offset is None:
+            self.upkeep("step_link")
+        else:
+            link.step(network)
         up = link.up
         self.unload(spare)
         more = self._answer(up)
@@ -96,16 +99,6 @@ class App:
         if up and self.outbox and clock.offset is not None:
             self._queue()
         return more or (up and self.session.due() >= 0 and not self.session.transport.out)
-
-    def _step_link(self, network):
-        # TLS needs the time: without it no certificate can be checked.
-        clock, link = self.clock, self.connection
-        silent = clock.offset is None and clock.failures >= _SILENT
-        waits = link.up or (link.wait_in.left_ms() and not link.opening)
-        if network and silent and chip.VERIFIED and not waits:
-            self.upkeep("step_link")
-        else:
-            link.step(network and (silent or clock.offset is not None))
 
     def _answer(self, up):
         try:

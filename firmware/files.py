@@ -32,27 +32,6 @@ def load_settings():
         pass
 
 
-def change(saved, state, key, value, trial=None, why=None):
-    # Both anew, with another override; None takes it out. trial: it is on trial, and whether a
-    # sensor was found before; the oldest good value stays beside it. why: the one so far was bad.
-    saved, tries, bad = dict(saved), dict(state.get("trial", ())), dict(state.get("rejected", ()))
-    old = saved.pop(key, None)
-    if value is not None:
-        saved[key] = value
-    before = tries.pop(key, [old])[0]
-    bad.pop(key, None)
-    if trial is not None:
-        tries[key] = [before, trial or any([entry[1] for entry in tries.values()])]
-    elif why and old is not None:
-        bad[key] = [old, why]
-    state = dict(state)
-    for name, entries in (("trial", tries), ("rejected", bad)):
-        state[name] = entries
-        if not entries:
-            del state[name]
-    return saved, state
-
-
 def save_settings(values, state):
     data = memoryview(json.dumps({"values": values, "state": state}))  # of its UTF-8
     if len(data) >= _MAX_BYTES - _HEAD_BYTES:

@@ -1,8 +1,6 @@
 # What the cloud may change: `values` is the one dictionary in force. set() checks, applies, and
 # writes to flash (files.py has the format); the caller reports.
 
-import sys
-
 
 class Settings:
     def __init__(self, values, saved, state, log):
@@ -14,41 +12,13 @@ class Settings:
         self.log = log
 
     def set(self, key, value):
-        # None, or why it was not done: then all is as it was.
-        from firmware.core import schema
-
-        value, problem = schema.check(key, value, self.values, sys.implementation[2])
-        # A value that the board has come back from is not tried again, until another one is.
-        bad, why = self.state.get("rejected", {}).get(key, (None, None))
-        problem = problem or (value == bad and why) or None
-        if problem or value == self.values.get(key):
-            return problem
-        return self.put(key, value, value)
-
-    def release(self, key, override=None, why=None):
-        # To an override that was good; None: to config.json. why: what was wrong with the value.
-        value = override
-        if value is None:
-            from firmware.core import schema
-
-            value = self.state.get("config", {}).get(key, schema.DEFAULTS[key])
-        return self.put(key, value, override, why)
-
-    def put(self, key, value, override, why=None):
-        old = self.values.get(key)
+        # None, or why it was not done: then all is as it was. None takes an override back.
         try:
-            from firmware import files
+            from firmware import overrides
 
-            self.values[key] = value
-            found = self.apply(key)
-            trial = None if why or override is None else bool(found)
-            saved, state = files.change(self.saved, self.state, key, override, trial, why)
-            files.save_settings(saved, state)
-        except (OSError, ValueError, MemoryError) as e:
-            self.values[key] = old
-            self.apply(key)
-            return "not done: " + (str(e) or "no memory")
-        self.saved, self.state = saved, state
+            return overrides.accept(self, key, value)
+        except MemoryError:
+            return "not done: no memory"
 
     def note(self, key, value):
         # None forgets. What could not be written counts until the restart: a full flash must not

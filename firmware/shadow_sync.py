@@ -118,9 +118,7 @@ class ShadowSync:
             text = json.dumps(value)[:96]  # what is longer cannot be right
             if text == self.tried.get(key):
                 why = self.wrong[key]
-            elif value is None:
-                why = self.settings.release(key)
-            elif not _same(value, self.local.get(key)):  # else a newer one has replaced it
+            elif value is None or not _same(value, self.local.get(key)):  # else a newer one counts
                 self.forget(key)
                 why = self.settings.set(key, value)
                 why = why[:96] if why and len(why) > 96 else why  # else no copy

@@ -3,14 +3,13 @@
 # and one that is wrong costs itself. Without any other key there is nothing to run.
 
 import json
-import sys
 
 from firmware import board, chip, version
 
 
 def prepare():
     # What build() takes; then what is known of the last run.
-    from firmware import crash, files
+    from firmware import crash
     from firmware.net import tls
 
     context = False if tls.VERIFIED else None  # False: each connect tries again
@@ -32,9 +31,11 @@ def prepare():
         if safe == 2:
             chip.log("app: sensor and outbox are left alone")
     config = _config()
-    values, saved, state, problems = _values(config, files.load_settings(), crashed)
+    from firmware import overrides
+
+    made = overrides.start(config, crashed, chip.log)
     last = crash.read(300).strip().split("\n")[-1] or None
-    return [config, values, saved, state, problems, context, (cause, safe, counted, last)]
+    return [config] + list(made) + [context, (cause, safe, counted, last)]
 
 
 def _config():
@@ -53,90 +54,6 @@ def _config():
     chip.log("config: cannot start; send a good config.json with `make deploy`")
     chip.sleep_ms(10_000)  # there may be a good one then; Ctrl-C gives the REPL
     board.reset()
-
-
-def _values(config, found, crashed):
-    # What the cloud has changed counts more than config.json, as long as it is sound.
-    from firmware.core import schema
-
-    problems = [] if found else ["settings: file damaged, config.json alone counts"]
-    values, given = dict(schema.DEFAULTS), {}
-    _apply(values, config, given, "{}: {}", problems)
-    saved, state = _good(found or ({}, {}), given, crashed)
-    valid = {}
-    _apply(values, saved, valid, "settings: {}: {}", problems)
-    for key in valid:
-        texts = json.dumps(values[key]), json.dumps(given.get(key, schema.DEFAULTS[key]))
-        chip.log("config: {} {} from the cloud, config.json has {}".format(key, *texts))
-    for problem in problems:
-        chip.log("config: PROBLEM " + problem)
-    return values, saved, state, problems
-
-
-def _apply(values, source, sound, text, problems):
-    # sound: gets what of it is sound.
-    from firmware.core import schema
-
-    for key in schema.DEFAULTS:
-        if key in source:
-            value, problem = schema.check(key, source[key], values, sys.implementation[2])
-            if problem:
-                problems.append(text.format(key, problem))
-            else:
-                values[key] = sound[key] = value
-
-
-def _good(found, given, crashed):
-    # (overrides, state) to begin with. A crash takes back what was on trial. What has changed in
-    # config.json, given, since the last start came over the cable: a change made at the device.
-    from firmware import files
-    from firmware.core.schema import DEFAULTS
-
-    saved, state = _section(found[0]), dict(found[1])
-    local = state["local"] = _section(state.get("local"))
-    trial = state["trial"] = _section(state.get("trial"), bool)
-    state["rejected"] = _section(state.get("rejected"), str)
-    before, now = _section(state.get("config")), {}
-    for key in DEFAULTS:
-        if crashed and key in trial:
-            why = "restored: the board crashed with it"
-            chip.log("config: {} {}".format(key, why))
-            saved, state = files.change(saved, state, key, trial[key][0], None, why)
-        old = before.get(key, DEFAULTS[key])
-        value = given.get(key, old)
-        if value != old and "config" in state:
-            chip.log("config: {} has changed in config.json".format(key))
-            local[key] = saved.get(key, old) if local.get(key) is None else local[key]
-            saved, state = files.change(saved, state, key, None)
-        if value != DEFAULTS[key]:
-            now[key] = value
-    return saved, _store(files, found, saved, state, now)
-
-
-def _section(entries, kind=None):
-    # Without what is no setting any more, or not what this firmware writes: pairs with a `kind`.
-    from firmware.core.schema import DEFAULTS
-
-    known = {}
-    for key in DEFAULTS if isinstance(entries, dict) else ():
-        entry = entries.get(key)
-        pair = isinstance(entry, list) and len(entry) == 2
-        if (pair and isinstance(entry[1], kind)) if kind else key in entries:
-            known[key] = entry
-    return known
-
-
-def _store(files, found, saved, state, now):
-    if not isinstance(state.get("clock", 0), int):
-        del state["clock"]
-    state = {name: state[name] for name in state if state[name] != {}}
-    state["config"] = now
-    if (saved, state) != found:
-        try:
-            files.save_settings(saved, state)
-        except (OSError, MemoryError) as e:
-            chip.log("settings: not saved, {}".format(e))
-    return state
 
 
 def build(app, config, values, saved, state, problems, context):

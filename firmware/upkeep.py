@@ -13,6 +13,7 @@ _TAG = const(-1)  # of the shadow's documents in the session
 _FAILURES = const(3)  # in a row: then a sensor is lost (sampler.py)
 _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
 _NO_TIME_S = const(86_400)  # without the time: a restart costs the dates of what is stored
+_SILENT = const(3)  # NTP servers that gave no time: then AWS has to
 _STARTS = const(16)  # boots without a time that are told apart
 
 
@@ -28,11 +29,16 @@ def ask_time(app):
 
 
 def step_link(app):
-    # Where no NTP server answers, and the server has to be verified.
-    from firmware import board
-    from firmware.net import provisional
+    # While joined, and the time is not known. Where the server has to be verified: provisionally.
+    link, silent = app.connection, app.clock.failures >= _SILENT
+    waits = link.up or (link.wait_in.left_ms() and not link.opening)
+    if silent and chip.VERIFIED and not waits:
+        from firmware import board
+        from firmware.net import provisional
 
-    provisional.step(app.connection, app.settings, version.BUILD_S2000, board)
+        provisional.step(link, app.settings, version.BUILD_S2000, board)
+    else:
+        link.step(silent)
 
 
 def check(app):
@@ -127,8 +133,10 @@ def _trial(app, trial):
     owes = app.clock.s >= sync.birth_s or sync.out or _TAG in app.session.waiting
     keys = [key for key in ("i2c", "sensor") if key in trial]
     if app.sampler.failures >= _FAILURES and any([trial[key][1] for key in keys]):
+        from firmware import overrides
+
         for key in keys:
-            problem = app.settings.release(key, trial[key][0], why)
+            problem = overrides.release(app.settings, key, trial[key][0], why)
             chip.log("config: {} {}".format(key, problem or why))
         sync.get_due = True  # what was desired is to be named as rejected
     elif app.connection.up and not owes and app.clock.s - sync.since_s >= _TRIAL_S:

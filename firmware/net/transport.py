@@ -101,7 +101,9 @@ class Transport:
             self._late.start(STALL_MS + size)  # a byte a millisecond is slow enough
             # A message without room is as good as one above the limit: asked for again in every
             # session it would keep the board off line for ever.
-            for room in (min(size, self._limit), _ROOM_BYTES) if size <= 4 * self._limit else ():
+            for room in (
+                (min(size, self._limit), _ROOM_BYTES, 640) if size <= 4 * self._limit else ()
+            ):
                 try:
                     self.body, self._json = bytearray(room), [0] * 4
                     return min(size, room)
@@ -110,12 +112,14 @@ class Transport:
         return min(size, _KEEP_BYTES)
 
     def _squeeze(self, start, end):
-        # A long message: what the shadow's "metadata" holds is left out while it comes, so that a
-        # document with it need not fit into one piece of memory.
+        # A long message: what core/shadow.py does not look at is left out while it comes, so that
+        # a document need not fit into one piece of memory.
         from firmware.core.text import squeeze
 
-        start = start or 2 + (self.body[0] << 8 | self.body[1]) + (self.op & 2)
-        left = squeeze(self.body, min(start, end), end, self._json)
+        topic_end = 2 + (self.body[0] << 8 | self.body[1])
+        ours = self.body[max(0, topic_end - 15) : topic_end] == b"update/accepted"
+        start = min(start or topic_end + (self.op & 2), end)
+        left = squeeze(self.body, start, end, self._json, b'"reported":' if ours else b'"delta":')
         self.size -= end - left
         return left
 

@@ -44,6 +44,8 @@ class Settings:
         self._check = table
 
     def set(self, key, value):
+        if value is None:
+            return self.release(key)
         self.given.append((key, value))
         value, problem = self._check(key, value, self.values)
         if problem or value == self.values[key]:

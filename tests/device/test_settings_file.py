@@ -1,3 +1,4 @@
+# heap: 48wk
 # The file of the settings survives any power cut, as it was or as it was to be; a damaged one is
 # said to be.
 

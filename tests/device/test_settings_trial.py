@@ -6,7 +6,7 @@ import sys
 
 import harness
 from fakes import Log
-from firmware import files, settings
+from firmware import files, overrides
 from firmware.core import schema
 from firmware.settings import Settings
 from flash import Flash
@@ -72,12 +72,12 @@ def test_the_way_back():
     one.note("trial", None)
     one.set("interval_s", 20)
     one.set("drain_per_s", 5)
-    harness.equal(one.release("interval_s", 10, CRASHED), None)
+    harness.equal(overrides.release(one, "interval_s", 10, CRASHED), None)
     harness.equal(one.values["interval_s"], 10)
     bad = {"interval_s": [20, CRASHED]}
     state = {"trial": {"drain_per_s": [None, False]}, "rejected": bad}
     harness.equal(files.load_settings(), ({"interval_s": 10, "drain_per_s": 5}, state))
-    harness.equal(one.release("drain_per_s", None, CRASHED), None)
+    harness.equal(overrides.release(one, "drain_per_s", None, CRASHED), None)
     bad["drain_per_s"] = [5, CRASHED]
     harness.equal(files.load_settings(), ({"interval_s": 10}, {"rejected": bad}))
     harness.equal(one.values["drain_per_s"], schema.DEFAULTS["drain_per_s"])
@@ -86,7 +86,7 @@ def test_the_way_back():
 def test_a_bad_value_is_not_tried_again_and_another_one_is():
     one = fresh()
     one.set("i2c", {"sda": 4, "scl": 5})
-    one.release("i2c", None, CRASHED)
+    overrides.release(one, "i2c", None, CRASHED)
     one = made()
     ops = FLASH.ops
     harness.equal(one.set("i2c", {"sda": 4, "scl": 5}), CRASHED)
@@ -102,7 +102,9 @@ def test_back_to_config_json():
     one.note("config", {"interval_s": 45})
     one.set("interval_s", 30)
     one.set("drain_per_s", 5)
-    harness.equal((one.release("interval_s"), one.release("drain_per_s")), (None, None))
+    harness.equal(
+        (overrides.release(one, "interval_s"), overrides.release(one, "drain_per_s")), (None, None)
+    )
     harness.equal((one.values["interval_s"], one.values["drain_per_s"]), (45, 90))
     harness.equal(files.load_settings(), ({}, {"config": {"interval_s": 45}}))
 
@@ -112,7 +114,7 @@ def test_flash_that_fails_on_the_way_back_changes_nothing():
     one.set("interval_s", 30)
     before = files.load_settings()
     FLASH.fuse = 0
-    problem = one.release("interval_s", None, CRASHED)
+    problem = overrides.release(one, "interval_s", None, CRASHED)
     FLASH.fuse = None
     assert problem.startswith("not done: "), problem
     harness.equal((one.values["interval_s"], files.load_settings()), (30, before))
@@ -124,9 +126,9 @@ def test_pins_that_the_chip_cannot_use_are_refused():
         implementation = "micropython", (1, 25, 0), "Generic ESP32 module with ESP32"
 
     one = fresh()
-    settings.sys = Sys
+    overrides.sys = Sys
     why = one.set("i2c", {"sda": 6})
-    settings.sys = sys
+    overrides.sys = sys
     harness.equal(why, "sda: is not free on this chip, see docs/wiring.md")
     harness.equal((one.values["i2c"]["sda"], files.load_settings()), (21, ({}, {})))
 
@@ -145,7 +147,7 @@ def test_the_largest_state_of_all_fits():
     for key in old:
         one.set(key, old[key])
     for key in ("interval_s", "i2c", "sensor"):
-        one.release(key, None, CRASHED)
+        overrides.release(one, key, None, CRASHED)
     for key, value in (("interval_s", 86399), ("sensor", "mcp9808@0x1e")):
         harness.equal(one.set(key, value), None)
     i2c = dict(i2c)
@@ -170,7 +172,7 @@ def test_a_power_cut_at_any_write():
         if n % 2:
             one.note("trial", None)  # it was good
         else:
-            one.release("interval_s", 1000 + n - 1, CRASHED)
+            overrides.release(one, "interval_s", 1000 + n - 1, CRASHED)
     journal.umount()
     cuts = 0
     for _, board in journal.cuts():

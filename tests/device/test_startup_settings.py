@@ -6,7 +6,7 @@ import os
 import fakes_machine  # noqa: F401  for board.py
 import harness
 from fakes import Log
-from firmware import chip, files, startup
+from firmware import chip, files, overrides
 from firmware.core import schema
 from flash import Flash
 
@@ -29,7 +29,7 @@ def start(crashed=False, **config):
     del LOG.lines[:]
     whole = dict(schema.DEFAULTS)
     whole.update(config)
-    return startup._values(whole, files.load_settings(), crashed)[:3]
+    return overrides.start(whole, crashed, LOG)[:3]
 
 
 def test_a_first_start_remembers_what_config_json_has():
