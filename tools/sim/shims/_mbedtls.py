@@ -7,7 +7,8 @@
 # leaks some memory of the host's; not of the board's heap. What a callback cannot see is a host
 # name that does not match, or an intermediate certificate that is not signed by the one above it:
 # a chip would name that as well, here it is the dates alone. A chain that ends nowhere, or in a
-# copy of the trusted certificate that the server has sent, is left to mbedTLS.
+# copy of the trusted certificate that the server has sent, is left to mbedTLS, and so are dates
+# that this machine's clock finds wrong too: mbedTLS also sends the alert.
 #
 # There is one context, made before the firmware starts: it costs the board's heap nothing. With
 # "verify_callback": false it has none, as MicroPython 1.22; an interpreter that has none itself
@@ -21,8 +22,10 @@ from tls import *  # noqa: F403
 _EXPIRED = "\nThe certificate validity has expired\n"
 _FUTURE = "\nThe certificate validity starts in the future\n"
 
-# The firmware's callback, depth of the top, expired, in the future, hash of the one above.
-_state = [None, 0, 0, 0, 0]
+# The firmware's callback, depth of the top, expired, in the future, hash of the one above, wrong
+# by this machine's clock.
+_state = [None, 0, 0, 0, 0, 0]
+_host_s = getattr(utime, "_real", utime).time  # utime may be _scaled.py
 
 
 def _look(cert, depth):
@@ -33,8 +36,10 @@ def _look(cert, depth):
     now = utime.gmtime(_sim.unix_ms() // 1000)[:6]
     _state[2] |= now > end
     _state[3] |= now < begin
+    _state[5] |= not begin <= utime.gmtime(int(_host_s()))[:6] <= end
     found = _state[0](cert, depth) if _state[0] else 0
-    if depth == 0 and _state[1] > 0 and not found and (_state[2] or _state[3]):
+    wrong = (_state[2] or _state[3]) and not _state[5]
+    if depth == 0 and _state[1] > 0 and not found and wrong:
         raise ValueError((_EXPIRED if _state[2] else "") + (_FUTURE if _state[3] else ""))
     return found
 
@@ -105,7 +110,7 @@ class _Context:
     def wrap_socket(
         self, sock, *, server_side=False, do_handshake_on_connect=True, server_hostname=None
     ):
-        _state[1] = _state[2] = _state[3] = _state[4] = 0
+        _state[1:] = [0] * 5
         return self._own.wrap_socket(
             sock,
             server_side=server_side,
