@@ -15,6 +15,7 @@ if not chip.VERIFIED:
 
 _IDLE_MS = const(1_000)  # the longest wait for the socket
 _ADDRESS_S = const(10)  # how often the address is checked while all seems well
+_STUCK_S = const(600)  # no pass without an error: a restart
 _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
 
 
@@ -61,7 +62,11 @@ class App:
         try:
             if not self._step(spare):
                 self._wait()
+            self.good_s = clock.s
         except Exception as e:
+            if clock.s - self.good_s > _STUCK_S:  # upkeep.py, which restarts, may not load either
+                self.fault = False
+                raise
             bug = not isinstance(e, MemoryError)
             self.connection.failed(LinkError("bug", type(e).__name__, e) if bug else e)
             self.joining = None  # it may have been that, or the time: no tight circle
@@ -186,8 +191,11 @@ class App:
                 from firmware.core import shadow
 
                 shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
-        except MemoryError:  # not acknowledged, it would come again in every session
-            chip.log("app: no memory for a message, dropped")
+        except Exception as e:  # not acknowledged, it would come again in every session
+            bug = not isinstance(e, MemoryError)
+            text = "bug {} in".format(e) if bug else "no memory for"
+            chip.log("app: {} a message, dropped".format(text))
+            self.shadow.junk += bug
             self.shadow.lost()
         self.unload()  # another message may come next
 

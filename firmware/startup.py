@@ -67,6 +67,7 @@ def build(app, config, values, saved, state, problems, context):
     app.saved, app.problems = saved, problems
     app.check_s = app.wifi_drops = 0  # check_s: of the next upkeep.check()
     app.offline_s = 0  # clock.s; None: as soon as the session ends
+    app.good_s = 0  # clock.s of the last pass without an error
     app.since_s = app.sent = 0  # readings sent in this second
     app.runner = app.joining = None  # while there are commands to be done; or no network
     app.ssid = None  # joined, or lost last

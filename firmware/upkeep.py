@@ -53,7 +53,7 @@ def check(app):
         app.saved, app.safe_s = app.settings.saved, s + _CHANGED_S
     if "trial" in app.settings.state:
         _trial(app, app.settings.state["trial"])
-    if app.safe and s >= app.safe_s:
+    if app.safe and s >= app.safe_s and not (app.runner and link.up):
         restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]
     # A session counts in which AWS has acknowledged something: what fails in each must not hide.

@@ -11,6 +11,7 @@ _REFUSED = const(3)  # sessions in a row that ended at SUBSCRIBE
 _AGAIN_S = const(30)  # so long without, then it is tried again; doubles to an hour
 _BASE_MS = (1_000, 8_000)  # of a failure; of a no by AWS
 _RIVAL_MS = const(120_000)  # two boards with one thing throw each other out
+_ALONE_S = const(600)  # after a session as long there is no other board any more
 _CAP_MS = const(60_000)
 _ASK_S = const(300)  # between two questions for the time, while a certificate's dates are wrong
 _EOF = const(-0x7280)  # MBEDTLS_ERR_SSL_CONN_EOF: TCP ended without a TLS goodbye
@@ -74,6 +75,8 @@ def failed(link, error, secure, up):
         link.clock.ask_s = min(link.clock.ask_s, again_s)
     if up and SUBSCRIBE in link.session.waiting and reason in ("closed", "refused"):
         text = _subscribe_refused(link) or text
+    elif up and link.clock.s >= link.ask_s:
+        link.failures[2] = 0
     link.last_reason = text
     if up and link.clock.s - link.since_s >= STABLE_S:
         link.failures[:2] = [0, 0]
@@ -84,7 +87,7 @@ def failed(link, error, secure, up):
         no = reason in ("no_connack", "refused")
         link.failures[no] += 1
         wait_ms = pause_ms(link.random, link.failures[no], _BASE_MS[no], _CAP_MS)
-    if up and link.session.rival:
+    if up and link.session.rival and link.clock.s - link.since_s < _ALONE_S:
         wait_ms = _RIVAL_MS + link.random(180_000)
     link.wait_in.start(wait_ms)
     link.log("link: {}, next try in {} ms".format(text, wait_ms))

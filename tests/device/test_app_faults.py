@@ -71,6 +71,7 @@ class Bench:
         made.ssid, made.networks = "net", [{"ssid": "net"}]
         made.wifi_drops = made.check_s = made.counted_s = made.sent = made.since_s = 0
         made.safe, made.window, made.slots, made.offline_s = False, 8, 24, 0
+        made.good_s = 0
         made.cause, made.saved = "pwron", made.settings.saved
         made.upkeep = self.upkeep
         inner.link.on_up = made.shadow.connected
@@ -175,6 +176,42 @@ def test_what_samples_or_stores_ends_the_program():
     bench = Bench()
     bench.app.sampler.step = fault
     harness.raises(TypeError, bench.app._pass)
+
+
+def test_what_fails_in_every_pass_ends_the_program_too():
+    # As when upkeep.py, which restarts the board, finds no memory.
+    def starved(what):
+        raise MemoryError
+
+    bench = Bench()
+    bench.run(5)
+    bench.app.counted_s = 1
+    bench.app.upkeep = starved
+    bench.run(500)
+    bench.app.upkeep = bench.upkeep
+    bench.run(20)
+    bench.app.upkeep = starved
+    bench.app.fault = True
+    begun_s, error = bench.clock.s, None
+    try:
+        bench.run(2000)
+    except MemoryError as e:
+        error = e
+    assert error and 600 <= bench.clock.s - begun_s <= 620, bench.clock.s - begun_s
+    harness.equal(bench.app.fault, False)  # readings had no part in it
+
+
+def test_a_message_that_nobody_expected_is_dropped():
+    bench = Bench()
+    made = bench.app
+    made.commands, made.prefix, made.shadow.junk = b"c", b"s/", 0
+    made.shadow.lost = lambda: None
+    made.runner = Counts()
+    made.session.transport = Counts()
+    made.session.transport.op = 0x32
+    made.runner.receive = fault
+    made.on_message(b"c", b"{}")  # it would come again in every session
+    harness.equal(made.shadow.junk, 1)
 
 
 def restarts(bench, seconds):

@@ -5,6 +5,7 @@
 import harness
 from fakes import DOWN, OPENING, UP, Clock, Fixed, Log, state
 from fakes_net import ETIMEDOUT, Bench
+from firmware.core.errors import LinkError
 from firmware.net import connect
 from firmware.net.connection import Connection
 
@@ -179,6 +180,19 @@ def test_a_policy_that_refuses_subscribe_does_not_keep_readings():
         bench.publish(7)
         chain.run(1000)
         harness.equal(bench.acked[-2:], [0, 7])  # 0: the SUBSCRIBE; it was up all the time
+
+
+def test_what_ends_elsewhere_is_no_refusal_of_subscribe():
+    # Not in a row: a session that ended otherwise comes between.
+    chain = Chain()
+    policy = chain.net.peer = Policy(chain.bench.broker)
+    while policy.subscribes < 2:
+        chain.run(100)
+    policy.refuses = False
+    chain.run(20_000)
+    harness.equal((state(chain.link), chain.link.failures[2]), (UP, 2))
+    chain.link.failed(LinkError("network gone"))
+    harness.equal(chain.link.failures[2], 0)
 
 
 def test_the_tries_get_rare():

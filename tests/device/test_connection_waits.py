@@ -183,6 +183,10 @@ def test_another_board_with_our_thing_is_left_minutes():
         harness.equal(bench.link.wait_in.left_ms(), wait_ms)
         bench.run(wait_ms + 1000)
         harness.equal(state(bench.link), UP)
+        bench.run(601_000)  # it has been alone
+        bench.break_up("closed")
+        assert bench.link.wait_in.left_ms() <= 1000
+        bench.run(2000)
         bench.session.rival = None
         bench.run(30_000)
         bench.break_up("closed")

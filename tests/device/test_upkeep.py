@@ -49,7 +49,7 @@ def board(known=False, sessions=0, offline_reboot_s=3600):
     fresh()
     made = Board(ON, [], known)
     made.connection, made.session, made.check_s = Link(sessions), None, 0
-    made.offline_s = 0
+    made.offline_s, made.runner = 0, None
     made.settings.values["offline_reboot_s"] = offline_reboot_s
     return made
 
@@ -86,6 +86,15 @@ def test_safe_mode_ends_without_the_time_too():
     made = board()
     made.safe, made.safe_s, made.outbox = True, 3600, None
     harness.equal(offline_s(made), 3600)
+
+
+def test_safe_mode_does_not_end_before_commands_are_answered():
+    made = board()
+    made.safe, made.safe_s, made.outbox = True, 100, None
+    made.connection.up, made.runner, made.clock.s = True, True, 200
+    upkeep.check(made)
+    made.runner = None
+    harness.raises(Reset, lambda: upkeep.check(made))
 
 
 def kept(made, seconds):
