@@ -315,8 +315,19 @@ def test_refused_with_a_code_even_when_the_end_follows_at_once():
 
 
 def test_anything_else_is_no_connack():
-    for data in (b"\x20\x03\x00\x00\x00", b"\x30\x02\x00\x00", b"\x20\x00", b"HTTP/1.1 400 Bad"):
+    for data in (b"\x20\x03\x00\x00\x00", b"\x40\x02\x00\x01", b"\x20\x00", b"HTTP/1.1 400 Bad"):
         fails(answered_with(data), "protocol")
+
+
+def test_a_message_before_connack_is_passed_over():
+    # MiniStack delivers what is retained so when a session is kept; it must not keep us off line.
+    early = b"\x33\x07\x00\x01a\x00\x09hi"
+    bench = answered_with(early + early + b"\x20\x02\x01\x00" + early)
+    harness.equal(bench.connect(), True)
+    bench.session.step()
+    harness.equal(bench.messages, [(b"a", b"hi")])  # the one behind it
+    bench = answered_with(early)
+    fails(bench, "timeout", "connack")
 
 
 def test_reset_after_connect():
