@@ -62,7 +62,7 @@ def _heard(s, kind, message):
     else:
         _theirs(s, state, seen)
     if 0 <= s.seen and s.seen // 2 + 1 < version:  # one was lost on the way
-        s.get_due = s.dropped = True
+        s.get_due = True
     s.seen = max(s.seen, seen)
 
 
@@ -72,10 +72,8 @@ def _theirs(s, state, seen):
     desired = _section(state, "desired")
     gone = not desired and ("desired" in state or not state)
     back = any([gone or desired.get(key, 0) is None for key in s.settings.saved])
-    if back and seen + 1 >= s.seen:
-        s.get_due = s.dropped = True
-    elif seen > s.seen and (s.wrong or s.desired):  # a rejected value, perhaps
-        s.get_due = True
+    # And of one that was rejected, perhaps.
+    s.get_due |= (back and seen + 1 >= s.seen) or (seen > s.seen and bool(s.wrong or s.desired))
 
 
 def _section(state, key):
@@ -87,38 +85,56 @@ def _section(state, key):
 
 def _answered(s, state, seen):
     desired, reported = _section(state, "desired"), _section(state, "reported")
-    missed, s.dropped = s.dropped or seen > s.seen + 1, s.dropped and s.get_due
-    # Even a lower version: a shadow that was deleted may count from 0 again.
-    s.seen = seen
+    # Overtaken on the way: ask again. Or a shadow that was deleted counts from 0 again.
+    older, s.seen = seen + 1 < s.seen, seen
     _landed(s)
     values = s.settings.values
     s.update_due |= any(reported.get(key) != values[key] for key in values)
     rejected = reported.get("rejected", {})
     s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
     _note(s, desired, reported)
-    _compare(s, reported.get("board_id"))
+    _forget_bad(s, desired)
+    # Our board_id goes only into the answer to a get: without it the shadow is a new one that an
+    # hourly report has made, and nobody has taken anything back.
+    deleted = _compare(s, reported.get("board_id")) or seen < 0
+    s.get_due |= older and not deleted
     saved = s.settings.saved
     for key in values:
         if key in desired or (key in s.local and key in saved):
             continue
         if key in s.local:  # config.json has changed, and nothing is desired instead
             s.forget(key)
-        elif key in saved and missed:
-            s.desired[key] = None  # taken back
-        elif key in saved:  # nobody has: the shadow was deleted
+        elif key in saved and deleted:
             s.local[key] = None
             s.update_due = True
+        elif key in saved and not older:
+            s.desired[key] = None  # taken back
+
+
+def _forget_bad(s, desired):
+    # What was taken back after a crash, say, once AWS has it as rejected, and nobody desires it.
+    bad, kept = s.settings.state.get("rejected", {}), {}
+    for key in bad:
+        value, wanted = bad[key][0], desired.get(key)
+        if isinstance(value, dict) and isinstance(wanted, dict):  # a part, perhaps
+            value = {name: value.get(name) for name in wanted}
+        if wanted == value or s.rejected.get(key) != bad[key][1]:
+            kept[key] = bad[key]
+    s.settings.note("rejected", kept or None)
 
 
 def _compare(s, found):
+    # Whether reported has lost it.
     # With a board of this thing that was replaced, ours has never been reported; state has it once
     # AWS has accepted it. Found another one after that, two boards throw each other out.
     ours = s.settings.state.get("board_id")
-    s.update_due |= found != ours
+    s.doubt = found != ours
+    s.update_due |= s.doubt
     other = isinstance(found, str) and ours and found != ours
     s.session.rival = printable(found, 40) if other else None
     if other:
         s.log("shadow: another board uses this thing: " + s.session.rival)
+    return ours and found is None
 
 
 def _note(s, desired, reported):
@@ -151,6 +167,7 @@ def _landed(s, board_id=None):
     # The document that is pending has its answer. board_id: ours, now that it stands in reported.
     if board_id:
         s.settings.note("board_id", board_id)
+        s.doubt = False
     desired, s.pending = s.pending[1], None
     s.failures = 0
     s.wait.start(0)
@@ -182,6 +199,8 @@ def document(s, facts):
     s.rejected = {} if sweep else dict(s.wrong)
     s.update_due = s.rejected != s.wrong
     facts = {} if s.bare else facts
+    if not s.doubt and facts.get("board_id") == s.settings.state.get("board_id"):
+        facts.pop("board_id", None)
     facts.update(values)
     facts["rejected"] = None if sweep else rejected
     state = {"reported": facts}
