@@ -149,7 +149,7 @@ def change(shadow, key, value):
     else:
         shadow.log("command: {} is now {}".format(key, value))
         shadow.local.setdefault(key, old)
-        shadow.update_due, shadow.since_s = True, shadow.clock.s
+        shadow.update_due = True
         for older in (shadow.wrong, shadow.tried, shadow.desired or {}):
             older.pop(key, None)
     return why

@@ -34,7 +34,7 @@ class ShadowSync:
         self.doubt = False  # whether reported has our board_id
         self.bare = False  # the update goes without facts: it was too large
         self.junk = 0
-        self.since_s = 0  # of the last report or change, and what the sampler was like in it
+        self.since_s = 0  # of the last report, and what the sampler was like in it
         self.sensor = self.failing = None
         self.connected()
 
@@ -124,7 +124,7 @@ class ShadowSync:
                 why = why[:96] if why and len(why) > 96 else why  # else no copy
             if values.get(key) != old:
                 self.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
-                self.update_due, self.since_s = True, self.clock.s
+                self.update_due = True
             if why:
                 wrong[key] = why
                 if key in values:

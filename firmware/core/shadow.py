@@ -155,6 +155,7 @@ def _rejected(s, code):
         _answered(s, {}, -1)
     elif update and (code in (400, 401, 403, 404, 415) or (code == 413 and s.bare)):
         s.log("shadow: update refused, {}".format(code))
+        s.pending[1].clear()  # so that local stays: what is desired in the cloud is older
         _landed(s)
     else:
         s.lost()

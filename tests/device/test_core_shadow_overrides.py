@@ -151,6 +151,21 @@ def test_a_command_that_is_not_in_desired_yet_is_not_taken_back():
     harness.equal((board.settings.values["interval_s"], service.desired), (10, {"interval_s": 10}))
 
 
+def test_a_report_that_is_refused_is_not_one_that_has_landed():
+    for code in (403, 400, 413):
+        board, service = overridden({"interval_s": 30})
+        service.refuse = [code] * 2
+        board.command("interval_s", 10)
+        settle(board, service)
+        told = len(service.updates)
+        board.pass_s(1000)
+        harness.equal((len(service.updates), board.sync.local), (told, {"interval_s": 30}))
+        del service.refuse[:]
+        connect(board, service)
+        harness.equal(board.settings.values["interval_s"], 10)
+        harness.equal((service.desired, board.sync.local), ({"interval_s": 10}, {}))
+
+
 def test_a_null_older_than_a_command_does_not_take_it_back():
     board, service = overridden({"interval_s": 30})
     service.desire({"interval_s": None})
@@ -262,23 +277,6 @@ def test_a_bad_object_is_named_while_a_part_of_it_is_desired():
     service.desire({"i2c": {"sda": 21}})
     settle(again, service)
     assert "rejected" not in service.reported and "rejected" not in again.settings.state
-
-
-def test_the_time_of_the_last_change_is_known():
-    # For the trial, where no shadow answers.
-    board, service = in_step()
-    for change in (
-        lambda: service.desire({"interval_s": 30}),
-        lambda: board.command("interval_s", 5),
-    ):
-        board.pass_s(100)
-        change()
-        board.hear(service)
-        board.session.waiting = (-1,)  # no report yet
-        board.step()
-        harness.equal(board.sync.since_s, board.clock.s)
-        board.session.waiting = ()
-        settle(board, service)
 
 
 def test_reported_that_was_deleted_is_answered_once_a_version():
