@@ -43,7 +43,7 @@ class CommandRunner:
             return
         if why is True:  # before a power cut, say, that came before its result; answered once
             settings.seen = remember(settings.seen, ident)
-            # Only of these it is known that they were done: it may be what crashed.
+            # Of these it is known that they were done; another one may be what crashed.
             if action != "reboot" and value != settings.values["interval_s"]:
                 why = "restarted before its result"
         elif retained:

@@ -131,9 +131,7 @@ class ShadowSync:
                     tried[key] = text
                 if why not in (self.wrong.get(key), self.rejected.get(key)):
                     self.log("shadow: {} rejected: {}".format(key, why))
-        bad = self.settings.state.get(
-            "rejected", {}
-        )  # desired or not: a command may have brought it
+        bad = self.settings.state.get("rejected", {})  # a command's perhaps, that nobody desires
         for key in bad:
             wrong.setdefault(key, bad[key][1])
         self.update_due |= wrong != self.rejected

@@ -67,13 +67,12 @@ def _heard(s, kind, message):
 
 
 def _theirs(s, state, seen):
-    # Another's update. Of a value that it takes out of desired there is no delta: ask. MiniStack
-    # leaves a section out that was set to null.
+    # Another's update. Of a value that it takes out of desired there is no delta: ask; and of one
+    # that was rejected, perhaps. MiniStack leaves a section out that was set to null.
     desired = _section(state, "desired")
     gone = not desired and ("desired" in state or not state)
     back = any([gone or desired.get(key, 0) is None for key in s.settings.saved])
-    # And of one that was rejected, perhaps.
-    s.get_due |= (back and seen + 1 >= s.seen) or (seen > s.seen and bool(s.wrong or s.desired))
+    s.get_due |= seen + 2 * back > s.seen and bool(back or s.wrong or s.desired)
 
 
 def _section(state, key):
@@ -94,20 +93,17 @@ def _answered(s, state, seen):
     s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
     _note(s, desired, reported)
     _forget_bad(s, desired)
-    # Our board_id goes only into the answer to a get: without it the shadow is a new one that an
-    # hourly report has made, and nobody has taken anything back.
     deleted = _compare(s, reported.get("board_id")) or seen < 0
     s.get_due |= older and not deleted
-    saved = s.settings.saved
     for key in values:
-        if key in desired or (key in s.local and key in saved):
+        if key in desired or (key in s.local) == (key in s.settings.saved):
             continue
         if key in s.local:  # config.json has changed, and nothing is desired instead
             s.forget(key)
-        elif key in saved and deleted:
+        elif deleted:
             s.local[key] = None
             s.update_due = True
-        elif key in saved and not older:
+        elif not older:
             s.desired[key] = None  # taken back
 
 
@@ -124,13 +120,14 @@ def _forget_bad(s, desired):
 
 
 def _compare(s, found):
-    # Whether reported has lost it.
+    # True when reported has lost ours, which goes only into the answer to a get: the shadow is a
+    # new one, made by an hourly report, and nobody has taken anything back.
     # With a board of this thing that was replaced, ours has never been reported; state has it once
     # AWS has accepted it. Found another one after that, two boards throw each other out.
     ours = s.settings.state.get("board_id")
     s.doubt = found != ours
     s.update_due |= s.doubt
-    other = isinstance(found, str) and ours and found != ours
+    other = isinstance(found, str) and ours and s.doubt
     s.session.rival = printable(found, 40) if other else None
     if other:
         s.log("shadow: another board uses this thing: " + s.session.rival)
