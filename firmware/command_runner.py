@@ -36,18 +36,23 @@ class CommandRunner:
 
         settings = self.shadow.settings
         command = parse(payload, settings.state.get("seen"))
-        ident, why = command[0], command[3]
+        ident, action, value, why = command
         # AWS may deliver a command twice, also before the first copy is done, and remembered.
         held = settings.seen + [c[0] for c in self.waiting if not c[3]]
         if ident is not None and ident in held:
             return
-        if retained:
-            why = "retained commands are refused"  # AWS gives them in each new session
-        elif why is True:  # before a power cut, say, that came before its result; answered once
+        if why is True:  # before a power cut, say, that came before its result; answered once
             settings.seen = remember(settings.seen, ident)
+            # Of these it is known that they were done; another one may be what crashed.
+            if action != "reboot" and value != settings.values["interval_s"]:
+                why = "restarted before its result"
+        elif retained:
+            why = "retained commands are refused"  # AWS gives them in each new session
+        elif ident is None and action == "reboot" and self.shadow.clock.s < _AGAIN_S:
+            why = "without an id not in the first minute after a start"
         elif len(self.waiting) >= _WAITING and not why:
             why = "busy: 4 commands are waiting"
-        self.waiting.append(command[:3] + (why,))
+        self.waiting.append((ident, action, value, why))
 
     def step(self, up):
         # up: there is a session. True while there is more to do.
@@ -116,8 +121,6 @@ class CommandRunner:
         if ident is not None:
             settings.note("seen", remember(settings.state.get("seen"), ident))
             settings.seen = remember(settings.seen, ident)
-        elif action == "reboot" and self.shadow.clock.s < _AGAIN_S:
-            return "without an id not in the first minute after a start", None
         if action == "get_log":
             from firmware import crash
 
@@ -136,13 +139,17 @@ class CommandRunner:
 def change(shadow, key, value):
     # At the device; a desired value for the same key is older. None, or why it was not done.
     settings = shadow.settings
-    old = settings.values[key]
+    old, state = settings.values[key], settings.state
+    settings.state = dict(state)  # one write of both: power may go between two
+    settings.state["local"] = {key: old}
+    settings.state["local"].update(shadow.local)
     why = settings.set(key, value)
-    if settings.values[key] != old:
+    if settings.values[key] == old:
+        settings.state = state
+    else:
         shadow.log("command: {} is now {}".format(key, value))
         shadow.local.setdefault(key, old)
-        settings.note("local", dict(shadow.local))
-        shadow.update_due, shadow.since_s = True, shadow.clock.s
+        shadow.update_due = True
         for older in (shadow.wrong, shadow.tried, shadow.desired or {}):
             older.pop(key, None)
     return why

@@ -112,7 +112,9 @@ def _good(found, given, crashed, log):
         value = given.get(key, old)
         if value != old and "config" in state:
             log("config: {} has changed in config.json".format(key))
-            local[key] = saved.get(key, old) if local.get(key) is None else local[key]
+            # What is desired so far: the value of a command is not, one that was bad may be.
+            bad = state.get("rejected", {}).get(key, [saved.get(key, old)])
+            local[key] = bad[0] if local.get(key) is None else local[key]
             saved, state = change(saved, state, key, None)
         if value != DEFAULTS[key]:
             now[key] = value

@@ -31,10 +31,10 @@ class ShadowSync:
         local = local if isinstance(local, dict) else {}
         self.local = {key: local[key] for key in local if key in settings.values}
         self.ask_s = 0  # of the next get, should nothing happen
-        self.dropped = False  # from desired: what is not there any more was taken back
+        self.doubt = False  # whether reported has our board_id
         self.bare = False  # the update goes without facts: it was too large
         self.junk = 0
-        self.since_s = 0  # of the last report or change, and what the sampler was like in it
+        self.since_s = 0  # of the last report, and what the sampler was like in it
         self.sensor = self.failing = None
         self.connected()
 
@@ -124,18 +124,18 @@ class ShadowSync:
                 why = why[:96] if why and len(why) > 96 else why  # else no copy
             if values.get(key) != old:
                 self.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
-                self.update_due, self.since_s = True, self.clock.s
+                self.update_due = True
             if why:
                 wrong[key] = why
                 if key in values:
                     tried[key] = text
                 if why not in (self.wrong.get(key), self.rejected.get(key)):
                     self.log("shadow: {} rejected: {}".format(key, why))
+        bad = self.settings.state.get("rejected", {})  # a command's perhaps, that nobody desires
+        for key in bad:
+            wrong.setdefault(key, bad[key][1])
         self.update_due |= wrong != self.rejected
         self.wrong, self.tried = wrong, tried
-        bad = self.settings.state.get("rejected", {})
-        if any([key not in wrong for key in bad]):  # not desired any more
-            self.settings.note("rejected", {key: bad[key] for key in bad if key in wrong} or None)
 
 
 def _same(value, old):

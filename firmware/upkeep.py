@@ -50,7 +50,7 @@ def check(app):
 
         app.counted_s = crash.alive(s, chip.log) and s + _CRASH_S
     if app.saved is not app.settings.saved:  # what has changed may have been the cause
-        app.saved, app.safe_s = app.settings.saved, s + _CHANGED_S
+        app.saved, app.safe_s, app.settings.since_s = app.settings.saved, s + _CHANGED_S, s
     if "trial" in app.settings.state:
         _trial(app, app.settings.state["trial"])
     if app.safe and s >= app.safe_s and not (app.runner and link.up):
@@ -127,8 +127,8 @@ def flush(app):
 
 
 def _trial(app, trial):
-    # New settings are good after a minute, in a session whose birth message, and the report with
-    # them, was acknowledged; but not when a sensor that was found before is lost with them.
+    # New settings are good after a minute, in a session with nothing sent and not acknowledged;
+    # but not when a sensor that was found before is lost with them.
     sync, why = app.shadow, "restored: the sensor was lost"
     owes = app.clock.s >= sync.birth_s or sync.out or _TAG in app.session.waiting
     keys = [key for key in ("i2c", "sensor") if key in trial]
@@ -138,8 +138,8 @@ def _trial(app, trial):
         for key in keys:
             problem = overrides.release(app.settings, key, trial[key][0], why)
             chip.log("config: {} {}".format(key, problem or why))
-        sync.get_due = True  # what was desired is to be named as rejected
-    elif app.connection.up and not owes and app.clock.s - sync.since_s >= _TRIAL_S:
+            sync.get_due |= not problem  # what was desired is to be named as rejected
+    elif app.connection.up and not owes and app.clock.s - app.settings.since_s >= _TRIAL_S:
         app.settings.note("trial", None)
 
 

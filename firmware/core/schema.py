@@ -30,9 +30,12 @@ LIMITS = (
 # open drain, or that there are not. ESP-IDF, API reference, GPIO of each chip; datasheets, "Pin
 # Overview"; ESP8266EX datasheet 2: 16 belongs to its RTC. docs/wiring.md says which is which.
 TAKEN = (
-    "esp8266 1 1 3 3 6 11 16 48 esp32 1 1 3 3 6 11 24 24 28 31 34 48"
-    " esp32s2 19 20 22 32 43 44 46 48 esp32s3 19 20 22 32 43 44 esp32c3 12 48"
-    " esp32c6 12 13 16 17 24 48"
+    b"esp8266\x01\x01\x03\x03\x06\x0b\x10\x30"
+    b"esp32\x01\x01\x03\x03\x06\x0b\x18\x18\x1c\x1f\x22\x30"
+    b"esp32s2\x13\x14\x16\x20\x2b\x2c\x2e\x30"
+    b"esp32s3\x13\x14\x16\x20\x2b\x2c"
+    b"esp32c3\x0c\x30"
+    b"esp32c6\x0c\x0d\x10\x11\x18\x30?"
 )
 
 
@@ -61,17 +64,14 @@ def check(key, value, values, chip=""):
 
 
 def _taken(pin, chip):
-    plain = chip.encode().replace(b"-", b"").decode().lower()
-    mine, low = False, None
-    for word in TAKEN.split():
-        if not word.isdigit():
-            mine = word in [name[:7] for name in plain.split()[-1:]]
-        elif low is None:
-            low = int(word)
-        else:
-            if mine and low <= pin <= int(word):
-                return True
-            low = None
+    # Pins are below all characters of names: the next name ends the pairs, and what is not found
+    # comes out inside the first one.
+    name = (chip.lower().replace("-", "").encode().split() or [b"e"])[-1][:7]
+    at = TAKEN.find(name) + len(name)
+    while TAKEN[at] <= 48:
+        if TAKEN[at] <= pin <= TAKEN[at + 1]:
+            return True
+        at += 2
     return False
 
 

@@ -62,20 +62,17 @@ def _heard(s, kind, message):
     else:
         _theirs(s, state, seen)
     if 0 <= s.seen and s.seen // 2 + 1 < version:  # one was lost on the way
-        s.get_due = s.dropped = True
+        s.get_due = True
     s.seen = max(s.seen, seen)
 
 
 def _theirs(s, state, seen):
-    # Another's update. Of a value that it takes out of desired there is no delta: ask. MiniStack
-    # leaves a section out that was set to null.
+    # Another's update. Of a value that it takes out of desired there is no delta: ask; and of one
+    # that was rejected, perhaps. MiniStack leaves a section out that was set to null.
     desired = _section(state, "desired")
     gone = not desired and ("desired" in state or not state)
     back = any([gone or desired.get(key, 0) is None for key in s.settings.saved])
-    if back and seen + 1 >= s.seen:
-        s.get_due = s.dropped = True
-    elif seen > s.seen and (s.wrong or s.desired):  # a rejected value, perhaps
-        s.get_due = True
+    s.get_due |= seen + 2 * back > s.seen and bool(back or s.wrong or s.desired)
 
 
 def _section(state, key):
@@ -87,38 +84,54 @@ def _section(state, key):
 
 def _answered(s, state, seen):
     desired, reported = _section(state, "desired"), _section(state, "reported")
-    missed, s.dropped = s.dropped or seen > s.seen + 1, s.dropped and s.get_due
-    # Even a lower version: a shadow that was deleted may count from 0 again.
-    s.seen = seen
+    # Overtaken on the way: ask again. Or a shadow that was deleted counts from 0 again.
+    older, s.seen = seen + 1 < s.seen, seen
     _landed(s)
     values = s.settings.values
     s.update_due |= any(reported.get(key) != values[key] for key in values)
     rejected = reported.get("rejected", {})
     s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
     _note(s, desired, reported)
-    _compare(s, reported.get("board_id"))
-    saved = s.settings.saved
+    _forget_bad(s, desired)
+    deleted = _compare(s, reported.get("board_id")) or seen < 0
+    s.get_due |= older and not deleted
     for key in values:
-        if key in desired or (key in s.local and key in saved):
+        if key in desired or (key in s.local) == (key in s.settings.saved):
             continue
         if key in s.local:  # config.json has changed, and nothing is desired instead
             s.forget(key)
-        elif key in saved and missed:
-            s.desired[key] = None  # taken back
-        elif key in saved:  # nobody has: the shadow was deleted
+        elif deleted:
             s.local[key] = None
             s.update_due = True
+        elif not older:
+            s.desired[key] = None  # taken back
+
+
+def _forget_bad(s, desired):
+    # What was taken back after a crash, say, once AWS has it as rejected, and nobody desires it.
+    bad, kept = s.settings.state.get("rejected", {}), {}
+    for key in bad:
+        value, wanted = bad[key][0], desired.get(key)
+        if isinstance(value, dict) and isinstance(wanted, dict):  # a part, perhaps
+            value = {name: value.get(name) for name in wanted}
+        if wanted == value or s.rejected.get(key) != bad[key][1]:
+            kept[key] = bad[key]
+    s.settings.note("rejected", kept or None)
 
 
 def _compare(s, found):
+    # True when reported has lost ours, which goes only into the answer to a get: the shadow is a
+    # new one, made by an hourly report, and nobody has taken anything back.
     # With a board of this thing that was replaced, ours has never been reported; state has it once
     # AWS has accepted it. Found another one after that, two boards throw each other out.
     ours = s.settings.state.get("board_id")
-    s.update_due |= found != ours
-    other = isinstance(found, str) and ours and found != ours
+    s.doubt = found != ours
+    s.update_due |= s.doubt
+    other = isinstance(found, str) and ours and s.doubt
     s.session.rival = printable(found, 40) if other else None
     if other:
         s.log("shadow: another board uses this thing: " + s.session.rival)
+    return ours and found is None
 
 
 def _note(s, desired, reported):
@@ -139,6 +152,7 @@ def _rejected(s, code):
         _answered(s, {}, -1)
     elif update and (code in (400, 401, 403, 404, 415) or (code == 413 and s.bare)):
         s.log("shadow: update refused, {}".format(code))
+        s.pending[1].clear()  # so that local stays: what is desired in the cloud is older
         _landed(s)
     else:
         s.lost()
@@ -151,6 +165,7 @@ def _landed(s, board_id=None):
     # The document that is pending has its answer. board_id: ours, now that it stands in reported.
     if board_id:
         s.settings.note("board_id", board_id)
+        s.doubt = False
     desired, s.pending = s.pending[1], None
     s.failures = 0
     s.wait.start(0)
@@ -182,6 +197,8 @@ def document(s, facts):
     s.rejected = {} if sweep else dict(s.wrong)
     s.update_due = s.rejected != s.wrong
     facts = {} if s.bare else facts
+    if not s.doubt and facts.get("board_id") == s.settings.state.get("board_id"):
+        facts.pop("board_id", None)
     facts.update(values)
     facts["rejected"] = None if sweep else rejected
     state = {"reported": facts}

@@ -1,4 +1,4 @@
-# heap: 76wk
+# heap: 88wk
 # From the payload of a command to its act and its result.
 
 import json
@@ -369,7 +369,7 @@ def test_the_same_id_acts_once_also_after_a_restart():
             bench.hear("identify", id=7)
             bench.hear("read_now", id="7")
             bench.steps(100, 100)
-        wanted = [(True, "done before the last restart")] * 2
+        wanted = [(False, "restarted before its result")] * 2
         if not boot:
             wanted = [(True, None), (False, "nothing happened within 10 s")]
         harness.equal([told["id"] for told in bench.session.sent], [7, "7"])
@@ -377,6 +377,70 @@ def test_the_same_id_acts_once_also_after_a_restart():
         harness.equal((len(bench.board.leds), bench.sampler.asked), (20, 1))
         harness.equal(bench.settings.state, {"seen": [7, "7"]})
         bench.make()
+
+
+def test_an_id_of_an_earlier_boot_is_ok_only_where_that_is_known():
+    # A value may have crashed the board, and have been taken back.
+    for boots in range(2):
+        bench = Bench()
+        bench.hear("set_reporting_interval", interval_seconds=7, id="a")
+        bench.hear("reboot", id="b")
+        bench.steps()
+        del bench.session.sent[:]
+        bench.make()
+        bench.settings.values["interval_s"] = 60 if boots else 7
+        bench.hear("set_reporting_interval", retained=1, interval_seconds=7, id="a")
+        bench.hear("reboot", id="b")
+        good = (True, "done before the last restart")
+        bad = (False, "restarted before its result")
+        told = [(told["ok"], told["reason"]) for told in bench.steps()]
+        harness.equal(told, [bad if boots else good, good])
+        assert not bench.runner.wait  # no restart
+
+
+def test_a_retained_copy_of_what_was_done_is_silent():
+    bench = Bench()
+    bench.hear("identify", id=1)
+    bench.steps()
+    bench.hear("identify", retained=1, id=1)
+    bench.make()
+    for _ in range(3):  # sessions
+        bench.hear("identify", retained=1, id=1)
+        bench.steps()
+    told = [(told["ok"], told["reason"]) for told in bench.session.sent]
+    harness.equal(told, [(True, None), (False, "restarted before its result")])
+
+
+def test_a_reboot_without_id_is_young_when_it_arrives_not_when_it_acts():
+    bench = Bench()
+    bench.clock.pass_ms(59_000)
+    bench.hear("reboot")
+    bench.clock.pass_ms(60_000)  # a slow command before it, say
+    harness.equal(
+        bench.outcomes(), [(None, False, "without an id not in the first minute after a start")]
+    )
+
+
+def test_the_mark_of_a_change_is_written_with_it():
+    bench = Bench()
+    sound, found = bench.settings.set, []
+
+    def set(key, value):
+        found.append(bench.settings.state.get("local"))
+        return sound(key, value)
+
+    bench.settings.set = set
+    for seconds, problem in ((30, None), (20, None), (10, "not done: errno 28")):
+        bench.settings.problem = problem
+        bench.hear("set_reporting_interval", interval_seconds=seconds, id=seconds)
+        bench.steps()
+    harness.equal(found, [{"interval_s": 60}, {"interval_s": 60}, {"interval_s": 60}])
+    harness.equal(bench.settings.state["local"], {"interval_s": 60})
+    bench.shadow.local.clear()
+    bench.settings.state.pop("local")
+    bench.hear("set_reporting_interval", interval_seconds=10)
+    bench.steps()
+    assert "local" not in bench.settings.state and not bench.shadow.local
 
 
 def test_a_second_copy_that_waits_is_ignored():

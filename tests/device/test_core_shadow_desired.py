@@ -1,4 +1,4 @@
-# heap: 60wk
+# heap: 72wk
 # Bad desired values, nested ones, and changes made at the device.
 
 import harness

@@ -1,4 +1,4 @@
-# heap: 60wk
+# heap: 68wk
 # Refusals, lost answers, other clients, deleted shadows.
 
 import json
@@ -148,6 +148,7 @@ def test_a_deleted_shadow_starts_from_zero():
 
 def test_a_shadow_deleted_behind_our_back_is_found_out_by_the_next_update():
     board, service = in_step()
+    board.report(board_id="aa")
     for interval_s in range(10, 20):
         service.desire({"interval_s": interval_s})
     settle(board, service)

@@ -5,7 +5,7 @@ import os
 import sys
 
 import harness
-from fakes import Log
+from fakes import Clock, Log
 from firmware import files, overrides
 from firmware.core import schema
 from firmware.settings import Settings
@@ -119,6 +119,30 @@ def test_flash_that_fails_on_the_way_back_changes_nothing():
     assert problem.startswith("not done: "), problem
     harness.equal((one.values["interval_s"], files.load_settings()), (30, before))
     harness.equal((one.saved, one.state), before)
+
+
+def test_a_power_cut_in_a_command_leaves_no_value_without_its_mark():
+    # Without the mark an older desired value would take the command's back.
+    from firmware.command_runner import change
+
+    class Shadow:
+        clock = Clock()
+        wrong, tried, desired, update_due = {}, {}, None, False
+
+    found = []
+    for fuse in range(40):
+        shadow = Shadow()
+        shadow.settings, shadow.local, shadow.log = fresh(), {}, lambda text: None
+        FLASH.fuse = fuse
+        why = change(shadow, "interval_s", 30)
+        FLASH.fuse = None
+        saved, state = files.load_settings()
+        marked = {"interval_s": 60} if saved else None
+        harness.equal((saved, state.get("local")), ({"interval_s": 30} if saved else {}, marked))
+        if why:
+            harness.equal((shadow.local, shadow.settings.state), ({}, {}))
+        found.append(bool(saved))
+    assert True in found and False in found, found
 
 
 def test_pins_that_the_chip_cannot_use_are_refused():

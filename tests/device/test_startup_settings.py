@@ -1,6 +1,7 @@
 # heap: 128wk
 # What counts after a start: config.json, what the cloud has changed, what was on trial in a crash.
 
+import json
 import os
 
 import fakes_machine  # noqa: F401  for board.py
@@ -8,6 +9,7 @@ import harness
 from fakes import Log
 from firmware import chip, files, overrides
 from firmware.core import schema
+from firmware.core.telemetry import crc16
 from flash import Flash
 
 CRASHED = "restored: the board crashed with it"
@@ -69,7 +71,7 @@ def test_a_changed_config_json_drops_the_overrides_it_touches():
     harness.equal((values["interval_s"], values["drain_per_s"]), (50, 5))
     harness.equal(saved, {"drain_per_s": 5, "i2c": I2C})
     wanted = {"config": {"interval_s": 50}, "trial": {"drain_per_s": [7, False]}}
-    wanted["local"] = {"interval_s": 30}  # what is desired so far is older
+    wanted["local"] = {"interval_s": 9}  # what is desired so far is older
     harness.equal((state, files.load_settings()), (wanted, (saved, wanted)))
     assert "config: interval_s has changed in config.json" in LOG.lines, LOG.lines
     harness.equal(start(interval_s=50)[1:], (saved, wanted))  # once
@@ -79,6 +81,44 @@ def test_a_changed_config_json_is_newer_than_what_is_desired_without_an_override
     fresh({}, {"config": {"interval_s": 45}})
     harness.equal(start(interval_s=50)[2]["local"], {"interval_s": 45})
     harness.equal(start()[2], {"config": {}, "local": {"interval_s": 45}})  # back to the default
+
+
+def test_a_changed_config_json_is_newer_than_what_was_desired_and_bad():
+    for local, wanted in ({}, 30), ({"interval_s": 7}, 7):  # 30 came by command
+        trial = {"interval_s": [None, False]}
+        fresh({"interval_s": 30}, {"config": {"interval_s": 45}, "trial": trial, "local": local})
+        start(crashed=True, interval_s=45)
+        values, saved, state = start(interval_s=120)
+        harness.equal((values["interval_s"], saved), (120, {}))
+        harness.equal(state, {"config": {"interval_s": 120}, "local": {"interval_s": wanted}})
+
+
+def test_a_file_that_cannot_be_read_now_stays_what_it_is():
+    from firmware.settings import Settings
+
+    class Files:
+        def __init__(self, error):
+            self.error = error
+
+        def open(self, path, *mode):
+            if mode == ("rb",):
+                raise self.error
+            return open(path, *mode)
+
+    for error in (OSError(5), MemoryError()):
+        fresh({"interval_s": 30}, {"config": {"interval_s": 45}, "seen": ["a"], "start": [5, 7]})
+        before = files.load_settings()
+        files.open = Files(error).open
+        values, saved, state = start(interval_s=45)
+        del files.open
+        one = Settings(values, saved, state, LOG)
+        one.apply = lambda key: None
+        one.note("filters", "x")
+        why = "not done: settings: could not be read at the start"
+        harness.equal((one.set("interval_s", 9), files.load_settings()), (why, before))
+        line = "settings: filters not saved, settings: could not be read at the start"
+        harness.equal((values["interval_s"], LOG.lines[-1]), (45, line))
+        harness.equal(start(interval_s=45)[1], {"interval_s": 30})
 
 
 def test_a_bad_value_in_config_json_changes_nothing_else():
@@ -132,7 +172,11 @@ def test_anything_may_stand_in_the_file():
                 assert isinstance(state.get("clock", 0), int), state
         files.save_settings(junk, {})
         harness.equal(start()[0]["drain_per_s"], 90)
-        files.save_settings({}, junk)
+        text = json.dumps({"values": {}, "state": junk})
+        with open("data/settings.json", "w") as f:
+            f.write(
+                '{{"crc": "{:04x}", "data": {}}}'.format(crc16(text.encode(), 0, len(text)), text)
+            )
         harness.equal(start()[0]["drain_per_s"], 90)
 
 

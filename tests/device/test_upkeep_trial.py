@@ -13,6 +13,7 @@ from flash import Flash
 LOST = "restored: the sensor was lost"
 OLD = {"id": 0, "sda": 21, "scl": 22, "freq_hz": 100000}
 NEW = {"id": 0, "sda": 4, "scl": 5, "freq_hz": 100000}
+FLASH = Flash(12)
 
 
 class Box:
@@ -26,10 +27,11 @@ def app(trial, **saved):
     values = dict(schema.DEFAULTS)
     values.update(saved)
     made = Box(clock=Box(s=100), connection=Box(up=True), sampler=Box(failures=0))
-    made.shadow = Box(birth_s=1 << 20, out=None, since_s=40, get_due=False)
+    made.shadow = Box(birth_s=1 << 20, out=None, get_due=False)
     made.session = Box(waiting={})
     made.settings = Settings(values, saved, {"trial": trial}, chip.log)
     made.settings.apply = lambda key: False
+    made.settings.since_s = 40
     return made
 
 
@@ -40,7 +42,7 @@ def trial(made):
 
 def test_it_ends_a_minute_after_the_change_and_its_report():
     made = app({"interval_s": [None, False]}, interval_s=30)
-    made.shadow.since_s = 41
+    made.settings.since_s = 41
     assert trial(made)
     made.clock.s += 1
     assert not trial(made)
@@ -81,6 +83,31 @@ def test_a_sensor_that_is_lost_brings_the_old_settings_back():
     harness.equal(chip.log.lines[-2:], ["config: i2c " + LOST, "config: sensor " + LOST])
 
 
+def test_what_cannot_be_taken_back_now_is_no_news():
+    made = app({"i2c": [OLD, True]}, i2c=NEW)
+    made.sampler.failures = 3
+    FLASH.fuse = 0
+    harness.equal(trial(made), {"i2c": [OLD, True]})
+    FLASH.fuse = None
+    assert not made.shadow.get_due
+    assert chip.log.lines[-1].startswith("config: i2c not done: "), chip.log.lines
+
+
+def test_a_report_does_not_begin_the_minute_anew():
+    # Facts that change all the time: one every 50 s.
+    made = app({"interval_s": [None, False]}, interval_s=30)
+    made.settings.values["offline_reboot_s"] = made.safe = made.counted_s = made.offline_s = 0
+    made.saved, made.connection.last_reason = made.settings.saved, None
+    made.connection.sessions = 1
+    made.settings.since_s = made.clock.offset = 0
+    for s in range(30, 400, 10):
+        made.clock.s = made.shadow.since_s = s
+        if s == 50:
+            harness.equal(made.settings.set("interval_s", 20), None)
+        upkeep.check(made)
+        harness.equal("trial" in made.settings.state, s < 50 + 60)
+
+
 def test_a_sensor_missing_before_is_no_evidence():
     made = app({"i2c": [OLD, False]}, i2c=NEW)
     made.sampler.failures, made.clock.s = 7, 99
@@ -97,7 +124,6 @@ def test_nor_one_that_is_lost_while_something_else_is_on_trial():
 
 
 os.chdir("/")
-FLASH = Flash(12)
 FLASH.format()
 FLASH.mount()
 chip.log = Log()

@@ -173,8 +173,8 @@ def test_what_comes_with_a_reboot_is_answered(make: Make) -> None:
         return said[-1] == {
             "id": "before",
             "action": "identify",
-            "ok": True,
-            "reason": "done before the last restart",
+            "ok": False,
+            "reason": "restarted before its result",
         }
 
     bench.wait(again)

@@ -160,3 +160,43 @@ def test_config_json_over_the_cable_wins_over_what_was_desired_before(device, bo
     assert saved(device)["values"] == {"drain_per_s": 7}
     desire(clients, device.thing, interval_s=5)
     reported(clients, device.thing, interval_s=5)
+
+
+def test_a_command_that_crashes_the_board_is_named_and_not_done_again(
+    device, boot, clients, listener
+):
+    plant(device, "sampler", "if self.settings['interval_s'] == 7: raise ValueError('seven')")
+    board = boot(device)
+    reported(clients, device.thing, interval_s=1)
+    action = {"action": "set_reporting_interval", "interval_seconds": 7, "id": "a"}
+    command(clients, device.thing, action)
+    board.wait_for(r"config: interval_s restored", timeout=WAIT_S)
+    crashed = "restored: the board crashed with it"
+    reported(clients, device.thing, interval_s=1, rejected={"interval_s": crashed})
+    results = f"devices/{device.thing}/commands/result"
+    already = len(listener.on(results))
+    command(clients, device.thing, action)
+    command(clients, device.thing, {**action, "id": "b"})
+    assert listener.wait(results, lambda m: m["id"] == "b")["reason"] == crashed
+    (told,) = [m for m in listener.on(results)[already:] if m["id"] == "a"]
+    assert (told["ok"], told["reason"]) == (False, "restarted before its result")
+    assert board.boots == 2, board.log[-30:]
+
+
+def test_a_delta_before_the_first_answer_does_not_bring_a_bad_value_back(device, boot, clients):
+    plant(
+        device,
+        "sampler",
+        "if self.settings['interval_s'] == 7 and 'boom' in __import__('os').listdir():"
+        " raise ValueError('seven')",
+    )
+    board = boot(device)
+    reported(clients, device.thing, interval_s=1)
+    desire(clients, device.thing, interval_s=7)
+    reported(clients, device.thing, interval_s=7)
+    (device.folder / "boom").write_text("x")
+    board.wait_for(r"crash: ValueError seven", timeout=WAIT_S)
+    desire(clients, device.thing, drain_per_s=9)  # its delta waits for the board
+    why = {"interval_s": "restored: the board crashed with it"}
+    reported(clients, device.thing, interval_s=1, drain_per_s=9, rejected=why)
+    assert board.boots == 2, board.log[-30:]

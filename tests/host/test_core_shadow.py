@@ -72,6 +72,7 @@ class Field(RuleBasedStateMachine):
         self.board = Board(kept.values, kept.state, f"boot{self.boots}", schema.check)
         self.board.settings.refuse = lambda key: "no such chip" if key in self.broken else None
         self.board.settings.config, self.board.settings.saved = START, kept.saved
+        self.board.facts["board_id"] = "aa"
         self.board.sync.connected()
 
     def talk(self) -> None:
@@ -190,7 +191,7 @@ class Field(RuleBasedStateMachine):
         self.talk()
         self.agree()
         told, reported = len(self.service.updates), self.service.reported
-        self.board.facts = {}
+        self.board.facts = {"board_id": "aa"}
         connect(self.board, self.service)
         self.boot()
         self.talk()

@@ -432,6 +432,14 @@ def test_cells_of_csv_files(tmp_path_factory: Any, text: str, number: Any) -> No
             assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
+def test_the_result_names_things_as_they_are(tmp_path: Path) -> None:
+    # tools/board/fleet.py reads it back; a name of a thing is no formula.
+    things = ["-x", "_1", "=cmd|x"]
+    fleet.write_result(tmp_path / "r.csv", [fleet.Result(thing, "made") for thing in things])
+    rows = list(csv.DictReader((tmp_path / "r.csv").read_text("utf-8").splitlines()))
+    assert [row["thing"] for row in rows] == ["-x", "_1", "'=cmd|x"]
+
+
 def _is_number(cell: str) -> bool:
     try:
         return bool(cell) and float(cell) == float(cell)

@@ -241,6 +241,8 @@ def write_result(path: Path, results: list[Result]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(RESULT_COLUMNS)
         for r in results:
-            cells = (r.thing, r.status, r.certificate_id, r.folder, r.error)
-            writer.writerow([wire.cell(cell) for cell in cells])
+            # tools/board/fleet.py reads the names back.
+            name = r.thing if thing_name(r.thing) is None else wire.cell(r.thing)
+            cells = (r.status, r.certificate_id, r.folder, r.error)
+            writer.writerow([name, *map(wire.cell, cells)])
     scratch.replace(path)
