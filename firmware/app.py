@@ -55,7 +55,7 @@ class App:
         # While old readings are sent, what reads them stays.
         spare = "firmware.outbox_files" if outbox and outbox.waiting > self.window else None
         if outbox:
-            if not self.sampler.started and clock.offset is not None:
+            if clock.offset is not None and abs(clock.offset - (self.sampler.started or 0)) > 2:
                 self.upkeep("start")
             self.sampler.step()
             self.unload(spare)

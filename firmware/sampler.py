@@ -21,7 +21,7 @@ class Sampler:
         # settings: the dictionary in force. note("start"): upkeep.start(), which sets `started`.
         self.settings, self.clock, self.outbox, self.log = settings, clock, outbox, log
         self.note = note
-        self.started = None  # this boot's start is on flash; False: only a bound
+        self.started = None  # this boot's start as it is on flash; 0: only a bound
         self.readings = self.errors = 0  # since boot; failed searches are errors too
         self.last_error = None
         self.buf, self.kept = bytearray(RECORD_BYTES), bytearray()  # kept: records, oldest first
@@ -63,8 +63,8 @@ class Sampler:
 
     def step(self):
         # At most one transfer's worth of work; never sleeps.
-        if self.kept and self.store(self.kept):
-            self.kept = self.kept[RECORD_BYTES:]
+        if self.kept and self.clock.s >= self.retry_s:
+            self.flush()
         # A new interval counts from the last turn; what is overdue by it or by the old is due now.
         s, interval_s = self.clock.s, self.settings["interval_s"]
         late_s = s - self.turn_s - min(interval_s, self.interval_s)
@@ -122,17 +122,23 @@ class Sampler:
                 self.outbox.dropped += len(self.kept) == _KEPT * RECORD_BYTES
                 self.kept = (self.kept + self.buf)[-_KEPT * RECORD_BYTES :]
 
+    def flush(self):
+        # True once the first that is kept is stored. Memory for the rest comes first: without it
+        # the same reading would be stored again.
+        rest = self.kept[RECORD_BYTES:]
+        if self.store(self.kept):
+            self.kept = rest
+            return True
+
     def store(self, record):
         # True once it is stored, with its time if that is known by now.
         clock, s2000 = self.clock, u32(record, 0)
-        if clock.s < self.retry_s:
-            return False
         if clock.offset is not None and not s2000 >> 29:
             s2000 += clock.offset
             for i in range(4):
                 record[i] = s2000 >> 8 * i & 0xFF
         try:
-            if self.started is None:
+            if self.started is None or (self.started and clock.offset is None):
                 self.note("start")
             self.outbox.put(record, RECORD_BYTES)
             return True

@@ -21,11 +21,14 @@ def ask_time(app):
     from firmware import board
     from firmware.net import clock
 
-    args = app.clock, app.settings, version.BUILD_S2000, board, chip.log
+    args = app.clock, app.settings, version.BUILD_S2000, board, chip.log, chip.VERIFIED
+    known = app.clock.offset is not None
     if app.clock.heard:
-        clock.heard(*args, chip.VERIFIED)
+        clock.heard(*args)
     else:
         clock.ask(*args, app.servers, chip.random)
+    if not known and app.clock.offset is not None and app.offline_s is not None:
+        app.offline_s = app.clock.s  # before that it could not send
 
 
 def step_link(app):
@@ -77,24 +80,24 @@ def start(app):
     # bound before its first reading that has no time, and once the time is known. An older boot
     # that has only a bound gets an end then, so that an estimate stays what it is.
     settings, outbox, sampler, s2000 = app.settings, app.outbox, app.sampler, app.clock.offset
-    starts = list(settings.state.get("start", ()))
-    if sampler.started is None:
+    starts, noted = list(settings.state.get("start", ())), sampler.started
+    if noted is None:
         # Of a boot that has stored nothing a bound says nothing; a known start ends an estimate.
         while starts and starts[-2] + (starts[-1] < 0) > outbox.next:
             del starts[-2:]
-        if s2000 is None:
-            starts += [outbox.next, -_earliest(app, starts)]
-        elif not starts or starts[-1] < 0:
-            starts += [outbox.next, s2000]
-    else:
-        starts[-1] = s2000
+    own = noted == 0 or starts[-1:] == [noted]
+    began = -_earliest(app, starts, noted) if s2000 is None else s2000
+    if own:
+        starts[-1] = began
+    elif s2000 is None or not starts or starts[-1] < 0:
+        starts += [outbox.next, began]
     while len(starts) > 2 and (starts[2] <= outbox.low or len(starts) > 2 * _STARTS):
         del starts[:2]
     if s2000 is None:
         _save(settings, starts)
     else:
         settings.note("start", starts)
-    sampler.started = s2000 is not None
+    sampler.started = s2000 or 0
 
 
 def _save(settings, starts):
@@ -107,19 +110,22 @@ def _save(settings, starts):
     settings.state = state
 
 
-def _earliest(app, starts):
+def _earliest(app, starts, noted):
+    # In the middle of a boot, whose time was dropped, that is what it is now.
+    from firmware.net.clock import good
+
     outbox = app.outbox
     frame = outbox.get(outbox.next - 1)
     newest = abs(time_of(frame, outbox.at, starts)) if frame else 0
-    return max(newest, version.BUILD_S2000, app.settings.state.get("clock", 0))
+    now = max(newest, good(app.settings, version.BUILD_S2000))
+    return now if noted is None else now - app.clock.s
 
 
 def flush(app):
     # Before a restart: what waits in RAM is tried once more, and else counted.
     outbox, sampler = app.outbox, app.sampler
-    sampler.retry_s = 0
-    while sampler.kept and sampler.store(sampler.kept):
-        sampler.kept = sampler.kept[RECORD_BYTES:]
+    while sampler.kept and sampler.flush():
+        pass
     if sampler.kept:
         outbox.dropped += len(sampler.kept) // RECORD_BYTES
         outbox.saved, sampler.kept = -1, sampler.kept[:0]  # so that flush() saves the count
@@ -154,4 +160,6 @@ def restart(app, text="restarting, as commanded", why=b""):
     if app.outbox:
         flush(app)
     packets.disconnect(app.session)
+    if app.clock.offset is not None:
+        board.set_rtc(app.clock.offset + app.clock.s)  # an ESP8266's is off by minutes
     board.reset(why)

@@ -12,7 +12,7 @@ class Clock:
         self.s = 0
         # The rest is net/clock.py's, which is loaded to ask for the time.
         self.offset = None  # s2000 at boot; None while no time is believed
-        self.source = None  # of the offset: "rtc", "ntp" or "aws"
+        self.source = None  # of the offset: "rtc", "ntp", "aws"; or it was "dropped" (failure.py)
         self.since_s = 0  # value of `s` when an answer was last believed
         self.ask_s = 0  # value of `s` at which the next server is asked
         self.failures = 0  # servers in a row that gave no believable answer

@@ -2,7 +2,8 @@
 # to be kept is in the clock (core/timing.py), and the last good time in the settings' state.
 # `floor` is the build time. docs/security.md says what is believed: what contradicts the time that
 # is known only when another server says the same, as one wrong server must not put it wrong;
-# several answers overrule the last good time, as that must not lock the board out for ever.
+# several answers overrule the last good time, as that must not lock the board out for ever. What
+# AWS has set, or confirmed, in this boot ("aws") counts more than they do, where it is verified.
 
 import socket
 from micropython import const
@@ -16,6 +17,8 @@ _AGAIN_MAX_MS = const(3_600_000)  # when there is: asking holds up the loop
 _WAIT_MS = const(2_000)  # for an answer
 _NEAR_S = const(5)  # answers agree within that, and 200 ppm of the time since the clock was set
 _AWS_S = const(60)  # AWS's time wins where it differs by more
+_ANSWER_S = const(10)  # over the RTC's already then: so long it may be on the way
+_RTC_S = const(600)  # what an RTC may be off
 _LIFE_S = const(473_040_000)  # nothing is believed that is 15 years beyond the build
 
 
@@ -26,7 +29,7 @@ def take_rtc(clock, s2000, settings, floor, log):
         log("clock: rtc kept the time")
 
 
-def ask(clock, settings, floor, board, log, servers, random):
+def ask(clock, settings, floor, board, log, verified, servers, random):
     # Asks the server whose turn it is, and sets clock.ask_s for the next time. Blocks for the
     # name, and as long as query() does.
     server = servers.pop(0)
@@ -39,9 +42,10 @@ def ask(clock, settings, floor, board, log, servers, random):
     known = clock.offset is not None
     if floor <= s2000 <= floor + _LIFE_S:
         problem = "{} {}".format(s2000, problem)
-        if _believed(clock, server, s2000, servers, good(settings, floor)):
+        trusted = verified and clock.source == "aws"
+        if _believed(clock, server, s2000, servers, good(settings, floor), trusted):
             log("clock: {} s2000 from {}".format(s2000, server))
-            _set(clock, settings, s2000, "ntp", floor, board)
+            _set(clock, settings, s2000, "aws" if trusted else "ntp", floor, board)
             return
         if known and len(clock.rejected) == 1:
             clock.failures = 0  # soon another one
@@ -51,18 +55,24 @@ def ask(clock, settings, floor, board, log, servers, random):
     clock.ask_s = clock.s + (pause_ms(random, clock.failures, _RETRY_MS, most_ms) + 999) // 1000
 
 
-def _believed(clock, server, s2000, servers, good_s2000):
+def _believed(clock, server, s2000, servers, good_s2000, trusted):
     # Else it is kept, for others to agree with.
-    offset, known = s2000 - clock.s, clock.offset is not None
+    offset, source = s2000 - clock.s, clock.source
     near_s = _NEAR_S + (clock.s - clock.since_s) // 5000
-    if abs(offset - clock.offset) <= near_s if known else s2000 >= good_s2000:
+    apart_s = 0 if clock.offset is None else abs(offset - clock.offset)
+    fits = apart_s <= near_s and source != "dropped"
+    if source in (None, "rtc"):
+        fits = apart_s <= _RTC_S and s2000 >= good_s2000
+    if fits:
         return True
+    if trusted and apart_s > near_s + _AWS_S:
+        return False
     agree = [old for old in clock.rejected if abs(old[1] - offset) <= near_s][-2:]
     clock.rejected = agree + [(server, offset)]
     several = len({name for name, _ in clock.rejected}) > 1
-    if known:
-        return several
-    return len(clock.rejected) > 2 and (several or len(set(servers)) == 1)
+    if source is None:
+        return len(clock.rejected) > 2 and (several or len(set(servers)) == 1)
+    return several
 
 
 def heard(clock, settings, floor, board, log, verified):
@@ -73,12 +83,15 @@ def heard(clock, settings, floor, board, log, verified):
         return
     offset = unix_s - 946_684_800 - s
     apart_s = None if clock.offset is None else offset - clock.offset
-    wins = apart_s is None or (verified and abs(apart_s) > _AWS_S)
+    most_s = _ANSWER_S if clock.source == "rtc" else _AWS_S
+    wins = apart_s is None or (verified and abs(apart_s) > most_s)
     if wins and floor <= offset + s <= floor + _LIFE_S:
         log("clock: {} s2000 from aws".format(offset + clock.s))
         if apart_s:
             log("clock: that is {} s from what {} said".format(apart_s, clock.source))
         _set(clock, settings, offset + clock.s, "aws", floor, board)
+    elif verified and not wins:
+        clock.source = "aws"
 
 
 def _set(clock, settings, s2000, source, floor, board):

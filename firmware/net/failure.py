@@ -70,9 +70,7 @@ def failed(link, error, secure, up):
     elif args == ("closed",) and link.session.used:
         text = "closed with {} unanswered: AWS policy?".format(link.session.used)
     if text in ("tls expired", "tls not yet valid"):
-        # Or it is the clock: another server is asked, at once.
-        again_s = link.clock.s + (_ASK_S if text == link.last_reason else 0)
-        link.clock.ask_s = min(link.clock.ask_s, again_s)
+        _doubt(link.clock, text == link.last_reason)
     if up and SUBSCRIBE in link.session.waiting and reason in ("closed", "refused"):
         text = _subscribe_refused(link) or text
     elif up and link.clock.s >= link.ask_s:
@@ -93,6 +91,14 @@ def failed(link, error, secure, up):
     link.log("link: {}, next try in {} ms".format(text, wait_ms))
 
 
+def _doubt(clock, again):
+    # Or it is the clock: another server is asked, at once. One that nobody has put right by the
+    # second time is given up, for a provisional time (upkeep.py); AWS's cannot be what is wrong.
+    clock.ask_s = min(clock.ask_s, clock.s + (_ASK_S if again else 0))
+    if again and clock.offset is not None and clock.source != "aws":
+        clock.offset, clock.source, clock.failures = None, "dropped", 3
+
+
 def _subscribe_refused(link):
     # Readings need no SUBSCRIBE: after some refusals they go without. What AWS closes may end in a
     # reset, too, when it has not read all: there are PUBLISHes behind the SUBSCRIBE.
@@ -107,4 +113,6 @@ def _subscribe_refused(link):
             session.used -= 1
     del session.waiting[SUBSCRIBE]
     link.ask_s = link.clock.s + (_AGAIN_S << min(count, 7))
+    if link.clock.offset is None:
+        return "SUBSCRIBE refused by the AWS policy: no time from AWS, nothing is sent"
     return "SUBSCRIBE refused by the AWS policy: sending only"

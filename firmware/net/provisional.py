@@ -21,7 +21,7 @@ def step(link, settings, floor, board):
         link.log(text.format(clock.provisional))
     # MicroPython >= 1.23; but not where boot had no memory for a context.
     shows = hasattr(context, "verify_callback")
-    seen = [None, 0, False]  # the topmost certificate, the latest date, whether one was unreadable
+    seen = [None, 0]  # the topmost certificate, the latest date
     try:
         if shows:
             context.verify_callback = lambda cert, depth: _look(seen, cert)
@@ -33,7 +33,7 @@ def step(link, settings, floor, board):
             context.verify_callback = None
     if not link.up and not link.opening:
         try:
-            clock.provisional = _next(link.last_reason, clock.provisional, shows and seen, floor)
+            clock.provisional = _next(link.last_reason, clock.provisional, seen, floor)
         except Exception as e:
             link.log("clock: {} {}".format(type(e).__name__, e))
 
@@ -46,21 +46,20 @@ def _look(seen, cert):
         seen[0] = seen[0] or bytes(cert)
         seen[1] = max(seen[1], not_before(cert))
     except Exception:
-        seen[2] = True
+        pass
     return 0
 
 
 def _next(reason, s2000, seen, floor):
     # The gravest reason is the only one that is named: a chain that is not signed as it should
-    # be, or is another server's, moves nothing.
+    # be, or is another server's, moves nothing. Where no date is shown that is later: in steps.
     if reason == "tls expired":
         return floor  # the last good time was wrong
     if reason != "tls not yet valid":
         return s2000
-    later = s2000 + _STEP_S
-    if seen:
-        later = seen[1] + _MOMENT_S if not seen[2] and _ours(seen[0]) else 0
-    return later if s2000 < later <= floor + _LIFE_S else s2000
+    later = seen[1] + _MOMENT_S if seen[0] and _ours(seen[0]) else 0
+    later = later if later > s2000 else s2000 + _STEP_S
+    return later if later <= floor + _LIFE_S else s2000
 
 
 def _ours(cert):

@@ -97,7 +97,7 @@ class Bench:
         if self.full or self.note_fails:
             raise OSError(28)
         self.starts.append(self.clock.offset)
-        self.sampler.started = self.clock.offset is not None
+        self.sampler.started = self.clock.offset or 0
 
     def put(self, record, size):
         if self.full:

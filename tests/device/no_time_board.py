@@ -61,7 +61,8 @@ class Board:
         # So many readings, one every ten seconds.
         for _ in range(seconds):
             for _ in range(2):
-                if not self.sampler.started and self.clock.offset is not None:
+                offset = self.clock.offset
+                if offset is not None and abs((self.sampler.started or 0) - offset) > 2:
                     self.upkeep("start")
                 self.sampler.step()
                 self.clock.pass_ms(500)

@@ -118,7 +118,7 @@ def test_aws_wins_by_more_than_a_minute_where_it_is_verified():
         rig.run(10)
         hear(rig, error, verified)
         harness.equal(rig.now_s(), NOW + 10 + (error if wins else 0))
-        harness.equal(rig.clock.source, "aws" if wins else "ntp")
+        harness.equal(rig.clock.source, "aws" if verified else "ntp")  # or it agrees
 
 
 def test_aws_wins_over_the_rtc_and_over_the_last_good_time():
@@ -135,6 +135,72 @@ def test_after_aws_one_server_does_not_put_it_back():
     rig.run(10)
     hear(rig, 0)
     harness.equal(rig.run(50_000), NOW + 50_010)
+
+
+def test_ntp_does_not_overrule_aws():
+    # All names of one router that answers port 123 itself, every six hours again.
+    for error in (0, 40):  # what AWS has set, or only confirmed
+        rig = Rig()
+        rig.silent = not error
+        rig.run(20)
+        hear(rig, error)
+        rig.silent = False
+        rig.run(22_000)  # a sync that is right changes nothing of that
+        harness.equal((rig.now_s() - NOW - rig.passed_ms // 1000, rig.clock.source), (0, "aws"))
+        rig.wrong = {"one": YEARS, "two": YEARS, "three": YEARS}
+        for _ in range(24):
+            harness.equal(rig.run(3600, every_ms=5000), NOW + rig.passed_ms // 1000)
+            hear(rig, 0)
+        assert len(rig.asked) < 60, len(rig.asked)
+
+
+def test_within_a_minute_of_what_aws_said_two_servers_count():
+    for error, moved in ((50, 50), (80, 0)):
+        rig = Rig()
+        hear(rig, 0)
+        rig.clock.ask_s, rig.wrong = 0, {"one": error, "two": error, "three": error}
+        rig.run(1)
+        harness.equal(rig.now_s(), NOW + 1)
+        harness.equal(rig.run(60), NOW + 61 + moved)
+
+
+def test_an_aws_that_is_not_verified_is_overruled_by_two():
+    rig = Rig()
+    rig.verified = False
+    hear(rig, YEARS, False)
+    rig.clock.ask_s = 0
+    harness.equal(rig.run(60), NOW + 60)
+    harness.equal(rig.asked, ["one", "two"])
+
+
+def test_an_rtc_that_is_a_little_wrong_needs_one_server():
+    for error, good, mended in ((30, 0, True), (-590, 0, True), (610, 0, False), (30, 9, False)):
+        rig = Rig(rtc=NOW + error, good=good and NOW + good)
+        rig.servers[1:] = []
+        harness.equal(rig.run(5) == NOW + 5, mended)
+        assert rig.clock.source == ("ntp" if mended else "rtc")
+
+
+def test_an_rtc_gives_way_to_aws_by_more_than_an_answer_takes():
+    for error, verified, wins in ((11, True, True), (10, True, False), (50, False, False)):
+        rig = Rig(rtc=NOW)
+        harness.equal(hear(rig, error, verified), NOW + error * wins)
+        harness.equal(rig.clock.source, "aws" if verified else "rtc")
+
+
+def test_once_a_time_was_dropped_no_server_alone_sets_it():
+    rig = Rig()
+    rig.run(10)
+    clock = rig.clock
+    clock.offset, clock.source, clock.ask_s = None, "dropped", 0  # as net/failure.py does
+    rig.wrong = {"one": YEARS, "three": -YEARS}
+    rig.servers = ["one"]
+    assert rig.run(4000) is None and clock.failures > 3
+    rig.servers = ["two", "three"]
+    assert rig.run(60) is None
+    rig.servers = ["two", "four"]
+    rig.run(600)
+    harness.equal((rig.now_s() - NOW - rig.passed_ms // 1000, clock.source), (0, "ntp"))
 
 
 def test_flash_is_spared():

@@ -162,6 +162,7 @@ def test_a_policy_that_refuses_subscribe_does_not_keep_readings():
     for code in (0, 0x80):
         chain = Chain()
         link, bench = chain.link, chain.bench
+        link.clock.offset = 848_534_400
         policy = chain.net.peer = Policy(bench.broker, code)
         for seq in range(1, 6):
             bench.publish(seq)
@@ -193,6 +194,14 @@ def test_what_ends_elsewhere_is_no_refusal_of_subscribe():
     harness.equal((state(chain.link), chain.link.failures[2]), (UP, 2))
     chain.link.failed(LinkError("network gone"))
     harness.equal(chain.link.failures[2], 0)
+
+
+def test_without_the_time_it_says_that_nothing_is_sent():
+    chain = Chain()
+    chain.net.peer = Policy(chain.bench.broker)
+    chain.run(22_000)
+    text = "SUBSCRIBE refused by the AWS policy: no time from AWS, nothing is sent"
+    harness.equal((state(chain.link), chain.link.last_reason), (UP, text))
 
 
 def test_the_tries_get_rare():

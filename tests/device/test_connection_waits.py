@@ -173,6 +173,28 @@ def test_wrong_dates_of_a_certificate_ask_for_the_time_again():
         assert not asks or clock.ask_s >= begun + 300
 
 
+def test_a_time_at_which_certificates_are_refused_twice_is_dropped():
+    for source, words, dropped in (
+        ("ntp", "expired", True),
+        ("rtc", "not yet valid", True),
+        ("ntp", "not trusted", False),
+        ("aws", "expired", False),  # authenticated: then it is the certificate
+    ):
+        bench = Bench()
+        clock = bench.clock
+        clock.offset, clock.source = 848_534_400, source
+        bench.break_up("tls", words)
+        assert clock.offset
+        clock.ask_s = 21_600  # one was asked, and agrees with the clock
+        bench.session.error = LinkError("tls", words)
+        while bench.session.calls.count("connect") < 2:
+            bench.run(50)
+        harness.equal(clock.offset is None, dropped)
+        if dropped:
+            harness.equal((clock.source, clock.failures), ("dropped", 3))
+            assert 290 <= clock.ask_s - clock.s <= 300, clock.ask_s
+
+
 def test_another_board_with_our_thing_is_left_minutes():
     # Two that come back at once throw each other out for ever.
     for share, wait_ms in ((0, 120_000), (1, 299_999)):

@@ -56,6 +56,67 @@ def test_the_boot_that_learns_the_time_dates_all_its_readings():
     harness.equal(Board(ON + 100, taken).waiting(), before)
 
 
+def test_a_start_that_was_wrong_is_put_right():
+    # By a second NTP server or AWS: what was stored without a time is dated anew.
+    taken = fresh()
+    board = Board(ON, taken)
+    board.run(35)
+    board.clock.offset = ON + 63_072_000
+    board.run(1)
+    harness.equal(board.starts(), [1, ON + 63_072_000])
+    board.know()
+    board.run(20)
+    check(board, taken, 0, ON + 100)
+    harness.equal(board.starts(), [1, ON])
+    ops = FLASH.ops
+    for drift in (1, 2, 0):  # of a sync every six hours
+        board.clock.offset = ON + drift
+        board.run(1)
+    harness.equal((board.starts(), FLASH.ops), ([1, ON], ops))
+    # The entry of an earlier boot is not this one's to change.
+    board = Board(ON + 1000, taken, True)
+    board.run(15)
+    board.clock.offset += 500
+    board.run(10)
+    harness.equal((board.starts(), board.sampler.started), ([1, ON], ON + 1500))
+
+
+def test_a_time_that_was_dropped():
+    # Stamps stay; what has none is dated by what the boot learns later, or estimated.
+    for older, undated in ((True, True), (True, False), (False, True), (False, False)):
+        taken = fresh()
+        if older:
+            board = Board(ON - 1000, taken)
+            board.run(15)
+            board.know()
+            board.run(1)
+        n = len(taken)
+        board = Board(ON, taken)
+        board.run(15 if undated else 0)
+        board.clock.offset, stamped = ON - 500_000, len(taken)
+        board.run(10)
+        board.clock.offset = None
+        until = len(taken)
+        board.run(20)
+        found = board.waiting()
+        assert all([s2000 < 0 for _, _, s2000 in found[until:] + found[n:stamped]]), found
+        # The bound is of the boot's start: an estimate is not later than it was taken.
+        assert all([-s2000 <= taken[number] for _, number, s2000 in found[until:]]), found
+        board.know()
+        board.run(20)
+        for _, number, s2000 in board.waiting():
+            wrong = stamped <= number < until
+            harness.equal(s2000, taken[number] - 500_000 if wrong else taken[number])
+
+
+def test_a_last_good_time_that_cannot_be_is_no_bound():
+    taken = fresh()
+    board = Board(ON, taken)
+    board.settings.note("clock", BUILT + (1 << 30))
+    board.run(1)
+    harness.equal(board.starts(), [1, -BUILT])
+
+
 def lives(taken):
     # One that knows, three that never do, one that learns it; each is on for 35 s.
     for n, known in enumerate((True, False, False, False)):
@@ -119,7 +180,9 @@ def test_what_no_stored_reading_needs_goes():
     board = Board(ON + 5000, taken, True)
     ops = FLASH.ops
     upkeep.start(board)  # the time was there before the first reading: nothing to write
-    harness.equal((board.starts(), FLASH.ops, board.sampler.started), ([9, ON + 4000], ops, True))
+    harness.equal(
+        (board.starts(), FLASH.ops, board.sampler.started), ([9, ON + 4000], ops, ON + 5000)
+    )
 
 
 def test_a_boot_that_stored_nothing_leaves_nothing():

@@ -126,6 +126,37 @@ def test_a_time_that_is_corrected_moves_later_readings_only():
     harness.equal(readings(b), [(5, 0), (10, 1), (20, 2), (30, 3)])
 
 
+class NoRoom:
+    # There is no memory for what is left of it.
+    def __init__(self, kept):
+        self.kept = kept
+
+    def __len__(self):
+        return len(self.kept)
+
+    def __getitem__(self, at):
+        if isinstance(at, slice) and at.stop is None:
+            raise MemoryError
+        return self.kept[at]
+
+    def __setitem__(self, at, byte):
+        self.kept[at] = byte
+
+
+def test_without_memory_no_reading_is_stored_twice():
+    b = bench(offset=S2000)
+    b.full = True
+    run(b, 15)
+    b.full = False
+    b.clock.pass_ms(10_000)
+    kept = b.sampler.kept
+    b.sampler.kept = NoRoom(kept)
+    harness.raises(MemoryError, b.sampler.step)
+    b.sampler.kept = kept
+    run(b, 1)
+    harness.equal(readings(b), [(0, 0), (10, 1), (25, 2)])
+
+
 def test_memory_held_while_the_file_system_fails_is_given_back():
     b = bench(offset=S2000)
     b.full = True

@@ -8,6 +8,7 @@ import harness
 from firmware import crash as crash_log  # noqa: F401
 from firmware import upkeep
 from firmware.app import App
+from firmware.net import clock as ntp
 from flash import Flash
 from no_time_board import BUILT, Board, mounted
 
@@ -21,6 +22,11 @@ class Reset(Exception):
 
 
 class FakeBoard:
+    rtc = None
+
+    def set_rtc(self, s2000):
+        self.rtc = s2000
+
     def reset(self, why=b""):
         raise Reset(why)
 
@@ -35,8 +41,9 @@ class Link:
         self.up, self.since_s, self.sessions, self.last_reason = False, 0, sessions, None
 
 
-sys.modules["firmware.board"] = firmware.board = FakeBoard()
+BOARD = sys.modules["firmware.board"] = firmware.board = FakeBoard()
 sys.modules["firmware.net"] = firmware.net = firmware
+firmware.clock = ntp
 sys.modules["firmware.net.packets"] = firmware.packets = Packets()
 
 
@@ -80,6 +87,30 @@ def test_a_board_that_knows_the_time_restarts_as_set():
     ):
         made = board(known, sessions, limit_s)
         harness.equal(offline_s(made), wanted)
+
+
+def test_no_restart_when_the_time_becomes_known():
+    # It was no outage until then: readings could not be sent.
+    for before, after in ((0, 20_000), (None, None)):
+        made = board(offline_reboot_s=600)
+        made.clock.s, made.offline_s, made.connection.up = 20_000, before, before is None
+        made.clock.heard, made.clock.source = (946_684_800 + ON + 20_000, 20_000), None
+        upkeep.ask_time(made)
+        harness.equal((made.clock.offset, made.offline_s), (ON, after))
+        upkeep.check(made)
+        made.clock.s += 100
+        made.clock.heard = 946_684_800 + ON + 30_000, 20_100
+        upkeep.ask_time(made)  # only the first time
+        harness.equal((made.clock.offset, made.offline_s), (ON + 9_900, after))
+
+
+def test_a_restart_on_purpose_leaves_the_time():
+    # The RTC of an ESP8266 runs off by minutes a day.
+    for known in (True, False):
+        made = board(known)
+        made.clock.s, BOARD.rtc = 500, None
+        harness.raises(Reset, upkeep.restart, made)
+        harness.equal(BOARD.rtc, ON + 500 if known else None)
 
 
 def test_safe_mode_ends_without_the_time_too():
