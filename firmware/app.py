@@ -21,7 +21,7 @@ _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
 
 class App:
     def run(self, unload, prepared):
-        # prepared: what startup.prepare() gave; emptied, because the configuration need not stay.
+        # prepared: what config.prepare() gave; emptied, because the configuration need not stay.
         self.unload = unload
         self.cause, self.safe, self.counted_s, self.last_crash = prepared.pop()
         self.fault = False  # whether what ends the program is of sampler or outbox

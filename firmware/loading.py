@@ -16,10 +16,10 @@ def run():
 
         sys.path.append(__path__)  # for files with short names (tools/board/groups.py)
         keep()
-        from firmware import startup
+        from firmware import config
 
-        prepared = startup.prepare()
-        startup = None
+        prepared = config.prepare()
+        config = None
         unload()
         from firmware.app import App
 

@@ -1,7 +1,6 @@
-# The settings that count instead of those in config.json: what a start makes of them, and what a
-# change does. On demand. files.py says what is saved.
+# The settings that count instead of those in config.json, and what a change does to them. On
+# demand. files.py says what is saved.
 
-import json
 import sys
 
 from firmware import files
@@ -64,82 +63,3 @@ def change(saved, state, key, value, trial=None, why=None):
         if not entries:
             del state[name]
     return saved, state
-
-
-def start(config, crashed, log):
-    # (settings in force, overrides, state, problems). What the cloud has changed counts more than
-    # config.json, as long as it is sound.
-    found = files.load_settings()
-    problems = [] if found else ["settings: file damaged, config.json alone counts"]
-    values, given = dict(DEFAULTS), {}
-    _apply(values, config, given, "{}: {}", problems)
-    saved, state = _good(found or ({}, {}), given, crashed, log)
-    valid = {}
-    _apply(values, saved, valid, "settings: {}: {}", problems)
-    for key in valid:
-        texts = json.dumps(values[key]), json.dumps(given.get(key, DEFAULTS[key]))
-        log("config: {} {} from the cloud, config.json has {}".format(key, *texts))
-    for problem in problems:
-        log("config: PROBLEM " + problem)
-    return values, saved, state, problems
-
-
-def _apply(values, source, sound, text, problems):
-    # sound: gets what of it is sound.
-    for key in DEFAULTS:
-        if key in source:
-            value, problem = check(key, source[key], values, sys.implementation[2])
-            if problem:
-                problems.append(text.format(key, problem))
-            else:
-                values[key] = sound[key] = value
-
-
-def _good(found, given, crashed, log):
-    # (overrides, state) to begin with. A crash takes back what was on trial. What has changed in
-    # config.json, given, since the last start came over the cable: a change made at the device.
-    saved, state = _section(found[0]), dict(found[1])
-    local = state["local"] = _section(state.get("local"))
-    trial = state["trial"] = _section(state.get("trial"), bool)
-    state["rejected"] = _section(state.get("rejected"), str)
-    before, now = _section(state.get("config")), {}
-    for key in DEFAULTS:
-        if crashed and key in trial:
-            why = "restored: the board crashed with it"
-            log("config: {} {}".format(key, why))
-            saved, state = change(saved, state, key, trial[key][0], None, why)
-        old = before.get(key, DEFAULTS[key])
-        value = given.get(key, old)
-        if value != old and "config" in state:
-            log("config: {} has changed in config.json".format(key))
-            # What is desired so far: the value of a command is not, one that was bad may be.
-            bad = state.get("rejected", {}).get(key, [saved.get(key, old)])
-            local[key] = bad[0] if local.get(key) is None else local[key]
-            saved, state = change(saved, state, key, None)
-        if value != DEFAULTS[key]:
-            now[key] = value
-    return saved, _store(found, saved, state, now, log)
-
-
-def _section(entries, kind=None):
-    # Without what is no setting any more, or not what this firmware writes: pairs with a `kind`.
-    known = {}
-    for key in DEFAULTS if isinstance(entries, dict) else ():
-        entry = entries.get(key)
-        pair = isinstance(entry, list) and len(entry) == 2
-        if (pair and isinstance(entry[1], kind)) if kind else key in entries:
-            known[key] = entry
-    return known
-
-
-def _store(found, saved, state, now, log):
-    if not isinstance(state.get("clock", 0), int):
-        del state["clock"]
-    state = {name: state[name] for name in state if state[name] != {}}
-    state["config"] = now
-    if (saved, state) != found:
-        try:
-            files.save_settings(saved, state)
-        except (OSError, MemoryError) as e:
-            log("settings: not saved, {}".format(e))
-    return state

@@ -1,59 +1,6 @@
-# What happens once, before there is a loop (docs/memory.md, "Phases"). `python -m tools stage` has
-# checked and completed config.json: only the values that the cloud may change are checked here,
-# and one that is wrong costs itself. Without any other key there is nothing to run.
-
-import json
+# Makes the objects of the App, once (docs/memory.md, "Phases").
 
 from firmware import board, chip, version
-
-
-def prepare():
-    # What build() takes; then what is known of the last run.
-    from firmware import crash
-    from firmware.net import tls
-
-    context = False if tls.VERIFIED else None  # False: each connect tries again
-    try:
-        if tls.VERIFIED:
-            context = tls.context()
-        else:
-            chip.log("tls: server NOT verified, this port cannot; see docs/security.md")
-    except Exception as e:
-        from firmware.net import failure
-
-        chip.log("tls: no context, {} {}".format(*failure.why(e, False)))
-    cause = board.reset_cause()
-    chip.log("app: fieldmouse {}, reset by {}".format(version.VERSION, cause))
-    crashed = crash.ended(cause)
-    safe, counted = crash.boot(cause, chip.log)
-    if safe:
-        chip.log("app: SAFE MODE after repeated crashes, see get_log")
-        if safe == 2:
-            chip.log("app: sensor and outbox are left alone")
-    config = _config()
-    from firmware import overrides
-
-    made = overrides.start(config, crashed, chip.log)
-    last = crash.read(300).strip().split("\n")[-1] or None
-    return [config] + list(made) + [context, (cause, safe, counted, last)]
-
-
-def _config():
-    from firmware.core.schema import KEYS
-
-    try:
-        with open("config.json") as f:
-            config = json.load(f)
-        missing = [key for key in KEYS.split() if not config.get(key)]
-        if not missing:
-            return config
-        problem = "missing: {}".format(", ".join(missing))
-    except (OSError, ValueError, AttributeError):  # UnicodeError is a ValueError
-        problem = "is missing, or no JSON object"
-    chip.log("config: PROBLEM config.json: " + problem)
-    chip.log("config: cannot start; send a good config.json with `make deploy`")
-    chip.sleep_ms(10_000)  # there may be a good one then; Ctrl-C gives the REPL
-    board.reset()
 
 
 def build(app, config, values, saved, state, problems, context):

@@ -175,7 +175,7 @@ def test_a_null_older_than_a_command_does_not_take_it_back():
 
 
 def test_a_changed_config_json_wins_over_what_was_desired_before():
-    # startup.py notes it as a change made at the device; of an object a part may be desired.
+    # config.py notes it as a change made at the device; of an object a part may be desired.
     board, service = overridden({"interval_s": 30, "i2c": {"scl": 5}})
     again = restart(board, interval_s=30, i2c={"sda": 21, "scl": 5})
     again.settings.saved.clear()

@@ -7,7 +7,8 @@ import os
 import fakes_machine  # noqa: F401  for board.py
 import harness
 from fakes import Log
-from firmware import chip, files, overrides
+from firmware import chip, files
+from firmware import config as boot
 from firmware.core import schema
 from firmware.core.telemetry import crc16
 from flash import Flash
@@ -31,7 +32,7 @@ def start(crashed=False, **config):
     del LOG.lines[:]
     whole = dict(schema.DEFAULTS)
     whole.update(config)
-    return overrides.start(whole, crashed, LOG)[:3]
+    return boot.start(whole, crashed, LOG)[:3]
 
 
 def test_a_first_start_remembers_what_config_json_has():
