@@ -31,6 +31,7 @@ class App:
             feed = startup.build(self, *prepared)
             del startup, prepared[:]
             self.unload()
+            self.upkeep("take_rtc")
             gc.threshold(1024)
             self.fault = True
             while True:

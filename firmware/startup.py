@@ -1,13 +1,12 @@
 # Makes the objects of the App, once (docs/memory.md, "Phases").
 
-from firmware import board, chip, version
+from firmware import board, chip
 
 
 def build(app, config, values, saved, state, problems, context):
     # Gives what feeds the watchdog.
     from firmware import device_info, outbox, sampler, settings, shadow_sync
     from firmware.core.timing import Clock
-    from firmware.net.clock import take_rtc
 
     log = chip.log
     app.safe_s = 3600  # to try again: a full disk, a bus that was shorted may have been the cause
@@ -21,7 +20,7 @@ def build(app, config, values, saved, state, problems, context):
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
     app.settings = settings.Settings(values, saved, state, log)
-    take_rtc(clock, board.rtc_s2000(), app.settings, version.BUILD_S2000, log)
+    app.rtc_s2000 = board.rtc_s2000()  # before watchdog() writes to the RTC's memory
     # In safe mode, after repeated crashes: connected, and no sensor and no outbox if it was these.
     app.fault = True
     size = config["outbox_bytes"]

@@ -12,9 +12,16 @@ _TRIAL_S = const(60)
 _TAG = const(-1)  # of the shadow's documents in the session
 _FAILURES = const(3)  # in a row: then a sensor is lost (sampler.py)
 _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
-_NO_TIME_S = const(86_400)  # without the time: a restart costs the dates of what is stored
+_NO_TIME_S = const(259_200)  # without the time: a restart costs the dates of what is stored
 _SILENT = const(3)  # NTP servers that gave no time: then AWS has to
 _STARTS = const(16)  # boots without a time that are told apart
+
+
+def take_rtc(app):
+    # Once, at boot.
+    from firmware.net import clock
+
+    clock.take_rtc(app.clock, app.rtc_s2000, app.settings, version.BUILD_S2000, chip.log)
 
 
 def ask_time(app):

@@ -23,7 +23,7 @@ _LIFE_S = const(473_040_000)  # nothing is believed that is 15 years beyond the 
 
 
 def take_rtc(clock, s2000, settings, floor, log):
-    # Once, at boot. Only a clock that was set before can be past the last good time.
+    # Only a clock that was set before can be past the last good time.
     if good(settings, floor) <= s2000 <= floor + _LIFE_S:
         clock.offset, clock.source = s2000 - clock.s, "rtc"
         log("clock: rtc kept the time")

@@ -78,11 +78,11 @@ def test_a_board_that_knows_the_time_restarts_as_set():
         (True, 1, 60, 60),
         (True, 0, 60, 120),
         (True, 1, 0, None),
-        # Without the time a restart would cost the dates: a day at least, but never stuck.
-        (False, 0, 60, DAY_S),
-        (False, 0, 3600, DAY_S),
-        (False, 1, 3600, DAY_S),
-        (False, 0, 2 * DAY_S, 2 * DAY_S),
+        # Without the time a restart would cost the dates: three days at least, but never stuck.
+        (False, 0, 60, 3 * DAY_S),
+        (False, 0, 3600, 3 * DAY_S),
+        (False, 1, 3600, 3 * DAY_S),
+        (False, 0, 4 * DAY_S, 4 * DAY_S),
         (False, 0, 0, None),
     ):
         made = board(known, sessions, limit_s)
