@@ -1,7 +1,6 @@
 # Owns the only loop, and routes messages. What is imported at the top stays in memory, also what
 # only startup.py makes objects of.
 
-import gc
 from micropython import const
 
 import firmware.outbox  # noqa: F401
@@ -22,9 +21,8 @@ _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
 class App:
     def run(self, unload, prepared):
         # prepared: what config.prepare() gave; emptied, because the configuration need not stay.
-        self.unload = unload
+        self.unload, self.fault = unload, False  # fault: it ends by sampler or outbox
         self.cause, self.safe, self.counted_s, self.last_crash = prepared.pop()
-        self.fault = False  # whether what ends the program is of sampler or outbox
         try:
             from firmware import startup
 
@@ -32,7 +30,6 @@ class App:
             del startup, prepared[:]
             self.unload()
             self.upkeep("take_rtc")
-            gc.threshold(1024)
             self.fault = True
             while True:
                 self._pass()

@@ -11,8 +11,7 @@ from firmware.core.schema import DEFAULTS, KEYS, check
 from firmware.overrides import change
 
 
-def prepare():
-    # What build() takes; then what is known of the last run.
+def prepare():  # what build() takes; then what is known of the last run
     from firmware import crash
     from firmware.net import tls
 
@@ -28,16 +27,15 @@ def prepare():
         chip.log("tls: no context, {} {}".format(*failure.why(e, False)))
     cause = board.reset_cause()
     chip.log("app: fieldmouse {}, reset by {}".format(version.VERSION, cause))
-    crashed = crash.ended(cause)
+    crashed = crash.ended(cause)  # before boot()
     safe, counted = crash.boot(cause, chip.log)
     if safe:
-        chip.log("app: SAFE MODE after repeated crashes, see get_log")
-        if safe == 2:
-            chip.log("app: sensor and outbox are left alone")
+        text = "app: SAFE MODE after repeated crashes, see get_log{}"
+        chip.log(text.format(("", "; sensor and outbox are left alone")[safe - 1]))
     config = _config()
-    made = start(config, crashed, chip.log)
+    made = (config,) + start(config, crashed, chip.log)
     last = crash.read(300).strip().split("\n")[-1] or None
-    return [config] + list(made) + [context, (cause, safe, counted, last)]
+    return list(made) + [context, (cause, safe, counted, last)]
 
 
 def _config():

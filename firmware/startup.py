@@ -1,5 +1,7 @@
 # Makes the objects of the App, once (docs/memory.md, "Phases").
 
+import gc
+
 from firmware import board, chip
 
 
@@ -39,6 +41,7 @@ def build(app, config, values, saved, state, problems, context):
     # One of each is made: what made it need not stay.
     for made in (settings.Settings, outbox.Outbox, sampler.Sampler, shadow_sync.ShadowSync):
         del made.__init__
+    gc.threshold(1024)
     return board.watchdog()
 
 
