@@ -78,6 +78,9 @@ def soak_scenarios(run: Run, part: Part) -> None:
         if verdict.problems:
             part.failed.append(f"{verdict.name}: {', '.join(verdict.problems)}")
             part.failed += verdict.log[-30:]
+    for name, tried, good in scenarios.cuts(run.umqtt):
+        part.figures[name] = tried
+        part.check(good, f"{name}: failed")
 
 
 def soak_reconnects(run: Run, part: Part) -> None:

@@ -41,7 +41,7 @@ def run(name: str, mutations: int, umqtt: Path, bits: int, seed: int) -> Result:
     """Run one file with ``mutations`` of each kind; it fails by itself when the heap grows."""
     path = DEVICE_TESTS / f"{name}.py"
     asked = _HEAP_LINE.match(path.read_text())
-    inputs = mutations * KINDS[name]
+    inputs = mutations * KINDS.get(name, 1)
     search = f"{toolchain.ROOT}:{DEVICE_TESTS}:{umqtt}"
     env = {"FIELDMOUSE_FUZZ": str(inputs), "FIELDMOUSE_SEED": str(seed), "MICROPYPATH": search}
     began = time.monotonic()

@@ -10,6 +10,8 @@
     retained reboot        a `reboot` without id lies retained on the topic of commands
     trial, power cuts      settings from the cloud that cost the sensor, the power cut meanwhile
 
+Beside them the power cuts at every single write, on a LittleFS of their own (cuts()).
+
 All times are the board's own seconds, unless a name says otherwise.
 """
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from tests.soak import fuzz
 from tests.soak.trial import SCALE, Bench
 from tests.soak.verdict import COLDEST, RISE, Verdict
 from tools.sim import chaos
@@ -270,6 +274,19 @@ def trial_and_power_cuts(bench: Bench, seed: int) -> Play:
         play.all_there()
         play.judge_dates()
     return play
+
+
+# Device tests on the real LittleFS: the power fails before and in the middle of every write.
+EVERY_WRITE = ("test_settings_trial", "test_no_time_powercut")
+
+
+def cuts(umqtt: Path) -> Iterator[tuple[str, str, bool]]:
+    """(file and word size, how many cuts there were, whether all went well)."""
+    for name in EVERY_WRITE:
+        for bits in (64, 32):
+            done = fuzz.run(name, 10_000, umqtt, bits, 7)
+            tried = re.findall(r"^cuts tried .*", done.said, re.M)
+            yield f"{name}, {bits} bits", "; ".join(tried), done.ok and bool(tried)
 
 
 SCENARIOS = (
