@@ -190,7 +190,7 @@ def test_safe_mode_is_left_by_a_reboot_command(device, boot, clients, listener):
     assert board.boots == 5
 
 
-@pytest.mark.parametrize("file", ["app", "board", "startup"])
+@pytest.mark.parametrize("file", ["app", "board", "config"])
 def test_a_file_that_is_missing_is_named_and_the_board_tries_again(device, boot, listener, file):
     path = device.folder / "firmware" / f"{file}.mpy"
     code = path.read_bytes()

@@ -64,9 +64,10 @@ def test_readings_go_out_though_the_policy_forbids_to_subscribe(make: Make, how:
         script.suback_codes[bench.commands] = 0x80
     bench.start()
     bench.pause(60)
-    count = whole(bench) if bench.readings() else 0
-    print(f"readings after a minute: {count}, sessions: {len(bench.broker.connections)}")
-    assert count >= 30
+    # By chance the third try comes only then: 8, 16 and 32 s at most lie before the next one.
+    bench.wait(lambda: len(bench.readings()) >= 30, 120)
+    count = whole(bench)
+    print(f"readings after a minute or two: {count}, sessions: {len(bench.broker.connections)}")
     bench.board.wait_for("link: SUBSCRIBE refused by the AWS policy: sending only", timeout=1)
     last = bench.wait(lambda: births(bench)[-1:])[0]
     assert last["link_last_reason"] == "SUBSCRIBE refused by the AWS policy: sending only"
@@ -103,9 +104,10 @@ def test_two_boards_with_one_thing_leave_each_other_time(make: Make, kit: Kit) -
         assert any(u["state"]["reported"].get("other_board") for u in bench.shadow.updates)
     # When the other has gone, and the first has found its own id again, all is well.
     bench.wait(lambda: bench.broker.live(THING), 400)
+    bench.pause(20)  # its own id is accepted
     bench.broker.kick()
     bench.wait(lambda: bench.broker.live(THING), 400)
-    bench.wait(lambda: "other_board" not in bench.shadow.state["reported"], 60)
+    bench.wait(lambda: "other_board" not in bench.shadow.state["reported"], 120)
     number = len(bench.broker.connections)
     bench.settle()
     bench.broker.kick()

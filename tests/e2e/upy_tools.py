@@ -11,6 +11,7 @@ class Clock:
         self._start = time.ticks_ms()
         self._speed = speed
         self.s = self.ask_s = 0
+        self.offset = self.source = None
 
     def now(self):
         return time.ticks_diff(time.ticks_ms(), self._start) * self._speed

@@ -21,7 +21,9 @@ from tools.sim import launch
 # Bytes of heap on 32 bits. ESP8266: 18 KB, and what axTLS takes of the heap in the handshake.
 SESSION = {"esp32": 46 * 1024, "esp8266": 18 * 1024 + bench_heap.AXTLS["esp8266"]}
 PIECE = 4 * 1024  # the largest single piece once it runs
-GROWTH = 256  # over so many readings, and so many reconnects: nothing but noise
+# Over so many readings, and so many reconnects: nothing but noise. An ESP8266's is larger: what
+# axTLS leaves in pieces.
+GROWTH = {"esp32": 256, "esp8266": 512}
 READINGS, RECONNECTS = 200, 10
 _TRIES = 3
 PROFILES = launch.PROFILES
@@ -60,7 +62,7 @@ def test_nothing_grows(lab: Lab, profile: str) -> None:
     # What lies on the C stack by chance can keep a module for a moment: never less, only more.
     for _ in range(_TRIES):
         by_readings, by_reconnects = bench_heap.growth(lab, profile, READINGS, RECONNECTS)
-        if max(by_readings, by_reconnects) <= GROWTH:
+        if max(by_readings, by_reconnects) <= GROWTH[profile]:
             break
-    assert by_readings <= GROWTH
-    assert by_reconnects <= GROWTH
+    assert by_readings <= GROWTH[profile]
+    assert by_reconnects <= GROWTH[profile]
