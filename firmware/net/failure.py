@@ -87,6 +87,8 @@ def failed(link, error, secure, up):
         wait_ms = pause_ms(link.random, link.failures[no], _BASE_MS[no], _CAP_MS)
     if up and link.session.rival and link.clock.s - link.since_s < _ALONE_S:
         wait_ms = _RIVAL_MS + link.random(180_000)
+    if text.startswith("SUBSCRIBE"):
+        link.ask_s += wait_ms // 1000  # the next session goes without
     link.wait_in.start(wait_ms)
     link.log("link: {}, next try in {} ms".format(text, wait_ms))
 
