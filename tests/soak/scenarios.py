@@ -38,7 +38,6 @@ _DAY_S = 86_400
 _DAY_SCALE = 100.0
 _WRONG_S = 2 * 365 * _DAY_S
 _TWO_SERVERS = ["pool.ntp.org", "time.cloudflare.com"]
-_LATE_S = 3.0 + 1.5 * SCALE  # between a timestamp and the true moment: AWS's are whole seconds
 _MOST_S = 400.0  # until all that was held back has arrived
 _DARK = {"wifi": {"up": False}, "ntp": {"up": False}}
 _LIGHT = {"wifi": {"up": True}, "ntp": {"up": True}}
@@ -116,10 +115,12 @@ class Play:
         ]
         self.estimated = len(self.readings()) - len(on_s)
         on_s.sort()
-        most = (on_s[-1] if power_on_s is None else power_on_s) + _LATE_S + rise / 100
+        # AWS's time is in whole seconds of ours, and half a one may pass until it is heard.
+        late_s = 3.0 + 1.5 * self.scale + rise / 100
+        most = (on_s[-1] if power_on_s is None else power_on_s) + late_s
         self.misdated = sum(s > most for s in on_s)
         if power_on_s is not None:
-            self.misdated += sum(s < power_on_s - _LATE_S - rise / 100 for s in on_s)
+            self.misdated += sum(s < power_on_s - late_s for s in on_s)
         if self.misdated:
             self.verdict.problems.append(f"{self.misdated} readings with a wrong time")
 
