@@ -48,6 +48,12 @@ class Flash:
         os.chdir("/")
         vfs.umount("/flash")
 
+    def fresh(self):
+        # A new file system in the place of the one that is mounted.
+        self.umount()
+        self.format()
+        self.mount()
+
     def readblocks(self, n, buf, off=0):
         at = n * _BLOCK_BYTES + off
         buf[:] = self.data[at : at + len(buf)]

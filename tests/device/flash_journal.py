@@ -30,6 +30,14 @@ class Journal(Flash):
                 self._entries[at + _HEAD_BYTES : self._end] = buf
         return super().operate(n, off, buf)
 
+    def loaded(self, load):
+        # (ops, what load() finds) after every cut, at the next start.
+        for ops, board in self.cuts():
+            board.mount()
+            found = load()
+            board.umount()
+            yield ops, found
+
     def cuts(self):
         # (ops, board) for every clean and every torn cut: after so many operations of `ops`. The
         # flash of the board is as it was then; it is the same object each time.

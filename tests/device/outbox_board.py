@@ -18,9 +18,7 @@ def boot(limit_bytes=16384):
 
 
 def fresh(limit_bytes=16384):
-    FLASH.umount()
-    FLASH.format()
-    FLASH.mount()
+    FLASH.fresh()
     return boot(limit_bytes)
 
 

@@ -14,9 +14,7 @@ RUNS = PATH + ".runs"
 
 
 def fresh():
-    FLASH.umount()
-    FLASH.format()
-    FLASH.mount()
+    FLASH.fresh()
     return Log()
 
 

@@ -12,9 +12,7 @@ LOG = Log()
 
 
 def fresh():
-    FLASH.umount()
-    FLASH.format()
-    FLASH.mount()
+    FLASH.fresh()
     return Log()
 
 

@@ -117,9 +117,7 @@ def test_a_full_file_system_costs_the_oldest():
 
 
 def test_full_from_the_start():
-    FLASH.umount()
-    FLASH.format()
-    FLASH.mount()
+    FLASH.fresh()
     fill_file_system(3)
     outbox = boot()
     stored = 0

@@ -15,9 +15,7 @@ FLASH = Flash(12)
 
 
 def fresh():
-    FLASH.umount()
-    FLASH.format()
-    FLASH.mount()
+    FLASH.fresh()
 
 
 class Bench:

@@ -18,9 +18,7 @@ FLASH = Flash(12)
 
 
 def fresh():
-    FLASH.umount()
-    FLASH.format()
-    FLASH.mount()
+    FLASH.fresh()
 
 
 def made():
@@ -101,12 +99,9 @@ def test_old_or_new_after_a_power_cut_at_any_write():
         ends.append(journal.ops)
     journal.umount()
     cuts = before = 0
-    for ops, board in journal.cuts():
+    for ops, found in journal.loaded(files.load_settings):
         while ends[before] <= ops:
             before += 1
-        board.mount()
-        found = files.load_settings()
-        board.umount()
         assert found and found[0].get("interval_s") in (1000 + before, 1001 + before), found
         cuts += 1
     print("cuts tried {}, settings lost 0".format(cuts))

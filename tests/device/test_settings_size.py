@@ -14,9 +14,7 @@ FLASH = Flash(12)
 
 
 def made():
-    FLASH.umount()
-    FLASH.format()
-    FLASH.mount()
+    FLASH.fresh()
     i2c = {"id": 0, "sda": 21, "scl": 22, "freq_hz": 100000}
     one = Settings({"interval_s": 60, "i2c": i2c}, {}, {}, Log())
     one.apply = lambda key: None

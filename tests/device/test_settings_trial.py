@@ -18,9 +18,7 @@ FLASH = Flash(12)
 
 
 def fresh():
-    FLASH.umount()
-    FLASH.format()
-    FLASH.mount()
+    FLASH.fresh()
     return made()
 
 
@@ -199,10 +197,7 @@ def test_a_power_cut_at_any_write():
             overrides.release(one, "interval_s", 1000 + n - 1, CRASHED)
     journal.umount()
     cuts = 0
-    for _, board in journal.cuts():
-        board.mount()
-        found = files.load_settings()
-        board.umount()
+    for _, found in journal.loaded(files.load_settings):
         value, state = found[0]["interval_s"] - 1000, found[1]
         good = value - (value % 2 == 0 and value > 0)  # an even one was never good
         if "trial" in state:

@@ -20,9 +20,7 @@ I2C = {"id": 0, "sda": 4, "scl": 5, "freq_hz": 100000}
 
 
 def fresh(saved=None, state=None):
-    FLASH.umount()
-    FLASH.format()
-    FLASH.mount()
+    FLASH.fresh()
     if saved is not None or state is not None:
         files.save_settings(saved or {}, state or {})
 

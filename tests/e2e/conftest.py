@@ -86,10 +86,11 @@ class Listener:
 def is_now(timestamp: float, booted: float) -> bool:
     """Whether a reading is of a moment since ``booted``, a time.time(); the board's clock is fast.
 
-    It is right at the full second before (tools/sim/control.py).
+    It is right at the full second before (tools/sim/control.py), and at one more where the time
+    came from AWS: that is told in whole seconds of ours, each SCALE of the board's.
     """
     began = int(booted)
-    return began - 2 <= timestamp <= began + SCALE * (time.time() - began) + 2
+    return began - 2 - SCALE <= timestamp <= began + SCALE * (time.time() - began) + 2
 
 
 @pytest.fixture(scope="session")
