@@ -109,8 +109,17 @@ class App:
                 self.runner = None
             return up and self.shadow.step()
         except MemoryError:
+            if self._again() and self.shadow.out:
+                return True
             chip.log("app: no memory for an answer, later")
             self.shadow.lost()
+
+    def _again(self):
+        # After a MemoryError: whether another try has more room, that of the driver. The next
+        # reading finds it again.
+        driver = self.sampler.driver
+        self.sampler.release()
+        return driver is not None
 
     def upkeep(self, what="restart"):  # the latter for commands
         from firmware import upkeep
@@ -159,10 +168,7 @@ class App:
         self.unload()
         from firmware import device_info
 
-        facts = device_info.report(self, full)
-        device_info = None
-        self.unload()
-        return facts
+        return device_info.report(self, full)
 
     def make_room(self):
         self.shadow.connected()  # nothing of the last session
@@ -191,7 +197,9 @@ class App:
                 shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
         except Exception as e:  # not acknowledged, it would come again in every session
             bug = not isinstance(e, MemoryError)
-            text = "bug {} in".format(e) if bug else "no memory for"
+            if not bug and self._again():
+                return self.on_message(topic, payload)
+            text = "a bug, {}, in".format(e) if bug else "no memory for"
             chip.log("app: {} a message, dropped".format(text))
             self.shadow.junk += bug
             self.shadow.lost()

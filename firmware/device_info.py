@@ -1,12 +1,16 @@
-# What the board reports about itself: flat, each name with its unit; None takes a name back out of
-# the shadow, which has at most twelve names beside the settings; the birth message: all. Loaded on
-# demand.
+# What the board reports: about itself, flat, each name with its unit, and the documents that this
+# goes into. The shadow has at most twelve names beside the settings, of which None takes one out;
+# the birth message all that there is something to say of. Loaded on demand.
 
 import gc
+import json
 import machine
 import sys
 
 from firmware import chip, version
+
+_TIGHT = (",", ":")
+_GET_S = 6 * 3600  # whatever was missed comes right without a new session
 
 
 def idf_heap_bytes():
@@ -45,7 +49,7 @@ def report(app, full):
     info.update({"idf_heap_bytes": idf_heap_bytes()} if chip.VERIFIED else {"tls_verified": False})
     if not full:
         return info
-    info["micropython"] = "{}.{}.{}".format(*sys.implementation[1][:3])
+    info["micropython"] = ".".join([str(n) for n in sys.implementation[1][:3]])
     info["chip"] = chip.CHIP
     info["tls_verified"] = chip.VERIFIED
     info["uptime_s"], offset = app.clock.s, app.clock.offset
@@ -62,3 +66,40 @@ def report(app, full):
     if app.outbox:
         info["waiting_readings"], info["corrupt_readings"] = app.outbox.waiting, app.outbox.corrupt
     return info
+
+
+def document(s, facts):
+    # What is due of `s`, a ShadowSync: (topic, text, retained?). facts: by report(); ours from
+    # now on.
+    if s.clock.s >= s.birth_s:
+        facts = {key: facts[key] for key in facts if facts[key] is not None}
+        facts["online"] = True
+        # Again soon: when a board takes over from its own last session, the will of that may come
+        # after the first birth, and takes its place.
+        s.birth_s = s.clock.s + (3600 if s.birth_s else 30)
+        return s.session.lw_topic, json.dumps(facts, separators=_TIGHT), True
+    token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
+    if s.get_due:
+        s.get_due, s.ask_s = False, s.clock.s + _GET_S
+        s.pending = token, None, s.clock.s, None
+        return s.prefix + b"get", json.dumps({"clientToken": token}), False
+    s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
+    values, rejected = s.settings.values, dict.fromkeys(s.rejected)  # None takes out
+    rejected.update(s.wrong)
+    # An object is emptied by deleting it whole; ours follow in another update.
+    sweep = not s.wrong or len(rejected) > 40
+    s.rejected = {} if sweep else dict(s.wrong)
+    s.update_due = s.rejected != s.wrong
+    facts = {} if s.bare else facts
+    if not s.doubt and facts.get("board_id") == s.settings.state.get("board_id"):
+        facts.pop("board_id", None)
+    facts.update(values)
+    facts["rejected"] = None if sweep else rejected
+    state = {"reported": facts}
+    # Together with reported, else the old desired value would come back as a delta.
+    desired = {key: values[key] for key in s.local if key in values}
+    if desired:
+        state["desired"] = desired
+    s.pending = token, desired, s.clock.s, facts.get("board_id")
+    text = json.dumps({"state": state, "clientToken": token}, separators=_TIGHT)
+    return s.prefix + b"update", text, False

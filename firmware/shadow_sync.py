@@ -1,5 +1,5 @@
 # Keeps the board and its shadow in step. What must stay, and what puts a desired value in force;
-# what the messages mean is core/shadow.py, on demand: the two are too large for one moment.
+# what the messages mean is core/shadow.py, what is sent device_info.py, both on demand.
 
 import json
 from micropython import const
@@ -89,12 +89,11 @@ class ShadowSync:
         birth = self.clock.s >= self.birth_s
         if not (birth or self._due()):
             return False
-        # One after the other in the heap: what makes the facts, shadow.py, in the next step what
-        # sends the document.
+        # One after the other in the heap: what makes the document, in the next step what sends it.
         facts = self.facts(birth)
-        from firmware.core import shadow
+        from firmware import device_info
 
-        self.out = shadow.document(self, facts)
+        self.out = device_info.document(self, facts)
         self.wait.start(_ANSWER_MS if self.pending else 0)
         return True
 

@@ -31,7 +31,7 @@ def build(app, config, values, saved, state, problems, context):
     app.fault = False
     app.settings.apply = app.sampler.apply
     _session(app, config, context)
-    args = app.prefix, app.facts, "{:06x}".format(chip.random(1 << 24))
+    args = app.prefix, app.facts, hex(chip.random(1 << 24))[2:]
     app.shadow = shadow_sync.ShadowSync(app.connection, app.settings, app.sampler, *args)
     app.connection.on_up = app.shadow.connected
     app.connection.make_room = app.make_room

@@ -1,13 +1,9 @@
-# What the messages of the shadow service mean (docs/architecture.md has the table), and what is
-# sent: functions on `s`, a ShadowSync. On demand; on a board one file with text.py.
-
-import json
+# What the messages of the shadow service mean (docs/architecture.md has the table): functions on
+# `s`, a ShadowSync. On demand.
 
 from firmware.core.text import load, printable
 
-_GET_S = 6 * 3600  # whatever was missed comes right without a new session
 _FRESH_S = 10  # for how long an answer may be under way and still say what time it is
-_TIGHT = (",", ":")  # a document has to fit into one piece of memory, twice
 
 
 def receive(s, kind, payload):
@@ -173,39 +169,3 @@ def _landed(s, board_id=None):
     for key in desired or ():
         if s.settings.values[key] == desired[key]:
             s.forget(key)
-
-
-def document(s, facts):
-    # What is due: (topic, text, retained?). facts: a dict that is ours from now on.
-    if s.clock.s >= s.birth_s:
-        facts["online"] = True
-        text = json.dumps(facts, separators=_TIGHT)
-        # Again soon: when a board takes over from its own last session, the will of that may come
-        # after the first birth, and takes its place.
-        s.birth_s = s.clock.s + (3600 if s.birth_s else 30)
-        return s.session.lw_topic, text, True
-    token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
-    if s.get_due:
-        s.get_due, s.ask_s = False, s.clock.s + _GET_S
-        s.pending = token, None, s.clock.s, None
-        return s.prefix + b"get", json.dumps({"clientToken": token}), False
-    s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
-    values, rejected = s.settings.values, dict.fromkeys(s.rejected)  # None takes out
-    rejected.update(s.wrong)
-    # An object is emptied by deleting it whole; ours follow in another update.
-    sweep = not s.wrong or len(rejected) > 40
-    s.rejected = {} if sweep else dict(s.wrong)
-    s.update_due = s.rejected != s.wrong
-    facts = {} if s.bare else facts
-    if not s.doubt and facts.get("board_id") == s.settings.state.get("board_id"):
-        facts.pop("board_id", None)
-    facts.update(values)
-    facts["rejected"] = None if sweep else rejected
-    state = {"reported": facts}
-    # Together with reported, else the old desired value would come back as a delta.
-    desired = {key: values[key] for key in s.local if key in values}
-    if desired:
-        state["desired"] = desired
-    s.pending = token, desired, s.clock.s, facts.get("board_id")
-    text = json.dumps({"state": state, "clientToken": token}, separators=_TIGHT)
-    return s.prefix + b"update", text, False

@@ -54,4 +54,4 @@ def squeeze(buf, at, end, state, inner=b'"delta":'):
 def printable(text, limit):
     # A key from outside goes to a log line, to a terminal and into JSON.
     data = text[:limit].encode("utf-8", "surrogatepass")[:limit]
-    return bytes(b if 32 < b < 127 else 0x3F for b in data).decode() or "(empty)"
+    return bytes(b if 32 < b < 127 else 0x3F for b in data).decode() or "(empty text)"

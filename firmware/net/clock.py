@@ -35,13 +35,13 @@ def ask(clock, settings, floor, board, log, verified, servers, random):
     server = servers.pop(0)
     servers.append(server)
     try:
-        s2000, problem = query(server, clock, random), "not believed"
+        s2000 = query(server, clock, random)
+        problem = "{} not believed".format(s2000)
     except Exception as e:  # whatever a name server or a server sends
         s2000, problem = 0, "no answer, {}".format(e)
     clock.step()  # the answer is of now, seconds after the question
     known = clock.offset is not None
     if floor <= s2000 <= floor + _LIFE_S:
-        problem = "{} {}".format(s2000, problem)
         trusted = verified and clock.source == "aws"
         if _believed(clock, server, s2000, servers, good(settings, floor), trusted):
             log("clock: {} s2000 from {}".format(s2000, server))

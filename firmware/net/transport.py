@@ -17,7 +17,6 @@ READ_S = const(10)  # axTLS: the rest of a record, and each flight of the handsh
 
 _ACK_BYTES = const(64)  # the longest packet that is not a PUBLISH: a SUBACK of 8 filters has 10
 _KEEP_BYTES = const(264)  # AWS: a topic has at most 256 bytes; before it 2, after it the packet id
-_ROOM_BYTES = const(2_048)  # for a long message where there is no piece for all of it
 
 
 class Transport:
@@ -77,39 +76,47 @@ class Transport:
                     self.size |= (byte & 0x7F) << shift
                     if byte < 0x80:
                         break
-            left, keep = self.size, self._room(byte)
+            left, more = self.size, self._long(byte)
+            keep = min(left, _KEEP_BYTES)
             got = squeezed = 0
             while left:
-                if got == keep:  # what follows is skipped: this is enough to acknowledge it
-                    keep = got = _KEEP_BYTES
+                if got == keep:
+                    more = more and self._grow(got, left)
+                    keep = len(self.body) if more else _KEEP_BYTES
+                    got = min(got, keep)
                 count = self._read(got, min(left, keep - got or len(self.body) - keep))
                 if not count:
                     yield False
                 left -= count
                 got = min(got + count, keep)
-                if keep > _KEEP_BYTES and (got == keep or not left):
+                if more and (got == keep or not left):
                     got = squeezed = self._squeeze(squeezed, got)
             self.got = got
             yield True
 
-    def _room(self, byte):
-        # A body for the packet; how much of it that holds. byte: the last of its length.
+    def _long(self, byte):
+        # Whether there is more than what `small` has room for, and not too much. byte: the last of
+        # its length.
         size = self.size
         if byte > 0x7F or (size > _ACK_BYTES and self.op & 0xF0 != 0x30):
             raise LinkError("protocol", "length")
         if size > _KEEP_BYTES:
+            self._json = [0] * 4
             self._late.start(STALL_MS + size)  # a byte a millisecond is slow enough
-            # A message without room is as good as one above the limit: asked for again in every
-            # session it would keep the board off line for ever.
-            for room in (
-                (min(size, self._limit), _ROOM_BYTES, 640) if size <= 4 * self._limit else ()
-            ):
-                try:
-                    self.body, self._json = bytearray(room), [0] * 4
-                    return min(size, room)
-                except MemoryError:
-                    pass
-        return min(size, _KEEP_BYTES)
+        return _KEEP_BYTES < size <= 4 * self._limit
+
+    def _grow(self, got, left):
+        # A larger body, for what is left after _squeeze(). Without it the rest is skipped, what is
+        # kept is enough to acknowledge it: a message without room is as good as one above the
+        # limit, asked for again in every session it would keep the board off line for ever.
+        room = min(got + min(left, max(got >> 1, 256)), self._limit)
+        try:
+            body = bytearray(room)
+            body[:got] = memoryview(self.body)[:got]
+            self.body = body
+        except MemoryError:
+            return False
+        return room > got
 
     def _squeeze(self, start, end):
         # A long message: what core/shadow.py does not look at is left out while it comes, so that

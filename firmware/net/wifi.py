@@ -18,8 +18,9 @@ _OFF_MS = const(2_000)
 # Of ESP-IDF's errors MicroPython knows some; the rest become the second (esp32/network_common.c).
 _FAULTS = (OSError, RuntimeError, ValueError)
 # status() % 1000 of ESP32 (ESP-IDF's reasons, and MicroPython's own from 1000) and ESP8266.
-_WORDS = {0: "idle", 1: "connecting", 2: "auth", 3: "no ap", 4: "refused", 15: "auth", 204: "auth"}
-_WORDS.update({200: "beacon lost", 201: "no ap", 202: "auth", 203: "refused", 205: "refused"})
+_WORDS = {0: "idle", 1: "still connecting", 2: "auth", 3: "no access point", 4: "refused"}
+_WORDS.update({15: "auth", 200: "beacon lost", 201: _WORDS[3], 202: "auth", 203: "refused"})
+_WORDS.update({204: "auth", 205: "refused"})
 
 
 def joining(wlan, networks, clock, random, log, ssid):
@@ -95,4 +96,5 @@ def _sort(networks, wlan):
 
 def _note(wlan, log, what, ssid):
     status = wlan.status()
-    log("wifi: {} {}, {}".format(what, ssid, _WORDS.get(status % 1000, "status %d" % status)))
+    word = _WORDS.get(status % 1000, "status is %d" % status)
+    log("wifi: {} {}, {}".format(what, ssid, word))

@@ -1,4 +1,4 @@
-# heap: 64wk
+# heap: 72wk
 # Damaged messages of the shadow service, thousands in a row to one board: each is taken or
 # cleanly refused, nothing piles up, and the board is in step as soon as the service is sane.
 

@@ -30,7 +30,7 @@ def test_no_shadow_yet_reports_everything():
 
 def test_birth_comes_first_and_is_retained():
     board, service = Board(), ShadowService()
-    board.facts = {"rssi": -58}
+    board.facts = {"rssi": -58, "last_crash": None}  # nothing to say of that
     board.sync.connected()
     assert board.send(service)
     birth = {"rssi": -58, "full": True, "online": True}

@@ -1,4 +1,4 @@
-# heap: 64wk
+# heap: 72wk
 # Names without end, desired or found in reported.
 
 import harness

@@ -11,7 +11,7 @@ def test_text_is_measured_in_bytes():
 def test_what_is_shown_is_plain_and_bounded():
     for given, shown in (
         ("abc", "abc"),
-        ("", "(empty)"),
+        ("", "(empty text)"),
         ("a\n\x1b b", "a???b"),
         ("ü", "??"),
         ("x" * 99, "x" * 9),

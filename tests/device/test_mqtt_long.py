@@ -4,6 +4,7 @@
 import harness
 from fakes import Clock
 from fakes_net import Bench, publish
+from firmware.net import transport
 
 
 def test_a_document_is_squeezed_while_it_comes():
@@ -40,6 +41,52 @@ def test_a_document_too_long_without_that_is_acknowledged():
                 (len(bench.messages) == 1, bench.session.oversized == 1), (size > 1_288,) * 2
             )
             harness.equal(bench.net.sock.sent(), b"\x40\x02\x00\x05")
+
+
+class Pieces:
+    # In place of bytearray(): how large the pieces were that were asked for, and an end to them.
+    def __init__(self, largest):
+        self.largest, self.sizes = largest, []
+
+    def __call__(self, size):
+        if size > self.largest:
+            raise MemoryError
+        self.sizes.append(size)
+        return bytearray(size)
+
+
+def received(text, largest=9_999):
+    bench = Bench(Clock(), keepalive_s=0).up()
+    transport.bytearray = pieces = Pieces(largest)
+    try:
+        bench.push(publish(b"$aws/things/a/shadow/update/accepted", text, 5))
+        bench.push(publish(b"t", b"next"))
+        for _ in range(9):
+            bench.session.step()
+    finally:
+        del transport.bytearray
+    harness.equal(bench.net.sock.sent(), b"\x40\x02\x00\x05")
+    harness.equal(bench.messages[-1], (b"t", b"next"))
+    return bench, pieces.sizes
+
+
+def test_a_body_is_as_large_as_what_is_left_of_the_message():
+    # Our own update, accepted: AWS repeats all of it, and the age of each value.
+    own = b'"state":{"reported":{"a":"' + b"v" * 500 + b'"}}'
+    ages = b'"metadata":{"reported":{"a":[' + b'{"timestamp":1795248682},' * 20 + b"{}]}}"
+    bench, sizes = received(b"{" + own + b"," + ages + b',"version":7}')
+    left = b'{"state":{"reported":{}},"metadata":{},"version":7}'
+    harness.equal(bench.messages[0][1], left)
+    assert sum(sizes) < 600, sizes
+    # Nothing can be left out of this one.
+    text = b'{"state":{"desired":{"a":"' + b"v" * 900 + b'"}}}'
+    bench, sizes = received(text)
+    harness.equal(bench.messages[0][1], text)
+    assert max(sizes) < 1_100, sizes
+    # There is no piece for the whole: skipped, and counted.
+    for largest in (0, 600, 800):
+        bench, sizes = received(text, largest)
+        harness.equal((len(bench.messages), bench.session.oversized), (1, 1))
 
 
 harness.run(globals())

@@ -347,9 +347,15 @@ def test_the_password_is_never_logged():
 
 def test_words_for_what_the_driver_says():
     # ESP32: MicroPython's own (network.STAT_*) and ESP-IDF's reasons; ESP8266: below 10.
-    words = {1000: "idle", 1001: "connecting", 200: "beacon lost", 201: "no ap", 202: "auth"}
-    words.update({15: "auth", 203: "refused", 204: "auth", 205: "refused", 8: "status 8"})
-    words.update({0: "idle", 1: "connecting", 2: "auth", 3: "no ap", 4: "refused"})
+    words = {
+        1000: "idle",
+        1001: "still connecting",
+        200: "beacon lost",
+        201: "no access point",
+        202: "auth",
+    }
+    words.update({15: "auth", 203: "refused", 204: "auth", 205: "refused", 8: "status is 8"})
+    words.update({0: "idle", 1: "still connecting", 2: "auth", 3: "no access point", 4: "refused"})
     for code, word in words.items():
         rig = Rig(HOME)
         rig.wlan.code = code
