@@ -6,6 +6,7 @@ The simulated temperature rises with the uptime, so each reading tells when in i
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,7 +88,10 @@ def test_no_reading_is_lost_and_the_dates_are_true_or_marked(
     by_seq = {m["seq"]: m for m in listener.on(topic)}
     readings = [by_seq[seq] for seq in sorted(by_seq)]
     print(f"taken: {taken} or more, arrived: {len(readings)}, restarts: {board.boots - 1}")
-    assert [m["seq"] for m in readings] == list(range(1, len(readings) + 1))
+    # A kill right in a write leaves an empty file (LittleFS keeps the old content until close()).
+    # For the board that is damage: the seq of the reading that was not stored yet is passed over.
+    torn = {int(seq) - 1 for seq in re.findall(r"next seq (\d+)", "\n".join(board.log))}
+    assert set(range(1, readings[-1]["seq"])) - set(by_seq) <= torn
     assert len(readings) >= taken
     assert board.boots == 1  # not having the time is no reason to restart
     judge(lives(readings), len(case.lives_s))

@@ -18,6 +18,7 @@ from tools.toolchain import ROOT
 
 sys.path.append(str(ROOT / "tests" / "device"))
 sys.modules.setdefault("micropython", SimpleNamespace(const=int))  # type: ignore[arg-type]
+sys.modules.setdefault("machine", SimpleNamespace())  # type: ignore[arg-type]
 sys.modules.setdefault("firmware.chip", SimpleNamespace(LED_PIN=2))  # type: ignore[arg-type]
 
 from shadow_service import ShadowService, delta, merged  # noqa: E402

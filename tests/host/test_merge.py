@@ -154,8 +154,7 @@ def test_all_of_the_firmware_that_stays_is_in_a_group() -> None:
     assert seen <= set(members)
     # What only some boards have, or what stays while there is a session, or does not stay.
     others = {"firmware/net/transport.py", "firmware/soft_watchdog.py"}
-    for target in ("firmware/core/shadow.py", "firmware/net/packets.py"):
-        others |= set(TOGETHER[target])
+    others |= set(TOGETHER["firmware/net/packets.py"])
     assert set(members) - seen <= others
 
 
