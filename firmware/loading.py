@@ -25,11 +25,17 @@ def run():
 
         keep()
         App().run(unload, prepared)
-    except KeyboardInterrupt:
-        from firmware.board import watchdog
+    except KeyboardInterrupt as e:
+        stopped = False
+        while not stopped:  # pressed again in here, the next reset would look like a crash
+            try:
+                from firmware.board import watchdog
 
-        watchdog(True)
-        raise
+                watchdog(True)
+                stopped = True
+            except KeyboardInterrupt:
+                pass
+        raise e
     except Exception as e:
         print("main: cannot run the firmware, restarting in 30 s")
         sys.print_exception(e)

@@ -131,4 +131,42 @@ def test_keep_again_keeps_what_came_since():
 
 
 loading.keep()
+class Interrupted:
+    # config.py, and then board.py: whoever stops the program presses Ctrl-C three times.
+    def __init__(self):
+        self.calls = []
+        self.watchdog = self.note
+
+    def prepare(self):
+        raise KeyboardInterrupt
+
+    def note(self, stopped):
+        self.calls.append(stopped)
+        if len(self.calls) < 3:
+            raise KeyboardInterrupt
+
+
+def test_the_repl_has_the_board_however_often_it_is_stopped():
+    # Else the next reset would count as a crash.
+    import firmware
+
+    stand_in = Interrupted()
+    before = sys.modules.copy(), loading._kept, list(sys.path)
+    for name in ("config", "board"):
+        sys.modules["firmware." + name] = stand_in
+        setattr(firmware, name, stand_in)
+    try:
+        loading.run()
+        raise AssertionError
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for name in ("config", "board"):
+            delattr(firmware, name)
+        sys.modules.clear()
+        sys.modules.update(before[0])
+        loading._kept, sys.path[:] = before[1], before[2]
+    harness.equal(stand_in.calls, [True] * 3)
+
+
 harness.run(globals())
