@@ -109,17 +109,8 @@ class App:
                 self.runner = None
             return up and self.shadow.step()
         except MemoryError:
-            if self._again() and self.shadow.out:
-                return True
             chip.log("app: no memory for an answer, later")
             self.shadow.lost()
-
-    def _again(self):
-        # After a MemoryError: whether another try has more room, that of the driver. The next
-        # reading finds it again.
-        driver = self.sampler.driver
-        self.sampler.release()
-        return driver is not None
 
     def upkeep(self, what="restart"):  # the latter for commands
         from firmware import upkeep
@@ -197,8 +188,6 @@ class App:
                 shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
         except Exception as e:  # not acknowledged, it would come again in every session
             bug = not isinstance(e, MemoryError)
-            if not bug and self._again():
-                return self.on_message(topic, payload)
             text = "a bug, {}, in".format(e) if bug else "no memory for"
             chip.log("app: {} a message, dropped".format(text))
             self.shadow.junk += bug

@@ -74,10 +74,11 @@ def document(s, facts):
     if s.clock.s >= s.birth_s:
         facts = {key: facts[key] for key in facts if facts[key] is not None}
         facts["online"] = True
+        text = json.dumps(facts, separators=_TIGHT)
         # Again soon: when a board takes over from its own last session, the will of that may come
         # after the first birth, and takes its place.
         s.birth_s = s.clock.s + (3600 if s.birth_s else 30)
-        return s.session.lw_topic, json.dumps(facts, separators=_TIGHT), True
+        return s.session.lw_topic, text, True
     token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
     if s.get_due:
         s.get_due, s.ask_s = False, s.clock.s + _GET_S

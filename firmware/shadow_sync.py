@@ -66,12 +66,7 @@ class ShadowSync:
             self._apply()
             return True
         if self.out:
-            from firmware.net import packets
-
-            topic, text, retain = self.out
-            packets.document(self.session, topic, text, _TAG, retain)
-            self.out = None
-            return False
+            return self._send()
         unsent = _TAG in self.session.waiting
         if unsent and self.pending:
             self.wait.start(_ANSWER_MS)
@@ -96,6 +91,20 @@ class ShadowSync:
         self.out = device_info.document(self, facts)
         self.wait.start(_ANSWER_MS if self.pending else 0)
         return True
+
+    def _send(self):
+        # True when it has to be tried once more.
+        from firmware.net import packets
+
+        topic, text, retain = self.out
+        try:
+            packets.document(self.session, topic, text, _TAG, retain)
+            self.out = None
+        except MemoryError:
+            if not self.sampler.driver:
+                raise
+            self.sampler.release()  # the next reading finds it again
+        return self.out is not None
 
     def _due(self):
         # A get or an update. Not while sessions go without SUBSCRIBE: its tag is 0.

@@ -17,6 +17,7 @@ READ_S = const(10)  # axTLS: the rest of a record, and each flight of the handsh
 
 _ACK_BYTES = const(64)  # the longest packet that is not a PUBLISH: a SUBACK of 8 filters has 10
 _KEEP_BYTES = const(264)  # AWS: a topic has at most 256 bytes; before it 2, after it the packet id
+_MORE_BYTES = const(64)  # the least that a long message is read in, as far as there is memory
 
 
 class Transport:
@@ -77,13 +78,10 @@ class Transport:
                     if byte < 0x80:
                         break
             left, more = self.size, self._long(byte)
-            keep = min(left, _KEEP_BYTES)
-            got = squeezed = 0
+            got, squeezed, keep = 0, 0, min(left, _KEEP_BYTES)
             while left:
-                if got == keep:
-                    more = more and self._grow(got, left)
-                    keep = len(self.body) if more else _KEEP_BYTES
-                    got = min(got, keep)
+                if keep - got < min(left, _MORE_BYTES):
+                    more, keep, got = self._grow(more, keep, got, left)
                 count = self._read(got, min(left, keep - got or len(self.body) - keep))
                 if not count:
                     yield False
@@ -95,8 +93,8 @@ class Transport:
             yield True
 
     def _long(self, byte):
-        # Whether there is more than what `small` has room for, and not too much. byte: the last of
-        # its length.
+        # Whether it is more than `small` has room for, and not too much. byte: the last of its
+        # length.
         size = self.size
         if byte > 0x7F or (size > _ACK_BYTES and self.op & 0xF0 != 0x30):
             raise LinkError("protocol", "length")
@@ -105,18 +103,23 @@ class Transport:
             self._late.start(STALL_MS + size)  # a byte a millisecond is slow enough
         return _KEEP_BYTES < size <= 4 * self._limit
 
-    def _grow(self, got, left):
-        # A larger body, for what is left after _squeeze(). Without it the rest is skipped, what is
-        # kept is enough to acknowledge it: a message without room is as good as one above the
-        # limit, asked for again in every session it would keep the board off line for ever.
-        room = min(got + min(left, max(got >> 1, 256)), self._limit)
-        try:
-            body = bytearray(room)
-            body[:got] = memoryview(self.body)[:got]
-            self.body = body
-        except MemoryError:
-            return False
-        return room > got
+    def _grow(self, more, keep, got, left):
+        # A larger body, for what is left after _squeeze(). A message without room is as good as
+        # one above the limit: asked for again in every session it would keep the board off line
+        # for ever. What follows is skipped then, with `more` False.
+        for step in (max(got >> 1, 256), _MORE_BYTES) if more else ():
+            room = min(got + min(left, step), self._limit)
+            try:
+                if room > keep:
+                    body = bytearray(room)
+                    body[:got] = memoryview(self.body)[:got]
+                    self.body = body
+                    return True, room, got
+            except MemoryError:
+                pass
+        if got < keep:
+            return more, keep, got
+        return False, _KEEP_BYTES, _KEEP_BYTES  # enough to acknowledge it
 
     def _squeeze(self, start, end):
         # A long message: what core/shadow.py does not look at is left out while it comes, so that

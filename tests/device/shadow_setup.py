@@ -72,6 +72,10 @@ class Sampler:
     def __init__(self):
         self.sensor = "bme280@0x76"
         self.failures = 0
+        self.driver = 1
+
+    def release(self):
+        self.driver = None
 
 
 class Session:

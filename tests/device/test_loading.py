@@ -131,6 +131,8 @@ def test_keep_again_keeps_what_came_since():
 
 
 loading.keep()
+
+
 class Interrupted:
     # config.py, and then board.py: whoever stops the program presses Ctrl-C three times.
     def __init__(self):

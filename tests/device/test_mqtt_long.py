@@ -87,6 +87,34 @@ def test_a_body_is_as_large_as_what_is_left_of_the_message():
     for largest in (0, 600, 800):
         bench, sizes = received(text, largest)
         harness.equal((len(bench.messages), bench.session.oversized), (1, 1))
+    # Without room for all of the next step a smaller one will do.
+    text = b'{"state":{"desired":{"a":"' + b"v" * 500 + b'"}},' + ages + b"}"
+    bench, sizes = received(text, 640)
+    harness.equal((len(bench.messages), bench.session.oversized), (2, 0))
+
+
+class Counted:
+    def __init__(self, call):
+        self.call, self.count = call, 0
+
+    def __call__(self, *args):
+        self.count += 1
+        return self.call(*args)
+
+
+def test_it_is_not_read_byte_by_byte():
+    # Wherever what is left out begins, also right at the end of what there is room for.
+    ages = b'"metadata":{"a":[' + b'{"timestamp":1795248682},' * 70 + b"{}]}"
+    most = 0
+    for size in range(0, 700, 3):
+        whole = publish(b"t", b'{"state":"' + b"v" * size + b'",' + ages + b"}", 5)
+        bench = Bench(Clock(), keepalive_s=0).up()
+        bench.push(whole)
+        bench.net.sock.readinto = counted = Counted(bench.net.sock.readinto)
+        bench.session.step()
+        harness.equal((len(bench.messages), bench.session.oversized), (1, 0))
+        most = max(most, counted.count)
+    assert most < 60, most
 
 
 harness.run(globals())

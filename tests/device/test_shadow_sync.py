@@ -167,6 +167,38 @@ def test_any_report_covers_the_sensor():
     harness.equal(updates(board), 0)
 
 
+def test_a_document_is_sent_with_the_memory_of_the_driver():
+    board, service = in_step()
+    take = board.session.take
+
+    def short_of_memory(tag, packet, at):
+        if board.sampler.driver:
+            raise MemoryError
+        take(tag, packet, at)
+
+    board.session.take = short_of_memory
+    board.report(rssi=-1)
+    settle(board, service)
+    harness.equal((service.reported["rssi"], board.sampler.driver), (-1, None))
+    # Without a driver there is nothing to be gained; the document waits.
+    board.session.take = fails
+    board.report(rssi=-2)
+    assert board.sync.step()
+    for _ in range(2):
+        try:
+            board.sync.step()
+            raise AssertionError
+        except MemoryError:
+            pass
+    board.session.take = take
+    settle(board, service)
+    harness.equal(service.reported["rssi"], -2)
+
+
+def fails(*_):
+    raise MemoryError
+
+
 def test_a_new_session_waits_for_no_old_answer():
     board = Board()
     board.sync.connected()

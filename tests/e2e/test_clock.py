@@ -173,6 +173,22 @@ def test_one_wrong_ntp_server_is_overruled_by_two(site: Any, boot: Boot) -> None
     assert said(board, "s2000 from three.example") or said(board, "s2000 from aws")
 
 
+@pytest.mark.parametrize("years", [2, -1])
+def test_when_every_ntp_server_is_wrong_aws_is_asked(site: Any, boot: Boot, years: int) -> None:
+    # They confirm each other; TLS refuses the certificate at that time.
+    here = site()
+    ntp = ["one.example", "two.example", "three.example"]
+    wrong = {"offset_s": years * 365 * DAY_S}
+    board = boot(here.staged(400, ntp=ntp), ntp=wrong)
+    here.broker.wait_for(
+        lambda: [is_now(r["timestamp"], here.began) for r in here.readings()].count(True) > 4, 60
+    )
+    assert said(board, "tls expired" if years > 0 else "tls not yet valid")
+    assert said(board, "clock: no NTP server is believed") or said(board, "provisional time")
+    assert said(board, "s2000 from aws")
+    assert board.boots == 1
+
+
 def test_an_ntp_server_that_is_wrong_by_minutes_is_overruled_by_aws(site: Any, boot: Boot) -> None:
     here = site()
     board = boot(here.staged(0, ntp=["one.example"]), ntp={"offset_s": 600})

@@ -18,8 +18,8 @@ from tools import toolchain
 from tools.errors import ToolError
 from tools.sim import launch
 
-# Bytes of heap on 32 bits. ESP8266: 18 KB, and what axTLS takes of the heap in the handshake.
-SESSION = {"esp32": 43 * 1024, "esp8266": 18 * 1024 + bench_heap.AXTLS["esp8266"]}
+# Bytes of heap on 32 bits. ESP8266: 18.5 KB, and what axTLS takes of the heap in the handshake.
+SESSION = {"esp32": 43 * 1024, "esp8266": 18 * 1024 + 512 + bench_heap.AXTLS["esp8266"]}
 PIECE = 4 * 1024  # the largest single piece once it runs
 # Over so many readings, and so many reconnects: nothing but noise. An ESP8266's is larger: what
 # axTLS leaves in pieces.

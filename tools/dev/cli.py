@@ -55,7 +55,7 @@ def check() -> None:
 def soak(
     parts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PART", help="publishes, reconnects, cuts, faults, fuzz; or all"),
+        typer.Argument(metavar="PART", help="publishes, reconnects, cuts, faults, scenarios, fuzz"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="of everything drawn by lot")] = 20261121,
     short: Annotated[bool, typer.Option(help="as much as `test` runs of it")] = False,
