@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tools.dev import soaks
 from tools.toolchain import ROOT
 
 if TYPE_CHECKING:
@@ -55,14 +56,12 @@ def check() -> None:
 def soak(
     parts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PART", help="publishes, reconnects, cuts, faults, scenarios, fuzz"),
+        typer.Argument(metavar="PART", help=f"{', '.join(soaks.PARTS)}; none: all"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="of everything drawn by lot")] = 20261121,
     short: Annotated[bool, typer.Option(help="as much as `test` runs of it")] = False,
 ) -> None:
     """Run the long tests of the link and print what they came to (docs/faults.md)."""
-    from tools.dev import soaks
-
     if code := soaks.run(parts or [], seed, short):
         raise typer.Exit(code)
 
