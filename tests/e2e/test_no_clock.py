@@ -91,7 +91,8 @@ def test_no_reading_is_lost_and_the_dates_are_true_or_marked(
     # A kill right in a write leaves an empty file (LittleFS keeps the old content until close()).
     # For the board that is damage: the seq of the reading that was not stored yet is passed over.
     torn = {int(seq) - 1 for seq in re.findall(r"next seq (\d+)", "\n".join(board.log))}
-    assert set(range(1, readings[-1]["seq"])) - set(by_seq) <= torn
+    missing = set(range(1, readings[-1]["seq"])) - set(by_seq)
+    assert missing <= torn and len(missing) < 2
     assert len(readings) >= taken
     assert board.boots == 1  # not having the time is no reason to restart
     judge(lives(readings), len(case.lives_s))
