@@ -1,4 +1,4 @@
-# heap: 96wk
+# heap: 112wk
 # Whatever the broker sends: a LinkError or nothing, no hang, no growth.
 
 import harness
