@@ -122,7 +122,7 @@ def _earliest(app, starts, noted):
     from firmware.net.clock import good
 
     outbox = app.outbox
-    frame = outbox.get(outbox.next - 1)
+    frame = outbox.get(outbox.next - 1) or outbox.get(outbox.next - 2)  # one may be passed over
     newest = abs(time_of(frame, outbox.at, starts)) if frame else 0
     now = max(newest, good(app.settings, version.BUILD_S2000))
     return now if noted is None else now - app.clock.s

@@ -7,6 +7,7 @@ firmware as it is shipped.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import textwrap
 from itertools import pairwise
@@ -156,7 +157,10 @@ def test_safe_mode_goes_on_reading_unless_it_is_that_which_fails(device, boot, c
     results = f"devices/{device.thing}/commands/result"
     assert listener.wait(results, lambda m: m["id"] == "now")["ok"]
     numbers = {m["seq"] for m in listener.on(data)}
-    assert numbers == set(range(1, max(numbers) + 1))
+    # The watchdog may end a write that LittleFS would undo: that seq is passed over.
+    torn = {int(seq) - 1 for seq in re.findall(r"next seq (\d+)", "\n".join(board.log))}
+    missing = set(range(1, max(numbers))) - numbers
+    assert missing <= torn and len(missing) < 2
     assert board.boots == 4
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from tools.dev import changed
 from tools.toolchain import ROOT
 
-_WORKERS = 6  # most tests wait for a board, on the two cores of CI as well
+_WORKERS = 5  # most tests wait for a board, on the two cores of CI as well
 
 Echo = Callable[[str], None]
 

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,6 +22,8 @@ from typing import Any, TextIO
 from tools.sim import launch
 from tools.sim.boardlog import Log
 from tools.sim.control import Control
+
+_TRIES, _STOPS_S = 50, 0.002  # to stop a process where it is not writing
 
 # What shims/_sim.py exits with -> (cause as shims/machine.py knows it, as the log says it).
 _CAUSES = {
@@ -190,7 +193,19 @@ class VirtualBoard:
         process = self._process
         if process is not None and process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
+                self._stop_between_writes(process.pid)
                 os.killpg(process.pid, signal.SIGKILL)
+
+    def _stop_between_writes(self, group: int) -> None:
+        # LittleFS keeps a file's old content until close(); here open() has emptied it by then.
+        for _ in range(_TRIES):
+            os.killpg(group, signal.SIGSTOP)
+            time.sleep(_STOPS_S)
+            files = (self.folder / "data" / "outbox").glob("[ab]")
+            if all(path.stat().st_size for path in files):
+                return
+            os.killpg(group, signal.SIGCONT)
+            time.sleep(_STOPS_S)
 
     def _watch(self, off: threading.Event) -> None:
         while not off.wait(_LOOK_S):
