@@ -215,6 +215,18 @@ def test_settings_that_are_gone():
         harness.equal([s2000 for _, _, s2000 in board.waiting()[:4]], [-ON - 1000] * 4)
 
 
+def test_estimates_ascend_though_the_newest_reading_is_damaged():
+    taken = fresh()
+    Board(ON, taken, True).run(35)
+    board = Board(ON + 100, taken)
+    board.run(35)
+    open(board.outbox.paths[1], "wb").close()  # the one written last
+    board = Board(ON + 200, taken)
+    board.run(35)
+    times = [abs(s2000) for _, _, s2000 in board.waiting()]
+    harness.equal((len(times), times), (11, sorted(times)))
+
+
 def test_an_outbox_that_is_gone_takes_its_boots_along():
     taken = fresh()
     Board(ON, taken).run(35)
