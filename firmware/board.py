@@ -108,6 +108,10 @@ def rtc_s2000():
         return 0
 
 
+def date(s2000):
+    return "{}-{:02d}-{:02d} {:02d}:{:02d}:{:02d} UTC".format(*time.gmtime(s2000 + EPOCH)[:6])
+
+
 def set_rtc(s2000):
     t = time.gmtime(s2000 + EPOCH)
     machine.RTC().datetime(t[:3] + t[6:7] + t[3:6] + (0,))

@@ -15,7 +15,6 @@ _GOODBYE_MS = const(5_000)  # how long a restart waits for the PUBACKs of result
 _AGAIN_S = const(60)  # without an id nobody knows whether it is the reboot that has just been done
 _BLINKS = const(20)
 _BLINK_MS = const(250)
-_LOG_BYTES = const(1_200)  # all that a result has room for
 
 
 class CommandRunner:
@@ -116,7 +115,7 @@ class CommandRunner:
                 self.waiting.pop(0)
 
     def _act(self, ident, action, value):
-        # (why it was not done, the log that was asked for)
+        # (why it was not done, the result with the logs if they were asked for)
         settings = self.shadow.settings
         if ident is not None:
             settings.note("seen", remember(settings.state.get("seen"), ident))
@@ -124,7 +123,7 @@ class CommandRunner:
         if action == "get_log":
             from firmware import crash
 
-            return None, crash.read(_LOG_BYTES)
+            return None, crash.logs(ident)
         if action == "set_reporting_interval":
             return change(self.shadow, "interval_s", value), None
         if action == "identify":
@@ -166,9 +165,7 @@ def remember(seen, value):
 
 def result(ident, action, why=None, log=None):
     # One document for every outcome, as text; why it was not done, True: done already. log: what
-    # was asked for.
+    # was asked for (crash.py).
     good, why = why in (None, True), "done before the last restart" if why is True else why
     document = {"id": ident, "action": action, "ok": good, "reason": why and why[:120]}
-    if log is not None:
-        document["log"] = log[-_LOG_BYTES:]
-    return json.dumps(document)
+    return json.dumps(log or document)

@@ -98,8 +98,9 @@ def _good(found, given, crashed, log):
             saved, state = change(saved, state, key, trial[key][0], None, why)
         old = before.get(key, DEFAULTS[key])
         value = given.get(key, old)
-        if value != old and "config" in state:
-            log("config: {} has changed in config.json".format(key))
+        over = key == "log_level" and key in saved  # holds until the restart
+        if over or (value != old and "config" in state):
+            log("config: {} {}".format(key, "ends" if over else "has changed in config.json"))
             # What is desired so far: the value of a command is not, one that was bad may be.
             bad = state.get("rejected", {}).get(key, [saved.get(key, old)])
             local[key] = bad[0] if local.get(key) is None else local[key]
@@ -121,8 +122,10 @@ def _section(entries, kind=None):
 
 
 def _store(found, saved, state, now, log):
-    if not isinstance(state.get("clock", 0), int):
-        del state["clock"]
+    for name in ("boots", "clock"):  # a time is at most _LIFE_S of net/clock.py after the build
+        good = state.get(name, 0)
+        if type(good) is not int or good > version.BUILD_S2000 + 473_040_000:
+            del state[name]
     state = {name: state[name] for name in state if state[name] != {}}
     state["config"] = now
     if (saved, state) != found:

@@ -5,11 +5,12 @@
 # last crashed runs lasted: the crash of one below 0 (-1 less the seconds) came from the sampler or
 # the outbox, as app.py has it, or from safe mode. It changes only around crashes.
 
+import json
 import os
 import sys
 from micropython import const
 
-from firmware import files
+from firmware import chip, files
 
 STABLE_S = const(600)  # a run as long as this ends a row of crashes
 _PATH = const("data/crash.log")
@@ -73,6 +74,21 @@ def read(limit):
     new = files.read(_PATH, limit) or b""
     text = (files.read(_OLD, limit - len(new)) or b"") + new
     return bytes(byte if byte < 127 else 63 for byte in text).decode()  # 63: a question mark
+
+
+def logs(ident):
+    # The result of get_log: what chip.log() has kept, but the line that the newest has cut into,
+    # and the last crashes. Where both are too much the oldest lines go, of the crashes first.
+    limit = 2560 if chip.VERIFIED else 1024
+    data = bytes(chip.buf[chip.at :]) + bytes(chip.buf[: chip.at])
+    data = data[data.find(b"\n") + 1 :] if data[:1] > b"\0" else data.lstrip(b"\0")
+    document = {"id": ident, "action": "get_log", "ok": True, "reason": None}
+    document["log"], document["crash"] = data.decode(), read(limit // 2)
+    for name in ("crash", "log"):
+        over = len(memoryview(json.dumps(document))) - limit  # of its UTF-8
+        if over > 0:
+            document[name] = "".join(document[name][over:].split("\n", 1)[1:])
+    return document
 
 
 def _runs():

@@ -2,6 +2,7 @@
 # goes into. The shadow has at most twelve names beside the settings, of which None takes one out;
 # the birth message all that there is something to say of. Loaded on demand.
 
+import binascii
 import gc
 import json
 import machine
@@ -35,7 +36,7 @@ def report(app, full):
     gc.collect()
     info = {
         "firmware": version.VERSION,
-        "board_id": "".join("{:02x}".format(b) for b in machine.unique_id()),
+        "board_id": binascii.hexlify(machine.unique_id()).decode(),
         "other_board": app.session.rival,
         "reset_cause": app.cause,
         "safe_mode": bool(app.safe),
@@ -50,10 +51,11 @@ def report(app, full):
     if not full:
         return info
     info["micropython"] = ".".join([str(n) for n in sys.implementation[1][:3]])
-    info["chip"] = chip.CHIP
+    info["chip"], info["boots"] = chip.CHIP, app.settings.state.get("boots")
     info["tls_verified"] = chip.VERIFIED
     info["uptime_s"], offset = app.clock.s, app.clock.offset
     info["timestamp"] = None if offset is None else offset + app.clock.s + 946684800  # Unix time
+    info["last_reading"] = _last_reading(app.sampler, offset)
     info["config_problems"] = [text[:120] for text in app.problems[:5]] or None
     info["wifi_drops"] = app.wifi_drops
     info["link_drops"] = app.connection.sessions - app.connection.up
@@ -66,6 +68,14 @@ def report(app, full):
     if app.outbox:
         info["waiting_readings"], info["corrupt_readings"] = app.outbox.waiting, app.outbox.corrupt
     return info
+
+
+def _last_reading(sampler, offset):
+    # Unix time of the newest one of this boot. Its record may have the uptime instead.
+    if sampler.readings:
+        s2000 = int.from_bytes(sampler.buf[:4], "little")
+        if s2000 >> 29 or offset is not None:
+            return s2000 + 946684800 + (0 if s2000 >> 29 else offset)
 
 
 def document(s, facts):
@@ -99,6 +109,8 @@ def document(s, facts):
     state = {"reported": facts}
     # Together with reported, else the old desired value would come back as a delta.
     desired = {key: values[key] for key in s.local if key in values}
+    if desired.get("log_level") == "info":
+        desired["log_level"] = None  # nothing to be desired
     if desired:
         state["desired"] = desired
     s.pending = token, desired, s.clock.s, facts.get("board_id")

@@ -12,9 +12,6 @@ def run():
     # Ctrl-C on the serial port stops it and gives the REPL. What App cannot catch itself, a file
     # that is missing or no memory to load one, may pass.
     try:
-        from firmware import __path__
-
-        sys.path.append(__path__)  # for files with short names (tools/board/groups.py)
         keep()
         from firmware import config
 

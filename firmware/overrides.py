@@ -4,6 +4,7 @@
 import sys
 
 from firmware import files
+from firmware.core.errors import SensorError
 from firmware.core.schema import DEFAULTS, check
 
 
@@ -17,7 +18,22 @@ def accept(settings, key, value):
     problem = problem or (value == bad and why) or None
     if problem or value == settings.values.get(key):
         return problem
-    return put(settings, key, value, value)
+    if key == "sensor" and settings.apply(None):
+        problem = _missing(settings.values["i2c"], value)
+        settings.unload()  # the drivers: to put it in force takes memory, too
+    return problem or put(settings, key, value, value)
+
+
+def _missing(i2c, sensor):
+    # None, or what is there instead: asked only while another sensor works, which goes on then.
+    from firmware import board, drivers
+
+    try:
+        drivers.find(board.i2c(i2c, 0), sensor)
+    except (SensorError, OSError) as e:
+        return str(e)
+    except MemoryError:  # the trial will show it
+        pass
 
 
 def put(settings, key, value, override, why=None):
@@ -25,14 +41,14 @@ def put(settings, key, value, override, why=None):
     old = settings.values.get(key)
     try:
         settings.values[key] = value
-        found = settings.apply(key)
-        trial = None if why or override is None else bool(found)
+        found = settings.apply(key) and key in ("i2c", "sensor")
+        trial = None if why or override is None or key == "log_level" else bool(found)
         saved, state = change(settings.saved, settings.state, key, override, trial, why)
         files.save_settings(saved, state)
     except (OSError, ValueError, MemoryError) as e:
         settings.values[key] = old
         settings.apply(key)
-        return "not done: " + (str(e) or "no memory")
+        return "not done: {}".format(str(e) or "no memory")
     settings.saved, settings.state = saved, state
 
 

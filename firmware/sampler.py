@@ -18,7 +18,7 @@ _STORE_RETRY_S = const(10)
 
 class Sampler:
     def __init__(self, settings, clock, outbox, note, log):
-        # settings: the dictionary in force. note("start"): upkeep.start(), which sets `started`.
+        # settings: the dictionary in force. note("start"): sets `started` (upkeep.py).
         self.settings, self.clock, self.outbox, self.log = settings, clock, outbox, log
         self.note = note
         self.started = None  # this boot's start as it is on flash; 0: only a bound
@@ -35,12 +35,13 @@ class Sampler:
     def apply(self, key):
         # settings[key] has changed. With another sensor, or other pins, all begins anew. True: one
         # was found before.
+        found = self.sensor is not None
         if key in ("sensor", "i2c"):
-            found, self.sensor = self.sensor, None
+            self.sensor = None
             self.failures = 0  # in a row
             self.wait.start(0)
             self.release()
-            return found is not None
+        return found
 
     def release(self):
         # The driver leaves the heap. The next reading finds it again, at the sensor's address.
@@ -121,6 +122,11 @@ class Sampler:
             if self.kept or not self.store(self.buf):
                 self.outbox.dropped += len(self.kept) == _KEPT * RECORD_BYTES
                 self.kept = (self.kept + self.buf)[-_KEPT * RECORD_BYTES :]
+            try:
+                if self.settings["log_level"] != "info":
+                    self.note("reading")
+            except MemoryError:  # no reason to lose the sensor
+                pass
 
     def flush(self):
         # True once the first that is kept is stored. Memory for the rest comes first: without it

@@ -8,6 +8,7 @@ class Settings:
         self.state = state  # small things to remember that are no settings
         self.seen = []  # ids of commands that this boot has done; the newest, as in the state
         self.apply = None  # (key): puts values[key] in force; raises when that cannot be
+        self.unload = None  # of loading.py
         self.since_s = 0  # of the last change, as upkeep.check() has seen it
         self.saved = saved  # setting: value that counts instead of the one in config.json
         self.log = log

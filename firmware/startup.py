@@ -29,7 +29,7 @@ def build(app, config, values, saved, state, problems, context):
     app.outbox = outbox.Outbox("data/outbox", size, log) if app.safe < 2 else None
     app.sampler = sampler.Sampler(values, clock, app.outbox, app.upkeep, log)
     app.fault = False
-    app.settings.apply = app.sampler.apply
+    app.settings.apply, app.settings.unload = app.sampler.apply, app.unload
     _session(app, config, context)
     args = app.prefix, app.facts, hex(chip.random(1 << 24))[2:]
     app.shadow = shadow_sync.ShadowSync(app.connection, app.settings, app.sampler, *args)
@@ -38,6 +38,7 @@ def build(app, config, values, saved, state, problems, context):
     app.connection.keep_room()
     app.heap_bytes = device_info.heap_bytes()
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
+    app.settings.note("boots", state.get("boots", 0) + 1)
     # One of each is made: what made it need not stay.
     for made in (settings.Settings, outbox.Outbox, sampler.Sampler, shadow_sync.ShadowSync):
         del made.__init__

@@ -3,7 +3,7 @@
 from micropython import const
 
 from firmware import chip, version
-from firmware.core.telemetry import RECORD_BYTES, time_of
+from firmware.core.telemetry import QUANTITIES, RECORD_BYTES, time_of
 
 _CHECK_S = const(2)  # between two check()
 _CHANGED_S = const(3)  # in safe mode, time to report a setting that has changed
@@ -118,14 +118,22 @@ def _save(settings, starts):
 
 
 def _earliest(app, starts, noted):
-    # In the middle of a boot, whose time was dropped, that is what it is now.
-    from firmware.net.clock import good
-
+    # In mid-boot, where the time was dropped, that is now. Without clock.py: memory is short here.
     outbox = app.outbox
     frame = outbox.get(outbox.next - 1) or outbox.get(outbox.next - 2)  # one may be passed over
     newest = abs(time_of(frame, outbox.at, starts)) if frame else 0
-    now = max(newest, good(app.settings, version.BUILD_S2000))
+    now = max(newest, version.BUILD_S2000, app.settings.state.get("clock", 0))
     return now if noted is None else now - app.clock.s
+
+
+def reading(app):
+    # At log_level debug: the newest one, as it was made.
+    text, values = "", app.sampler.driver.values
+    for value, row in zip(values, QUANTITIES):
+        if value is not None:
+            text += " {:.{}f} {}".format(value / 10 ** row[2], row[2], row[1])
+    line = "sensor:{}, kept in RAM" if app.sampler.kept else "sensor:{}, seq {}"
+    chip.log(line.format(text, app.outbox.next - 1))
 
 
 def flush(app):

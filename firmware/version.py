@@ -1,5 +1,5 @@
 # What is running. `tools stage` writes the moment of the build here; the committed value is the
 # day of the release. No clock that shows an earlier time is believed (net/clock.py).
 
-VERSION = "0.1.0"
+VERSION = "0.2.0-dev"
 BUILD_S2000 = 848534400  # 2026-11-21, seconds since 2000-01-01 UTC

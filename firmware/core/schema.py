@@ -9,6 +9,7 @@ DEFAULTS = {
     "i2c": {"id": 0, "sda": 21, "scl": 22, "freq_hz": 100000},
     "drain_per_s": 90,  # AWS takes 100 publishes a second (aws-facts 1.2): some are the shadow's
     "offline_reboot_s": 3600,
+    "log_level": "info",  # not in config.json, and forgotten at each start
 }
 # The other keys of a complete config.json: they decide whether the cloud can be reached at all.
 KEYS = (
@@ -90,6 +91,8 @@ def _wrong(key, value, known):
         except (AttributeError, ValueError):  # no text, no number
             pass
         return 'must be "auto" or one of {}, with "@0x76" after it for an address'.format(SENSORS)
+    if key == "log_level":
+        return None if value in ("info", "debug") else 'must be "info" or "debug"'
     at = LIMITS.index(key)
     low, high = LIMITS[at + 1 : at + 3]
     zero = "0 or " if key == "offline_reboot_s" else ""

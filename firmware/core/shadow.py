@@ -167,5 +167,5 @@ def _landed(s, board_id=None):
     s.wait.start(0)
     s.bare = s.bare and desired is None
     for key in desired or ():
-        if s.settings.values[key] == desired[key]:
+        if desired[key] in (None, s.settings.values[key]):
             s.forget(key)

@@ -36,15 +36,16 @@ def ask(clock, settings, floor, board, log, verified, servers, random):
     servers.append(server)
     try:
         s2000 = query(server, clock, random)
-        problem = "{} not believed".format(s2000)
+        problem = "a time that cannot be, not believed"
     except Exception as e:  # whatever a name server or a server sends
         s2000, problem = 0, "no answer, {}".format(e)
     clock.step()  # the answer is of now, seconds after the question
     known = clock.offset is not None
     if floor <= s2000 <= floor + _LIFE_S:
+        problem = board.date(s2000) + " not believed"
         trusted = verified and clock.source == "aws"
         if _believed(clock, server, s2000, servers, good(settings, floor), trusted):
-            log("clock: {} s2000 from {}".format(s2000, server))
+            log("clock: {} from {}".format(board.date(s2000), server))
             _set(clock, settings, s2000, "aws" if trusted else "ntp", floor, board)
             return
         if known and len(clock.rejected) == 1:
@@ -86,7 +87,7 @@ def heard(clock, settings, floor, board, log, verified):
     most_s = _ANSWER_S if clock.source == "rtc" else _AWS_S
     wins = apart_s is None or (verified and abs(apart_s) > most_s)
     if wins and floor <= offset + s <= floor + _LIFE_S:
-        log("clock: {} s2000 from aws".format(offset + clock.s))
+        log("clock: {} from aws".format(board.date(offset + clock.s)))
         if apart_s:
             log("clock: that is {} s from what {} said".format(apart_s, clock.source))
         _set(clock, settings, offset + clock.s, "aws", floor, board)
@@ -103,9 +104,8 @@ def _set(clock, settings, s2000, source, floor, board):
 
 
 def good(settings, floor):
-    # The time that it must be by now: the last good one on flash, if that is possible at all.
-    s2000 = settings.state.get("clock", 0)
-    return s2000 if floor <= s2000 <= floor + _LIFE_S else floor
+    # The time that it must be by now: the last good one on flash, as config.py has checked it.
+    return max(floor, settings.state.get("clock", 0))
 
 
 def query(host, clock, random):

@@ -60,8 +60,7 @@ def _addresses(link):
     while found and link.wait_in.left_ms():
         limit_ms = min(TCP_MS, link.wait_in.left_ms() // len(found))
         try:
-            yield from _tcp(link, found.pop(0), limit_ms)
-            return
+            return (yield from _tcp(link, found.pop(0), limit_ms))
         except (OSError, LinkError) as e:
             error = e if isinstance(e, LinkError) else LinkError("tcp", abs(e.args[0]))
         session.close()
@@ -72,10 +71,11 @@ def _tcp(link, info, limit_ms):
     raw = socket.socket(info[0], socket.SOCK_STREAM)
     transport = link.session.transport = Transport(raw, link.clock, link.limit_bytes)
     raw.setblocking(False)
-    try:  # else Nagle keeps a small packet until the one before has its ACK; 6: IPPROTO_TCP
-        raw.setsockopt(6, getattr(socket, "TCP_NODELAY", 1), 1)
+    try:  # else Nagle holds small packets back; IPPROTO_TCP, TCP_NODELAY: lwIP, Linux and macOS
+        raw.setsockopt(6, 1, 1)
     except (OSError, ValueError, AttributeError):
         pass  # only slower
+    began = link.clock.now()
     try:
         raw.connect(info[-1])
     except OSError as e:
@@ -87,6 +87,12 @@ def _tcp(link, info, limit_ms):
     if transport.wait(0) & ~select.POLLOUT:
         raw.read(1)  # raises what it is
         raise LinkError("tcp", "closed")
+    address = info[-1][0]
+    if isinstance(info[-1], bytearray):  # unix port: family, port, IPv4 (its modsocket.c)
+        address = ".".join([str(byte) for byte in info[-1][4:8]])
+    # Said now: kept until the link is up, it would be in axTLS's way.
+    took_ms = link.clock.diff(link.clock.now(), began)
+    link.log("link: {} answers, round trip {} ms".format(address, took_ms))
 
 
 def _secure(link, transport):

@@ -13,12 +13,10 @@ _LIFE_S = const(473_040_000)  # as in clock.py
 def step(link, settings, floor, board):
     clock, context = link.clock, link.context
     if clock.provisional is None:
-        from firmware.net.clock import good
-
-        clock.provisional = good(settings, floor)
+        clock.provisional = max(floor, settings.state.get("clock", 0))
     if not link.opening:
-        text = "clock: no NTP server answers, trying TLS at a provisional time, {} s2000"
-        link.log(text.format(clock.provisional))
+        text = "clock: no NTP server answers, trying TLS at a provisional time, "
+        link.log(text + board.date(clock.provisional))
     # MicroPython >= 1.23; but not where boot had no memory for a context.
     shows = hasattr(context, "verify_callback")
     seen = [None, 0]  # the topmost certificate, the latest date

@@ -18,9 +18,9 @@ _OFF_MS = const(2_000)
 # Of ESP-IDF's errors MicroPython knows some; the rest become the second (esp32/network_common.c).
 _FAULTS = (OSError, RuntimeError, ValueError)
 # status() % 1000 of ESP32 (ESP-IDF's reasons, and MicroPython's own from 1000) and ESP8266.
-_WORDS = {0: "idle", 1: "still connecting", 2: "auth", 3: "no access point", 4: "refused"}
-_WORDS.update({15: "auth", 200: "beacon lost", 201: _WORDS[3], 202: "auth", 203: "refused"})
-_WORDS.update({204: "auth", 205: "refused"})
+_WORDS = {0: "idle", 1: "still connecting", 2: "wrong password", 3: "no access point"}
+_WORDS.update({4: "refused", 15: "handshake timeout, wrong password?", 200: "beacon lost"})
+_WORDS.update({201: _WORDS[3], 202: _WORDS[2], 203: _WORDS[4], 204: _WORDS[15], 205: _WORDS[4]})
 
 
 def joining(wlan, networks, clock, random, log, ssid):
@@ -63,7 +63,7 @@ def _join(wlan, clock, log, ssid, limit_ms):
         except _FAULTS:
             pass
         if ip != "0.0.0.0":
-            log("wifi: up {} rssi {}".format(ip, rssi))
+            log("wifi: up {}{}".format(ip, "" if rssi is None else ", {} dBm".format(rssi)))
             yield ssid
         yield
     _note(wlan, log, "not joined", ssid)
