@@ -8,11 +8,24 @@ BOARD_ = $(call opt,board,$(BOARD))
 UMQTT_ = $(call opt,umqtt,$(UMQTT))
 FIRMWARE_ = $(call opt,firmware,$(FIRMWARE))
 BAUD_ = $(call opt,baud,$(BAUD))
-LOCAL_ = $(if $(LOCAL),--local)
+FLEET_ = $(call opt,from,$(FLEET))
+LOCAL_ = $(if $(filter-out 0 no,$(LOCAL)),--local)
+
+# A target takes the variables in the brackets of its line below, and is refused any other, so that
+# none is passed over in silence; LOCAL from the environment too.
+# The tools spell their remedies as they were called; WIFI_SSID, AWS_PROFILE ... are for them.
+export FIELDMOUSE_TARGET = $@
+goals := $(or $(MAKECMDGOALS),help)
+taken = $(shell sed -n 's/^$(1):.*(\(.*\))$$/\1/p' Makefile | sed 's/=[^,]*//g; s/,/ /g')
+given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
+given := $(filter-out PYTHON MICROPYTHON AWS_% WIFI_% FIELDMOUSE_%,$(given))
+all_taken := $(if $(given),$(foreach goal,$(goals),$(call taken,$(goal))))
+$(foreach v,$(filter-out $(all_taken),$(given)),$(error make $(goals) takes no $v; see make help))
+$(if $(LOCAL),$(foreach goal,$(goals),$(if $(filter LOCAL,$(call taken,$(goal))),,$(error make $(goal) takes no LOCAL))))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup ready sim test check soak advisor lint bench bench-heap bench-link bench-flash-time ports provision flash \
-	bench-flash deploy logs repl crashlog erase hil doctor watch things rotate revoke deprovision clean
+	bench-flash try-flash deploy logs repl crashlog erase hil doctor watch things rotate revoke deprovision clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -21,10 +34,10 @@ setup: ## Install what is missing into this checkout: .venv and .tools, nothing 
 	@$(PYTHON) -m tools.setup
 
 ready:
-	@$(PYTHON) -m tools.setup --quiet
+	@$(PYTHON) -m tools.setup --quiet $(MAKECMDGOALS) $(if $(PORT),ports)
 
-sim: ready ## Run it all here, without board or account: local AWS, N virtual boards, a live view (THING, N, BOARD, CHAOS=FAULTS)
-	@$(TOOLS) sim $(call opt,thing,$(THING)) $(call opt,things,$(N)) $(BOARD_) $(call opt,chaos,$(CHAOS))
+sim: ready ## Run it all here, without board or account: local AWS, N virtual boards, a live view (THING, N, BOARD, CHAOS=FAULTS, LAN=1)
+	@$(TOOLS) sim $(call opt,thing,$(THING)) $(call opt,things,$(N)) $(BOARD_) $(call opt,chaos,$(CHAOS)) $(if $(filter 1 yes,$(LAN)),--lan)
 
 test: ready ## Run lint, types, device tests, host tests, end-to-end tests (UMQTT=DIR, MICROPYTHON=PATH)
 	@$(TOOLS) test $(UMQTT_)
@@ -56,17 +69,17 @@ bench-link: ready ## Measure publishing against plain umqtt.simple, in turn, nea
 ports: ready ## List the boards that are plugged in
 	@$(TOOLS) ports
 
-provision: ready ## Make a thing on AWS IoT: registry entry, key, certificate, policy, configuration (THING or FLEET=FILE.csv, BOARD)
-	@$(TOOLS) provision $(THING) $(call opt,from,$(FLEET)) $(BOARD_)
+provision: ready ## Make a thing on AWS IoT: registry entry, key, certificate, policy, configuration (THING or FLEET=FILE.csv, BOARD, LOCAL=1)
+	@$(TOOLS) provision $(THING) $(FLEET_) $(BOARD_) $(LOCAL_)
 
-flash: ready ## Put MicroPython, firmware, configuration and certificates onto a board (THING, PORT, BOARD, FIRMWARE, VERSION, BAUD, KEEP=no, WAIT=no)
-	@$(TOOLS) flash $(THING) $(PORT_) $(BOARD_) $(FIRMWARE_) $(BAUD_) $(call opt,version,$(VERSION)) $(call opt,keep,$(KEEP)) $(if $(filter no,$(WAIT)),--no-wait)
+flash: ready ## Put MicroPython, firmware, configuration and certificates onto a board (THING, PORT, BOARD, FIRMWARE, VERSION, BAUD, KEEP=no, WAIT=no, LOCAL=1)
+	@$(TOOLS) flash $(THING) $(PORT_) $(BOARD_) $(FIRMWARE_) $(BAUD_) $(call opt,version,$(VERSION)) $(call opt,keep,$(KEEP)) $(if $(filter no,$(WAIT)),--no-wait) $(LOCAL_)
 
 bench-flash: ready ## Flash a bench full of boards, each the next thing of FLEET (FLEET=FILE.csv, BOARD, FIRMWARE, BAUD)
 	@$(TOOLS) bench-flash $(call opt,fleet,$(FLEET)) $(BOARD_) $(FIRMWARE_) $(BAUD_)
 
-deploy: ready ## Send the files that changed to a flashed board and restart it (THING, PORT)
-	@$(TOOLS) deploy $(THING) $(PORT_) $(BOARD_)
+deploy: ready ## Send the files that changed to a flashed board and restart it (THING, PORT, BOARD, LOCAL=1)
+	@$(TOOLS) deploy $(THING) $(PORT_) $(BOARD_) $(LOCAL_)
 
 logs: ready ## Follow the log of a board through its resets (PORT)
 	@$(TOOLS) logs $(PORT_)
@@ -86,20 +99,23 @@ hil: ready ## Run the flash scenario on a real board and print its table (PORT, 
 doctor: ready ## Say what is wrong between a thing and AWS, and the command that mends it (THING, PORT, LOCAL=1)
 	@$(TOOLS) doctor $(THING) $(PORT_) $(LOCAL_)
 
-watch: ready ## Show readings and shadow changes as they arrive (THING or none for all, LOCAL=1)
+watch: ready ## Show readings and shadow changes as they arrive, of all things or one (THING, LOCAL=1)
 	@$(TOOLS) watch $(THING) $(LOCAL_)
 
 things: ready ## List things, their certificates, and when each was last seen (LOCAL=1)
 	@$(TOOLS) things $(LOCAL_)
 
-rotate: ready ## Give a thing a new certificate; the old one goes when the new one has connected (THING, LOCAL=1)
-	@$(TOOLS) rotate $(THING) $(LOCAL_)
+rotate: ready ## Give a thing a new certificate; the old one goes when the new one has connected (THING or FLEET=FILE.csv, LOCAL=1)
+	@$(TOOLS) rotate $(THING) $(FLEET_) $(LOCAL_)
 
-revoke: ready ## Revoke the certificate of a lost or stolen thing (THING, LOCAL=1)
-	@$(TOOLS) revoke $(THING) $(LOCAL_)
+revoke: ready ## Revoke the certificate of a lost or stolen thing (THING or FLEET=FILE.csv, LOCAL=1)
+	@$(TOOLS) revoke $(THING) $(FLEET_) $(LOCAL_)
 
-deprovision: ready ## Remove a thing and all that provision made for it (THING, LOCAL=1)
-	@$(TOOLS) deprovision $(THING) $(LOCAL_)
+deprovision: ready ## Remove a thing and all that provision made for it (THING or FLEET=FILE.csv, LOCAL=1)
+	@$(TOOLS) deprovision $(THING) $(FLEET_) $(LOCAL_)
+
+try-flash: ready ## Flash a virtual board on a local AWS, then try logs, deploy, repl on it, until Ctrl-C (THING, BOARD)
+	@$(TOOLS) try-flash $(call opt,thing,$(THING)) $(BOARD_)
 
 clean: ## Remove everything that setup and the tools made; things/ with its keys stays
 	@rm -rf .venv .tools .sim build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -29,6 +30,9 @@ def main() -> int:
         return 2
     from tools import cli
 
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what was to be removed at the end is removed
+        if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     return cli.main()
 
 

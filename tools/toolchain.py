@@ -5,6 +5,7 @@ Everything lies in the checkout: .venv for the tools, .tools/ for the rest.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -103,12 +104,10 @@ def umqtt_dir() -> Path:
     return folder
 
 
-def ministack_python() -> Path:
-    """Return the Python of MiniStack's own environment; raises ToolError."""
-    python = CACHE / "ministack" / "bin" / "python"
-    if not python.exists():
-        raise ToolError("MiniStack, the local AWS, is not installed", _SETUP)
-    return python
+def need(module: str) -> None:
+    """ToolError when a package is not there: `make sim` installs fewer than all."""
+    if importlib.util.find_spec(module) is None:
+        raise ToolError(f"{module} is not installed", _SETUP)
 
 
 def venv_python() -> Path:

@@ -1,13 +1,18 @@
-"""The commands about AWS: parse, call one function, print its result."""
+"""The commands about AWS, in the order of the help."""
 
 from __future__ import annotations
 
 import typer
 
-from tools.aws import cli_doctor, cli_rules, cli_shadow, cli_talk, cli_things, cli_watch
+from tools.aws import cli_rules, cli_shadow, cli_things, cli_watch
+from tools.aws.command import command
+from tools.aws.publish import publish, subscribe
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``app``."""
-    for module in (cli_things, cli_shadow, cli_talk, cli_watch, cli_rules, cli_doctor):
+    cli_things.register(app)
+    for one in (command, publish, subscribe):
+        app.command(one.__name__)(one)
+    for module in (cli_shadow, cli_watch, cli_rules):
         module.register(app)

@@ -1,22 +1,23 @@
-"""The commands that set the shadow and command: parse, call one function, print its result."""
+"""The commands about a thing's shadow: parse, call one function, print its result."""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from tools.aws.cli_things import Local, Thing, home, spinner
+from tools import wire
+from tools.aws import clients as aws
+from tools.aws import shadow
 from tools.errors import ToolError
+from tools.options import Local, Pairs, Thing, home, spinner
+from tools.things import bulk
+from tools.things.folder import Folder
 
-if TYPE_CHECKING:
-    from tools.aws.shadow import Answer
-
-_Pairs = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="value as JSON or text")
-]
 _Name = Annotated[str, typer.Option("--name", help="a named shadow instead of the classic one")]
 _Http = Annotated[
     bool, typer.Option("--http", help="with the device's certificate, by HTTPS on port 8443")
@@ -25,6 +26,7 @@ _Certs = Annotated[
     Path | None, typer.Option("-C", "--certs", metavar="DIR", help="for --http; default: its own")
 ]
 _Endpoint = Annotated[str, typer.Option("-e", "--endpoint", help="for --http; default: yours")]
+_AT_ONCE = 32  # things that are waited for
 _Port = Annotated[int, typer.Option(help="for --http; default: 8443")]
 
 
@@ -35,35 +37,39 @@ def register(app: typer.Typer) -> None:
     group.command("set")(shadow_set)
     group.command("delete")(shadow_delete)
     app.add_typer(group, name="shadow")
-    app.command("command")(command)
 
 
-class _Access:
-    """How the shadow is reached: ``data`` has the calls of boto3's "iot-data" client."""
+class _Access(NamedTuple):
+    """How a thing's shadow is reached: ``data`` has the calls of boto3's "iot-data" client."""
 
-    def __init__(
-        self, thing: str, local: bool, http: bool, certs: Path | None, endpoint: str, port: int
-    ) -> None:
-        from tools.aws import clients
+    thing: str
+    data: Any
+    iot: Any = None  # a device's certificate cannot ask it
 
-        made = clients.of(local)
-        if http:
-            from tools.aws.https import DeviceData
-            from tools.aws.route import route
+    def get(self, name: str = "") -> dict[str, Any] | None:
+        """The shadow; None when there is none, ToolError when AWS has no such thing."""
+        found = shadow.get(self.data, self.thing, name)
+        if found is None and self.iot is not None:
+            shadow.check_thing(self.iot, self.thing)
+        return found
 
-            folder = certs or home(thing, None, local) / "certs"
-            self.data: Any = DeviceData(route(made, "https", endpoint, port, folder))
-            self._iot = None
-        else:
-            self.data, self._iot = made.data, made.iot
-        self._thing = thing
 
-    def check(self) -> None:
-        """ToolError when AWS has no such thing; a device's certificate cannot ask that."""
-        from tools.aws import shadow
+@contextlib.contextmanager
+def _access(
+    thing: str, local: bool, http: bool, certs: Path | None, endpoint: str, port: int
+) -> Iterator[_Access]:
+    made = aws.of(local)
+    if not http:
+        yield _Access(thing, made.data, made.iot)
+        return
+    from tools.aws import tls
+    from tools.aws.route import route
 
-        if self._iot is not None:
-            shadow.check_thing(self._iot, self._thing)
+    if local and not endpoint:
+        raise ToolError("the local AWS has no HTTPS with certificates", "leave --http out")
+    folder = certs or home(thing, None, local) / "certs"
+    with tls.device_data(route(made, "https", endpoint, port, folder)) as data:
+        yield _Access(thing, data)
 
 
 def shadow_get(
@@ -76,20 +82,17 @@ def shadow_get(
     local: Local = False,
 ) -> None:
     """Print the shadow of THING as JSON."""
-    from tools import wire
-    from tools.aws import shadow
-
-    access = _Access(thing, local, http, certs, endpoint, port)
-    found = shadow.get(access.data, thing, name)
+    with _access(thing, local, http, certs, endpoint, port) as access:
+        found = access.get(name)
     if found is None:
-        access.check()
         raise ToolError(f"{thing} has no shadow yet", "a device makes it when it first connects")
     typer.echo(wire.shown(found, indent=2))
 
 
 def shadow_set(
-    thing: Thing,
-    pairs: _Pairs = None,
+    thing: Thing = "",
+    pairs: Pairs = None,
+    fleet: bulk.From = None,
     name: _Name = "",
     wait: Annotated[bool, typer.Option(help="until the device has answered")] = True,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="how long to wait")] = 60,
@@ -99,39 +102,62 @@ def shadow_set(
     port: _Port = 0,
     local: Local = False,
 ) -> None:
-    """Set desired settings of THING, for example interval_s=5, and wait until it has taken them.
+    """Set desired settings of THING, such as interval_s=5, and wait until it has taken them.
 
-    A value of null takes one back. Settings are checked by the firmware's own table first;
-    those of a named shadow are not, as the firmware knows only the classic one.
+    A value of null takes one back: that of config.json counts again. Settings are checked by the
+    firmware's own table first (not for a named shadow). A sensor is taken when it is found.
     """
-    from tools.aws import shadow
-
-    desired = shadow.parse(pairs or [])
+    ended = threading.Event()
+    things, words = bulk.with_pairs("shadow set", thing, pairs or [], fleet)
+    desired = shadow.parse(words)
     if not desired:
-        raise ToolError("nothing to set", f"shadow set {thing} interval_s=30")
-    access = _Access(thing, local, http, certs, endpoint, port)
-    before = shadow.get(access.data, thing, name)
-    if before is None:
-        access.check()
-    if not name:
-        shadow.check(desired, ((before or {}).get("state") or {}).get("reported") or {})
-    version = shadow.desire(access.data, thing, desired, name)
-    typer.echo(f"{thing}: desired, shadow version {version}")
-    if name or not wait:
-        return
-    with spinner(f"waiting for {thing} to report it"):
-        said = shadow.follow(lambda: shadow.get(access.data, thing), desired, timeout)
-    _tell(thing, desired, said, timeout)
+        raise ToolError("nothing to set", "python -m tools shadow set THING interval_s=30")
+
+    def one(thing: str) -> str:
+        with _access(thing, local, http, certs, endpoint, port) as access:
+            state = (access.get(name) or {}).get("state") or {}
+            shadow.check({} if name else desired, state.get("reported") or {})
+            version = shadow.desire(access.data, thing, desired, name)
+            if name or not wait:
+                return f"{thing}: desired, shadow version {version}"
+            config = Folder(home(thing, None, local)).read_config() or {}
+            before = shadow.Before(state.get("desired") or {}, version, config)
+            _follow(thing, desired, access, before, timeout, ended)
+            return ""
+
+    with spinner(f"waiting for {thing}") if len(things) == 1 else contextlib.nullcontext():
+        bulk.run(things, one, _AT_ONCE, ended.set)
 
 
-def _tell(thing: str, desired: dict[str, Any], said: Answer, timeout: float) -> None:
-    for key in said.met:
-        typer.echo(f"{thing}: {key} is {json.dumps(desired[key])}")
-    problems = [f"{key}: the device refuses: {why}" for key, why in said.refused.items()]
+def _follow(
+    thing: str,
+    desired: dict[str, Any],
+    access: _Access,
+    before: shadow.Before,
+    timeout: float,
+    ended: threading.Event,
+) -> None:
+    """Wait, print each value that is in force; ToolError with the others, or when ``ended``."""
+
+    def pause(seconds: float) -> None:
+        if ended.wait(seconds):
+            raise ToolError("interrupted")
+
+    said = shadow.follow(access.get, desired, timeout, pause, before)
+    for key, value in said.applied.items():
+        back = "back to config.json: " if desired[key] is None else ""
+        typer.echo(f"{thing}: {key} is {back}{wire.shown(value)}")
+    problems = [f"{key}: the device has rejected it: {why}" for key, why in said.rejected.items()]
+    problems += [
+        f"{key}: on trial: the device has it, but no sensor works with it: {why}"
+        for key, why in said.on_trial.items()
+    ]
     problems += [f"{key}: no answer within {timeout:g} s" for key in said.open]
     if problems:
-        undo = " ".join(f"{key}=null" for key in (*said.refused, *said.open))
-        raise ToolError("\n  ".join(problems), f"it stays desired; take it back with {undo}")
+        bad = [k for k in desired if k not in said.applied and desired[k] is not None]
+        undo = " ".join([f"python -m tools shadow set {thing}", *(f"{key}=null" for key in bad)])
+        mend = f"it stays desired; take it back with: {undo}"
+        raise ToolError("\n  ".join(problems), mend if bad else f"python -m tools doctor {thing}")
 
 
 def shadow_delete(
@@ -144,30 +170,6 @@ def shadow_delete(
     local: Local = False,
 ) -> None:
     """Delete the shadow of THING; the device makes a new one when it next connects."""
-    from tools.aws import shadow
-
-    access = _Access(thing, local, http, certs, endpoint, port)
-    gone = shadow.delete(access.data, thing, name)
+    with _access(thing, local, http, certs, endpoint, port) as access:
+        gone = shadow.delete(access.data, thing, name)
     typer.echo(f"{thing}: {'shadow deleted' if gone else 'there was no shadow'}")
-
-
-def command(
-    thing: Thing,
-    action: Annotated[str, typer.Argument(help="set_reporting_interval, read_now, reboot, …")],
-    pairs: _Pairs = None,
-    ident: Annotated[str, typer.Option("--id", help="done once per id; default: a new one")] = "",
-    local: Local = False,
-) -> None:
-    """Send a command to THING: read_now, identify, reboot, get_log, set_reporting_interval.
-
-    The outcome comes on devices/THING/commands/result.
-    """
-    from tools.aws import clients, shadow
-    from tools.aws import command as commands
-
-    payload = commands.build(action, shadow.parse(pairs or []), ident)
-    made = clients.of(local)
-    shadow.check_thing(made.iot, thing)
-    topic = commands.topic_of(thing)
-    commands.send(made.data, topic, payload)
-    typer.echo(f"{topic}: {payload.decode()}")

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tools.errors import ToolError
+from tools.options import Local, Thing, Where, Yes, completed, home, spinner, sure, terminal
+from tools.things import bulk
 
 if TYPE_CHECKING:
     from tools.aws.clients import Clients
-    from tools.aws.policies import Policies
-    from tools.aws.provision import Order
+    from tools.aws.health import Health
+    from tools.aws.policy import Policies
+    from tools.things.fleet import Spec
 
-Local = Annotated[
-    bool, typer.Option("--local", help="the local AWS of a running `make sim`, not your account")
-]
-Thing = Annotated[str, typer.Argument(help="thing name, also the MQTT client id")]
+_WIDE = 240  # columns where there is no terminal
+
 _Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="the thing's folder; default: things/THING")
-]
-_OneThing = Annotated[
-    str, typer.Argument(metavar="[THING]", help="thing name, also the MQTT client id")
-]
-_Fleet = Annotated[
-    Path | None, typer.Option("--from", metavar="FLEET.CSV", help="many things: docs/aws.md")
 ]
 _Board = Annotated[str, typer.Option(help="esp32, esp32c3, esp8266 ...: decides key and pins")]
 _Type = Annotated[str, typer.Option("--type", help="thing type; made if missing")]
@@ -43,23 +37,13 @@ _Update = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this module to ``app``."""
     for command in (provision, rotate, revoke, deprovision, things):
         app.command(command.__name__)(command)
 
 
-def home(thing: str, out: Path | None, local: bool) -> Path:
-    """The folder of a thing: as given, things/THING, or .sim/things/THING for the local AWS."""
-    from tools.aws import local as seam
-    from tools.aws.folder import check_name, things_dir
-
-    check_name(thing)
-    return out or (seam.path().parent / "things" if local else things_dir()) / thing
-
-
 def provision(
-    thing: _OneThing = "",
-    fleet: _Fleet = None,
+    thing: Thing = "",
+    fleet: bulk.From = None,
     out: _Out = None,
     board: _Board = "esp32",
     thing_type: _Type = "",
@@ -74,47 +58,50 @@ def provision(
     network) come from the environment, or are asked for. Running it again completes what is
     missing and changes nothing else.
     """
-    from tools.aws import cli_fleet, clients
-    from tools.aws.policies import Policies
-    from tools.aws.provision import Order
+    from tools.aws import clients
+    from tools.aws import fleet as fleets
+    from tools.aws.policy import Policies
     from tools.aws.shadow import parse
+    from tools.things.fleet import Spec
 
-    if bool(thing) == bool(fleet):
-        raise ToolError("give one thing name, or --from FLEET.CSV")
+    bulk.one_or_many("provision", thing, fleet)
     settings = parse(setting or [])
     if "wifi" in settings:
         raise ToolError("no Wi-Fi on a command line", "WIFI_SSID and WIFI_PASSWORD, or a terminal")
+    attributes = {k: str(v) for k, v in parse(attribute or []).items()}
+    spec = Spec(thing, thing_type, board, attributes, settings)
+    if fleet and spec != Spec(thing, settings=settings):
+        raise ToolError("type, board and attributes are columns of the fleet file")
+    spec.check()
     made = clients.of(local)
     policies = Policies(made.iot, update_policy, keep=fleet is not None)
-    if fleet is not None:
-        folder = out or home("x", None, local).parent
-        add_wifi(settings, folder / "-", local)
-        cli_fleet.run(made, fleet, folder, settings, policies)
+    if fleet is None:
+        _provision(made, spec, home(thing, out, local), policies)
         return
-    folder = home(thing, out, local)
-    add_wifi(settings, folder, local)
-    attributes = {k: str(v) for k, v in parse(attribute or []).items()}
-    _provision_one(made, Order(thing, settings, board, thing_type, attributes), folder, policies)
+    folder = out or home("x", None, local).parent
+    add_wifi(settings, folder / "-", local)
+    fleets.provision(made, fleet, folder, settings, policies)
 
 
-def _provision_one(made: Clients, order: Order, folder: Path, policies: Policies) -> None:
+def _provision(made: Clients, spec: Spec, folder: Path, policies: Policies) -> None:
     from tools.aws import provision as provisioning
 
-    with spinner(f"provisioning {order.thing}"):
-        result = provisioning.carry_out(made, order, folder, policies=policies)
-    typer.echo(f"{order.thing}: {'made' if result.fresh else 'all there already'}")
+    add_wifi(spec.settings, folder, made.cloud is not None)
+    with spinner(f"provisioning {spec.thing}"):
+        result = provisioning.provision(made, out_dir=folder, policies=policies, **vars(spec))
+    typer.echo(f"{spec.thing}: {'made' if result.fresh else 'all there already'}")
     typer.echo(f"  certificate  {result.record.certificate_id}")
     typer.echo(f"  endpoint     {result.record.endpoint}")
     typer.echo(f"  folder       {result.folder.path}")
     for note in result.notes:
         typer.echo(f"note: {note}", err=True)
-    typer.echo(f"next: make flash THING={order.thing} PORT=...")
+    typer.echo(completed(f"next: make flash THING={spec.thing} PORT=..."))
 
 
 def add_wifi(settings: dict[str, Any], folder: Path, local: bool) -> None:
     """Add the Wi-Fi unless there is a config.json already."""
-    from tools.aws import wifi
-    from tools.aws.folder import Folder
+    from tools.things import wifi
+    from tools.things.folder import Folder
 
     if Folder(folder).config.exists():
         return
@@ -124,26 +111,13 @@ def add_wifi(settings: dict[str, Any], folder: Path, local: bool) -> None:
     settings["wifi"] = wifi.networks(os.environ, _ask if terminal() else None)
 
 
-def terminal() -> bool:
-    """True when somebody can answer a question."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
 def _ask(question: str, hide: bool) -> str:
     return str(typer.prompt(question, default="", show_default=False, hide_input=hide, err=True))
 
 
-@contextlib.contextmanager
-def spinner(text: str) -> Iterator[None]:
-    """Show that something is being waited for; nothing where there is no terminal."""
-    from rich.console import Console
-
-    with Console(stderr=True).status(text):
-        yield
-
-
 def rotate(
-    thing: Thing,
+    thing: Thing = "",
+    fleet: bulk.From = None,
     out: _Out = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="wait for the device")] = 600,
     now: Annotated[
@@ -156,90 +130,124 @@ def rotate(
     Puts the new ones into the folder of THING, then waits while you bring them onto the board
     (make deploy). Interrupted, or timed out, it continues when it is run again. Needed in IAM to
     wait: iot:Connect on client/fieldmouse-*, iot:Subscribe and iot:Receive on
-    $aws/events/presence/connected/THING.
+    $aws/events/presence/connected/THING (of a fleet: on connected/+ and connected/*).
     """
     from tools.aws import clients
     from tools.aws import rotate as rotation
 
-    made, folder = clients.of(local), home(thing, out, local)
-    with spinner(f"making a new certificate for {thing}"):
-        record = rotation.begin(made, thing, folder)
-    typer.echo(f"{thing}: the new certificate {record.certificate_id} is in {folder}")
-    if not now:
-        typer.echo(f"now: make deploy THING={thing} PORT=... (in another terminal)")
-        with spinner(f"waiting for {thing} to connect with it"):
-            there = rotation.wait(made, record, timeout)
-        if not there:
-            raise ToolError(
-                f"{thing} has not connected with the new certificate within {timeout:g} s; "
-                "both are valid",
-                f"bring it onto the board, then: python -m tools rotate {thing}",
-            )
-    gone = rotation.finish(made, folder)
-    typer.echo(f"{thing}: the old certificate {gone} is deleted")
+    names = bulk.targets("rotate", thing, fleet)
+    folders = {name: _folder(name, out, fleet, local) for name in names}
+    rotation.rotate(clients.of(local), folders, timeout, now)
 
 
-def revoke(thing: Thing, out: _Out = None, local: Local = False) -> None:
-    """Revoke the certificate of THING, so that a lost or stolen board cannot connect any more."""
+def revoke(
+    thing: Thing = "",
+    fleet: bulk.From = None,
+    out: _Out = None,
+    yes: Yes = False,
+    local: Local = False,
+) -> None:
+    """Revoke the certificate of THING, so that a lost or stolen board cannot connect any more.
+
+    Asks first: a board that is still in use is cut off until it has a new certificate by cable.
+    """
     from tools.aws import clients, retire
 
-    for number in retire.revoke(clients.of(local), thing, home(thing, out, local)):
-        typer.echo(f"{thing}: certificate {number} is REVOKED")
-    typer.echo(f"next: rotate {thing} for a new one, or deprovision {thing}")
+    names = bulk.targets("revoke", thing, fleet)
+    made = clients.of(local)
+    _ = made.iot  # boto3 clients are not to be made in several threads
+
+    def one(thing: str) -> str:
+        gone = retire.revoke(made, thing, _folder(thing, out, fleet, local))
+        return "\n".join(f"{thing}: certificate {number} is REVOKED" for number in gone)
+
+    sure(f"Revoke the certificate of {bulk.counted(names)}? It cannot connect any more.", yes)
+    bulk.run(names, one)
+    typer.echo("next: rotate for a new one, or deprovision")
 
 
 def deprovision(
-    thing: Thing,
+    thing: Thing = "",
+    fleet: bulk.From = None,
     out: _Out = None,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    yes: Yes = False,
     local: Local = False,
 ) -> None:
     """Remove THING from AWS and its folder from this machine, but nothing others have made."""
     from tools.aws import clients, retire
     from tools.aws.errors import explained
-    from tools.aws.folder import Folder
+    from tools.things.folder import Folder
 
+    names = bulk.targets("deprovision", thing, fleet)
     made = clients.of(local)
-    with explained():
-        found = retire.look(made, thing, Folder(home(thing, out, local)))
-    if found.nothing:
-        typer.echo(f"{thing}: there is nothing to remove")
-        return
-    if not yes:
-        if not terminal():
-            raise ToolError("this removes things for good and asks first", "--yes to not be asked")
+    _ = made.iot, made.data  # boto3 clients are not to be made in several threads
+
+    def look(thing: str) -> retire.Holdings:
+        with explained():
+            return retire.look(made, thing, Folder(_folder(thing, out, fleet, local)))
+
+    def one(thing: str) -> str:
+        found = look(thing)
+        if found.nothing:
+            return f"{thing}: there is nothing to remove"
+        return f"{thing}: removed {', '.join(retire.deprovision(made, found))}"
+
+    if fleet is not None:
+        sure(f"Remove {len(names)} things, with certificates, shadows and folders?", yes)
+    elif not (found := look(thing)).nothing:
         count = len(found.certificates)
         question = f"Remove {thing}, {count} certificate(s), its shadow and {found.folder.path}?"
-        if not typer.confirm(question, err=True):
-            raise ToolError("nothing was removed")
-    typer.echo(f"{thing}: removed {', '.join(retire.deprovision(made, found))}")
+        sure(question, yes)
+    bulk.run(names, one)
+
+
+def _folder(thing: str, out: Path | None, fleet: Path | None, local: bool) -> Path:
+    """--out is the folder of the one thing, or holds those of a fleet."""
+    return home(thing, out / thing if out and fleet else out, local)
 
 
 def things(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[THING…]", help="default: all")
     ] = None,
+    where: Where = "",
+    listen: Annotated[
+        float, typer.Option(metavar="S", min=0, max=3600, help="for readings, at most; 0: not")
+    ] = 6,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="one object a line: docs/aws.md")
+    ] = False,
     local: Local = False,
 ) -> None:
-    """Show things, the state and age of their certificates, and when each was last heard of."""
-    import datetime as dt
+    """Show how things are, worst first: state, readings, board, certificate.
 
+    Asks AWS for what it keeps of each thing, and listens for readings until each one that is
+    online was heard, at most --listen seconds. Needed in IAM: iot:ListThings; what one of the
+    others is not allowed is shown as not known: docs/aws.md.
+
+    --filter: terms joined by spaces, as 'state=late version<1.2 rssi<-80 waiting>0 name~green*'.
+    """
+    from tools.aws import clients, collect, health, health_filter
+
+    accept = health_filter.parse(where)
+    with spinner("asking AWS") as tell:
+        known = collect.everything(clients.of(local), names or [], listen, tell)
+    now = time.time()
+    _show([h for h in (health.assess(e, now) for e in known) if accept(h)], as_json)
+    for text in sorted({f"not known: {k}: {why}" for e in known for k, why in e.unknown.items()}):
+        typer.echo(text, err=True)
+
+
+def _show(found: list[Health], as_json: bool) -> None:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    from tools import wire
-    from tools.aws import clients
-    from tools.aws import things as listing
+    from tools.aws import health, health_table
 
-    with spinner("asking AWS"):
-        rows = listing.table(clients.of(local), names or [])
-    now = dt.datetime.now(dt.timezone.utc)
-    table = Table("thing", "certificate", "status", "age", "last seen", box=None)
-    for row in rows:
-        numbers = "\n".join(number[:10] for number, _ in row.certificates) or "none"
-        states = "\n".join(status for _, status in row.certificates)
-        born = listing.age(row.since, now) if row.since else ""
-        cells = (row.thing, numbers, states, born, listing.age(row.last_seen, now))
-        table.add_row(*(Text(wire.text(cell, lines=True)) for cell in cells))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    if as_json:
+        for h in sorted(found, key=health.worst_first):
+            typer.echo(health_table.line(h))
+        return
+    console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    if found:
+        console.print(health_table.table(found, console.width))
+    typer.echo(health_table.summary(found), err=True)

@@ -9,33 +9,37 @@ from typing import Any
 from tools.aws import local
 from tools.aws.errors import explained
 from tools.errors import ToolError
+from tools.options import ACCOUNT, Account
 
 # Credentials that MiniStack takes for the owner of its account; they open nothing else.
 _LOCAL_KEY, _LOCAL_SECRET = "test", "test"
+LIMITS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "read_timeout": 30,
+    "max_pool_connections": 32,
+    "user_agent_extra": "fieldmouse",
+}
 
 
 class Clients:
     """Clients of one account and region; safe to share between threads.
 
-    Credentials, region, profile and `AWS_ENDPOINT_URL*` come from the places boto3 knows; with
-    ``cloud`` all of them are the local cloud's and the environment is not asked.
+    Credentials, region, profile and `AWS_ENDPOINT_URL*` come from the command line (--profile,
+    --region) or the places boto3 knows; with ``cloud`` all of them are the local cloud's and the
+    environment is not asked.
     """
 
     def __init__(self, cloud: local.Cloud | None = None) -> None:
         self.cloud = cloud
+        self._account = ACCOUNT.get() if cloud is None else Account()
         self._made: dict[str, Any] = {}
 
-    def client(self, service: str) -> Any:
-        """The boto3 client of a service, such as "iot" or "iot-data"."""
-        if service not in self._made:
+    def client(self, service: str, url: str = "") -> Any:
+        """The boto3 client of a service, such as "iot" or "iot-data", at ``url`` if given."""
+        if service + url not in self._made:
             with explained():
-                self._made[service] = self._make(service)
-        return self._made[service]
-
-    def client_at(self, service: str, host: str, port: int) -> Any:
-        """The client of a service at an address of its own, over HTTPS."""
-        with explained():
-            return self._make(service, f"https://{host}:{port}")
+                self._made[service + url] = self._make(service, url)
+        return self._made[service + url]
 
     @property
     def iot(self) -> Any:
@@ -47,7 +51,7 @@ class Clients:
         """The data plane: publish, shadows."""
         return self.client("iot-data")
 
-    @cached_property
+    @property
     def region(self) -> str:
         """The region the calls go to."""
         return str(self.iot.meta.region_name)
@@ -67,10 +71,15 @@ class Clients:
     def _session(self) -> Any:
         import boto3
 
+        if self.cloud is not None:
+            return isolated()
         # boto3 itself knows AWS_DEFAULT_REGION only; the AWS CLI puts AWS_REGION first.
-        return boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
+        region = self._account.region or os.environ.get("AWS_REGION")
+        return boto3.session.Session(
+            profile_name=self._account.profile or None, region_name=region or None
+        )
 
-    def _make(self, service: str, url: str | None = None) -> Any:
+    def _make(self, service: str, url: str) -> Any:
         from botocore.config import Config
 
         if self.cloud is not None:
@@ -80,20 +89,24 @@ class Clients:
                 region_name=self.cloud.region,
                 aws_access_key_id=_LOCAL_KEY,
                 aws_secret_access_key=_LOCAL_SECRET,
-                config=Config(proxies={}, retries={"total_max_attempts": 3}, **_limits()),
+                config=Config(proxies={}, retries={"total_max_attempts": 3}, **LIMITS),
             )
         # Adaptive: the client itself slows down when AWS throttles it.
-        config = Config(retries={"mode": "adaptive", "total_max_attempts": 8}, **_limits())
-        return self._session.client(service, endpoint_url=url, config=config)
+        config = Config(retries={"mode": "adaptive", "total_max_attempts": 8}, **LIMITS)
+        return self._session.client(service, endpoint_url=url or None, config=config)
 
 
-def _limits() -> dict[str, Any]:
-    return {
-        "connect_timeout": 10,
-        "read_timeout": 30,
-        "max_pool_connections": 32,
-        "user_agent_extra": "fieldmouse",
+def isolated() -> Any:
+    """A session that knows no profile: one that is not there, or a broken ~/.aws/config."""
+    import boto3
+    import botocore.session
+
+    nothing: Any = {
+        "profile": (None, [], None, None),
+        "config_file": (None, [], os.devnull, None),
+        "credentials_file": (None, [], os.devnull, None),
     }
+    return boto3.session.Session(botocore_session=botocore.session.Session(nothing))
 
 
 def of(use_local: bool) -> Clients:

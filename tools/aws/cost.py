@@ -39,7 +39,7 @@ PRICES = {
 
 
 @dataclass(frozen=True)
-class Fleet:
+class Usage:
     """What is estimated. ``actions`` are those of the topic rule; 0 means there is no rule."""
 
     things: int
@@ -51,40 +51,26 @@ class Fleet:
     reconnects_per_day: float = 1.0
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """USD a month, part by part."""
-
-    connectivity: float
-    messaging: float
-    shadow: float
-    rules: float
-
-    @property
-    def total(self) -> float:
-        """All of it."""
-        return self.connectivity + self.messaging + self.shadow + self.rules
-
-
-def estimate(fleet: Fleet, prices: Prices = PRICES["us-east-1"]) -> Estimate:
-    """The monthly cost of ``fleet``."""
-    readings = MINUTES * 60 / fleet.interval_s
-    reports = fleet.reports_per_hour * MINUTES / 60
-    reconnects = fleet.reconnects_per_day * MINUTES / (24 * 60)
-    acknowledged = 1 if fleet.qos0 else 2  # a delivery, and at QoS 1 the device's PUBACK
-    messages = 0.0 if fleet.basic_ingest else readings
+def estimate(usage: Usage, prices: Prices = PRICES["us-east-1"]) -> dict[str, float]:
+    """USD a month: connectivity, messaging, shadow, rules, and their total."""
+    readings = MINUTES * 60 / usage.interval_s
+    reports = usage.reports_per_hour * MINUTES / 60
+    reconnects = usage.reconnects_per_day * MINUTES / (24 * 60)
+    acknowledged = 1 if usage.qos0 else 2  # a delivery, and at QoS 1 the device's PUBACK
+    messages = 0.0 if usage.basic_ingest else readings
     # An update and its `accepted`; a connection is CONNECT, SUBSCRIBE, status, shadow get and its
     # answer, then one report.
     messages += reports * (1 + acknowledged)
     messages += reconnects * (4 + acknowledged + 1 + acknowledged)
     operations = reports + reconnects * 2
-    rules = readings * (prices.rule + fleet.actions * prices.action) if fleet.actions else 0.0
-    return Estimate(
-        fleet.things * MINUTES * prices.minute,
-        _tiered(fleet.things * messages, prices),
-        fleet.things * operations * prices.shadow,
-        fleet.things * rules,
-    )
+    rules = readings * (prices.rule + usage.actions * prices.action) if usage.actions else 0.0
+    parts = {
+        "connectivity": usage.things * MINUTES * prices.minute,
+        "messaging": _tiered(usage.things * messages, prices),
+        "shadow": usage.things * operations * prices.shadow,
+        "rules": usage.things * rules,
+    }
+    return parts | {"total": sum(parts.values())}
 
 
 def _tiered(count: float, prices: Prices) -> float:
@@ -95,20 +81,20 @@ def _tiered(count: float, prices: Prices) -> float:
     return total
 
 
-def savings(fleet: Fleet, prices: Prices = PRICES["us-east-1"]) -> list[tuple[str, float]]:
+def savings(usage: Usage, prices: Prices = PRICES["us-east-1"]) -> list[tuple[str, float]]:
     """What would lower it: (advice, USD saved a month), the most first."""
-    now = estimate(fleet, prices).total
-    slower = 2 * fleet.interval_s
+    now = estimate(usage, prices)["total"]
+    slower = 2 * usage.interval_s
     ideas = {
-        f"a reading every {slower} s": replace(fleet, interval_s=slower),
+        f"a reading every {slower} s": replace(usage, interval_s=slower),
         "subscriptions at QoS 0; a missed delta is found at the next shadow get": replace(
-            fleet, qos0=True
+            usage, qos0=True
         ),
     }
-    if not fleet.basic_ingest:
+    if not usage.basic_ingest:
         # It reaches rules only, so the comparison has one.
         ideas[
             "telemetry_topic $aws/rules/RULE/devices/{thing}/data (Basic Ingest; rules only)"
-        ] = replace(fleet, basic_ingest=True, actions=max(1, fleet.actions))
-    found = [(text, now - estimate(idea, prices).total) for text, idea in ideas.items()]
+        ] = replace(usage, basic_ingest=True, actions=max(1, usage.actions))
+    found = [(text, now - estimate(idea, prices)["total"]) for text, idea in ideas.items()]
     return sorted(((t, s) for t, s in found if s > 0), key=lambda pair: -pair[1])

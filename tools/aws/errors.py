@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from tools.aws import local
 from tools.errors import ToolError
+from tools.options import ACCOUNT
 
-_CREDENTIALS = "aws configure, or AWS_PROFILE=..., or aws sso login"
+_CREDENTIALS = "aws configure, or --profile NAME, or aws sso login"
 _NOT_FOUND = (
     "ResourceNotFoundException",
     "NotFoundException",
     "NoSuchEntity",
     "NoSuchEntityException",
+    *("NotFound", "NoSuchBucket", "404"),  # SNS, S3, and S3 where the answer has no body
 )
 # error code -> (what it means, hint)
 _CODES = {
@@ -23,11 +26,10 @@ _CODES = {
         ("the AWS credentials have expired", _CREDENTIALS),
     ),
     **dict.fromkeys(
-        ("InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException"),
-        ("AWS does not accept these credentials", _CREDENTIALS),
-    ),
-    **dict.fromkeys(
-        ("SignatureDoesNotMatch", "InvalidAccessKeyId", "IncompleteSignature"),
+        (
+            *("InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException"),
+            *("SignatureDoesNotMatch", "InvalidAccessKeyId", "IncompleteSignature"),
+        ),
         ("AWS does not accept these credentials", _CREDENTIALS),
     ),
     **dict.fromkeys(
@@ -40,7 +42,10 @@ _CODES = {
     ),
     "LimitExceededException": ("a limit of the AWS account is reached", "see Service Quotas"),
 }
-_DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedException", "ForbiddenException")
+_DENIED = (
+    *("AccessDenied", "AccessDeniedException", "UnauthorizedException", "ForbiddenException"),
+    *("401", "403"),  # where the answer names no code: S3, HTTPS with a device's certificate
+)
 
 
 @contextlib.contextmanager
@@ -67,7 +72,10 @@ def explain(error: Exception) -> ToolError:
     if name in ("ProfileNotFound", "ConfigParseError", "ConfigNotFound", "InvalidConfigError"):
         return ToolError(f"the AWS settings cannot be used: {text}", "aws configure list")
     if name in ("NoRegionError", "InvalidRegionError", "UnknownRegionError"):
-        return ToolError("no usable AWS region is set", "AWS_REGION=eu-west-1, or aws configure")
+        return ToolError(
+            "no usable AWS region is set",
+            "--region eu-west-1, AWS_REGION=eu-west-1, or aws configure",
+        )
     if name == "ParamValidationError":
         return ToolError(f"AWS would refuse this: {_one_line(text)}")
     if name.endswith(
@@ -75,9 +83,11 @@ def explain(error: Exception) -> ToolError:
     ):
         host = re.search(r"https?://([^/\"'\s]+)", text)
         where = host.group(1) if host else "AWS"
+        if ACCOUNT.get().local:  # announced by a `make sim` that was killed
+            return ToolError(f"no local AWS answers at {where}", local.HINT)
         return ToolError(f"cannot reach {where}", "is the network up, and the region right?")
     if name == "SSLError":
-        hint = "a proxy in between? AWS_CA_BUNDLE names its certificate"
+        hint = "a proxy in between? AWS_CA_BUNDLE names its certificate; with -C: is that active?"
         return ToolError("the TLS connection to AWS failed", hint)
     return ToolError(f"{name}: {_one_line(text)}")
 
@@ -98,19 +108,48 @@ def _refused(error: Exception, code: str) -> ToolError:
 
 def code_of(error: Exception) -> str:
     """The error code of a ClientError ("ResourceNotFoundException"), else ""."""
-    answer: Any = getattr(error, "response", None)
-    return str(answer.get("Error", {}).get("Code", "")) if isinstance(answer, dict) else ""
+    return _said(error, "Code")
 
 
 def message_of(error: Exception) -> str:
     """What AWS wrote, else ""."""
+    return _said(error, "Message")
+
+
+def _said(error: Exception, key: str) -> str:
     answer: Any = getattr(error, "response", None)
-    return str(answer.get("Error", {}).get("Message", "")) if isinstance(answer, dict) else ""
+    return str(answer.get("Error", {}).get(key, "")) if isinstance(answer, dict) else ""
 
 
 def is_missing(error: Exception) -> bool:
     """True for the answers that mean "there is no such thing"."""
     return code_of(error) in _NOT_FOUND
+
+
+def found(call: Callable[..., Any], **arguments: Any) -> Any:
+    """What ``call`` returns; None when it says that there is no such thing."""
+    try:
+        return call(**arguments)
+    except Exception as e:
+        if not is_missing(e):
+            raise
+        return None
+
+
+def created(call: Callable[..., Any], **arguments: Any) -> bool:
+    """``call`` makes something; False when there is one of that name already."""
+    try:
+        call(**arguments)
+    except Exception as e:
+        if code_of(e) != "ResourceAlreadyExistsException":
+            raise
+        return False
+    return True
+
+
+def is_denied(error: BaseException | None) -> bool:
+    """True for the answers that mean "you may not"."""
+    return isinstance(error, Exception) and code_of(error) in _DENIED
 
 
 def _one_line(text: str) -> str:

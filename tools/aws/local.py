@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import urllib.parse
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tools.errors import ToolError
 
 ROOT = Path(__file__).resolve().parents[2]
-_HINT = "start it in another terminal: make sim"
+HINT = "start it in another terminal: make sim"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class Cloud:
     region: str = "us-east-1"
     account: str = "000000000000"
     endpoint: str = "localhost"  # the name in its server certificate
+    proxy_port: int = 0  # of `make sim CHAOS=…`: where its boards connect instead
+
+    @property
+    def gateway_port(self) -> int:
+        """The port of `gateway_url`."""
+        return urllib.parse.urlsplit(self.gateway_url).port or 80
 
 
 def path() -> Path:
@@ -51,9 +58,9 @@ def read(file: Path | None = None) -> Cloud:
         fields = json.loads(target.read_text("utf-8"))
         return Cloud(**(fields | {"ca_file": Path(fields["ca_file"])}))
     except FileNotFoundError:
-        raise ToolError("no local AWS is running", _HINT) from None
+        raise ToolError("no local AWS is running", HINT) from None
     except (OSError, ValueError, TypeError, KeyError) as e:
-        raise ToolError(f"{target} cannot be used: {type(e).__name__}", _HINT) from e
+        raise ToolError(f"{target} cannot be used: {type(e).__name__}", HINT) from e
 
 
 def forget(file: Path | None = None) -> None:

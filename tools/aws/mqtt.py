@@ -58,21 +58,19 @@ class Connection:
     ) -> None:
         self._route = route
         self._on_message, self._on_link = on_message, on_link
-        self.client_id = client_id or f"fieldmouse-{uuid.uuid4().hex[:8]}"
         self._lost = 0  # times the connection has gone
-        make = _websocket if route.via == "websocket" else _with_certificate
-        self._mqtt = make(
+        self._mqtt = _connection(
             route,
             clients,
-            {
-                "client_id": self.client_id,
-                "clean_session": True,
-                "keep_alive_secs": _KEEP_ALIVE_S,
-                "reconnect_min_timeout_secs": 1,
-                "reconnect_max_timeout_secs": 60,
-                "on_connection_interrupted": self._interrupted,
-                "on_connection_resumed": self._resumed,
-            },
+            endpoint=route.endpoint,
+            port=route.port,
+            client_id=client_id or f"fieldmouse-{uuid.uuid4().hex[:8]}",
+            clean_session=True,
+            keep_alive_secs=_KEEP_ALIVE_S,
+            reconnect_min_timeout_secs=1,
+            reconnect_max_timeout_secs=60,
+            on_connection_interrupted=self._interrupted,
+            on_connection_resumed=self._resumed,
         )
 
     def __enter__(self) -> Connection:
@@ -112,7 +110,10 @@ class Connection:
         """Subscribe and wait until it is granted."""
         from awscrt.mqtt import QoS
 
-        done, _ = self._mqtt.subscribe(pattern, QoS(qos), self._received)
+        def received(topic: str, payload: bytes, **_: Any) -> None:
+            self._on_message(topic, payload)
+
+        done, _ = self._mqtt.subscribe(pattern, QoS(qos), received)
         self._await(done, f"subscribe to {pattern}")
 
     def _await(self, done: Any, what: str) -> None:
@@ -123,8 +124,6 @@ class Connection:
             if self._lost > before or "CLEAN_SESSION" in str(getattr(e, "name", "")):
                 # AWS's way to say no (aws-facts.md 1.9); awscrt gives up what was under way.
                 raise ToolError(f"cannot {what}: AWS closed the connection", _POLICY) from e
-            if isinstance(e, (concurrent.futures.TimeoutError, TimeoutError)):
-                raise ToolError(f"cannot {what}: AWS did not answer", "is the network up?") from e
             raise self._explained(f"cannot {what}", e) from e
 
     def _explained(self, what: str, error: Exception) -> ToolError:
@@ -138,9 +137,6 @@ class Connection:
                 return kind(f"{what}: {where}: {means} ({name})", hint)
         return ToolError(f"{what}: {where}: {type(error).__name__} {name}".rstrip())
 
-    def _received(self, topic: str, payload: bytes, **_: Any) -> None:
-        self._on_message(topic, payload)
-
     def _interrupted(self, error: Any = None, **_: Any) -> None:
         self._lost += 1
         self._on_link(f"connection lost ({getattr(error, 'name', error)}); trying again")
@@ -151,47 +147,23 @@ class Connection:
         self._on_link("connected again")
 
 
-def _with_certificate(route: Route, _clients: Clients, options: dict[str, Any]) -> Any:
-    from awscrt import io, mqtt
-
-    assert route.identity is not None
-    secure = io.TlsContextOptions.create_client_with_mtls(route.identity.cert, route.identity.key)
-    secure.override_default_trust_store(route.ca or route.identity.ca)
-    if route.via == "mqtt443":
-        secure.alpn_list = [tls.ALPN]
-    client = mqtt.Client(
-        io.ClientBootstrap.get_or_create_static_default(), io.ClientTlsContext(secure)
-    )
-    return mqtt.Connection(
-        client,
-        host_name=route.endpoint,
-        port=route.port,
-        proxy_options=_proxy(route),
-        **options,
-    )
-
-
-def _websocket(route: Route, clients: Clients, options: dict[str, Any]) -> Any:
+def _connection(route: Route, clients: Clients, **options: Any) -> Any:
     from awscrt.auth import AwsCredentials, AwsCredentialsProvider
-    from awsiot import mqtt_connection_builder
+    from awscrt.http import HttpProxyOptions
+    from awsiot import mqtt_connection_builder as builder
+
+    options["http_proxy_options"] = HttpProxyOptions(*route.proxy) if route.proxy else None
+    if route.identity is not None:  # on port 443 with ALPN
+        own = route.identity
+        return builder.mtls_from_bytes(own.cert, own.key, ca_bytes=route.ca or own.ca, **options)
 
     def current() -> Any:
         # Asked at every (re)connect, so that renewed credentials are used.
-        key_id, secret, token = clients.credentials()
-        return AwsCredentials(key_id, secret, token)
+        return AwsCredentials(*clients.credentials())
 
-    return mqtt_connection_builder.websockets_with_default_aws_signing(
+    return builder.websockets_with_default_aws_signing(
         region=clients.region,
         credentials_provider=AwsCredentialsProvider.new_delegate(current),
-        endpoint=route.endpoint,
-        port=route.port,
         ca_bytes=route.ca,
-        http_proxy_options=_proxy(route),
         **options,
     )
-
-
-def _proxy(route: Route) -> Any:
-    from awscrt.http import HttpProxyOptions
-
-    return HttpProxyOptions(*route.proxy) if route.proxy else None

@@ -1,4 +1,4 @@
-"""The least-privilege policies of a fleet, made from the topics the firmware really uses.
+"""The least-privilege policies of a fleet, made from the topics the firmware really uses, in AWS.
 
 Two documents, because AWS allows 2,048 characters each without whitespace (aws-facts.md 3.1) and
 one would have more. Every resource is pinned to `${iot:Connection.Thing.ThingName}`, which AWS
@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from firmware.core import topics as firmware_topics
+from tools.aws.errors import code_of, created, found, is_missing
+from tools.aws.undo import Undo
 from tools.errors import ToolError
 from tools.things import values
 
 THING = "${iot:Connection.Thing.ThingName}"
 MAX_CHARS = 2048  # of a document, whitespace not counted (AWS quota)
 DATA_TOPIC, COMMAND_TOPIC = "devices/{thing}/data", "devices/{thing}/commands"
+_MAX_VERSIONS = 5  # AWS keeps no more of one policy
 _SEND, _HEAR = "fieldmouse-send", "fieldmouse-hear"
 
 
@@ -79,7 +85,7 @@ def documents(
     hearing = ("iot:Subscribe", "iot:Receive")
     send = [_allow(a, r) for a, r in grouped.items() if a not in hearing]
     hear = [_allow(a, r) for a, r in grouped.items() if a in hearing]
-    return {_SEND + mark: _document(send), _HEAR + mark: _document(hear)}
+    return {_SEND + mark: document(send), _HEAR + mark: document(hear)}
 
 
 def _allow(action: str, resources: list[str]) -> dict[str, object]:
@@ -89,11 +95,88 @@ def _allow(action: str, resources: list[str]) -> dict[str, object]:
     return statement
 
 
-def _document(statements: list[dict[str, object]]) -> str:
-    body = {"Version": "2012-10-17", "Statement": statements}
-    return json.dumps(body, separators=(",", ":"))
+def document(statements: Sequence[dict[str, Any]]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
 
 
 def arn_prefix(arn: str) -> str:
     """The part of an IoT ARN up to the resource: "arn:aws:iot:eu-west-1:123456789012:"."""
     return ":".join(arn.split(":")[:5]) + ":"
+
+
+class Policies:
+    """Makes sure of the policies once per account and topics; safe to share between threads."""
+
+    def __init__(self, iot: Any, update: bool = False, keep: bool = False) -> None:
+        """``update``: bring a policy that differs up to date, for every thing that has it.
+
+        ``keep``: a policy made here stays when the thing it was made for fails; others of the
+        fleet may be about to use it.
+        """
+        self._iot = iot
+        self._update = update
+        self._keep = keep
+        self._sure: dict[tuple[str, str, str], tuple[str, ...]] = {}
+        self._lock = threading.Lock()
+
+    def ensure(self, arn_prefix: str, config: dict[str, Any], undo: Undo) -> tuple[str, ...]:
+        """The names of the policies for a device with ``config``; makes what is missing.
+
+        ToolError when one of that name says something else and ``update`` was not asked for.
+        """
+        key = (arn_prefix, config["telemetry_topic"], config["command_topic"])
+        with self._lock:
+            if key not in self._sure:
+                wanted = documents(*key)
+                for name, document in wanted.items():
+                    self._ensure(name, document, undo)
+                self._sure[key] = tuple(wanted)
+            return self._sure[key]
+
+    def _ensure(self, name: str, document: str, undo: Undo) -> None:
+        there = found(self._iot.get_policy, policyName=name)
+        if there is None:
+            made = created(self._iot.create_policy, policyName=name, policyDocument=document)
+            if made and not self._keep:
+                undo.call(f"policy {name}", self._remove_unused, name=name)
+        elif json.loads(there["policyDocument"]) != json.loads(document):
+            if not self._update:
+                raise ToolError(
+                    f"the policy {name} in AWS is not the one this firmware needs",
+                    "add --update-policy: it changes for every thing that has it",
+                )
+            self._new_version(name, document, there["defaultVersionId"])
+
+    def _new_version(self, name: str, document: str, current: str) -> None:
+        listed = self._iot.list_policy_versions(policyName=name)["policyVersions"]
+        if len(listed) >= _MAX_VERSIONS:
+            oldest = min((v["versionId"] for v in listed if v["versionId"] != current), key=int)
+            self._iot.delete_policy_version(policyName=name, policyVersionId=oldest)
+        self._iot.create_policy_version(
+            policyName=name, policyDocument=document, setAsDefault=True
+        )
+
+    def _remove_unused(self, name: str) -> None:
+        """Delete a policy unless another thing has come to use it."""
+        with self._lock:
+            self._sure = {k: names for k, names in self._sure.items() if name not in names}
+            remove_unused(self._iot, name)
+
+
+def remove_unused(iot: Any, name: str) -> bool:
+    """Delete a policy with all its versions if nothing has it attached; True if it is gone."""
+    try:
+        if iot.list_targets_for_policy(policyName=name, pageSize=1)["targets"]:
+            return False
+        current = iot.get_policy(policyName=name)["defaultVersionId"]
+        for version in iot.list_policy_versions(policyName=name)["policyVersions"]:
+            number = version["versionId"]
+            if number != current:
+                iot.delete_policy_version(policyName=name, policyVersionId=number)
+        iot.delete_policy(policyName=name)
+    except Exception as e:
+        if code_of(e) == "DeleteConflictException":
+            return False
+        if not is_missing(e):
+            raise
+    return True

@@ -1,27 +1,23 @@
-"""Makes a thing: registry entry, key on this machine, certificate, policies, and its folder.
-
-The certificate is made INACTIVE and switched on when everything is attached, so there is no moment
-at which an active certificate belongs to nothing, not even if the power goes.
-"""
+"""Makes a thing: registry entry, key on this machine, certificate, policies, and its folder."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tools.aws import certificates
 from tools.aws.clients import Clients
-from tools.aws.errors import code_of, explained, is_missing
-from tools.aws.folder import Folder, Record, check_name
-from tools.aws.policies import Policies
-from tools.aws.policy import arn_prefix
-from tools.aws.undo import Undo
-from tools.board import boards
+from tools.aws.errors import created, explained, found
+from tools.aws.policy import Policies, arn_prefix
+from tools.aws.undo import Undo, undoing
 from tools.errors import ToolError
+from tools.things import boards
 from tools.things.config import checked
+from tools.things.fleet import Spec
+from tools.things.folder import Folder, Record, check_name
 
 _DATA = Path(__file__).with_name("data")
 ROOTS = (_DATA / "AmazonRootCA1.pem", _DATA / "AmazonRootCA3.pem")
@@ -34,17 +30,6 @@ class Place:
     endpoint: str
     port: int
     ca_pem: bytes
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to make. ``settings`` is the board's config.json but for thing name and endpoint."""
-
-    thing: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    board: str = "esp32"
-    thing_type: str = ""
-    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,23 +66,11 @@ def provision(
     the error says what is; ToolError too when what is there differs from what is asked for.
     """
     given = {**(settings or {}), **({"wifi": list(wifi)} if wifi else {})}
-    order = Order(thing, given, board, thing_type, attributes or {})
-    return carry_out(clients, order, out_dir, place, policies)
-
-
-def carry_out(
-    clients: Clients,
-    order: Order,
-    out_dir: Path,
-    place: Place | None = None,
-    policies: Policies | None = None,
-) -> Provisioned:
-    """provision() for an Order."""
-    check_name(order.thing)
+    spec = Spec(check_name(thing), thing_type, board, attributes or {}, given)
     folder, shared = Folder(out_dir), policies or Policies(clients.iot)
     try:
         with explained():
-            return fulfil(clients.iot, order, folder, place or place_of(clients), shared)
+            return ensure(clients.iot, spec, folder, place or place_of(clients), shared)
     except OSError as e:
         raise ToolError(f"cannot write {e.filename or out_dir}: {e.strerror}") from e
 
@@ -108,45 +81,35 @@ def place_of(clients: Clients) -> Place:
         cloud = clients.cloud
         return Place(cloud.endpoint, cloud.mqtt_port, cloud.ca_file.read_bytes())
     with explained():
-        found = clients.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+        address = clients.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
     # An emulator adds the port of its own HTTP side.
-    return Place(found.split(":")[0], 8883, b"".join(p.read_bytes() for p in ROOTS))
+    return Place(address.split(":")[0], 8883, b"".join(p.read_bytes() for p in ROOTS))
 
 
-def fulfil(
-    iot: Any, order: Order, folder: Folder, place: Place, policies: Policies
-) -> Provisioned:
-    """carry_out() with everything given; raises botocore's errors as they are."""
-    config = _config(order, folder, place)
+def ensure(iot: Any, spec: Spec, folder: Folder, place: Place, policies: Policies) -> Provisioned:
+    """provision() with everything given; raises botocore's errors and OSError as they are."""
+    spec.check()
+    config = _config(spec, folder, place)
     before = folder.record()
-    with Undo() as undo:
-        thing_arn = _thing(iot, order, before, undo)
-        names = policies.ensure(arn_prefix(thing_arn), config, undo)
-        _make_folder(folder, undo)
-        if before is None:
-            kind = boards.get(order.board).key
-            made = certificates.create(iot, folder, order.thing, thing_arn, kind, undo)
-        else:
-            made = certificates.find(iot, folder, before, thing_arn)
-        for name in names:
-            iot.attach_policy(policyName=name, target=made.certificate_arn)
-        iot.attach_thing_principal(thingName=order.thing, principal=made.certificate_arn)
-        iot.update_certificate(certificateId=made.certificate_id, newStatus="ACTIVE")
-        _write_rest(folder, order, place, undo)
-        whole = replace(made, policies=names, endpoint=config["endpoint"], board=order.board)
+    with undoing() as undo:
+        arn = _thing(iot, spec, before, undo)
+        names = policies.ensure(arn_prefix(arn), config, undo)
+        kind = boards.get(spec.board).key
+        made = certificates.ensure(iot, folder, (spec.thing, arn), kind, names, undo)
+        _write_rest(folder, spec, place, undo)
+        whole = replace(made, policies=names, endpoint=config["endpoint"], board=spec.board)
         done = folder.finish(whole)
-        undo.keep()
     fresh = before is None or not before.complete
     return Provisioned(folder, done, place, fresh, _notes(config, folder, place))
 
 
-def _config(order: Order, folder: Folder, place: Place) -> dict[str, Any]:
+def _config(spec: Spec, folder: Folder, place: Place) -> dict[str, Any]:
     """The board's checked configuration: the one in the folder, or the one to be written there."""
-    found = folder.read_config()
-    if found is None:
-        return checked(_raw_config(order, place), f"configuration of {order.thing}")
-    there = checked(found, str(folder.config))
-    if there["thing_name"] != order.thing:
+    raw = folder.read_config()
+    if raw is None:
+        return checked(_raw_config(spec, place), f"configuration of {spec.thing}")
+    there = checked(raw, str(folder.config))
+    if there["thing_name"] != spec.thing:
         raise ToolError(
             f"{folder.config} is for another thing", "give another --out, or mend thing_name"
         )
@@ -154,75 +117,62 @@ def _config(order: Order, folder: Folder, place: Place) -> dict[str, Any]:
 
 
 def _notes(config: Mapping[str, Any], folder: Folder, place: Place) -> tuple[str, ...]:
-    told = {"endpoint": place.endpoint, "port": place.port}
+    announced = {"endpoint": place.endpoint, "port": place.port}
     return tuple(
         f"{folder.config}: {key} is {config[key]}, AWS says {value}"
-        for key, value in told.items()
+        for key, value in announced.items()
         if config[key] != value
     )
 
 
-def _raw_config(order: Order, place: Place) -> dict[str, Any]:
-    board = boards.get(order.board)
-    raw: dict[str, Any] = {"thing_name": order.thing, "endpoint": place.endpoint}
+def _raw_config(spec: Spec, place: Place) -> dict[str, Any]:
+    board = boards.get(spec.board)
+    raw: dict[str, Any] = {"thing_name": spec.thing, "endpoint": place.endpoint}
     if place.port != 8883:
         raw["port"] = place.port
-    if order.board != "esp32":
+    if spec.board != "esp32":
         raw["i2c"] = board.i2c
-    return {**raw, **order.settings}
+    return {**raw, **spec.settings}
 
 
-def _thing(iot: Any, order: Order, before: Record | None, undo: Undo) -> str:
+def _thing(iot: Any, spec: Spec, before: Record | None, undo: Undo) -> str:
     """The ARN of the thing in the registry, made if it is not there yet."""
-    try:
-        found = iot.describe_thing(thingName=order.thing)
-    except Exception as e:
-        if not is_missing(e):
-            raise
-        return _new_thing(iot, order, undo)
-    wanted = dict(order.attributes)
-    if order.thing_type and found.get("thingTypeName") != order.thing_type:
-        raise ToolError(f"the thing {order.thing} has the type {found.get('thingTypeName')}")
-    differs = sorted(k for k, v in wanted.items() if found.get("attributes", {}).get(k) != v)
+    there = found(iot.describe_thing, thingName=spec.thing)
+    if there is None:
+        return _new_thing(iot, spec, undo)
+    if spec.thing_type and there.get("thingTypeName") != spec.thing_type:
+        raise ToolError(f"the thing {spec.thing} has the type {there.get('thingTypeName')}")
+    differs = sorted(
+        k for k, v in spec.attributes.items() if there.get("attributes", {}).get(k) != v
+    )
     if differs:
-        raise ToolError(f"the thing {order.thing} has other attributes: {', '.join(differs)}")
-    if before is None and certificates.of_thing(iot, order.thing):
+        raise ToolError(f"the thing {spec.thing} has other attributes: {', '.join(differs)}")
+    if before is None and certificates.of_thing(iot, spec.thing):
         raise ToolError(
-            f"the thing {order.thing} has a certificate already, whose key is not on this machine",
-            f"copy its folder here, or deprovision {order.thing} first",
+            f"the thing {spec.thing} has a certificate already, whose key is not on this machine",
+            f"copy its folder here, or deprovision {spec.thing} first",
         )
-    return str(found["thingArn"])
+    return str(there["thingArn"])
 
 
-def _new_thing(iot: Any, order: Order, undo: Undo) -> str:
+def _new_thing(iot: Any, spec: Spec, undo: Undo) -> str:
     details: dict[str, Any] = {}
-    if order.thing_type:
-        try:
-            iot.create_thing_type(thingTypeName=order.thing_type)
-        except Exception as e:
-            if code_of(e) != "ResourceAlreadyExistsException":
-                raise
-        details["thingTypeName"] = order.thing_type
-    if order.attributes:
-        details["attributePayload"] = {"attributes": dict(order.attributes)}
-    made = iot.create_thing(thingName=order.thing, **details)
-    undo.call(f"thing {order.thing}", iot.delete_thing, thingName=order.thing)
+    if spec.thing_type:
+        created(iot.create_thing_type, thingTypeName=spec.thing_type)
+        details["thingTypeName"] = spec.thing_type
+    if spec.attributes:
+        details["attributePayload"] = {"attributes": dict(spec.attributes)}
+    made = iot.create_thing(thingName=spec.thing, **details)
+    undo.call(f"thing {spec.thing}", iot.delete_thing, thingName=spec.thing)
     return str(made["thingArn"])
 
 
-def _make_folder(folder: Folder, undo: Undo) -> None:
-    for path in (folder.path, folder.certs):
-        if not path.exists():
-            undo.path(path)
-    folder.make()
-
-
-def _write_rest(folder: Folder, order: Order, place: Place, undo: Undo) -> None:
+def _write_rest(folder: Folder, spec: Spec, place: Place, undo: Undo) -> None:
     if not folder.ca.exists():
         undo.path(folder.ca)
         folder.write(folder.ca, place.ca_pem)
     if not folder.config.exists():
         undo.path(folder.config)
-        raw = _raw_config(order, place)
+        raw = _raw_config(spec, place)
         text = json.dumps(raw, ensure_ascii=False, indent=2) + "\n"
         folder.write(folder.config, text.encode(), 0o600)  # holds the Wi-Fi password

@@ -18,12 +18,18 @@ from pathlib import Path
 
 from tools.aws.clients import Clients
 from tools.aws.provision import place_of
-from tools.board import certs
 from tools.errors import ToolError
+from tools.things import certs
 
 PORTS = {"mqtt": 8883, "mqtt443": 443, "websocket": 443, "https": 8443, "https-sigv4": 443}
 WITH_CERTIFICATE = ("mqtt", "mqtt443", "https")
 SUBSCRIBING = ("mqtt", "mqtt443", "websocket")
+# Of these MiniStack has MQTT on one port, with TLS, and HTTP without.
+_NOT_LOCAL = {
+    "mqtt443": "MQTT on port 443",
+    "websocket": "WebSocket with TLS",
+    "https": "HTTPS with certificates",
+}
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,16 @@ def route(
     """The way ``via``; endpoint and port default to the account's, or the local cloud's."""
     if via not in PORTS:
         raise ToolError(f"no such way: {via}", f"--via {', '.join(PORTS)}")
+    if clients.cloud is not None and via in _NOT_LOCAL and not endpoint:
+        raise ToolError(f"the local AWS has no {_NOT_LOCAL[via]}", "--via mqtt")
     if via in WITH_CERTIFICATE and certs_dir is None:
         raise ToolError(
             f"--via {via} needs a certificate",
             "-C FOLDER with it, or --via websocket with your AWS credentials",
+        )
+    if via == "mqtt443" and port not in (0, 443):  # on no other is ALPN announced
+        raise ToolError(
+            f"--via mqtt443 is MQTT on port 443, not {port}", f"--via mqtt --port {port}"
         )
     own = identity(certs_dir) if via in WITH_CERTIFICATE and certs_dir else None
     host, ca = endpoint, own.ca if own else None

@@ -5,26 +5,58 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from firmware.core import schema
 from tools import wire
-from tools.aws.errors import explained, is_missing
+from tools.aws.errors import explained, found
 from tools.errors import ToolError
 from tools.things.guess import did_you_mean, guessed
 
 _POLL_S = 0.5
+_OF_SENSOR = ("sensor", "i2c")  # taken back when a sensor is lost with them (docs/config.md)
 _MAX_BYTES = 8192  # of the state in a shadow (AWS quota)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """``met``: keys the device has reported; ``refused``: key -> why; ``open``: no answer yet."""
+    """What the device has said to each desired key.
 
-    met: tuple[str, ...]
-    refused: dict[str, str]
+    ``applied``: key -> the value in force; ``rejected``: key -> why; ``open``: no answer yet;
+    ``on_trial``: reported, but the device has no working sensor with it, and may take it back.
+    """
+
+    applied: dict[str, Any]
+    rejected: dict[str, str]
+    on_trial: dict[str, str]
     open: tuple[str, ...]
+
+    @property
+    def final(self) -> bool:
+        """True when the device has nothing more to say."""
+        return not (self.open or self.on_trial)
+
+
+@dataclass(frozen=True)
+class Before:
+    """How to know that a null was followed: a value that goes leaves no delta.
+
+    ``desired``: what was, ``version``: of the shadow with the null, ``config``: the thing's
+    config.json, as far as this machine knows it.
+    """
+
+    desired: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def is_back(self, key: str, document: Mapping[str, Any], value: Any) -> bool:
+        """True when ``value``, which is reported, is that of the device's config.json."""
+        if key not in self.desired or not _contains(value, self.desired[key]):
+            return True
+        return document.get("version", 0) > self.version or _contains(
+            value, self.config.get(key, schema.DEFAULTS.get(key))
+        )
 
 
 def parse(assignments: Iterable[str]) -> dict[str, Any]:
@@ -32,13 +64,13 @@ def parse(assignments: Iterable[str]) -> dict[str, Any]:
 
     ToolError for what is no assignment, and for a key given twice.
     """
-    found: dict[str, Any] = {}
+    parsed: dict[str, Any] = {}
     for text in assignments:
         path, equals, value = text.partition("=")
         keys = path.split(".")
         if not equals or not all(keys):
             raise ToolError(f"{text!r} is not KEY=VALUE", "for example: interval_s=30")
-        level = found
+        level = parsed
         for key in keys[:-1]:
             level = level.setdefault(key, {})
             if not isinstance(level, dict):
@@ -46,7 +78,7 @@ def parse(assignments: Iterable[str]) -> dict[str, Any]:
         if keys[-1] in level:
             raise ToolError(f"{path} is given twice")
         level[keys[-1]] = _value(value)
-    return found
+    return parsed
 
 
 def _value(text: str) -> Any:
@@ -81,12 +113,9 @@ def get(data: Any, thing: str, name: str = "") -> dict[str, Any] | None:
     ``data`` is a boto3 "iot-data" client, ``name`` that of a named shadow.
     """
     with explained():
-        try:
-            answer = data.get_thing_shadow(thingName=thing, **_named(name))
-        except Exception as e:
-            if is_missing(e):
-                return None
-            raise
+        answer = found(data.get_thing_shadow, thingName=thing, **_named(name))
+        if answer is None:
+            return None
         document = wire.document(answer["payload"].read())
         if document is None:  # such as a number with more digits than Python reads
             raise ToolError(f"the shadow of {thing} cannot be read", f"shadow delete {thing}")
@@ -104,34 +133,40 @@ def desire(data: Any, thing: str, desired: Mapping[str, Any], name: str = "") ->
 def delete(data: Any, thing: str, name: str = "") -> bool:
     """Delete the shadow; False when there was none."""
     with explained():
-        try:
-            data.delete_thing_shadow(thingName=thing, **_named(name))
-        except Exception as e:
-            if is_missing(e):
-                return False
-            raise
-    return True
+        return found(data.delete_thing_shadow, thingName=thing, **_named(name)) is not None
 
 
 def _named(name: str) -> dict[str, str]:
     return {"shadowName": name} if name else {}
 
 
-def answer(document: Mapping[str, Any] | None, desired: Mapping[str, Any]) -> Answer:
+def answer(
+    document: Mapping[str, Any] | None, desired: Mapping[str, Any], before: Before | None = None
+) -> Answer:
     """What the device has said to ``desired`` in this shadow."""
-    state = (document or {}).get("state", {})
-    reported = state.get("reported")
-    reported = reported if isinstance(reported, dict) else {}
-    rejected = reported.get("rejected")
-    rejected = rejected if isinstance(rejected, dict) else {}
-    met, refused = [], {}
+    document = document or {}
+    reported = _section(document.get("state"), "reported")
+    rejected = _section(reported, "rejected")
+    said = Answer({}, {}, {}, ())
     for key, value in desired.items():
-        if value is None or _contains(reported.get(key), value):
-            met.append(key)
-        elif key in rejected and _is_about(document or {}, key):
-            refused[key] = str(rejected[key])
-    rest = [key for key in desired if key not in met and key not in refused]
-    return Answer(tuple(met), refused, tuple(rest))
+        there = reported.get(key)
+        if value is None:
+            good = (before or Before()).is_back(key, document, there)
+        else:
+            good = _contains(there, value)
+        if value is not None and key in rejected and _is_about(document, key):
+            said.rejected[key] = str(rejected[key])
+        elif good and key in _OF_SENSOR and not reported.get("sensor_found"):
+            said.on_trial[key] = str(reported.get("sensor_last_error") or "it looks for one")
+        elif good:
+            said.applied[key] = there
+    answered = {*said.applied, *said.rejected, *said.on_trial}
+    return replace(said, open=tuple(key for key in desired if key not in answered))
+
+
+def _section(document: Any, name: str) -> dict[str, Any]:
+    section = document.get(name) if isinstance(document, dict) else None
+    return section if isinstance(section, dict) else {}
 
 
 def _contains(reported: Any, desired: Any) -> bool:
@@ -141,10 +176,10 @@ def _contains(reported: Any, desired: Any) -> bool:
 
 
 def _is_about(document: Mapping[str, Any], key: str) -> bool:
-    """True unless the refusal is older than the value, as one of an earlier value would be."""
+    """True unless the rejection is older than the value, as one of an earlier value would be."""
     metadata = document.get("metadata", {})
-    refused = metadata.get("reported", {}).get("rejected", {}).get(key, {})
-    return newest(refused) >= newest(metadata.get("desired", {}).get(key, {}))
+    rejected = metadata.get("reported", {}).get("rejected", {}).get(key, {})
+    return newest(rejected) >= newest(metadata.get("desired", {}).get(key, {}))
 
 
 def newest(metadata: Any) -> int:
@@ -164,12 +199,13 @@ def follow(
     desired: Mapping[str, Any],
     timeout_s: float,
     pause: Callable[[float], object] = time.sleep,
+    before: Before | None = None,
 ) -> Answer:
     """Read the shadow until the device has answered every value, at most ``timeout_s`` seconds."""
     end = time.monotonic() + timeout_s
     while True:
-        said = answer(read(), desired)
-        if not said.open or time.monotonic() >= end:
+        said = answer(read(), desired, before)
+        if said.final or time.monotonic() >= end:
             return said
         pause(_POLL_S)
 
@@ -177,13 +213,8 @@ def follow(
 def check_thing(iot: Any, thing: str) -> None:
     """ToolError when AWS has no such thing, with the nearest name it has."""
     with explained():
-        try:
-            iot.describe_thing(thingName=thing)
-        except Exception as e:
-            if not is_missing(e):
-                raise
+        if found(iot.describe_thing, thingName=thing) is None:
             known = [t["thingName"] for t in iot.list_things(maxResults=250)["things"]]
             guess = did_you_mean(thing, known) if known else ""
-            raise ToolError(
-                f"there is no thing {thing} in this account{guess}", "python -m tools things"
-            ) from e
+            hint = "python -m tools things"
+            raise ToolError(f"there is no thing {thing} in this account{guess}", hint)

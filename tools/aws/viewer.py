@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from tools.aws import certificates
 from tools.aws.clients import Clients
 from tools.aws.errors import explained
 from tools.aws.mqtt import Connection
+from tools.aws.policy import document
 from tools.aws.provision import place_of
 from tools.aws.route import Identity, Route, route
 
@@ -35,7 +35,7 @@ def listening(
         if certs_dir is not None:
             way = route(clients, "mqtt", certs_dir=certs_dir)
         elif clients.cloud is not None:
-            way = stack.enter_context(_passing(clients, name, filters))
+            way = stack.enter_context(passing(clients, name, filters))
         else:
             way = route(clients, "websocket")
         connection = stack.enter_context(Connection(way, clients, name, on_message, on_link))
@@ -45,10 +45,16 @@ def listening(
 
 
 @contextlib.contextmanager
-def _passing(clients: Clients, name: str, filters: Sequence[str]) -> Iterator[Route]:
+def passing(
+    clients: Clients, name: str, filters: Sequence[str] = (), topic: str = ""
+) -> Iterator[Route]:
+    """The way of a certificate for this once, which may subscribe to ``filters`` as ``name``.
+
+    And publish to ``topic``. For the local AWS; both are removed at the end.
+    """
     iot, place = clients.iot, place_of(clients)
     with explained():
-        iot.create_policy(policyName=name, policyDocument=_policy(name, filters))
+        iot.create_policy(policyName=name, policyDocument=_policy(name, filters, topic))
         try:
             made = iot.create_keys_and_certificate(setAsActive=True)
             number, arn = made["certificateId"], made["certificateArn"]
@@ -58,20 +64,27 @@ def _passing(clients: Clients, name: str, filters: Sequence[str]) -> Iterator[Ro
                 own = Identity(made["certificatePem"].encode(), key, place.ca_pem)
                 yield Route("mqtt", place.endpoint, place.port, place.ca_pem, own)
             finally:
-                certificates.discard(iot, number, arn)
+                with _gone():
+                    certificates.discard(iot, number, arn)
         finally:
-            iot.delete_policy(policyName=name)
+            with _gone():
+                iot.delete_policy(policyName=name)
 
 
-def _policy(name: str, filters: Sequence[str]) -> str:
-    topics = [f.replace("+", "*").replace("#", "*") for f in filters]
-    allowed = {
-        "iot:Connect": [f"client/{name}"],
-        "iot:Subscribe": [f"topicfilter/{f}" for f in filters],
-        "iot:Receive": [f"topic/{t}" for t in topics],
-    }
-    statements = [
-        {"Effect": "Allow", "Action": action, "Resource": [f"arn:aws:iot:*:*:{r}" for r in found]}
-        for action, found in allowed.items()
+def _gone() -> contextlib.AbstractContextManager[None]:
+    """The local AWS may have ended before its listener, and all that it held with it."""
+    from botocore.exceptions import ConnectionError, HTTPClientError
+
+    return contextlib.suppress(ConnectionError, HTTPClientError)
+
+
+def _policy(name: str, filters: Sequence[str], topic: str) -> str:
+    allowed = [
+        ("iot:Connect", f"client/{name}"),
+        *(("iot:Subscribe", f"topicfilter/{f}") for f in filters),
+        *(("iot:Receive", "topic/" + f.replace("+", "*").replace("#", "*")) for f in filters),
+        *((action, f"topic/{topic}") for action in ("iot:Publish", "iot:RetainPublish") if topic),
     ]
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+    return document(
+        [{"Effect": "Allow", "Action": a, "Resource": f"arn:aws:iot:*:*:{r}"} for a, r in allowed]
+    )

@@ -1,18 +1,24 @@
-"""What `watch` knows: the readings and shadow changes of things, as they arrive."""
+"""What `watch` and `sim` know of things by the messages they hear, as these arrive."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
 import datetime as dt
+import re
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firmware.core.telemetry import QUANTITIES
 from tools import wire
+from tools.aws.facts import AHEAD_S, FACTS, QUANTITY_NAMES, Evidence, part, reading_of
+from tools.aws.health import Health, assess
+from tools.aws.health_table import clock_text, spark, table
+from tools.aws.tally import Tally
 from tools.errors import ToolError
 from tools.things.values import thing_name
 
@@ -20,26 +26,35 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 DATA = "devices/+/data"
-SHADOWS = "$aws/things/+/shadow/update/documents"
-_MEASURED = tuple(row[0].decode() for row in QUANTITIES)
-_UNITS = tuple(row[1] for row in QUANTITIES)
-COLUMNS = ("received", "thing", "timestamp", *_MEASURED, "seq", "time")
-ESTIMATED = "estimated"  # what `time` says of a reading whose date the board had to work out
-_BARS = "▁▂▃▄▅▆▇█"
-_SPARK = 40
+OTHERS = ("devices/+/status", "devices/+/commands/result", "$aws/things/+/shadow/update/documents")
+COLUMNS = ("received", "thing", "timestamp", *QUANTITY_NAMES, "seq", "time")
 _KEPT = 100_000  # readings a thing, for the plot: two months at one a minute
 _MOST_THINGS = 10_000  # rows; names are free where the topic does not say who sent it
+_MOST_BYTES = 64 * 1024  # of a message that is kept; a shadow has 8 KB, twice, with metadata
 _HEADER_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Event:
+    """A message that counts. ``text`` is a line for people, "" where it is not worth one."""
+
+    kind: str  # "reading", "status", "command", "shadow"
+    thing: str
+    text: str
+    fields: dict[str, Any]  # what `--json` shows of it
 
 
 @dataclass
 class Watched:
     """One thing. ``series`` holds (Unix seconds, degrees C), oldest first."""
 
-    name: str
-    last: dict[str, Any] = field(default_factory=dict)
-    count: int = 0
-    change: str = ""
+    evidence: Evidence
+    count: int = 0  # readings, those that came twice too
+    first_at: float | None = None  # when the first arrived
+    change: str = ""  # the last of its shadow
+    told: str = ""  # the last of its status
+    asked: dict[str, float] = field(default_factory=dict)  # settings desired, and since when
+    tally: Tally = field(default_factory=Tally)
     series: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_KEPT))
 
 
@@ -50,37 +65,89 @@ class Watch:
         self,
         wanted: Sequence[str] = (),
         file: Path | None = None,
-        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.timezone.utc),
+        now: Callable[[], float] = time.time,
         data: str = DATA,
+        accept: Callable[[Health], bool] = lambda h: True,
     ) -> None:
         """``data``: the topic filter of the readings; its only + is the place of the thing.
 
         Where it has none or several, who sent a reading is what the reading says: shown with a ?.
+        ``accept`` decides what `health` and the table show.
         """
         self._wanted = frozenset(wanted)
-        self._now = now
-        levels = data.split("/")
+        self._now, self._accept = now, accept
+        self._began: float | None = now()  # to listen; None: the connection is away
+        pattern = re.escape(data).replace(r"\+", "[^/]+").replace(r"\#", ".*")
+        self._data, levels = re.compile(pattern), data.split("/")
         self._place = levels.index("+") if levels.count("+") == 1 else None
-        self.things: dict[str, Watched] = {name: Watched(name) for name in sorted(wanted)}
+        self.things = {name: Watched(Evidence(name)) for name in wanted}
         self.odd = 0  # messages that are no readings, or another's than they say
         self.odd_last = ""  # what was odd about the last of them
         self._file = _open(file) if file else None
-        self._csv = csv.writer(self._file, lineterminator="\n") if self._file else None
 
     def close(self) -> None:
-        """End the CSV file."""
         if self._file:
             self._file.close()
 
-    def take(self, topic: str, payload: bytes) -> None:
-        """One message: a reading, or a change of a shadow."""
-        document = wire.document(payload)
+    def take(self, topic: str, payload: bytes) -> Event | None:
+        """One message; None when it is of no use: odd, or of a thing that is not wanted."""
+        document = wire.document(payload) if len(payload) <= _MOST_BYTES else None
         if document is None:
             self._count(topic, "is no JSON object")
-        elif topic.startswith("$aws/things/"):
-            self._change(topic.split("/")[2], document)
-        else:
-            self._reading(topic, document)
+            return None
+        levels = topic.split("/")
+        if topic.startswith("$aws/things/"):
+            return self._of(levels[2], document, self._change)
+        if levels[0] == "devices" and levels[2:] == ["status"]:
+            return self._of(levels[1], document, self._status)
+        if levels[0] == "devices" and levels[2:] == ["commands", "result"]:
+            return self._of(levels[1], document, _result)
+        return self._reading(topic, document)
+
+    def learn(self, e: Evidence) -> None:
+        """What AWS was asked for; what was heard meanwhile is newer."""
+        thing = self._thing(e.thing)
+        if thing is None:
+            return
+        known = thing.evidence
+        if known.status_at is None:
+            known.status, known.status_at, known.connection = e.status, e.status_at, e.connection
+        known.shadow = known.shadow or e.shadow
+        known.certificates, known.certified_at = e.certificates, e.certified_at
+        known.unknown, known.topic = e.unknown, e.topic
+
+    def link(self, text: str) -> None:
+        """The connection has gone, or is there again; ``text`` is `mqtt.Connection`'s."""
+        self._began = self._now() if text.startswith("connected") else None
+        for thing in self.things.values():  # what came meanwhile was not heard, which is no loss
+            thing.tally.interrupted()
+
+    def health(self, name: str) -> Health | None:
+        """The health of a thing, None when it is not to be shown."""
+        evidence, now = self.things[name].evidence, self._now()
+        began, topic = self._began, evidence.topic or f"devices/{name}/data"
+        # None comes under its name from elsewhere, nor where no topic says whose a reading is.
+        if self._place is None or not self._data.fullmatch(topic):
+            began = None if evidence.heard_at is None else began
+        evidence.listened_s = 0 if began is None else now - began
+        found = assess(evidence, now)
+        return found if self._accept(found) else None
+
+    def table(self, width: int = 200, rows: int | None = None, title: str = "") -> Table:
+        """The live table, worst first; ~ marks a time that is an estimate."""
+        from rich.text import Text
+
+        found = [h for name in self.things if (h := self.health(name))]
+        notes = {
+            name: f"{spark([value for _, value in thing.series])}  {thing.change}".strip()
+            for name, thing in self.things.items()
+        }
+        if self._began is None:
+            title = f"connection lost, trying again; {title}"
+        made = table(found, width, rows, notes, title)
+        if self.odd:
+            made.caption = Text(f"{self.odd} odd messages; {self.odd_last}")
+        return made
 
     def _count(self, topic: str, why: str) -> None:
         self.odd += 1
@@ -91,60 +158,112 @@ class Watch:
             return None
         if name not in self.things and len(self.things) >= _MOST_THINGS:
             return None
-        return self.things.setdefault(name, Watched(name))
+        return self.things.setdefault(name, Watched(Evidence(name)))
 
-    def _reading(self, topic: str, document: dict[str, Any]) -> None:
-        claimed, reading = document.get("device_id"), _reading_of(document)
-        place = self._place
+    def _of(
+        self,
+        name: str,
+        document: dict[str, Any],
+        take: Callable[[Watched, dict[str, Any]], Event | None],
+    ) -> Event | None:
+        thing = None if thing_name(name) else self._thing(name)
+        return take(thing, document) if thing else None
+
+    def _reading(self, topic: str, document: dict[str, Any]) -> Event | None:
+        claimed, reading, place = document.get("device_id"), reading_of(document), self._place
         name = str(claimed) if place is None else "".join(topic.split("/")[place : place + 1])
         if reading is None or thing_name(name):
             self._count(topic, "is no reading")
-            return
+            return None
         if name != claimed:
             self._count(topic, f"says that it is of {claimed}")
-            return
+            return None
         thing = self._thing(f"{name}?" if place is None else name)
         if thing is None:
-            return
-        thing.last = reading
+            return None
+        e, now = thing.evidence, self._now()
+        # The newest by its own time: what was stored comes later than it was measured.
+        before = (e.reading or {}).get("timestamp", 0)
+        if reading["timestamp"] >= before or before > now + AHEAD_S:
+            e.reading = reading
+        e.heard_at = now
+        thing.first_at = thing.first_at or now
         thing.count += 1
         thing.series.append((float(reading["timestamp"]), float(reading["temperature"])))
-        if self._csv and self._file:
-            received = self._now().isoformat(timespec="milliseconds")
-            cells = [received, thing.name, *(reading.get(key, "") for key in COLUMNS[2:])]
-            self._csv.writerow([wire.cell(cell) for cell in cells])
-            self._file.flush()
+        if "seq" in reading:
+            thing.tally.take(reading["seq"], reading["timestamp"])
+            e.lost = thing.tally.missing(0, (thing.tally.top or 0) + 1)
+        if self._file and self.health(e.thing):
+            _add(self._file, _iso(now), e.thing, *(reading.get(key, "") for key in COLUMNS[2:]))
+        return Event("reading", e.thing, _line(e.thing, reading), reading)
 
-    def _change(self, name: str, document: dict[str, Any]) -> None:
-        thing = None if thing_name(name) else self._thing(name)
-        if thing is None:
-            return
-        before, after = (_state(document.get(part)) for part in ("previous", "current"))
-        told = [
-            f"{section}.{key}={wire.shown(after[section].get(key))}"
+    def _status(self, thing: Watched, document: dict[str, Any]) -> Event:
+        e = thing.evidence
+        e.status, e.status_at, e.connection = document, self._now(), None
+        until = assess(e, self._now()).asleep_until
+        told = "online" if document.get("online") is True else "offline"
+        told = f"asleep until {clock_text(until)}" if until else told
+        again, thing.told = told == thing.told, told  # the birth message comes every hour
+        return Event("status", e.thing, "" if again else f"{e.thing}: {told}", document)
+
+    def _change(self, thing: Watched, document: dict[str, Any]) -> Event:
+        e = thing.evidence
+        if part(document, "current"):
+            e.shadow = part(document, "current")
+        before, after = (_sections(document.get(key)) for key in ("previous", "current"))
+        changed = {
+            section: {
+                key: after[section].get(key)
+                for key in sorted({*before[section], *after[section]})
+                if before[section].get(key) != after[section].get(key)
+            }
             for section in ("desired", "reported")
-            for key in sorted({*before[section], *after[section]})
-            if before[section].get(key) != after[section].get(key)
-        ]
+        }
+        told = list(self._told(thing, changed, before, after))
         if told:
-            thing.change = wire.short(f"{self._now():%H:%M:%S} {', '.join(told)}")
+            thing.change = wire.short(f"{clock_text(self._now())} {', '.join(told)}")
+        text = wire.text(f"{e.thing}: shadow: {', '.join(told)}") if told else ""
+        return Event("shadow", e.thing, text, changed)
 
-    def table(self) -> Table:
-        """The live table; ~ marks a time that is an estimate."""
-        from rich.table import Table
-        from rich.text import Text
+    def _told(self, thing: Watched, changed: Any, before: Any, after: Any) -> Iterable[str]:
+        """What a person wants to know of a change: not what the board reports every hour."""
+        for key, value in changed["desired"].items():
+            if value is not None and value != after["reported"].get(key):
+                thing.asked[key] = self._now()
+                yield f"{key} = {wire.short(wire.shown(value))} desired"
+        for key, value in changed["reported"].items():
+            since = thing.asked.pop(key, None)
+            # The first report of a thing, its birth, is no change: unless it was desired.
+            known = key in before["reported"] or since is not None or key == "rejected"
+            if known and key not in FACTS:
+                took = "" if since is None else f" after {self._now() - since:.2f} s"
+                yield f"{key} = {wire.short(wire.shown(value))}{took}"
 
-        odd = Text(f"{self.odd} odd messages; {self.odd_last}") if self.odd else None
-        made = Table("thing", *_UNITS, "seq", "at", "", "shadow", expand=True, caption=odd)
-        for thing in self.things.values():
-            last = thing.last
-            cells = [_cell(last.get(key)) for key in (*_MEASURED, "seq")]
-            at = f"{dt.datetime.fromtimestamp(last['timestamp']):%H:%M:%S}" if last else "-"
-            mark = "~" if last.get("time") == ESTIMATED else ""
-            line = spark([value for _, value in thing.series])
-            # Text: what is a style in square brackets to rich stays what it is.
-            made.add_row(Text(thing.name), *cells, mark + at, line, Text(thing.change))
-        return made
+
+def _result(thing: Watched, document: dict[str, Any]) -> Event:
+    name, action, reason = thing.evidence.thing, document.get("action"), document.get("reason")
+    ending = "done" if document.get("ok") is True else f"not done: {reason}"
+    return Event("command", name, wire.short(f"{name}: command {action} {ending}"), document)
+
+
+def json_line(event: Event, at: float) -> str:
+    """An event as a JSON object on one line; docs/aws.md lists the keys."""
+    own = {"event": event.kind, "thing": event.thing, "received": _iso(at)}
+    return wire.shown({**own, **event.fields, **own})
+
+
+def _iso(unix_s: float) -> str:
+    return dt.datetime.fromtimestamp(unix_s, dt.timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _line(name: str, reading: dict[str, Any]) -> str:
+    mark = "~" if "time" in reading else ""
+    cells = [f"{mark}{clock_text(reading['timestamp'])}", name]
+    for (_, unit, *_), key in zip(QUANTITIES, QUANTITY_NAMES, strict=True):
+        if key in reading:
+            cells.append(f"{reading[key]:.{2 if key == 'temperature' else 1}f} {unit}")
+    cells += [f"seq {reading['seq']}"] if "seq" in reading else []
+    return wire.text("  ".join(cells))
 
 
 def _open(file: Path) -> Any:
@@ -159,75 +278,15 @@ def _open(file: Path) -> Any:
     except OSError as e:
         raise ToolError(f"cannot write {file}: {e.strerror}") from e
     if new:
-        csv.writer(handle, lineterminator="\n").writerow(COLUMNS)
+        _add(handle, *COLUMNS)
     return handle
 
 
-def _state(document: Any) -> dict[str, dict[str, Any]]:
-    state = document.get("state") if isinstance(document, dict) else None
-    found = state if isinstance(state, dict) else {}
-    return {
-        part: found[part] if isinstance(found.get(part), dict) else {}
-        for part in ("desired", "reported")
-    }
+def _add(file: Any, *row: Any) -> None:
+    csv.writer(file, lineterminator="\n").writerow([wire.cell(cell) for cell in row])
+    file.flush()
 
 
-def _reading_of(document: dict[str, Any]) -> dict[str, Any] | None:
-    """What a reading says, every number in its range; None when it is none."""
-    limits: dict[str, tuple[float, float]] = {
-        "timestamp": (0, wire.LAST_TIME),
-        "seq": (0, wire.LAST_SEQ),
-    }
-    limits |= {key: (-wire.WIDEST, wire.WIDEST) for key in _MEASURED}
-    found = {key: document[key] for key in limits if key in document}
-    if not all(wire.number(value, *limits[key]) for key, value in found.items()):
-        return None
-    if not {"timestamp", "temperature"} <= found.keys():
-        return None
-    if document.get("time") == ESTIMATED:
-        found["time"] = ESTIMATED
-    return found
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.2f}"
-    return str(value) if isinstance(value, int) else "-"
-
-
-def spark(values: Sequence[float]) -> str:
-    """The last values as a line of bars, from their lowest to their highest."""
-    shown = list(values)[-_SPARK:]
-    if not shown:
-        return ""
-    low, high = min(shown), max(shown)
-    step = (high - low) / (len(_BARS) - 1)
-    return "".join(_BARS[round((value - low) / step) if step else 0] for value in shown)
-
-
-def plotter() -> Callable[[Watch, Path], None]:
-    """A function that draws the temperatures into a file; ToolError without matplotlib."""
-    try:
-        from matplotlib import dates
-        from matplotlib.figure import Figure
-    except ImportError as e:
-        raise ToolError("--plot needs matplotlib, which is not installed", "make setup") from e
-
-    def draw(watch: Watch, file: Path) -> None:
-        figure = Figure(figsize=(10, 5), layout="constrained")
-        axes: Any = figure.subplots()
-        for thing in watch.things.values():
-            if thing.series:
-                moments = [dt.datetime.fromtimestamp(at) for at, _ in thing.series]
-                axes.plot(moments, [value for _, value in thing.series], label=thing.name)
-        axes.xaxis.set_major_formatter(dates.AutoDateFormatter(axes.xaxis.get_major_locator()))
-        axes.set_ylabel("°C")
-        axes.grid(True)
-        if axes.lines:
-            axes.legend()
-        try:
-            figure.savefig(file)
-        except (OSError, ValueError) as e:
-            raise ToolError(f"cannot draw {file}: {e}") from e
-
-    return draw
+def _sections(document: Any) -> dict[str, dict[str, Any]]:
+    state = part(document, "state")
+    return {key: dict(part(state, key)) for key in ("desired", "reported")}

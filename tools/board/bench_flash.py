@@ -9,23 +9,25 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.board import boards, esptool, firmware, flash, fleet, ports, prepare, program
+from tools.board import bench_queue, esptool, firmware, flash, ports, prepare, program
+from tools.board.bench_queue import Queue
 from tools.board.bench_view import BenchView, PortView
-from tools.board.boards import Board
 from tools.board.esptool import Chip
 from tools.board.firmware import Firmware
 from tools.errors import ToolError
+from tools.things import boards, fleet
+from tools.things.boards import Board
 
 _POLL_S = 0.5
 _UNTIL = "config"  # on a bench there may be neither sensor nor Wi-Fi
 _WAIT_S = 30.0
 
 
-@dataclass(frozen=True)
-class Order:
+@dataclass
+class Bench:
     """What to do. ``ports``: only these (they count as plugged in); empty: every USB port.
 
     ``again``: a board that has a thing gets another. ``once``: end with the boards now there.
@@ -40,31 +42,48 @@ class Order:
     baud: int = esptool.FAST_BAUD
     again: bool = False
     once: bool = False
+    flashed: int = field(default=0, init=False)
+    failed: int = field(default=0, init=False)
 
-
-@dataclass(frozen=True)
-class Done:
-    """What came of it."""
-
-    flashed: int
-    failed: int
-    left: int
-
-
-class _Bench:
-    def __init__(self, order: Order, view: BenchView) -> None:
-        self.order, self.view = order, view
-        self.fleet = fleet.Fleet(fleet.read_things(order.fleet), order.out)
-        self.flashed = self.failed = 0
+    def __post_init__(self) -> None:
+        self.ports = tuple(map(ports.choose, self.ports))
+        self.queue = Queue(fleet.names(self.fleet), self.out)
+        self._view = BenchView()
         self._builds: dict[str, Firmware] = {}
         self._lock = threading.Lock()
 
-    def plugged(self) -> set[str]:
-        return set(self.order.ports or (port.device for port in ports.found()))
+    def run(self) -> None:
+        """Serve every board that is plugged in until the fleet is done; Ctrl-C ends it cleanly.
 
-    def serve(self, port: str) -> None:
+        A board that fails is named in its row and counted.
+        """
+        workers: dict[str, threading.Thread] = {}
+        try:
+            with self._view:
+                while self._go_on(workers):
+                    time.sleep(_POLL_S)
+        except BaseException:
+            program.kill_all()
+            raise
+        finally:
+            for worker in workers.values():
+                worker.join()
+
+    def _go_on(self, workers: dict[str, threading.Thread]) -> bool:
+        """Start a worker for each new board, forget pulled ones; False when all is done."""
+        plugged = set(self.ports or (port.device for port in ports.found()))
+        for port in sorted(plugged - workers.keys()):
+            workers[port] = threading.Thread(target=self._serve, args=(port,), daemon=True)
+            workers[port].start()
+        busy = [port for port, worker in workers.items() if worker.is_alive()]
+        for port in workers.keys() - plugged:
+            if port not in busy:
+                del workers[port]
+        return bool(busy or (self.queue.waiting() and not self.once))
+
+    def _serve(self, port: str) -> None:
         """One board, from start to end; never raises."""
-        row = self.view.row(port)
+        row = self._view.row(port)
         row.step("chip", "looking")
         try:
             self._one(port, row)
@@ -75,24 +94,24 @@ class _Bench:
 
     def _one(self, port: str, row: PortView) -> None:
         chip = esptool.identify(port)
-        known = self.fleet.thing_of(chip.mac)
+        known = self.queue.thing_of(chip.mac)
         row.named(chip.mac, known)
-        if known and not self.order.again:
+        if known and not self.again:
             row.step("known", f"{chip.mac} is {known} already")
             return
         name, kinds = boards.of_chip(chip.name), self._kinds()
-        thing = self.fleet.take({t for t, kind in kinds.items() if kind.name == name})
+        thing = self.queue.take({t for t, kind in kinds.items() if kind.name == name})
         if not thing:
             raise ToolError(f"no thing is left for an {chip.name}", "add lines to the fleet file")
         row.named(chip.mac, thing)
         try:
             self._flash(port, chip, thing, kinds[thing], row)
         except BaseException:
-            self.fleet.give_back(thing)
+            self.queue.give_back(thing)
             raise
 
     def _flash(self, port: str, chip: Chip, thing: str, kind: Board, row: PortView) -> None:
-        folder = self.order.things / thing
+        folder = self.things / thing
         job = flash.Job(
             thing=thing,
             folder=folder,
@@ -100,14 +119,14 @@ class _Bench:
             port=port,
             tree=prepare.tree(folder, kind),
             firmware=self._build(kind),
-            baud=self.order.baud,
+            baud=self.baud,
             wait_s=_WAIT_S,
             until=_UNTIL,
         )
         result = flash.flash(job, row, chip)
         if result.outcome is not None and not result.outcome.ok:
             raise ToolError(f"written, but: {result.outcome.why}", result.outcome.remedy)
-        made = fleet.Row(
+        made = bench_queue.Row(
             thing=thing,
             mac=chip.mac,
             chip=chip.name,
@@ -117,63 +136,27 @@ class _Bench:
             port=port,
             time=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
         )
-        write_label(self.order.out, thing, chip.mac)
-        self.fleet.done(made)
+        _write_label(self.out, thing, chip.mac)
+        self.queue.done(made)
         with self._lock:
             self.flashed += 1
         row.step("done", f"{thing} verified")
-        self.view.label(thing, chip.mac)
+        self._view.label(thing, chip.mac)
 
     def _kinds(self) -> dict[str, Board]:
         """Waiting thing -> the board it was provisioned for."""
-        things = self.order.things
-        return {t: prepare.board_of(things / t, self.order.board) for t in self.fleet.waiting()}
+        things = self.things
+        return {t: prepare.board_of(things / t, self.board) for t in self.queue.waiting()}
 
     def _build(self, kind: Board) -> Firmware:
         with self._lock:  # one download, not one a port
             if kind.name not in self._builds:
-                self._builds[kind.name] = firmware.obtain(kind, "", self.order.firmware)
+                self._builds[kind.name] = firmware.obtain(kind, "", self.firmware)
             return self._builds[kind.name]
 
 
-def run(order: Order, view: BenchView | None = None) -> Done:
-    """Serve every board that is plugged in until the fleet is done; Ctrl-C ends it cleanly.
-
-    ToolError for a bad fleet file; a board that fails is named in its row and counted.
-    """
-    view = view or BenchView()
-    bench = _Bench(replace(order, ports=tuple(map(ports.choose, order.ports))), view)
-    workers: dict[str, threading.Thread] = {}
-    try:
-        with view:
-            while _go_on(bench, workers):
-                time.sleep(_POLL_S)
-    except BaseException:
-        program.kill_all()
-        raise
-    finally:
-        for worker in workers.values():
-            worker.join()
-    return Done(bench.flashed, bench.failed, bench.fleet.left)
-
-
-def _go_on(bench: _Bench, workers: dict[str, threading.Thread]) -> bool:
-    """Start a worker for each new board, forget pulled ones; False when all is done."""
-    plugged = bench.plugged()
-    for port in sorted(plugged - workers.keys()):
-        workers[port] = threading.Thread(target=bench.serve, args=(port,), daemon=True)
-        workers[port].start()
-    busy = [port for port, worker in workers.items() if worker.is_alive()]
-    for port in workers.keys() - plugged:
-        if port not in busy:
-            del workers[port]
-    return bool(busy) or not (bench.order.once or bench.fleet.left == 0)
-
-
-def write_label(folder: Path, thing: str, mac: str) -> Path:
-    """Write the sticker's QR code, which reads `thing mac`, as SVG and return its path."""
+def _write_label(folder: Path, thing: str, mac: str) -> None:
+    """Write the sticker's QR code, which reads `thing mac`, as SVG."""
     import segno
 
-    path = folder / f"{thing}.svg"
-    segno.make(f"{thing} {mac}", error="m").save(str(path), scale=4)
-    return path
+    segno.make(f"{thing} {mac}", error="m").save(str(folder / f"{thing}.svg"), scale=4)

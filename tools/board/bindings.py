@@ -6,9 +6,8 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from tools.board.scopes import Mention, Source
+from tools.board.scopes import Key, Mention, Source
 
-_Key = tuple[str, int, str]  # module, number of the scope, name
 _LITERALS = (
     *(ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.SetComp, ast.DictComp),
     *(ast.GeneratorExp, ast.BinOp, ast.UnaryOp, ast.Compare),
@@ -21,14 +20,14 @@ class Bindings:
     def __init__(self, sources: list[Source]) -> None:
         self._tops = {source.module.split(".")[0] for source in sources}
         self._mention: dict[int, Mention] = {}  # by the id of its Name
-        self._imports: dict[_Key, str] = {}  # name -> module, or module.member
-        self._values: dict[_Key, list[ast.expr | None]] = defaultdict(list)
+        self._imports: dict[Key, str] = {}  # name -> module, or module.member
+        self._values: dict[Key, list[ast.expr | None]] = defaultdict(list)
         self._foreign: set[str] = set()  # attributes that may hold what is not ours
         self.changed: set[int] = set()  # ids of attributes that are changed in place
         for source in sources:
             self._names(source)
         given = [
-            (target.attr, source, value)
+            (target.attr, value)
             for source in sources
             for target, value in _assignments(source.nodes)
             if isinstance(target, ast.Attribute)
@@ -36,28 +35,21 @@ class Bindings:
         size = -1
         while len(self._foreign) > size:  # until nothing more is found
             size = len(self._foreign)
-            for name, source, value in given:
-                if self.is_foreign(source, value):
+            for name, value in given:
+                if self.is_foreign(value):
                     self._foreign.add(name)
 
     def _names(self, source: Source) -> None:
         self.changed |= {id(n.target) for n in source.nodes if isinstance(n, ast.AugAssign)}
         values = {id(target): value for target, value in _assignments(source.nodes)}
-        member = ""
         for mention in source.mentions:
             node = mention.node
-            key = (source.module, mention.scope.number, mention.name)
             if isinstance(node, ast.Name):
                 self._mention[id(node)] = mention
-            if mention.kind == "member":
-                member = mention.name
-            elif mention.binds and isinstance(node, ast.ImportFrom):
-                self._imports[key] = f"{node.module}.{member}"
-            elif mention.binds and isinstance(node, ast.Import):
-                known_as = {alias.asname: alias.name for alias in node.names}
-                self._imports[key] = known_as.get(mention.name, mention.name)
+            if mention.origin:
+                self._imports[mention.key] = mention.origin
             elif mention.binds and mention.kind != "attribute":
-                self._values[key].append(values.get(id(node)))
+                self._values[mention.key].append(values.get(id(node)))
 
     def foreign_names(self, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
         """Names in an import that are not ours to change."""
@@ -70,9 +62,6 @@ class Bindings:
     def _is_ours(self, dotted: str) -> bool:
         return dotted.split(".")[0] in self._tops
 
-    def _key(self, source: Source, name: ast.Name) -> _Key:
-        return source.module, self._mention[id(name)].scope.number, name.id
-
     def dotted(self, source: Source, node: ast.expr) -> str | None:
         """The module, or what is in it by that name."""
         if isinstance(node, ast.Attribute):
@@ -80,41 +69,38 @@ class Bindings:
             return whole and f"{whole}.{node.attr}"
         if not isinstance(node, ast.Name):
             return None
-        key = self._key(source, node)
+        key = self._mention[id(node)].key
         if key in self._imports:
             return None if key in self._values else self._imports[key]
         here = self._mention[id(node)].kind == "module" and key in self._values
         return f"{source.module}.{node.id}" if here else None
 
-    def method_of(self, source: Source, name: ast.Name) -> str | None:
+    def method_of(self, name: ast.Name) -> str | None:
         """The class, where the name is the `self` of one of its methods."""
         scope = self._mention[id(name)].scope
         inside = scope.parent and scope.parent.node
         if not isinstance(scope.node, ast.FunctionDef) or not isinstance(inside, ast.ClassDef):
             return None
-        once = len(self._values[self._key(source, name)]) == 1
-        first = scope.args[:1] == [name.id] and not scope.node.decorator_list
+        once = len(self._values[self._mention[id(name)].key]) == 1
+        args = [arg.arg for arg in scope.node.args.args]
+        first = args[:1] == [name.id] and not scope.node.decorator_list
         return inside.name if first and once else None
 
     def made_by(self, source: Source, name: ast.Name) -> str | None:
         """The class, where the name is only ever given a new object of that."""
-        values = self._values[self._key(source, name)]
+        values = self._values[self._mention[id(name)].key]
         calls = [value.func for value in values if isinstance(value, ast.Call)]
         made = {self.dotted(source, call) for call in calls}
         return made.pop() if len(made) == 1 and len(calls) == len(values) else None
 
-    def is_foreign_name(self, source: Source, node: ast.expr) -> bool:
+    def is_foreign_name(self, node: ast.expr) -> bool:
         """Whether it is built in, or out of a module that is not ours."""
         while isinstance(node, ast.Attribute):
             node = node.value
-        return isinstance(node, ast.Name) and self._of_name(source, node) is True
+        return isinstance(node, ast.Name) and self._of_name(node) is True
 
     def is_foreign(
-        self,
-        source: Source,
-        node: ast.expr | None,
-        surely: bool = False,
-        seen: frozenset[int] = frozenset(),
+        self, node: ast.expr | None, surely: bool = False, seen: frozenset[int] = frozenset()
     ) -> bool:
         """Whether it may be MicroPython's, or umqtt's. If in doubt, no.
 
@@ -123,7 +109,7 @@ class Bindings:
         if node is None or id(node) in seen:
             return False
         if isinstance(node, ast.Name):
-            found = self._of_name(source, node)
+            found = self._of_name(node)
         elif isinstance(node, ast.Attribute) and node.attr in self._foreign and not surely:
             return True
         else:
@@ -131,10 +117,10 @@ class Bindings:
         if isinstance(found, bool):
             return found
         seen |= {id(node)}
-        return any(self.is_foreign(source, part, surely, seen) for part in found)
+        return any(self.is_foreign(part, surely, seen) for part in found)
 
-    def _of_name(self, source: Source, name: ast.Name) -> bool | list[ast.expr | None]:
-        key = self._key(source, name)
+    def _of_name(self, name: ast.Name) -> bool | list[ast.expr | None]:
+        key = self._mention[id(name)].key
         if key in self._imports:
             return not self._is_ours(self._imports[key])
         if self._mention[id(name)].kind == "module" and key not in self._values:

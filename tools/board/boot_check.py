@@ -50,7 +50,7 @@ STEPS = (
     Step(
         "time",
         "clock",
-        re.compile(r"\d+ s2000|rtc kept"),
+        re.compile(r"\d{4}-\d\d-\d\d |rtc kept"),
         "neither an NTP server nor AWS has told it: open UDP port 123, or: python -m tools config"
         " THING ntp=SERVER; and TCP port 8883 to AWS",
     ),

@@ -15,32 +15,35 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
+from tools.board import texts
 from tools.board.groups import Groups, flat_groups
 from tools.board.merge import merge
-from tools.board.shorten import shorten
+from tools.board.scopes import edited, read
+from tools.board.shorten import is_interned, shorten
 from tools.errors import ToolError
 
 CACHE = Path(__file__).resolve().parents[2] / ".tools" / "mpy"
-SHORTEN = True  # short names (shorten.py); False shows what they are worth
 # Set to anything, files and names stay as they are for as long as it is: for tests that put code
 # into a staged device, which knows the firmware by its names.
 LONG_NAMES = "FIELDMOUSE_LONG_NAMES"
 # -O2 drops asserts, of which there are none, but keeps line numbers: the crash log needs them.
 _FLAGS = ("-O2",)
 _TIMEOUT_S = 60.0
+# What stays in memory; and what needs all of its texts at once, which take 32 bytes as objects.
+_STAYS = {"firmware/loading.py", "firmware/app.py", "firmware/device_info.py"}
 _READABLE = ("boot.py", "main.py", "firmware/version.py")
 
 
 def compile_all(
     files: dict[str, bytes], together: Groups | None = None, flat: bool = False
 ) -> dict[str, bytes]:
-    """The same files, with each .py below firmware/ but version.py replaced by its .mpy.
+    """The same files, with each .py of the firmware but version.py replaced by its .mpy.
 
     ``files``: path on the board -> content. ``together``: files that become one; ``flat``: the
     others get a short name (groups.py). Raises ToolError when mpy-cross is missing or refuses a
     file. What was compiled once is kept in `.tools/mpy/`, by content.
     """
-    short = SHORTEN and not os.environ.get(LONG_NAMES)
+    short = not os.environ.get(LONG_NAMES)
     if together and short:
         program = {n: data for n, data in files.items() if n.endswith(".py")}
         groups = flat_groups(program, together) if flat else together
@@ -51,19 +54,28 @@ def compile_all(
     if short:
         rest = {n: data for n, data in files.items() if n.endswith(".py") and n not in source}
         source = shorten(source, rest)
+        if flat and together:
+            source = _rare_texts_outside(source, groups)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         made = pool.map(lambda name: _compile(name, source[name]), names)
-        compiled = {_place(name): data for name, data in zip(names, made, strict=True)}
+        compiled = {name[:-3] + ".mpy": data for name, data in zip(names, made, strict=True)}
     return {n: data for n, data in files.items() if n not in names} | compiled
+
+
+def _rare_texts_outside(source: dict[str, bytes], groups: Groups) -> dict[str, bytes]:
+    """The same, in which files that leave memory take their short texts with them (texts.py)."""
+    stays = {target for target, members in groups.items() if _STAYS & {target, *members}}
+    present = {m.name for file in source.items() for m in read(*file).mentions if is_interned(m)}
+    present |= {word for name in stays & set(source) for _, word in texts.interned(source[name])}
+    return {
+        name: text if name in stays else edited(text, texts.outside(text, present))
+        for name, text in source.items()
+    }
 
 
 def _is_code(name: str) -> bool:
     # version.py stays readable: stage and flash look into it. At the top: flat_groups()'s.
     return name.endswith(".py") and name not in _READABLE
-
-
-def _place(name: str) -> str:
-    return ("" if "/" in name else "firmware/") + name[:-3] + ".mpy"
 
 
 def _compile(name: str, source: bytes) -> bytes:

@@ -1,26 +1,53 @@
-"""The commands about a board: parse, call one function, print its result."""
+"""The commands that stage a tree and write boards: parse, call one function, print its result."""
 
 from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tools.board import flash_cli
+from tools.board import device_cli
+from tools.options import BoardName, Local, Port, Thing, Yes, home
+
+if TYPE_CHECKING:
+    from tools.board.firmware import Firmware
+    from tools.board.view import Lines
+    from tools.things.boards import Board
+
+_Board = Annotated[str, typer.Option("--board", "-b", metavar="BOARD", help="esp32, esp8266, …")]
+_Firmware = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="a MicroPython .bin of your own")
+]
+_Tree = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="an output of `stage`, instead of the thing's")
+]
+_Baud = Annotated[int, typer.Option(help="falls back to 115200 when the link fails")]
+_Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="record and labels; default: beside the CSV")
+]
+_Ports = Annotated[
+    list[str] | None, typer.Option("--port", "-p", help="only this port; may be repeated")
+]
 
 
-class _Board(str, Enum):
-    esp32 = "esp32"
-    esp8266 = "esp8266"
+class YesNo(str, Enum):
+    """For options that Make passes on as a word."""
+
+    yes = "yes"
+    no = "no"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``app``."""
     app.command("stage")(stage)
     app.command("traceback")(traceback)
-    flash_cli.register(app)
+    app.command("ports")(ports)
+    app.command("flash")(flash)
+    app.command("erase")(erase)
+    app.command("bench-flash")(bench_flash)
+    device_cli.register(app)
 
 
 def stage(
@@ -29,7 +56,7 @@ def stage(
         Path, typer.Option(metavar="DIR", help="folder with the CA, certificate and private key")
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="new, empty, or an earlier output")],
-    board: Annotated[_Board, typer.Option(help="what it is for")] = _Board.esp32,
+    board: _Board = "esp32",
     sensor: Annotated[
         list[str] | None,
         typer.Option(metavar="CHIP", help="whose drivers go on; default: what fits the board"),
@@ -48,10 +75,10 @@ def stage(
 
     from tools.board import stage as staging
 
-    made = staging.stage(config, certs, out, board.value, compiled=not py, sensors=sensor or ())
+    made = staging.stage(config, certs, out, board, compiled=not py, sensors=sensor or ())
     until = made.certificates.certificate.not_valid_after_utc
     Console(highlight=False, soft_wrap=True).print(
-        f"{made.out}: {made.config['thing_name']} for {board.value}, firmware {made.version}, "
+        f"{made.out}: {made.config['thing_name']} for {board}, firmware {made.version}, "
         f"{len(made.files)} files, certificate valid to {until:%Y-%m-%d}",
         markup=False,
     )
@@ -62,7 +89,7 @@ def traceback(
         typer.FileText,
         typer.Argument(metavar="FILE", help="a log with tracebacks; - for the input"),
     ] = "-",  # type: ignore[assignment]
-    board: Annotated[_Board, typer.Option(help="where the log comes from")] = _Board.esp32,
+    board: _Board = "esp32",
 ) -> None:
     """Show a board's log with the files and lines of the sources in its tracebacks.
 
@@ -73,4 +100,112 @@ def traceback(
     from tools import wire
     from tools.board import stage as staging
 
-    typer.echo(wire.text(staging.source_lines(file.read(), board.value), lines=True), nl=False)
+    typer.echo(wire.text(staging.source_lines(file.read(), board), lines=True), nl=False)
+
+
+def ports() -> None:
+    """List the boards that are plugged in."""
+    from tools.board import ports as serial_ports
+
+    found = serial_ports.found()
+    typer.echo("\n".join(map(str, found)) if found else "no USB serial port is plugged in")
+
+
+def flash(
+    thing: Thing,
+    port: Port = "",
+    board: BoardName = "",
+    firmware: _Firmware = None,
+    version: Annotated[
+        str, typer.Option(help="MicroPython release; default: the pinned one")
+    ] = "",
+    tree: _Tree = None,
+    baud: _Baud = 921600,
+    keep: Annotated[YesNo, typer.Option(help="keep readings that wait on the board")] = YesNo.yes,
+    wait: Annotated[bool, typer.Option(help="watch the board until it reports to AWS")] = True,
+    timeout: Annotated[float, typer.Option(metavar="S", help="how long to watch")] = 90.0,
+    local: Local = False,
+) -> None:
+    """Put MicroPython, firmware, configuration and certificates onto a board; watch it start."""
+    from tools.board import flash as flashing
+    from tools.board import image, prepare, view
+    from tools.board import ports as serial_ports
+
+    folder = home(thing, None, local)
+    kind = prepare.board_of(folder, board)
+    with view.Lines() as lines:
+        where = serial_ports.choose(port)
+        lines.step("port", where)
+        job = flashing.Job(
+            thing=thing,
+            folder=folder,
+            board=kind,
+            port=where,
+            tree=image.tree(tree) if tree else prepare.tree(folder, kind),
+            firmware=_build(kind, version, firmware, lines),
+            baud=baud,
+            keep=keep is YesNo.yes,
+            wait_s=timeout if wait else 0,
+        )
+        result = flashing.flash(job, lines)
+    typer.echo(flashing.summary(job, result))
+
+
+def _build(kind: Board, version: str, local: Path | None, lines: Lines) -> Firmware:
+    from tools.board import firmware as builds
+
+    def progress(done: int, total: int) -> None:
+        lines.progress("download", done / max(total, done, 1))
+
+    build = builds.obtain(kind, version, local, progress=progress)
+    lines.step("firmware", f"{build.build or build.path.name} {build.version}, checked")
+    return build
+
+
+def erase(
+    port: Port = "",
+    yes: Yes = False,
+) -> None:
+    """Erase the whole flash of a board, the readings that wait on it included."""
+    from tools.board import esptool
+    from tools.board import ports as serial_ports
+
+    where = serial_ports.choose(port)
+    if not yes and not typer.confirm(f"Erase everything on the board at {where}?"):
+        raise typer.Exit(1)
+    esptool.erase(where)
+    typer.echo(f"the board at {where} is erased")
+
+
+def bench_flash(
+    fleet: Annotated[Path, typer.Option(metavar="FILE", help="CSV with a column `thing`")],
+    out: _Out = None,
+    port: _Ports = None,
+    board: BoardName = "",
+    firmware: _Firmware = None,
+    baud: _Baud = 921600,
+    again: Annotated[bool, typer.Option(help="another thing for a board that has one")] = False,
+    once: Annotated[
+        bool, typer.Option(help="end when the boards now plugged in are done")
+    ] = False,
+) -> None:
+    """Flash a bench full of boards: each that is plugged in gets the next thing of the fleet."""
+    from tools.board.bench_flash import Bench
+    from tools.things import folder as things
+
+    bench = Bench(
+        fleet=fleet,
+        out=out or fleet.parent / f"{fleet.stem}-flashed",
+        things=things.things_dir(),
+        ports=tuple(port or ()),
+        board=board,
+        firmware=firmware,
+        baud=baud,
+        again=again,
+        once=once,
+    )
+    bench.run()
+    left = len(bench.queue.waiting())
+    typer.echo(f"{bench.flashed} flashed, {bench.failed} failed, {left} things left")
+    if bench.failed:
+        raise typer.Exit(1)

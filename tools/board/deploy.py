@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tools import wire
 from tools.board import mpremote, rescue, romfs
-from tools.board.boards import Board
 from tools.board.mpremote import Note
+from tools.board.names import NUMBERED
+from tools.things.boards import Board
 
 OWNED = ["firmware", "certs"]  # folders in which what is not ours is removed
 CRASH_LOG = "data/crash.log"
@@ -48,7 +49,9 @@ def deploy(port: str, board: Board, tree: Mapping[str, bytes], note: Note) -> De
             if renewed:
                 _send_romfs(port, made)
     # With new code the crashes of the old no longer keep the board in safe mode.
-    sent, removed = mpremote.sync(port, files, [*OWNED, rescue.CRASH_COUNT], note)
+    # On a build without ROMFS code lay at the top, where the board would find it before the ROM's.
+    flat = [f"{name}.mpy" for name in NUMBERED] if board.romfs else []
+    sent, removed = mpremote.sync(port, files, [*OWNED, *flat, rescue.CRASH_COUNT], note)
     return Deployed(sent, removed, renewed)
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tools import options
 from tools.errors import ToolError
+from tools.options import BoardName, Local, Port, Thing, Yes, home
+from tools.things import bulk
 
-_Port = Annotated[
-    str,
-    typer.Option(
-        "--port", "-p", metavar="PORT", help="device or rfc2217://host:port; default: the only one"
-    ),
-]
-_Thing = Annotated[str, typer.Argument(metavar="THING", help="folder below things/")]
+_DEBUG = "python -m tools shadow set THING log_level=debug"  # forgotten at its restart
 
 
 def register(app: typer.Typer) -> None:
@@ -31,18 +29,18 @@ def register(app: typer.Typer) -> None:
 
 
 def deploy(
-    thing: _Thing,
-    port: _Port = "",
-    board: Annotated[str, typer.Option("--board", "-b", help="default: as provisioned")] = "",
+    thing: Thing,
+    port: Port = "",
+    board: BoardName = "",
+    local: Local = False,
 ) -> None:
     """Send the files that changed to a flashed board and restart it."""
     from tools import wire
-    from tools.aws import folder as things
     from tools.board import deploy as deploying
     from tools.board import ports, prepare
 
     where = ports.choose(port)
-    folder = things.things_dir() / things.check_name(thing)
+    folder = home(thing, None, local)
     kind = prepare.board_of(folder, board)
     tree = prepare.tree(folder, kind)
     done = deploying.deploy(where, kind, tree, typer.echo)
@@ -56,7 +54,7 @@ def deploy(
 
 
 def logs(
-    port: _Port = "",
+    port: Port = "",
     reset: Annotated[bool, typer.Option(help="restart the board first")] = False,
     seconds: Annotated[float, typer.Option(metavar="S", help="stop after; 0: never")] = 0.0,
 ) -> None:
@@ -71,27 +69,29 @@ def logs(
     console = Console(highlight=False, soft_wrap=True)
     end = time.monotonic() + seconds if seconds else None
     with serial_log.SerialLog(ports.choose(port), patience_s=3600) as log:
+        typer.echo(f"following {log.port}; Ctrl-C ends; readings too: {_DEBUG}", err=True)
         if reset:
             log.reset()
         for line in log.lines(end):
             console.print(Text(line, serial_log.style(line)))
 
 
-def repl(port: _Port = "") -> None:
-    """Open the Python prompt of a board (Ctrl-] leaves it)."""
-    from tools.board import ports, program
+def repl(port: Port = "") -> None:
+    """Open the Python prompt of a board; Ctrl-] leaves it, and the firmware starts again.
 
-    where = ports.choose(port)
-    # mpremote's prompt waits on a file descriptor, which a network port has none of.
-    tool = ["serial.tools.miniterm", "--raw", where, "115200"]
-    if "://" not in where:
-        tool = ["mpremote", "connect", where, "repl"]
-    raise typer.Exit(
-        subprocess.call([sys.executable, "-m", *tool], env=program.environment(where))
-    )
+    The firmware is stopped for that. Ctrl-C goes to the board: it ends what runs there.
+    """
+    from tools.board import ports, serial_log
+
+    if not sys.stdin.isatty():
+        raise ToolError("repl needs a terminal", "python -m mpremote connect PORT exec CODE")
+    with serial_log.SerialLog(ports.choose(port)) as log:
+        typer.echo(f"the prompt of {log.port}; Ctrl-] leaves it and restarts the firmware")
+        log.prompt()
+    typer.echo("\nthe board restarts")
 
 
-def crashlog(port: _Port = "") -> None:
+def crashlog(port: Port = "") -> None:
     """Show what a board has written about its last crashes, and restart it."""
     from tools.board import deploy as deploying
     from tools.board import ports
@@ -101,30 +101,38 @@ def crashlog(port: _Port = "") -> None:
 
 
 def config(
-    thing: _Thing,
+    thing: Thing,
     changes: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="KEY=VALUE…", help="interval_s=30, i2c.sda=4, key=- asks"),
-    ],
-    port: _Port = "",
+    ] = None,
+    fleet: bulk.From = None,
+    port: Port = "",
     send: Annotated[bool, typer.Option(help="to the board; else only in things/")] = True,
+    local: Local = False,
 ) -> None:
-    """Change a thing's config.json, checked as a whole, and send it to the board."""
-    from tools.aws import folder as things
+    """Change a thing's config.json, checked as a whole, and send it to the board.
+
+    Of a fleet (--from FLEET.CSV KEY=VALUE... --no-send) only on this computer.
+    """
+    if fleet is not None:
+        _config_all(thing, changes or [], fleet, send, local)
+        return
     from tools.board import edit_config, mpremote, ports, prepare
     from tools.things import config as thing_config
+    from tools.things.folder import Folder
 
-    folder = things.Folder(things.things_dir() / things.check_name(thing))
+    folder = Folder(home(thing, None, local))
     raw = folder.read_config()
     if raw is None:
         raise ToolError(f"{folder.config} is not there", f"make provision THING={thing}")
-    new = edit_config.change(raw, changes, _ask)
+    new = edit_config.change(raw, changes or [], _ask)
     where = ports.choose(port) if send else ""
     folder.write(
         folder.config, json.dumps(new, indent=2, ensure_ascii=False).encode() + b"\n", 0o600
     )
     if not send:
-        typer.echo(f"{folder.config} is changed; make deploy THING={thing} sends it")
+        typer.echo(f"{folder.config} is changed; now: {options.deploy(thing)}")
         return
     board = prepare.board_of(folder.path, "")
     complete = thing_config.checked(new, str(folder.config), board.defaults, board.chip)
@@ -133,19 +141,32 @@ def config(
     typer.echo("sent; the board restarts" if sent else "the board has it already; it restarts")
 
 
+def _config_all(thing: str, changes: list[str], fleet: Path, send: bool, local: bool) -> None:
+    if send:
+        hint = "--no-send, and make deploy THING=... for each board"
+        raise ToolError("a fleet's boards are not on one cable", hint)
+    names, words = bulk.with_pairs("config", thing, changes, fleet)
+
+    def one(name: str) -> str:
+        config(name, words, send=False, local=local)
+        return ""
+
+    bulk.run(names, one, 1)
+
+
 def _ask(key: str) -> str:
     value: str = typer.prompt(key, hide_input=True)
     return value
 
 
 def hil(
-    port: _Port = "",
+    port: Port = "",
     thing: Annotated[
         str, typer.Option("--thing", help="a provisioned thing; else a made one")
     ] = "",
     board: Annotated[str, typer.Option("--board", "-b", help="default: as provisioned")] = "esp32",
     firmware: Annotated[str, typer.Option(metavar="FILE", help="a MicroPython .bin")] = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
+    yes: Yes = False,
 ) -> None:
     """Erase a real board and run it through everything that the tests do with a virtual one."""
     from tools.board import ports
@@ -154,6 +175,6 @@ def hil(
     where = ports.choose(port)
     if not yes and not typer.confirm(f"Erase the board at {where} and use it for the tests?"):
         raise typer.Exit(1)
-    options = ["--thing", thing, "--board", board, "--firmware", firmware]
-    argv = [sys.executable, "-m", "tests.hil", where, *options]
+    given = ["--thing", thing, "--board", board, "--firmware", firmware]
+    argv = [sys.executable, "-m", "tests.hil", where, *given]
     raise typer.Exit(subprocess.call(argv, cwd=ROOT))

@@ -21,6 +21,8 @@ def change(
     A value is JSON where that fits the key, else text, else a list of one text. ToolError with
     every problem the new configuration has, by key and never by value.
     """
+    if not changes:
+        raise ToolError("nothing to change", "for example: interval_s=30 or i2c.sda=4")
     new = copy.deepcopy(raw)
     for assignment in changes:
         key, equals, text = assignment.partition("=")
@@ -56,7 +58,10 @@ def _with(raw: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     for name in path:
         at = _step(at, name, key)
     if isinstance(at, list):
-        _in_list(at, last, key, value)
+        if not last.isdecimal() or int(last) > len(at):
+            hint = f"{key[: -len(last)]}0=…"
+            raise ToolError(f"{key}: a list has the places 0 to {len(at)}", hint)
+        at[int(last) : int(last) + 1] = [] if value is None else [value]
     elif isinstance(at, dict) and value is None:
         at.pop(last, None)
     elif isinstance(at, dict):
@@ -75,13 +80,3 @@ def _step(at: Any, name: str, key: str) -> Any:
         if int(name) < len(at):
             return at[int(name)]
     raise ToolError(f"{key}: there is no {name}", "see config.example.json")
-
-
-def _in_list(at: list[Any], last: str, key: str, value: Any) -> None:
-    if not last.isdecimal() or int(last) > len(at):
-        raise ToolError(f"{key}: a list has the places 0 to {len(at)}", f"{key[: -len(last)]}0=…")
-    place = int(last)
-    if value is None:
-        del at[place : place + 1]
-    else:
-        at[place : place + 1] = [value]

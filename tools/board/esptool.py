@@ -118,7 +118,7 @@ def _run(
     port: str, args: list[str], limit_s: float, baud: int = 0, follow: Note = lambda text: None
 ) -> str:
     speed = ["--baud", str(baud)] if baud else []
-    ran = program.run("esptool", ["--port", port, *speed, *args], port, limit_s, follow)
+    ran = program.run("esptool", ["--port", port, *speed, *args], limit_s, follow)
     if not ran.ok:
         raise _error(ran, port)
     return ran.text

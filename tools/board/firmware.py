@@ -2,7 +2,7 @@
 
 A checksum is pinned in boards.json where we have had the file in hands; else the one of the first
 download is recorded beside the cache and every later file must have the same. What a checksum
-cannot tell (a local file), the image itself does: tools/board/esp_image.py.
+cannot tell (a local file), the image itself does, before a board is erased.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import struct
 import tempfile
 import urllib.error
 import urllib.request
@@ -18,9 +19,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.board import boards, esp_image
-from tools.board.boards import Board
+from tools.board import partitions, program
 from tools.errors import ToolError
+from tools.things import boards
+from tools.things.boards import Board
 
 CACHE = Path(__file__).resolve().parents[2] / ".tools" / "firmware"
 _SEEN = "sha256.json"  # file name -> checksum at first use
@@ -29,6 +31,11 @@ _CHUNK = 64 * 1024
 _TIMEOUT_S = 30
 _VERSION = re.compile(rb"MicroPython (v\d+\.\d+[\w.-]*) on \d{4}-\d\d-\d\d")
 _BUILD = re.compile(rb"(ESP[\w]*_GENERIC[\w-]*)\x00")
+_MAGIC = 0xE9
+_ASK_S = 30
+_TYPE = re.compile(r"^Detected image type: (\S+)", re.M)
+_INVALID = re.compile(r"^(?:Checksum|Validation hash): .*\(invalid", re.M)
+_HINT = "FIRMWARE= wants a MicroPython .bin file for this board, as downloaded"
 
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all (0: not known)
 
@@ -88,7 +95,7 @@ def _load(path: Path, board: Board, pinned: str) -> Firmware:
     if pinned and digest != pinned:
         hint = "get the file again; if it was meant to change, delete it from the cache"
         raise ToolError(f"{path.name} is not the file we know: SHA-256 differs", hint)
-    esp_image.check(data, board, path.name)
+    _check(data, board, path.name)
     found = [pattern.search(data) for pattern in (_VERSION, _BUILD)]
     version, build = (m.group(1).decode() if m else "" for m in found)
     return Firmware(path, data, digest, version.lstrip("v"), build)
@@ -145,3 +152,50 @@ def _remember(cache: Path, name: str, digest: str) -> None:
         scratch = cache / (_SEEN + ".new")
         scratch.write_text(json.dumps(listed | {name: digest}, indent=2) + "\n", "utf-8")
         os.replace(scratch, cache / _SEEN)
+
+
+def _check(data: bytes, board: Board, name: str) -> None:
+    """Return quietly if ``data`` can be written to ``board``; else ToolError saying what it is.
+
+    `esptool image-info` reads chip, checksum and hash of one image. What it does not see: a file
+    for the ESP32 family holds two, boot loader and application, with the partition table between
+    them; one for the ESP8266 has its length at 0x8ffc and an MD5 at its end (MicroPython's
+    makeimg.py).
+    """
+    if len(data) < 0x9000:
+        raise ToolError(f"{name}: {len(data):,} bytes are not a firmware", _HINT)
+    if data[0] != _MAGIC:
+        raise ToolError(f"{name}: not an Espressif firmware (first byte {data[0]:02x})", _HINT)
+    if board.chip == "esp8266":
+        _check_image(data, board, name)
+        _check_md5(data, name)
+        return
+    _check_image(data[: partitions.TABLE_OFFSET - board.flash_offset], board, name)
+    apps = [row for row in partitions.of_image(data, board) if row.type == 0]
+    if not apps:
+        raise ToolError(f"{name}: the partition table has no application", _HINT)
+    start = apps[0].offset - board.flash_offset
+    if data[start : start + 1] != bytes([_MAGIC]):
+        raise ToolError(f"{name}: no application where the partition table says", _HINT)
+    _check_image(data[start:], board, f"{name}: application")
+
+
+def _check_image(data: bytes, board: Board, name: str) -> None:
+    """Chip, checksum and, where there is one, SHA-256 of the one image ``data`` begins with."""
+    with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
+        file = Path(scratch, "image.bin")
+        file.write_bytes(data)
+        ran = program.run("esptool", ["image-info", str(file)], _ASK_S)
+    found = _TYPE.search(ran.text)
+    if found and (made := boards.of_chip(found[1]) or found[1]) != board.name:
+        raise ToolError(f"{name}: made for {made}, not for {board.name}", _HINT)
+    if not ran.ok or _INVALID.search(ran.text):
+        last = next(iter(re.findall(r"fatal error occurred: (.+)", ran.text)), "checksum")
+        raise ToolError(f"{name} is damaged or cut off: {last}", "get the file again")
+
+
+def _check_md5(data: bytes, name: str) -> None:
+    size = struct.unpack_from("<I", data, 0x8FFC)[0]
+    # The first four bytes hold flash size and mode, which esptool may change.
+    if data[size : size + 16] != hashlib.md5(data[4:size]).digest():
+        raise ToolError(f"{name} is damaged or cut off: MD5", "get the file again")

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tools.board import boards, boot_check, esptool, image, partitions, rescue, romfs, room
-from tools.board.boards import Board
+from tools.board import boot_check, esptool, image, partitions, rescue, romfs, room, stage
 from tools.board.boot_check import Outcome
 from tools.board.esptool import Chip
 from tools.board.firmware import Firmware
 from tools.board.partitions import Partition
 from tools.board.serial_log import SerialLog
 from tools.errors import ToolError
+from tools.things import boards
+from tools.things.boards import Board
+from tools.things.folder import Folder
 
 RECORD = "board.json"  # in things/THING/
 
@@ -52,15 +53,12 @@ class Job:
     until: str = ""  # the step after which the board is good; "": all of them
 
 
-@dataclass
+@dataclass(frozen=True)
 class Result:
     """What came of it; ``outcome`` is None when nobody watched."""
 
     chip: Chip
-    baud: int
-    sent_bytes: int
-    kept: dict[str, bytes] = field(default_factory=dict)
-    outcome: Outcome | None = None
+    outcome: Outcome | None
 
 
 def flash(job: Job, view: View, chip: Chip | None = None) -> Result:
@@ -72,11 +70,12 @@ def flash(job: Job, view: View, chip: Chip | None = None) -> Result:
     view.step("chip", f"{chip.name}, {chip.flash_bytes >> 20} MB flash, {chip.mac}")
     where = partitions.vfs(job.firmware.data, job.board, chip.flash_bytes)
     _room_for_firmware(job, where)
-    _room_for_readings(job, where)  # too large is said before the board is touched
-    kept = _rescued(job, chip, view)
-    segments = _segments(job, where, kept)
+    files, code = _filled(job, where)  # too large is said before the board is touched
+    files.add(_rescued(job, chip, view))
+    parts = [(where.offset + at, data) for at, data in image.segments(files.image())]
+    segments = [(job.board.flash_offset, job.firmware.data), *code, *parts]
     sent = sum(len(data) for _, data in segments)
-    view.step("image", f"{len(job.tree) + len(kept)} files, {where.size >> 10} KB LittleFS")
+    view.step("image", f"{len(files.files)} files, {where.size >> 10} KB LittleFS")
 
     def write(baud: int) -> None:
         esptool.write(
@@ -87,7 +86,7 @@ def flash(job: Job, view: View, chip: Chip | None = None) -> Result:
     view.step("write", f"{sent:,} bytes written and verified at {baud} baud")
     rescue.forget(job.folder, chip.mac)
     record(job, chip)
-    return Result(chip, baud, sent, kept, boot(job, view))
+    return Result(chip, boot(job, view))
 
 
 def fitting(chip: Chip, job: Job) -> Chip:
@@ -113,15 +112,18 @@ def _room_for_firmware(job: Job, where: Partition) -> None:
         raise ToolError(f"the firmware reaches {over:,} bytes into the file system", hint)
 
 
-def _room_for_readings(job: Job, where: Partition) -> None:
-    tree = dict(job.tree)
+def _filled(job: Job, where: Partition) -> tuple[image.FileSystem, list[tuple[int, bytes]]]:
+    """The file system without readings; the code where it is beside that, as (offset, bytes)."""
+    tree, code = dict(job.tree), []
     if job.firmware.has_romfs(job.board) and job.board.romfs:
-        tree, _ = romfs.split(tree)
+        tree, rom = romfs.split(tree)
+        code = [(job.board.romfs.offset, romfs.build(rom, job.board.romfs.size))]
+    files = image.FileSystem(tree, where.size)
     wanted = json.loads(tree.get("config.json", b"{}")).get("outbox_bytes", 0)
-    problem = room.problem(wanted, tree, where.size)
-    if problem:
+    if problem := room.problem(wanted, files):
         hint = f"python -m tools config {job.thing} --no-send outbox_bytes=…"
         raise ToolError(problem, hint)
+    return files, code
 
 
 def _rescued(job: Job, chip: Chip, view: View) -> dict[str, bytes]:
@@ -151,17 +153,6 @@ def _rescued(job: Job, chip: Chip, view: View) -> dict[str, bytes]:
     return files
 
 
-def _segments(job: Job, where: Partition, kept: dict[str, bytes]) -> list[tuple[int, bytes]]:
-    """Everything to be written, as (offset in flash, bytes)."""
-    tree, extra = dict(job.tree), []
-    if job.firmware.has_romfs(job.board) and job.board.romfs:
-        tree, code = romfs.split(tree)
-        extra = [(job.board.romfs.offset, romfs.build(code, job.board.romfs.size))]
-    files = image.build(tree | kept, where.size)
-    parts = [(where.offset + at, data) for at, data in image.segments(files)]
-    return [(job.board.flash_offset, job.firmware.data), *extra, *parts]
-
-
 def record(job: Job, chip: Chip) -> None:
     """Write things/THING/board.json: which board this thing lives on, and what is on it."""
     made = {
@@ -175,18 +166,23 @@ def record(job: Job, chip: Chip) -> None:
         "flashed": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
     }
     job.folder.mkdir(parents=True, exist_ok=True)
-    scratch = job.folder / f"{RECORD}.new"
-    scratch.write_text(json.dumps(made, indent=2) + "\n", "utf-8")
-    os.replace(scratch, job.folder / RECORD)
+    Folder(job.folder).write(job.folder / RECORD, json.dumps(made, indent=2).encode() + b"\n")
+
+
+def summary(job: Job, result: Result) -> str:
+    """The end in one line; ToolError when the board is written but does not report to AWS."""
+    outcome = result.outcome
+    if outcome is not None and not outcome.ok:
+        why = f"{job.thing} is flashed, but: {outcome.failed}: {outcome.why}"
+        raise ToolError(why, outcome.remedy.replace("THING", job.thing))
+    how = f", reports to AWS after {outcome.seconds:.0f} s" if outcome else ""
+    return f"{job.thing} is on the board {result.chip.mac}{how}"
 
 
 def version(tree: Mapping[str, bytes]) -> str:
     """The firmware's VERSION in a staged tree, "" where it does not say."""
-    for line in tree.get("firmware/version.py", b"").decode().splitlines():
-        name, _, value = line.partition(" = ")
-        if name == "VERSION":
-            return value.strip("\"'")
-    return ""
+    found = stage.VERSION.search(tree.get(stage.VERSION_FILE, b"").decode())
+    return found[1] if found else ""
 
 
 def boot(job: Job, view: View) -> Outcome | None:

@@ -1,9 +1,9 @@
 """Which files of the firmware become one module on the board, and under what name: for merge.py.
 
 `boards.json` ("together") has the groups. Where every name counts (ESP8266), the other files
-become modules of one short name, one that MicroPython has anyway, `firmware/append.mpy`: of
-`firmware.net.connect` both the name and the path would stay in memory for good. They are found
-because firmware/loading.py has put their folder on the path.
+become modules of one short name, one that MicroPython has anyway, `append.mpy`: of
+`firmware.net.connect` both the name and the path would stay in memory for good. They lie at
+the top of the ROM, where the path is shortest, too.
 """
 
 from __future__ import annotations

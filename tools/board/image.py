@@ -26,44 +26,60 @@ def tree(folder: Path) -> dict[str, bytes]:
     if not (folder / "main.py").is_file():
         hint = "python -m tools stage --config FILE --certs DIR --out DIR"
         raise ToolError(f"{folder} is not a staged device file system", hint)
+    return files_in(folder)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder: path -> content."""
     found = (p for p in sorted(folder.rglob("*")) if p.is_file())
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in found}
 
 
-def build(files: Mapping[str, bytes], size: int) -> bytes:
-    """Return an image of exactly ``size`` bytes (the partition's) that holds ``files``.
-
-    ToolError when they do not fit; the message says by how much.
-    """
-    fs = _filled(files, size)
-    fs.unmount()
-    return bytes(fs.context.buffer)
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write ``files``, path -> content, below a folder."""
+    for name, data in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
 
 
-def used_blocks(files: Mapping[str, bytes], size: int) -> int:
-    """How many blocks ``files`` take on a file system of ``size`` bytes; ToolError as `build`."""
-    return int(_filled(files, size).used_block_count)
+class FileSystem:
+    """A file system of exactly ``size`` bytes (the partition's) that holds ``files``."""
 
+    def __init__(self, files: Mapping[str, bytes], size: int) -> None:
+        self.size = size
+        self.files: dict[str, bytes] = {}
+        self._fs = _filesystem(size // BLOCK, _DISK_2_0)
+        self._fs.format()
+        self._fs.mount()
+        self.add(files)
 
-def _filled(files: Mapping[str, bytes], size: int) -> LittleFS:
-    fs = _filesystem(size // BLOCK, _DISK_2_0)
-    fs.format()
-    fs.mount()
-    try:
-        for folder in sorted({p for name in files for p in _parents(name)}):
-            fs.mkdir(folder)
-        for name in sorted(files):
-            with fs.open(name, "wb") as file:
-                file.write(files[name])
-    except LittleFSError as e:
-        if e.code != -errno.ENOSPC:
-            raise
-        need = sum(len(data) for data in files.values())
-        raise ToolError(
-            f"{len(files)} files with {need:,} bytes do not fit the {size:,} bytes on the board",
-            "KEEP=no leaves stored readings behind; or a board with more flash",
-        ) from e
-    return fs
+    def add(self, files: Mapping[str, bytes]) -> None:
+        """Write more files; ToolError when they do not fit, its message says by how much."""
+        self.files.update(files)
+        try:
+            for folder in sorted({name.rpartition("/")[0] for name in files} - {""}):
+                self._fs.makedirs(folder, exist_ok=True)
+            for name in sorted(files):
+                with self._fs.open(name, "wb") as file:
+                    file.write(files[name])
+        except LittleFSError as e:
+            if e.code != -errno.ENOSPC:
+                raise
+            need = f"{len(self.files)} files with {sum(map(len, self.files.values())):,} bytes"
+            raise ToolError(
+                f"{need} do not fit the {self.size:,} bytes on the board",
+                "KEEP=no leaves stored readings behind; or a board with more flash",
+            ) from e
+
+    @property
+    def used_blocks(self) -> int:
+        """How many blocks the files take."""
+        return int(self._fs.used_block_count)
+
+    def image(self) -> bytes:
+        """Everything as it lies in flash."""
+        return bytes(self._fs.context.buffer)
 
 
 def read(image: bytes) -> dict[str, bytes]:
@@ -120,8 +136,3 @@ def _filesystem(blocks: int, disk_version: int) -> LittleFS:
         disk_version=disk_version,
         mount=False,
     )
-
-
-def _parents(name: str) -> list[str]:
-    parts = name.split("/")[:-1]
-    return ["/".join(parts[: i + 1]) for i in range(len(parts))]

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from tools.board.groups import Groups, whole_lines
-from tools.board.scopes import Mention, Place, Source, dotted, read
+from tools.board.scopes import Key, Mention, Place, Source, dotted, edited, read
 from tools.errors import ToolError
 
 
@@ -41,7 +41,7 @@ class _File:
     target: str | None  # dotted name of its group's file
     own: set[str] = field(default_factory=set)  # globals that are made here
     # Globals that are imported, and from where.
-    foreign: dict[str, tuple[str, str]] = field(default_factory=dict)
+    foreign: dict[str, str] = field(default_factory=dict)
     local: set[str] = field(default_factory=set)  # bound in its functions and classes
     built_in: set[str] = field(default_factory=set)
     edits: list[tuple[Place, Place, str]] = field(default_factory=list)
@@ -64,14 +64,14 @@ class _Merger:
             source = read(path, b"".join(whole_lines(text)))
             self._files[path] = _File(source, self._home.get(source.module))
             self._look(self._files[path])
-        self._new: dict[tuple[str, str], str] = {}  # (module, global) -> its name in the group
+        self._new: dict[str, str] = {}  # module.global -> its name in the group
         for members in self._groups.values():
             self._name([self._files[path] for path in members])
 
     def merged(self) -> dict[str, bytes]:
         for file in self._files.values():
             _Editor(file, self._home, self._new).edit()
-        made = {path: _edited(file) for path, file in self._files.items()}
+        made = {path: edited(file.source.text, file.edits) for path, file in self._files.items()}
         for target, members in self._groups.items():
             whole = b"".join(made.pop(path) for path in members)
             if target in made:
@@ -83,32 +83,28 @@ class _Merger:
     def _look(self, file: _File) -> None:
         source = file.source
         for mention in source.mentions:
-            imported = isinstance(mention.node, (ast.Import, ast.ImportFrom))
             if mention.kind == "module" and mention.name not in source.scopes[0].bound:
                 file.built_in.add(mention.name)
-            elif imported and (mention.kind == "member" or self._is_merged(mention)):
+            elif mention.kind == "member" or self._is_merged(mention.origin):
                 continue
-            elif imported and mention.kind == "module":
-                file.foreign[mention.name] = _origin(mention)
+            elif mention.origin and mention.kind == "module":
+                file.foreign[mention.name] = mention.origin
             elif mention.kind == "module" and mention.binds:
                 file.own.add(mention.name)
             elif mention.kind in ("function", "class"):
                 file.local.add(mention.name)
 
-    def _is_merged(self, mention: Mention) -> bool:
-        module, name = _origin(mention)
-        return name in self._home or module in self._home or f"{module}.{name}" in self._home
+    def _is_merged(self, origin: str) -> bool:
+        return origin in self._home or origin.rpartition(".")[0] in self._home
 
     def _name(self, files: list[_File]) -> None:
         """Give every global of a group a name that is nothing else in it."""
-        taken: dict[str, tuple[str, str]] = {}
+        taken: dict[str, str] = {}
         for file in files:
             for name, origin in file.foreign.items():
                 if taken.setdefault(name, origin) != origin:
-                    other = " ".join(taken[name])
-                    raise ToolError(
-                        f"{file.source.path}: {name} is {other} elsewhere", "rename one"
-                    )
+                    other = f"{name} is {taken[name]} elsewhere"
+                    raise ToolError(f"{file.source.path}: {other}", "rename one")
         for file in files:
             others = [other for other in files if other is not file]
             barred = set().union(*(other.local | other.built_in for other in others))
@@ -116,28 +112,29 @@ class _Merger:
                 new, stem = name, PurePosixPath(file.source.path).stem
                 while new in taken or new in barred or (new != name and new in file.local):
                     new = f"{new}_{stem}"
-                taken[new] = file.source.module, name
-                self._new[file.source.module, name] = new
+                taken[new] = f"{file.source.module}.{name}"
+                self._new[taken[new]] = new
 
 
 class _Editor:
     """Makes the edits of one file."""
 
-    def __init__(
-        self, file: _File, home: Mapping[str, str], new: Mapping[tuple[str, str], str]
-    ) -> None:
+    def __init__(self, file: _File, home: Mapping[str, str], new: Mapping[str, str]) -> None:
         self._file, self._home, self._new = file, home, new
         self._source = file.source
-        # (number of the scope, name) -> the merged module, or its name in the group's file
-        self._modules: dict[tuple[int, str], str] = {}
-        self._names: dict[tuple[int, str], str] = {}
+        # What a name stands for: the merged module, or its name in the group's file.
+        self._modules: dict[Key, str] = {}
+        self._names: dict[Key, str] = {}
         self._of_node = {id(mention.node): mention for mention in self._source.mentions}
         self._used: set[int] = set()  # ids of names that are edited with what they stand in
 
     def edit(self) -> None:
         for mention in self._source.mentions:
-            if isinstance(mention.node, (ast.Import, ast.ImportFrom)):
-                self._bind(mention)
+            module = mention.origin.rpartition(".")[0]
+            if mention.origin in self._home:
+                self._modules[mention.key] = mention.origin
+            elif self._home.get(module) == self._file.target is not None:
+                self._names[mention.key] = self._in_group(mention.origin)
         for node in self._source.nodes:
             match node:
                 case ast.Import() | ast.ImportFrom():
@@ -150,20 +147,6 @@ class _Editor:
                     self._replace(node, repr(self._home[text]))
         for mention in self._source.mentions:
             self._mention(mention)
-
-    def _bind(self, mention: Mention) -> None:
-        node = mention.node
-        if mention.kind == "member" or not isinstance(node, ast.ImportFrom):
-            return
-        for alias in node.names:
-            if (alias.asname or alias.name) != mention.name:
-                continue
-            key = (mention.scope.number, mention.name)
-            whole = f"{node.module}.{alias.name}"
-            if whole in self._home:
-                self._modules[key] = whole
-            elif self._home.get(node.module or "") == self._file.target is not None:
-                self._names[key] = self._in_group(node.module or "", alias.name)
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         made, kept, target = [], [], self._file.target
@@ -182,7 +165,7 @@ class _Editor:
             elif home != target:
                 package, _, last = home.rpartition(".")
                 if whole not in self._home:
-                    package, last = home, self._in_group(module, alias.name)
+                    package, last = home, self._in_group(whole)
                 where = f"from {package} " if package else ""
                 made.append(f"{where}import {last}" + f" as {known}" * (last != known))
         if len(kept) == len(node.names):
@@ -201,20 +184,20 @@ class _Editor:
             self._replace(node, "pass")
             self._used.add(id(target))
 
-    def _in_group(self, module: str, name: str) -> str:
+    def _in_group(self, whole: str) -> str:
         # Of a global of a merged module; what that only passes on keeps its name.
-        return self._new.get((module, name), name)
+        return self._new.get(whole, whole.rpartition(".")[2])
 
     def _same(self, mention: Mention) -> str | None:
         # The module of our own group that the name stands for.
-        found = self._modules.get((mention.scope.number, mention.name))
+        found = self._modules.get(mention.key)
         return found if found and self._home[found] == self._file.target else None
 
     def _attribute(self, node: ast.Attribute, mention: Mention) -> None:
-        found = self._modules.get((mention.scope.number, mention.name))
+        found = self._modules.get(mention.key)
         if found is None:
             return
-        new, (start, end) = self._in_group(found, node.attr), _span(node)
+        new, (start, end) = self._in_group(f"{found}.{node.attr}"), _span(node)
         if self._home[found] == self._file.target:
             self._used.add(id(node.value))
             self._file.edits.append((start, end, new))
@@ -231,13 +214,11 @@ class _Editor:
             self._fail(mention.node, f"the module {mention.name} as a value")
         new = mention.name
         if mention.kind in ("module", "function"):
-            new = self._names.get((mention.scope.number, new), new)
+            new = self._names.get(mention.key, new)
         if mention.kind == "module" and mention.name in self._file.own:
-            new = self._in_group(self._source.module, new)
+            new = self._in_group(f"{self._source.module}.{new}")
         if new != mention.name:
-            line, column = mention.place
-            end = (line, column + len(mention.name.encode()))
-            self._file.edits.append((mention.place, end, new))
+            self._file.edits.append((mention.place, mention.end, new))
 
     def _replace(self, node: ast.stmt | ast.expr, text: str) -> None:
         start, end = _span(node)
@@ -248,27 +229,5 @@ class _Editor:
         raise ToolError(where, "write it another way: merge.py does not understand it")
 
 
-def _origin(mention: Mention) -> tuple[str, str]:
-    """What an imported name stands for: the module, and what is taken out of it."""
-    node = mention.node
-    assert isinstance(node, (ast.Import, ast.ImportFrom))
-    module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
-    known = {alias.asname or alias.name.split(".")[0]: alias for alias in node.names}
-    alias = known[mention.name]
-    return module, alias.name if alias.asname or module else mention.name
-
-
 def _span(node: ast.stmt | ast.expr) -> tuple[Place, Place]:
     return (node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)
-
-
-def _edited(file: _File) -> bytes:
-    text = file.source.text.splitlines(keepends=True)
-    begins = [0]
-    for line in text:
-        begins.append(begins[-1] + len(line))
-    whole = file.source.text
-    for start, end, new in sorted(file.edits, reverse=True):
-        a, b = (begins[line - 1] + column for line, column in (start, end))
-        whole = whole[:a] + new.encode() + whole[b:]
-    return whole

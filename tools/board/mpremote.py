@@ -64,7 +64,7 @@ def run(
     ``args`` are mpremote's commands, several joined by "+". Raises ToolError.
     """
     for attempt in range(1, tries + 1):
-        ran = program.run("mpremote", ["connect", port, *args], port, limit_s)
+        ran = program.run("mpremote", ["connect", port, *args], limit_s)
         if ran.ok:
             return ran.text
         busy = ran.code is None or any(text in ran.text for text in _BUSY)

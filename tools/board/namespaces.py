@@ -114,20 +114,20 @@ class _Finder:
                 made.kept.add(module)
 
     def _attribute(self, source: Source, mention: Mention, node: ast.Attribute) -> None:
-        if self._known.is_foreign(source, node.value):
+        if self._known.is_foreign(node.value):
             self.made.kept.add(mention.name)
         # To change a value in place (+=) it must be there already.
         if mention.binds and id(node) not in self._known.changed:
             group = self._owner(source, node.value)
             if group:
                 self.made.groups[group].add(mention.name)
-            elif not self._known.is_foreign(source, node.value, surely=True):
+            elif not self._known.is_foreign(node.value, surely=True):
                 self.made.loose.add(mention.name)
 
     def _owner(self, source: Source, value: ast.expr) -> str | None:
         # The group of the object, if that is certain.
         if isinstance(value, ast.Name):
-            inside = self._known.method_of(source, value)
+            inside = self._known.method_of(value)
             if inside:
                 return self._family[f"{source.module}.{inside}"]
             made = self._known.made_by(source, value)
@@ -160,7 +160,7 @@ class _Finder:
             whole = self._known.dotted(source, base)
             if whole in self._classes:
                 found.append(whole)
-            elif self._known.is_foreign_name(source, base):
+            elif self._known.is_foreign_name(base):
                 found.append(ast.unparse(base).rpartition(".")[2])
             else:
                 where = f"{source.path}: {ast.unparse(base)} in line {node.lineno}"

@@ -12,8 +12,8 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
-from tools.board.boards import Board
 from tools.errors import ToolError
+from tools.things.boards import Board
 
 TABLE_OFFSET = 0x8000  # in flash
 TABLE_BYTES = 0xC00

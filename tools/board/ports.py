@@ -14,11 +14,10 @@ _ESPRESSIF = 0x303A  # USB vendor id: the chip itself is on the USB cable, no ad
 
 @dataclass(frozen=True)
 class Port:
-    """A USB serial port; ``serial`` is the adapter's own number, "" where it has none."""
+    """A USB serial port, and what its adapter calls itself."""
 
     device: str
     name: str
-    serial: str
 
     def __str__(self) -> str:
         return wire.text(f"{self.device}  {self.name}")
@@ -29,10 +28,8 @@ def found() -> list[Port]:
     from serial.tools import list_ports
 
     ports = [p for p in list_ports.comports() if p.vid is not None]
-    return sorted(
-        (Port(p.device, p.product or p.description or "", p.serial_number or "") for p in ports),
-        key=lambda port: port.device,
-    )
+    made = (Port(p.device, p.product or p.description or "") for p in ports)
+    return sorted(made, key=lambda port: port.device)
 
 
 def choose(given: str) -> str:

@@ -6,9 +6,10 @@ import json
 import tempfile
 from pathlib import Path
 
-from tools.board import boards, image, stage
-from tools.board.boards import Board
+from tools.board import image, stage
 from tools.errors import ToolError
+from tools.things import boards
+from tools.things.boards import Board
 
 
 def board_of(folder: Path, wanted: str) -> Board:

@@ -9,9 +9,10 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-_RFC2217 = Path(__file__).with_name("rfc2217")  # its sitecustomize.py says why
+from tools import toolchain
+
+_PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120", "PYTHONUTF8": "1"}
 _CHUNK = 4096
 _running: set[subprocess.Popen[bytes]] = set()
 
@@ -29,15 +30,6 @@ class Ran:
         return self.code == 0
 
 
-def environment(port: str) -> dict[str, str]:
-    """The environment for a program that opens ``port``: plain text out, no colour."""
-    env = os.environ | {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120", "PYTHONUTF8": "1"}
-    if port.startswith("rfc2217://"):
-        former = [env["PYTHONPATH"]] if env.get("PYTHONPATH") else []
-        env["PYTHONPATH"] = os.pathsep.join([str(_RFC2217), *former])
-    return env
-
-
 def kill_all() -> None:
     """End every program that other threads are running; their run() then returns."""
     for process in list(_running):
@@ -47,7 +39,6 @@ def kill_all() -> None:
 def run(
     module: str,
     args: list[str],
-    port: str,
     timeout_s: float,
     on_text: Callable[[str], None] = lambda text: None,
 ) -> Ran:
@@ -55,12 +46,13 @@ def run(
 
     Whatever happens, Ctrl-C included, no process is left behind.
     """
+    toolchain.need(module)
     process = subprocess.Popen(
         [sys.executable, "-m", module, *args],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=environment(port),
+        env=os.environ | _PLAIN,
     )
     late = threading.Event()
 

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.board import esptool, image, mpremote, partitions
-from tools.board.boards import Board
 from tools.board.esptool import Chip
 from tools.board.partitions import Partition
 from tools.errors import ToolError
+from tools.things.boards import Board
 from tools.things.values import thing_name
 
 DATA = "data"
 _CONFIG = "config.json"
 CRASH_COUNT = "data/crash.log.runs"  # crashes of the former firmware are not held against the new
-_STRANGER = "unknown"  # the thing of a board whose name is none
+_NAMELESS = "unknown"  # the thing of a board whose name is none
 _PENDING = "rescued"  # things/THING/rescued/<mac>/data/…
 _TRIES = 1  # there is another way
 _BOOT_S = 1.0  # esptool has just let the board go: what is typed while it boots is lost
@@ -105,24 +105,19 @@ def _thing(config: bytes) -> str:
     except (ValueError, TypeError, KeyError, RecursionError):
         return ""
     # It becomes the name of a folder here, and anybody may have written it there.
-    return str(name) if thing_name(name) is None else _STRANGER
+    return str(name) if thing_name(name) is None else _NAMELESS
 
 
 def save(folder: Path, mac: str, files: dict[str, bytes]) -> None:
     """Keep ``files`` below the thing's folder until forget(); an older rescue is replaced."""
     target = _pending(folder, mac)
     shutil.rmtree(target, ignore_errors=True)
-    for path, data in files.items():
-        place = target / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
+    image.write_files(target, files)
 
 
 def pending(folder: Path, mac: str) -> dict[str, bytes]:
     """What an interrupted flash of this very board had saved."""
-    root = _pending(folder, mac)
-    found = (p for p in sorted(root.rglob("*")) if p.is_file())
-    return {p.relative_to(root).as_posix(): p.read_bytes() for p in found}
+    return image.files_in(_pending(folder, mac))
 
 
 def forget(folder: Path, mac: str) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tools.board import bytecode, program
+from tools.board.image import write_files
 from tools.errors import ToolError
 
-_CODE = "firmware/"
 _LIMIT_S = 120
 
 
@@ -21,25 +21,26 @@ def split(tree: Mapping[str, bytes]) -> tuple[dict[str, bytes], dict[str, bytes]
 
     main.py and boot.py stay: the board looks for them on its own file system first.
     """
-    code = {path: data for path, data in tree.items() if path.startswith(_CODE)}
+    code = {p: data for p, data in tree.items() if p.startswith("firmware/") or _is_flat(p)}
     return {path: data for path, data in tree.items() if path not in code}, code
+
+
+def _is_flat(path: str) -> bool:
+    return "/" not in path and path.endswith(".mpy")  # tools/board/groups.py
 
 
 def build(code: Mapping[str, bytes], size: int) -> bytes:
     """Return the image; ToolError when it is larger than the partition's ``size`` bytes."""
     with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
         root, out = Path(scratch, "rom"), Path(scratch, "rom.img")
-        for path, data in bytecode.compile_all(dict(code)).items():
-            place = root / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
+        write_files(root, bytecode.compile_all(dict(code)))
         ran = program.run(
-            "mpremote", ["romfs", "--no-mpy", "-o", str(out), "build", str(root)], "", _LIMIT_S
+            "mpremote", ["romfs", "--no-mpy", "-o", str(out), "build", str(root)], _LIMIT_S
         )
         if not ran.ok or not out.is_file():
             last = (ran.text.strip().splitlines() or ["nothing"])[-1]
             raise ToolError(f"the ROMFS image could not be made: {last}", "make setup")
-        image = out.read_bytes()
-    if len(image) > size:
-        raise ToolError(f"the code takes {len(image):,} bytes, ROMFS has {size:,}", "less code")
-    return image
+        made = out.read_bytes()
+    if len(made) > size:
+        raise ToolError(f"the code takes {len(made):,} bytes, ROMFS has {size:,}", "less code")
+    return made

@@ -6,9 +6,7 @@ ids of commands need room too, and LittleFS needs free blocks to write anything 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from tools.board import image
+from tools.board.image import BLOCK, FileSystem
 
 FREE_BLOCKS = 4  # for LittleFS itself: it copies before it lets go
 # data/ and data/outbox (two each), settings and their copy, two crash logs of up to 2 KB and one
@@ -19,22 +17,23 @@ DATA_BLOCKS = 12
 _SEGMENTS_A_BLOCK, _FOLDER_BLOCKS = 16, 4
 
 
-def largest(files: Mapping[str, bytes], size: int) -> int:
-    """The largest `outbox_bytes` in a file system of ``size`` bytes that also holds ``files``.
+def largest(fs: FileSystem) -> int:
+    """The largest `outbox_bytes` beside the files of ``fs``.
 
     Whole blocks, as the outbox counts; 0 where nothing is left. Free stays what the largest file
-    needs, so that `deploy` can replace it. ToolError when not even ``files`` fit.
+    needs, so that `deploy` can replace it.
     """
-    blocks = size // image.BLOCK
-    longest = max(map(len, files.values()), default=0)
-    kept = FREE_BLOCKS + DATA_BLOCKS + _FOLDER_BLOCKS + -(-longest // image.BLOCK)
-    free = blocks - image.used_blocks(files, size) - kept
-    return max(0, free * _SEGMENTS_A_BLOCK // (_SEGMENTS_A_BLOCK + 1)) * image.BLOCK
+    longest = max(map(len, fs.files.values()), default=0)
+    kept = FREE_BLOCKS + DATA_BLOCKS + _FOLDER_BLOCKS + -(-longest // BLOCK)
+    free = fs.size // BLOCK - fs.used_blocks - kept
+    return max(0, free * _SEGMENTS_A_BLOCK // (_SEGMENTS_A_BLOCK + 1)) * BLOCK
 
 
-def problem(wanted: int, files: Mapping[str, bytes], size: int) -> str:
+def problem(wanted: int, fs: FileSystem) -> str:
     """What is wrong with ``wanted`` as `outbox_bytes` on that file system, "" if nothing is."""
-    most = largest(files, size)
+    most = largest(fs)
     if wanted <= most:
         return ""
-    return f"outbox_bytes: {wanted:,} do not fit the {size:,} bytes on the board; at most {most:,}"
+    return (
+        f"outbox_bytes: {wanted:,} do not fit the {fs.size:,} bytes on the board; at most {most:,}"
+    )

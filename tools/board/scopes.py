@@ -9,6 +9,7 @@ import ast
 import bisect
 import functools
 import io
+import itertools
 import threading
 import tokenize
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from tools.errors import ToolError
 
 # CPython 3.11's ast.parse() cannot be run by two threads at once (SystemError, recursion depth).
-_one_by_one = threading.Lock()
+PARSING = threading.Lock()
 
 Place = tuple[int, int]  # line from 1, column in bytes from 0: as ast counts
 
@@ -36,7 +37,6 @@ class Scope:
     number: int
     parent: Scope | None
     bound: set[str] = field(default_factory=set)
-    args: list[str] = field(default_factory=list)
     declared: dict[str, str] = field(default_factory=dict)  # name -> global, nonlocal
 
     @property
@@ -48,7 +48,10 @@ class Scope:
         return up.outermost if up and up.kind == "function" else self
 
 
-@dataclass(frozen=True)
+Key = tuple[Scope, str]
+
+
+@dataclass(eq=False)
 class Mention:
     """One name at one place.
 
@@ -63,6 +66,17 @@ class Mention:
     within: Scope  # where it stands
     node: ast.AST
     binds: bool
+    origin: str = ""  # for the name of what is imported: "module" or "module.name"
+
+    @property
+    def key(self) -> Key:
+        """What tells this name from the same one elsewhere: where it lives."""
+        return self.scope, self.name
+
+    @property
+    def end(self) -> Place:
+        """Where the name ends."""
+        return self.place[0], self.place[1] + len(self.name.encode())
 
 
 @dataclass
@@ -91,6 +105,12 @@ def dotted(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
+def parse(text: bytes) -> ast.Module:
+    """ast.parse(), for several threads."""
+    with PARSING:
+        return ast.parse(text)
+
+
 @functools.lru_cache(maxsize=128)
 def read(path: str, text: bytes) -> Source:
     """Parse a file; ToolError for what is no Python, or is not understood here.
@@ -98,8 +118,7 @@ def read(path: str, text: bytes) -> Source:
     It is not to be changed: who asks for the same file gets the same object.
     """
     try:
-        with _one_by_one:
-            tree = ast.parse(text)
+        tree = parse(text)
     except SyntaxError as e:
         raise ToolError(f"{path}: {e.msg}, line {e.lineno}", "mend that file") from e
     return _Reader(path, text, tree).source
@@ -113,33 +132,35 @@ class _Reader:
         self._at = {(t.start[0], len(t.line[: t.start[1]].encode())): t.string for t in named}
         self._order = sorted(self._at)
         self._scopes: list[Scope] = []
-        self._found: list[tuple[str, Place, Scope, ast.AST, str]] = []
+        self._found: list[Mention] = []
         module = self._scope("module", tree, None)
         self._all(tree.body, module)
-        self.source = Source(path, text, tree, self._mentions(module), self._scopes)
+        self._resolve(module)
+        self.source = Source(path, text, tree, self._found, self._scopes)
 
     def _scope(self, kind: str, node: ast.AST, parent: Scope | None) -> Scope:
         self._scopes.append(Scope(kind, node, len(self._scopes), parent))
         return self._scopes[-1]
 
-    def _mentions(self, module: Scope) -> list[Mention]:
-        made = []
-        for name, place, within, node, how in self._found:
-            if self._at.get(place) != name:
-                self._fail(node, f"{name} is not where it was expected")
-            bare = how in ("bind", "use")
-            scope = _home(name, within, module) if bare else within
-            kind = scope.kind if bare else how
-            stored = how == "attribute" and isinstance(getattr(node, "ctx", None), ast.Store)
-            made.append(Mention(name, place, kind, scope, within, node, how == "bind" or stored))
-        return made
+    def _resolve(self, module: Scope) -> None:
+        # Only now every scope knows all that is bound in it.
+        for mention in self._found:
+            if self._at.get(mention.place) != mention.name:
+                self._fail(mention.node, f"{mention.name} is not where it was expected")
+            if mention.kind in ("bind", "use"):
+                mention.scope = _home(mention.name, mention.within, module)
+                mention.kind = mention.scope.kind
 
     def _fail(self, node: ast.AST, what: str) -> None:
         where = f"{self._path}: {what} in line {getattr(node, 'lineno', 0)}"
         raise ToolError(where, "write it another way: shorten.py does not understand it")
 
-    def _note(self, name: str, place: Place, scope: Scope, node: ast.AST, how: str) -> None:
-        self._found.append((name, place, scope, node, how))
+    def _note(
+        self, name: str, place: Place, scope: Scope, node: ast.AST, how: str, origin: str = ""
+    ) -> None:
+        stored = how == "attribute" and isinstance(getattr(node, "ctx", None), ast.Store)
+        binds = how == "bind" or stored
+        self._found.append(Mention(name, place, how, scope, scope, node, binds, origin))
         if how == "bind":
             scope.bound.add(name)
 
@@ -199,7 +220,6 @@ class _Reader:
         inner = self._scope("function", node, scope)
         for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg):
             if arg is not None:
-                inner.args.append(arg.arg)
                 self._note(arg.arg, (arg.lineno, arg.col_offset), inner, arg, "bind")
         if args.kwarg:
             self._fail(node, f"**{args.kwarg.arg}")
@@ -241,15 +261,28 @@ class _Reader:
             place = (alias.lineno, alias.col_offset)
             if alias.name == "*" or (isinstance(node, ast.ImportFrom) and node.level):
                 self._fail(node, "import of * or relative import")
+            top = alias.name.split(".")[0]
+            origin = alias.name if alias.asname else top
             if isinstance(node, ast.ImportFrom):
                 self._note(alias.name, place, scope, node, "member")
+                origin = f"{node.module}.{alias.name}"
             if alias.asname:
                 end = (alias.end_col_offset or 0) - len(alias.asname.encode())
                 place = (alias.end_lineno or 0, end)
-            name = alias.asname or alias.name.split(".")[0]
-            self._note(name, place, scope, node, "bind")
+            self._note(alias.asname or top, place, scope, node, "bind", origin)
 
     _ImportFrom = _Import
+
+
+def edited(text: bytes, edits: Iterable[tuple[Place, Place, str]]) -> bytes:
+    """The file with the text from each (start, end) replaced; none may overlap another."""
+    lines = text.splitlines(keepends=True)
+    begins = list(itertools.accumulate(map(len, lines), initial=0))
+    made = text
+    for start, end, new in sorted(edits, reverse=True):
+        a, b = (begins[line - 1] + column for line, column in (start, end))
+        made = made[:a] + new.encode() + made[b:]
+    return made
 
 
 def _home(name: str, scope: Scope, module: Scope) -> Scope:

@@ -6,7 +6,6 @@ import contextlib
 import re
 import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any
 
 import serial
@@ -19,6 +18,8 @@ _POLL_S = 0.05
 _RESET_S = 0.1  # how long EN is held low
 _REOPEN_S = 0.5
 _MAX_LINE = 4096
+_TO_PROMPT = b"\r\x03\x03\x02"  # Ctrl-C twice ends a program, Ctrl-B leaves the raw REPL
+_SOFT_RESET = b"\x04"
 _UPTIME = re.compile(r"^\[ *(\d+\.\d{3})\] (\w+): (.*)$")
 _COLOURS = {
     "config": "cyan",
@@ -60,12 +61,7 @@ class SerialLog:
     def __enter__(self) -> SerialLog:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -89,6 +85,33 @@ class SerialLog:
         except (serial.SerialException, OSError) as e:
             # A port without these lines (socket://): the user presses the button.
             raise ToolError(f"{self.port} cannot reset the board: {e}", "press EN/RESET") from e
+
+    def prompt(self) -> None:
+        """Stop the firmware, be a terminal for the board's REPL until Ctrl-], and restart it.
+
+        Whatever ends this, the board is restarted.
+        """
+        from serial.tools.miniterm import Miniterm
+
+        terminal: Any = Miniterm(self._serial, eol="cr")
+        terminal.raw = True
+        terminal.set_tx_encoding("utf-8")
+        try:
+            terminal.start()
+            self._serial.write(_TO_PROMPT)
+            terminal.join(transmit_only=True)
+        finally:
+            terminal.stop()
+            terminal.console.cleanup()
+            terminal.receiver_thread.join()
+            self._restart()
+
+    def _restart(self) -> None:
+        try:
+            self.reset()
+        except ToolError:  # a port without that line: a soft reset, from the prompt
+            self._serial.write(_TO_PROMPT + _SOFT_RESET)
+            self._serial.flush()
 
     def lines(self, until: float | None = None) -> Iterator[str]:
         """Yield whole lines until ``until`` (time.monotonic()), or for ever."""

@@ -18,7 +18,6 @@ together at run time: spell it out.
 from __future__ import annotations
 
 import ast
-import dataclasses
 import functools
 import itertools
 import keyword
@@ -29,7 +28,7 @@ from collections.abc import Iterator, Mapping
 from tools.board import namespaces
 from tools.board.names import BUILT_IN, NUMBERED
 from tools.board.namespaces import Namespaces
-from tools.board.scopes import Mention, Place, Source, read
+from tools.board.scopes import Key, Mention, Place, Source, edited, read
 from tools.errors import ToolError
 
 
@@ -44,36 +43,20 @@ def shorten(
 
     Raises ToolError for a file that is no Python, or that has what is not understood here.
     """
-    program = tuple(sources.items())
-    before, spaces = _read(program)
-    mentioned, keywords = set(BUILT_IN), set(spaces.keywords)
-    for source in [read(path, text) for path, text in (rest or {}).items()]:
-        mentioned |= {mention.name for mention in source.mentions}
-        mentioned |= namespaces.texts(source.nodes)
-        keywords |= {m.name for m in source.mentions if m.kind == "keyword"}
-    local = {m.name for source in before for m in source.mentions if m.kind == "function"}
-    # Only what the program has as well makes a difference.
-    kept, keywords = mentioned & spaces.defined, keywords & local
-    whole = "main.py" in (rest or {})
-    return dict(_shorten(program, frozenset(kept), frozenset(keywords), whole))
-
-
-@functools.lru_cache(maxsize=4)
-def _read(program: tuple[tuple[str, bytes], ...]) -> tuple[list[Source], Namespaces]:
-    sources = [read(path, text) for path, text in program]
-    return sources, namespaces.find(sources)
+    return dict(_shorten(tuple(sources.items()), tuple((rest or {}).items())))
 
 
 @functools.lru_cache(maxsize=8)
 def _shorten(
-    program: tuple[tuple[str, bytes], ...],
-    kept: frozenset[str],
-    keywords: frozenset[str],
-    whole: bool,
+    program: tuple[tuple[str, bytes], ...], rest: tuple[tuple[str, bytes], ...]
 ) -> dict[str, bytes]:
-    before, found = _read(program)
-    spaces = dataclasses.replace(found, keywords=set(keywords))
-    kept |= spaces.kept | {"self"}
+    before = [read(*file) for file in program]
+    spaces = namespaces.find(before)
+    kept = BUILT_IN | spaces.kept | {"self"}
+    for source in [read(*file) for file in rest]:
+        kept |= {mention.name for mention in source.mentions} | namespaces.texts(source.nodes)
+        spaces.keywords |= {m.name for m in source.mentions if m.kind == "keyword"}
+    whole = "main.py" in dict(rest)
     own = {n for n in spaces.defined - kept if _may_change(n, whole)}
     new = _choose(own, spaces, before)
     made = {source.path: _rewrite(source, new, spaces) for source in before}
@@ -128,7 +111,7 @@ def _rewrite(source: Source, new: Mapping[str, str], spaces: Namespaces) -> byte
     local = _locals(source, new, spaces)
     for mention in source.mentions:
         if mention.kind == "function":
-            name = local.get((mention.scope.number, mention.name), mention.name)
+            name = local.get(mention.key, mention.name)
         elif mention.kind == "keyword":
             continue
         else:
@@ -138,25 +121,18 @@ def _rewrite(source: Source, new: Mapping[str, str], spaces: Namespaces) -> byte
                 f"{source.path}: {mention.name} in line {mention.place[0]} is two things",
                 "give one of them another name",
             )
-    lines = source.text.splitlines(keepends=True)
-    old = {mention.place: mention.name for mention in source.mentions}
-    for (line, column), name in sorted(places.items(), reverse=True):
-        text = lines[line - 1]
-        end = column + len(old[line, column].encode())
-        lines[line - 1] = text[:column] + name.encode() + text[end:]
-    return b"".join(lines)
+    ends = {mention.place: mention.end for mention in source.mentions}
+    return edited(source.text, [(place, ends[place], name) for place, name in places.items()])
 
 
-def _locals(
-    source: Source, new: Mapping[str, str], spaces: Namespaces
-) -> dict[tuple[int, str], str]:
-    """(number of the scope, name) -> new name, of all in functions that is no mere variable.
+def _locals(source: Source, new: Mapping[str, str], spaces: Namespaces) -> dict[Key, str]:
+    """The new names of all in functions that is no mere variable.
 
     Those are arguments, functions and classes within functions, and what is imported there: that
     has the name it has in its module. Within an outermost function every argument of the same name
     gets the same new one, which nothing else there has.
     """
-    found: dict[tuple[int, str], str] = {}
+    found: dict[Key, str] = {}
     group = spaces.groups[source.module]
     taken = {new.get(name, name) for name in group}
     taken |= {m.name for m in source.mentions if m.kind == "keyword" or _is_built_in(m)}
@@ -165,30 +141,28 @@ def _locals(
     for mentions in _by_function(source):
         members = {m.place for m in mentions if m.kind == "member"}
         inside = [m for m in mentions if m.kind == "function"]
-        imported = {_key(m) for m in inside if m.place in members and m.name in new}
+        imported = {m.key for m in inside if m.place in members and m.name in new}
         found |= {key: new[key[1]] for key in imported}
-        names = dict.fromkeys(m.name for m in inside if _is_interned(m))
+        names = dict.fromkeys(m.name for m in inside if m.kind == "function" and is_interned(m))
         names = {name: None for name in names if name not in spaces.keywords}
         others = {m.name for m in inside} - set(names)
         free = (n for n in itertools.chain(order, _letters()) if n not in taken | others)
         chosen = dict(zip(names, free, strict=False))
         for m in inside:
-            if m.name in chosen and _key(m) not in imported:
-                found[_key(m)] = chosen[m.name]
+            if m.name in chosen and m.key not in imported:
+                found[m.key] = chosen[m.name]
     return found
-
-
-def _key(mention: Mention) -> tuple[int, str]:
-    return mention.scope.number, mention.name
 
 
 def _is_built_in(mention: Mention) -> bool:
     return mention.kind == "module" and mention.name not in mention.scope.bound
 
 
-def _is_interned(mention: Mention) -> bool:
+def is_interned(mention: Mention) -> bool:
+    """Whether MicroPython keeps this name: not that of a local variable."""
     kinds = (ast.arg, ast.FunctionDef, ast.ClassDef)
-    return isinstance(mention.node, kinds) and mention.name not in ("self", "_")
+    kept = mention.kind != "function" or isinstance(mention.node, kinds)
+    return kept and mention.name not in ("self", "_")
 
 
 def _by_function(source: Source) -> list[list[Mention]]:

@@ -18,16 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tools.board import boards, bytecode, certs, groups, partitions, romfs, room
+from tools.board import bytecode, groups, image, partitions, romfs, room
 from tools.errors import ToolError
+from tools.things import boards, certs
 from tools.things import config as thing_config
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION_FILE = "firmware/version.py"
 EPOCH_2000 = 946_684_800  # Unix seconds at 2000-01-01: the zero of every *_s2000
 _LISTED = "# files: "
-_SECRET = {"config.json"}  # holds the Wi-Fi password; besides the key
-_VERSION = re.compile(r"^VERSION = \"([^\"]+)\"$", re.M)
+VERSION = re.compile(r"^VERSION = \"([^\"]+)\"$", re.M)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def stage(
     former = _former_files(out)
     files = {
         path: data
-        for path, data in _sources(source).items()
+        for path, data in sources(source).items()
         if not path.startswith("firmware/") or kind.takes(path, chosen)
     }
     if compiled:
@@ -86,7 +86,9 @@ def stage(
 
 def _check_room(board: boards.Board, config: dict[str, Any], files: dict[str, bytes]) -> None:
     stays = romfs.split(files)[0] if board.romfs else files
-    problem = room.problem(config["outbox_bytes"], stays, partitions.least_bytes(board))
+    problem = room.problem(
+        config["outbox_bytes"], image.FileSystem(stays, partitions.least_bytes(board))
+    )
     if problem:
         raise ToolError("\n  ".join(["nothing was staged:", problem]))
 
@@ -95,7 +97,7 @@ def _sensors(
     board: boards.Board, config: dict[str, Any] | None, asked: Sequence[str], problems: list[str]
 ) -> list[str]:
     """The sensors whose drivers go onto the board; adds what is wrong to ``problems``."""
-    drivers = boards.table()["drivers"]
+    drivers = boards.drivers()
     unknown = [name for name in asked if name not in drivers]
     problems += [f"no such sensor: {name}; use {', '.join(drivers)}" for name in unknown]
     chosen = list(asked) or board.sensors
@@ -109,13 +111,13 @@ def _sensors(
 
 def source_lines(text: str, board: str = "esp32", source: Path = ROOT) -> str:
     """A traceback of a board with the files and lines of the sources (merge.py)."""
-    files, together = _sources(source), boards.table()["together"]
+    files, together = sources(source), boards.table()["together"]
     if boards.get(board).flat:
         together = groups.flat_groups(files, together)
     return groups.source_lines(files, together, text)
 
 
-def _sources(source: Path) -> dict[str, bytes]:
+def sources(source: Path) -> dict[str, bytes]:
     """The firmware's own files, path on the board -> content."""
     found = [source / "boot.py", source / "main.py"]
     found += (
@@ -131,7 +133,7 @@ def _sources(source: Path) -> dict[str, bytes]:
 def version_of(source: Path) -> str:
     """The firmware's version, from its one place."""
     try:
-        found = _VERSION.search((source / VERSION_FILE).read_text("utf-8"))
+        found = VERSION.search((source / VERSION_FILE).read_text("utf-8"))
     except OSError:
         found = None
     if found is None:
@@ -149,7 +151,7 @@ def build_s2000(source: Path, now: dt.datetime) -> int:
     given = os.environ.get("SOURCE_DATE_EPOCH", "")
     unix_s = int(given) if given.isdecimal() else _commit_s(source)
     if unix_s is None:
-        unix_s = int(max((source / p).stat().st_mtime for p in _sources(source)))
+        unix_s = int(max((source / p).stat().st_mtime for p in sources(source)))
     return min(unix_s, int(now.timestamp())) - EPOCH_2000
 
 
@@ -220,7 +222,8 @@ def _write(out: Path, files: dict[str, bytes], former: set[str]) -> None:
 
 
 def _is_secret(name: str) -> bool:
-    return name in _SECRET or name.startswith("certs/key.")
+    # config.json holds the Wi-Fi password.
+    return name == "config.json" or name.startswith("certs/key.")
 
 
 def _put(path: Path, data: bytes, mode: int) -> None:

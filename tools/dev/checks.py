@@ -1,12 +1,14 @@
 """Runs the linter, the type checker and the tests as programs and counts what passed.
 
-The tests run in pytest: device tests (inside MicroPython), host tests and end-to-end tests.
+The tests run in pytest: device tests (inside MicroPython), host tests and end-to-end tests. The
+measurements of bench/, one file a figure, are programs of their own.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -14,10 +16,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools import toolchain
 from tools.dev import changed
+from tools.errors import ToolError
 from tools.toolchain import ROOT
 
-_WORKERS = 5  # most tests wait for a board, on the two cores of CI as well
+_WORKERS = 6  # most tests wait for a board, on the two cores of CI as well
+
+_HEAP = "96wk"  # of a measurement: the firmware is compiled from source, beside a flash in memory
+
+_DEVICE = ROOT / "tests" / "device"
+_IN_MICROPYTHON = "tests/host/test_device.py"
 
 Echo = Callable[[str], None]
 
@@ -68,10 +77,60 @@ def quick(echo: Echo) -> list[Outcome]:
     """Run the linters, the house rules, and the device tests about what differs from main."""
     names = changed.device_tests(changed.files())
     echo(f"device tests: {', '.join(names) or 'none'}")
-    one = "tests/host/test_device.py::test_device[{}-{}]"
-    device = [one.format(name, bits) for name in names for bits in (64, 32)]
+    device = [test for name in names for test in _on_board(name)]
     cores = ["-n", "2"]  # none of these waits for anything
     return [*lint(echo), tests(echo, [*cores, "tests/host/test_layout.py", *device], None)]
+
+
+def named(paths: Sequence[str]) -> list[str]:
+    """What pytest is to run for files and folders of tests; ToolError for one that is not there.
+
+    Device tests run in MicroPython, on both word sizes: tests/host/test_device.py does that. A
+    pytest id (FILE::TEST) stays what it is.
+    """
+    found: list[str] = []
+    for given in paths:
+        file = given.split("::")[0]
+        path = next((p for p in (Path(file).resolve(), ROOT / file) if p.exists()), None)
+        if path is None:
+            raise ToolError(f"there is no test {file}", "tests/host, tests/e2e or tests/device")
+        if path == _DEVICE:
+            found.append(_IN_MICROPYTHON)
+        elif path.parent == _DEVICE:
+            if not path.name.startswith("test_"):
+                raise ToolError(f"{file} has no tests, it helps them", "tests/device/test_….py")
+            found += _on_board(path.stem)
+        else:
+            found.append(given.replace(file, str(path), 1))
+    return found
+
+
+def benches(folder: Path = ROOT / "bench") -> dict[str, Path]:
+    """Return the measurements of ``folder`` by name."""
+    found = sorted(folder.glob("bench_*.py"))
+    return {path.stem.removeprefix("bench_"): path for path in found}
+
+
+def bench(name: str, folder: Path = ROOT / "bench") -> int:
+    """Run one measurement, its output to ours; return its exit code.
+
+    Options may follow the name: "link --markdown". Raises ToolError when there is none of it.
+    """
+    name, *options = shlex.split(name) or [name]
+    known = benches(folder)
+    if name not in known:
+        raise ToolError(f"no measurement is called {name}", " or ".join(sorted(known)))
+    path = known[name]
+    if path.read_text().startswith("#"):  # board code opens with a comment, not with a docstring
+        search = f"{ROOT}:{ROOT / 'tests' / 'device'}"
+        argv = [*toolchain.micropython(32), "-X", f"heapsize={_HEAP}", str(path), *options]
+        return subprocess.call(argv, env={**os.environ, "MICROPYPATH": search})
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.call([sys.executable, str(path), *options], cwd=ROOT, env=env)
+
+
+def _on_board(name: str) -> list[str]:
+    return [f"{_IN_MICROPYTHON}::test_device[{name}-{bits}]" for bits in (64, 32)]
 
 
 def counted(closing: str) -> tuple[int, int]:
@@ -93,6 +152,7 @@ def _program(name: str, argv: list[str], echo: Echo) -> Outcome:
 def _run(
     argv: list[str], echo: Echo, env: os._Environ[str] | dict[str, str]
 ) -> tuple[int, list[str]]:
+    toolchain.need(argv[0])
     said = []
     with subprocess.Popen(
         [sys.executable, "-m", *argv],

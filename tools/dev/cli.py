@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tools.dev import soaks
+from tools.errors import ToolError
 from tools.toolchain import ROOT
 
 if TYPE_CHECKING:
     from tools.dev.checks import Outcome
 
+SOAKS = ("publishes", "reconnects", "cuts", "faults", "scenarios", "fuzz")
 _Umqtt = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="folder with another umqtt/simple.py", exists=True),
@@ -22,28 +26,53 @@ _Match = Annotated[
     str, typer.Option("-k", metavar="EXPR", help="only tests whose name fits; no lint then")
 ]
 _Paths = Annotated[
-    list[str] | None, typer.Argument(metavar="PATH", help="only these files; no lint then")
+    list[str] | None,
+    typer.Argument(metavar="PATH", help="only these files, folders; no lint"),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``app``."""
     app.command("test")(run_tests)
+    app.command("test-pythons")(try_pythons)
     app.command("check")(check)
     app.command("lint")(lint)
     app.command("bench")(bench)
     app.command("advisor")(run_advisor)
     app.command("soak")(soak)
+    app.command("reference")(reference)
 
 
 def run_tests(paths: _Paths = None, match: _Match = "", umqtt: _Umqtt = None) -> None:
     """Run every check: lint, types, device tests, host tests, end-to-end tests."""
     from tools.dev import checks
 
-    chosen = [*(["-k", match] if match else []), *(paths or [])]
+    chosen = [*(["-k", match] if match else []), *checks.named(paths or [])]
     outcomes = [] if chosen else checks.lint(typer.echo)
     outcomes.append(checks.tests(typer.echo, chosen, umqtt))
+    if os.environ.get("CI") and not chosen:
+        from tools.dev import pythons
+
+        if others := pythons.chosen(pythons.found()):
+            outcomes.append(pythons.run(others, typer.echo))
     _finish(outcomes)
+
+
+def try_pythons() -> None:
+    """Run `make sim` on a fresh copy with the system's, the oldest and the newest Python here.
+
+    Each must come to a reading. They are looked for on PATH and where pyenv and uv keep theirs;
+    the Python that runs this is left out: `make test` proves it, and with CI=1 does this too.
+    """
+    from tools.dev import pythons
+
+    others = pythons.chosen(pythons.found())
+    if not others:
+        typer.echo("no other Python here: make test proves the one there is")
+        return
+    for path, version in others.items():
+        typer.echo(f"to be tried: {path}, {'.'.join(map(str, version))}")
+    _finish([pythons.run(others, typer.echo)])
 
 
 def check() -> None:
@@ -56,14 +85,17 @@ def check() -> None:
 def soak(
     parts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PART", help=f"{', '.join(soaks.PARTS)}; none: all"),
+        typer.Argument(metavar="PART", help=f"{', '.join(SOAKS)}; none: all"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="of everything drawn by lot")] = 20261121,
     short: Annotated[bool, typer.Option(help="as much as `test` runs of it")] = False,
 ) -> None:
     """Run the long tests of the link and print what they came to (docs/faults.md)."""
-    if code := soaks.run(parts or [], seed, short):
-        raise typer.Exit(code)
+    for part in parts or []:
+        if part not in SOAKS:
+            raise ToolError(f"soak: there is no part {part}", " or ".join(SOAKS))
+    argv = [sys.executable, "-m", "tests.soak", *(parts or []), "--seed", str(seed)]
+    raise typer.Exit(subprocess.call([*argv, *(["--short"] if short else [])], cwd=ROOT))
 
 
 def lint() -> None:
@@ -79,9 +111,9 @@ def bench(
     ] = None,
 ) -> None:
     """Measure: the figures of the README, each by its file in bench/."""
-    from tools.dev import benches
+    from tools.dev import checks
 
-    codes = [benches.run(name) for name in chosen or benches.names(ROOT / "bench")]
+    codes = [checks.bench(name) for name in chosen or checks.benches()]
     if any(codes):
         raise typer.Exit(1)
 
@@ -114,6 +146,16 @@ def run_advisor(
     console.print(", ".join(f"{n} {word}" for word, n in count.items()))
     if count[advisor.FAIL]:
         raise typer.Exit(1)
+
+
+def reference(context: typer.Context) -> None:
+    """Write docs/reference.md anew: every key, setting, command and log line, from the code."""
+    from tools.dev import reference as writer
+
+    commands = getattr(context.find_root().command, "commands", {})
+    helps = {name: c.get_short_help_str(200) for name, c in sorted(commands.items())}
+    writer.PAGE.write_text(writer.page(helps), "utf-8")
+    typer.echo(f"{writer.PAGE.relative_to(ROOT)} is up to date")
 
 
 def _finish(outcomes: Sequence[Outcome]) -> None:

@@ -7,6 +7,8 @@ Signatures are always verified, with the keys of the entry the mirror came from.
 
 from __future__ import annotations
 
+import contextlib
+import email
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,49 +57,32 @@ def parse_list(text: str) -> Iterator[Source]:
 
 def parse_deb822(text: str) -> Iterator[Source]:
     """Yield the enabled binary entries of a .sources file, one for each URI."""
-    for paragraph in re.split(r"\n\s*\n", text):
-        fields = _fields(paragraph)
-        if fields.get("enabled", "yes").lower() in ("no", "false", "0", "off", "without"):
+    plain = re.sub(r"^#.*\n?", "", text, flags=re.M)
+    for paragraph in re.split(r"\n\s*\n", plain.lstrip()):
+        fields = email.message_from_string(paragraph)  # RFC 822: deb822(5)
+        if fields.get("Enabled", "yes").lower() in ("no", "false", "0", "off", "without"):
             continue
-        if "deb" not in fields.get("types", "").split():
+        if "deb" not in fields.get("Types", "").split():
             continue
-        for uri in fields.get("uris", "").split():
-            yield Source(
-                uri,
-                tuple(fields.get("suites", "").split()),
-                tuple(fields.get("components", "").split()),
-                fields.get("signed-by", ""),
-            )
-
-
-def _fields(paragraph: str) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    name = ""
-    for line in paragraph.splitlines():
-        if line.startswith("#"):
-            continue
-        if line[:1] in (" ", "\t"):
-            fields[name] = f"{fields.get(name, '')}\n{line.strip()}".strip("\n")
-        elif ":" in line:
-            name, value = line.split(":", 1)
-            name = name.strip().lower()
-            fields[name] = value.strip()
-    return fields
+        suites = tuple(fields.get("Suites", "").split())
+        components = tuple(fields.get("Components", "").split())
+        key = [line.strip() for line in fields.get("Signed-By", "").strip().splitlines()]
+        for uri in fields.get("URIs", "").split():
+            yield Source(uri, suites, components, "\n".join(key))
 
 
 def configured(etc: Path) -> list[Source]:
     """Return the entries of the apt configuration folder ``etc`` (/etc/apt)."""
+    parts = etc / "sources.list.d"
     found: list[Source] = []
-    one_line = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]
-    for paths, parse in (
-        (one_line, parse_list),
-        (sorted((etc / "sources.list.d").glob("*.sources")), parse_deb822),
+    for path in (
+        etc / "sources.list",
+        *sorted(parts.glob("*.list")),
+        *sorted(parts.glob("*.sources")),
     ):
-        for path in paths:
-            try:
-                found.extend(parse(path.read_text(errors="replace")))
-            except OSError:
-                continue  # absent, or not ours to read
+        parse = parse_deb822 if path.suffix == ".sources" else parse_list
+        with contextlib.suppress(OSError):  # absent, or not ours to read
+            found.extend(parse(path.read_text(errors="replace")))
     return found
 
 

@@ -20,32 +20,35 @@ STAMP = ".fieldmouse.json"
 _LINK = -1  # "size" of a symbolic link: it need only lead somewhere
 
 
-def _nothing_wrong(_: Path) -> str:
-    return ""
-
-
 @dataclass(frozen=True)
 class Part:
     """One folder: ``build`` fills the folder it is given, ``check`` says what is wrong with it.
 
     ``inputs`` are what the folder depends on, name to value; a change of one makes it stale.
     ``in_place`` is for a virtual environment, which has its own path written into its files.
+    ``added`` is a name for what is put into a folder that another part has made, and goes with it.
     """
 
     name: str
     folder: Path
     inputs: dict[str, str]
     build: Callable[[Path], None]
-    check: Callable[[Path], str] = _nothing_wrong
+    check: Callable[[Path], str] = lambda folder: ""
     in_place: bool = False
+    added: str = ""
+
+    @property
+    def stamp(self) -> Path:
+        """Says what the part was made from."""
+        return self.folder / (f".fieldmouse-{self.added}.json" if self.added else STAMP)
 
 
 def fault(part: Part) -> str:
     """Return why ``part`` has to be made, or "" when it is whole."""
-    if not part.folder.is_dir():
+    if not part.folder.is_dir() or (part.added and not part.stamp.exists()):
         return "not there yet"
     try:
-        stamp = json.loads((part.folder / STAMP).read_text())
+        stamp = json.loads(part.stamp.read_text())
         inputs, files = dict(stamp["inputs"]), dict(stamp["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return "half made"
@@ -60,6 +63,11 @@ def fault(part: Part) -> str:
 
 def make(part: Part, scratch: Path) -> None:
     """Build ``part`` anew, by way of the folder ``scratch``; the caller holds the lock."""
+    if part.added:
+        part.stamp.unlink(missing_ok=True)
+        part.build(part.folder)
+        _write_stamp(part, part.folder)
+        return
     if part.in_place:
         _remove(part.folder)
         part.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -81,9 +89,9 @@ def _write_stamp(part: Part, folder: Path) -> None:
         folders[:] = [name for name in folders if name != "__pycache__"]
         for path in (Path(top) / name for name in names):
             files[path.relative_to(folder).as_posix()] = _size(path)
-    new = folder / (STAMP + ".new")
+    new = folder / (part.stamp.name + ".new")
     new.write_text(json.dumps({"inputs": part.inputs, "files": files}))
-    new.replace(folder / STAMP)
+    new.replace(folder / part.stamp.name)
 
 
 def _size(path: Path | str) -> int | None:

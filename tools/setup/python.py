@@ -1,4 +1,4 @@
-"""The Python environments: .venv for the tools, one of its own for MiniStack; and umqtt.simple."""
+"""The tools' Python environment, .venv, in three parts; and umqtt.simple."""
 
 from __future__ import annotations
 
@@ -20,22 +20,44 @@ from tools.setup.process import Progress, run
 
 _TRY_NETWORK = "check the network and `pip config list`, then make setup"
 _TRY_VENV = "apt install python3-venv, or another Python: make setup PYTHON=/path/to/python3"
+_INSTALL = ("install", "--retries", "2")
 _UMQTT = f"micropython-umqtt.simple=={toolchain.UMQTT_VERSION}"
 # Of umqtt/simple.py in that archive, as it was on 2026-11-21.
 UMQTT_SHA256 = "8555d2f654deb8eb0d724f79b0811a78cc94029d070f3d96bbd74288653d63a5"
 
 
-def environment(name: str, folder: Path, requirements: str) -> Part:
-    """Return a virtual environment that holds exactly the packages of a requirements file."""
-    pins = toolchain.ROOT / requirements
+def environment(folder: Path) -> Part:
+    """Return the virtual environment with what `make sim` and the AWS tools need."""
     return Part(
-        name=name,
+        name="the tools' libraries",
         folder=folder,
-        inputs={requirements: _sha256(pins), "place": str(folder)},
-        build=lambda made: _install(made, pins),
+        inputs={"requirements.txt": _sha256(_pins("")), "place": str(folder)},
+        build=_build,
         check=_python_fault,
         in_place=True,
     )
+
+
+def addition(name: str, added: str, folder: Path) -> Part:
+    """Return the packages of requirements-``added``.txt, in the environment ``folder``."""
+    pins = _pins(added)
+    return Part(
+        name=name,
+        folder=folder,
+        inputs={pins.name: _sha256(pins)},
+        build=lambda made: _install(made, pins),
+        added=added,
+    )
+
+
+def _pins(added: str) -> Path:
+    return toolchain.ROOT / (f"requirements-{added}.txt" if added else "requirements.txt")
+
+
+def pinned(text: str, minor: int) -> list[str]:
+    """Return the packages that a requirements file has for Python 3.``minor``."""
+    pins = re.findall(r'^([\w-]+)==\S+(?: ; python_version (<|>=) "3\.(\d+)")?', text, re.M)
+    return [name for name, sign, than in pins if not sign or (sign == "<") == (minor < int(than))]
 
 
 def umqtt() -> Part:
@@ -67,11 +89,16 @@ def _python_fault(folder: Path) -> str:
     return ""
 
 
+def _build(folder: Path) -> None:
+    _make_environment(folder)
+    gone = [*_pip(folder), "uninstall", "--yes", "setuptools"]  # before 3.12 venv puts it there
+    run(gone, "making .venv", _TRY_VENV)
+    _install(folder, _pins(""))
+
+
 def _install(folder: Path, pins: Path) -> None:
-    where = folder.relative_to(toolchain.ROOT)
-    progress = Progress(f"{where} from {pins.name}")
-    _make_environment(folder, f"making {where}")
-    total = len(re.findall(r"^[\w-]+==", pins.read_text(), re.M))
+    progress = Progress(f"{folder.relative_to(toolchain.ROOT)} from {pins.name}")
+    total = len(pinned(pins.read_text(), sys.version_info[1]))
     seen: set[str] = set()
 
     def on_line(line: str) -> None:
@@ -82,17 +109,21 @@ def _install(folder: Path, pins: Path) -> None:
         elif line.startswith("Installing collected"):
             progress.note(f"unpacking {total} packages")
 
-    pip = [str(folder / "bin/python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    run(
-        [*pip, "install", "--retries", "2", "-r", str(pins)],
-        f"installing {pins.name}",
-        _TRY_NETWORK,
-        on_line,
-    )
+    # The files name every package, so pip need not look for what they pull in, only check it.
+    options = ["--no-deps", "--force-reinstall"]
+    pip = [*_pip(folder), *_INSTALL, *options, "-r", str(pins)]
+    run(pip, f"installing {pins.name}", _TRY_NETWORK, on_line)
+    run([*_pip(folder), "check"], f"the packages of {pins.name}", "report it: they do not fit")
     progress.done()
 
 
-def _make_environment(folder: Path, what: str) -> None:
+def _pip(folder: Path) -> list[str]:
+    python = str(folder / "bin/python")
+    return [python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+
+
+def _make_environment(folder: Path) -> None:
+    what = f"making {folder.relative_to(toolchain.ROOT)}"
     make = [sys.executable, "-m", "venv", str(folder)]
     pip = importlib.util.find_spec("ensurepip")
     if pip and pip.origin:
@@ -114,15 +145,20 @@ def _make_environment(folder: Path, what: str) -> None:
 
 
 def _download_umqtt(folder: Path) -> None:
-    python = str(toolchain.venv_python())
     progress = Progress(_UMQTT)
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "config", "list"]
-    index = re.search(r"\.index-url='([^']+)'", run(pip, "pip config", _TRY_NETWORK))
-    archives = folder / "archive"
-    fetch = [python, "-m", "unearth", "--no-binary", "--download", str(archives)]
+    pip = _pip(toolchain.VENV)
+    settings = run([*pip, "config", "list"], "pip config", _TRY_NETWORK)
+    index = re.search(r"\.index-url='([^']+)'", settings)
+    archives, unearth = folder / "archive", folder / "unearth"
+    options = ["--no-deps", "--no-compile", "--target", str(unearth)]
+    install = [*pip, *_INSTALL, *options, "-r", str(_pins("unearth"))]
+    run(install, "installing unearth", _TRY_NETWORK)
+    fetch = [pip[0], "-m", "unearth", "--no-binary", "--download", str(archives)]
     if index:  # unearth does not read pip's configuration
         fetch += ["--index-url", index[1]]
-    run([*fetch, _UMQTT], f"fetching {_UMQTT}", _TRY_NETWORK)
+    only = {"PYTHONPATH": str(unearth)}
+    run([*fetch, _UMQTT], f"fetching {_UMQTT}", _TRY_NETWORK, extra_env=only)
+    shutil.rmtree(unearth)
     found = sorted(archives.glob("*.tar.gz"))
     if not found:
         raise ToolError(f"the package index has no archive of {_UMQTT}", _TRY_NETWORK)

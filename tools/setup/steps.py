@@ -7,7 +7,7 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tools import errors, toolchain
@@ -16,13 +16,21 @@ from tools.setup import builds, python
 from tools.setup.parts import Part, fault, make
 
 _SCRATCH = toolchain.CACHE / "scratch"
+# Targets that need no more than requirements.txt, and no more than requirements-board.txt besides;
+# every other one gets all.
+_AWS = {"sim", "provision", "watch", "things", "rotate", "revoke", "deprovision", "doctor"}
+_BOARD = {"ports", "flash", "bench-flash", "try-flash", "deploy", "logs", "repl", "crashlog"}
+_BOARD |= {"config", "erase"}
 _TRY_DISK = "is the checkout writable, the disk not full? then make setup"
 
 
 def main(argv: list[str]) -> int:
-    """Install what is missing; return the exit code. ``--quiet``: silent when all is there."""
+    """Install what is missing; return the exit code.
+
+    ``argv``: the Make targets to install for, none for all; ``--quiet``: silent when all is there.
+    """
     try:
-        made = setup()
+        made = setup([word for word in argv if word != "--quiet"])
     except ToolError as e:
         print(errors.lines(e), file=sys.stderr)
         return 2
@@ -38,27 +46,33 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def setup() -> bool:
-    """Make every part that is not whole; return whether there was any. Raises ToolError."""
-    needed, extra = _needed(), builds.part(32)
-    if not any(fault(part) for part in needed) and not _wanted(extra):
+def setup(targets: Sequence[str] = ()) -> bool:
+    """Make every part that these Make targets need and that is not whole; whether there was any.
+
+    Raises ToolError.
+    """
+    needed, extra = _needed(targets), builds.part(32)
+    wanted = _is_all(targets) and _wanted(extra)
+    if not any(fault(part) for part in needed) and not wanted:
         return False
     with _locked():
         for part in needed:
             _ensure(part)
-        if _wanted(extra):
+        if wanted:
             _try(extra)
     return True
 
 
-def _needed() -> list[Part]:
-    needed = [
-        python.environment("the tools' libraries", toolchain.VENV, "requirements.txt"),
-        python.umqtt(),
-        python.environment(
-            "MiniStack", toolchain.CACHE / "ministack", "requirements-ministack.txt"
-        ),
-    ]
+def _is_all(targets: Sequence[str]) -> bool:
+    return not targets or not (_AWS | _BOARD).issuperset(targets)
+
+
+def _needed(targets: Sequence[str]) -> list[Part]:
+    needed = [python.environment(toolchain.VENV), python.umqtt()]
+    if not targets or not _AWS.issuperset(targets):
+        needed.insert(1, python.addition("tools for boards", "board", toolchain.VENV))
+    if _is_all(targets):
+        needed.insert(2, python.addition("tools for tests", "test", toolchain.VENV))
     given = os.environ.get("MICROPYTHON")
     if given:
         wrong = toolchain.micropython_fault(toolchain.named_micropython(given))

@@ -12,14 +12,13 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from tools.sim import launch
+from tools.sim import folders, launch
 from tools.sim.boardlog import Log
 from tools.sim.control import Control
 
@@ -35,6 +34,7 @@ _CAUSES = {
 }
 _MAIN_ENDED = 74
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Handler = Callable[..., object] | signal.Handlers
 _REBOOT_S = 0.3  # an ESP32 takes about that long from reset to boot.py
 _LOOK_S = 0.1  # how often the file of --world is looked at
 
@@ -64,7 +64,7 @@ class VirtualBoard:
         self._log = Log(lambda: self.running, on_line)
         self._control = Control(self.folder, settings, world, self._log.add)
         self._launch = launch.prepare(micropython, bits, umqtt, heap)
-        self._scratch = Path(tempfile.mkdtemp(prefix="fieldmouse-board-"))
+        self._scratch = folders.temporary("fieldmouse-board")
         self._env = self._launch.env | {"FIELDMOUSE_SIM": str(self._control.begin(self._scratch))}
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
@@ -88,7 +88,7 @@ class VirtualBoard:
 
     @property
     def running(self) -> bool:
-        """True from start() to stop(), resets included."""
+        """True from start() to kill(), resets included."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
@@ -101,13 +101,12 @@ class VirtualBoard:
         self._control.set(settings)
 
     def start(self) -> None:
-        """Power on. Does nothing if it is on."""
         if self.running:
             return
         self._off = threading.Event()
         self._control.power_on()
         self._told = dict(self._launch.told)
-        if self._launch.profile == "esp8266":
+        if self._told["profile"] == "esp8266":
             image = launch.rom(self.folder, self._scratch)
             self._told["rom"] = str(image) if image else ""
         self.boots, self.cause = 0, "power_on"
@@ -124,16 +123,10 @@ class VirtualBoard:
         if self._thread is not None:
             self._thread.join()
 
-    stop = kill  # a board has no other switch
-
     def close(self) -> None:
         """Power off and remove the scratch files; the folder of the device stays."""
         self.kill()
         shutil.rmtree(self._scratch, ignore_errors=True)
-
-    def lines(self, timeout: float | None = None) -> Iterator[str]:
-        """Every line from the first on; waits for more until power-off or ``timeout`` seconds."""
-        return self._log.follow(timeout)
 
     def wait_for(self, pattern: str, timeout: float = 10.0, after: int = 0) -> re.Match[str]:
         """Wait for a line that matches ``pattern``, from line number ``after`` on.
@@ -225,10 +218,28 @@ def run(make: Callable[[Callable[[str], None]], VirtualBoard], out: TextIO) -> N
         except OSError:  # the reader of the pipe has gone
             end.set()
 
-    former = {n: signal.signal(n, lambda *_: end.set()) for n in _ENDINGS}
-    try:
-        with make(echo):
-            end.wait()
-    finally:
-        for number, handler in former.items():
+    with on_endings(lambda *_: end.set()), make(echo):
+        end.wait()
+
+
+@contextlib.contextmanager
+def on_endings(handler: Handler) -> Iterator[Callable[[Handler], None]]:
+    """Call ``handler`` at Ctrl-C, SIGTERM and SIGHUP; afterwards they do what they did before.
+
+    What is yielded puts another handler in its place.
+    """
+    former = {number: signal.signal(number, handler) for number in _ENDINGS}
+
+    def change(handler: Handler) -> None:
+        for number in _ENDINGS:
             signal.signal(number, handler)
+
+    try:
+        yield change
+    finally:
+        for number, before in former.items():
+            signal.signal(number, before)
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -23,12 +23,7 @@ class Log:
         self._dropped = 0
         self._news = threading.Condition()
 
-    def __len__(self) -> int:
-        with self._news:
-            return self._dropped + len(self._lines)
-
     def kept(self) -> list[str]:
-        """Every line that is still kept."""
         with self._news:
             return list(self._lines)
 

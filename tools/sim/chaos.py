@@ -64,12 +64,9 @@ class Fault:
 
     def window(self, at_s: float) -> int | None:
         """Which repetition is in force at ``at_s``, counted from 0; None: none is."""
-        since = at_s - self.start_s
-        if since < 0:
-            return None
-        number = int(since // self.every_s) if self.every_s else 0
-        inside = since - number * (self.every_s or 0) < self.length_s
-        return number if inside else None
+        number = self.begun(at_s) - 1
+        since_s = at_s - self.start_s - number * (self.every_s or 0)
+        return number if number >= 0 and since_s < self.length_s else None
 
     def begun(self, at_s: float) -> int:
         """How often it has begun until ``at_s``."""
@@ -126,11 +123,6 @@ class Plan:
     def end_s(self) -> float:
         """When the last fault is over; infinite if one never is."""
         return max((fault.end_s for fault in self.faults), default=0.0)
-
-    @property
-    def needs_names(self) -> bool:
-        """Whether a name must be made to resolve as the plan wants."""
-        return any(fault.kind in ("move", "nodns") for fault in self.faults)
 
     def faster(self, scale: float) -> Plan:
         """The same for a world whose seconds are ``scale`` times as short."""

@@ -58,7 +58,6 @@ class Link:
             self._close()
 
     def reset(self) -> None:
-        """End it with RST on both sides."""
         self._reset = True
         if self._task is not None:
             self._task.cancel()

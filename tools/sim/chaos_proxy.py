@@ -41,9 +41,10 @@ class Proxy:
         plan: Plan,
         on_event: Callable[[str], None] = lambda text: None,
         on_hosts: Callable[[dict[str, list[str]]], None] = lambda hosts: None,
+        port: int = 0,
     ) -> None:
         self.plan = plan
-        self.port = 0
+        self.port = port
         self.taken = 0
         self.events: list[tuple[float, str]] = []
         self._target_port = target_port
@@ -59,35 +60,25 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
         self._up = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="chaos")
 
     def __enter__(self) -> Proxy:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def start(self) -> None:
         """Listen; ToolError when the addresses are not there."""
         moves = any(fault.kind == "move" for fault in self.plan.faults)
         self.port = self._reserve(ADDRESSES if moves else ADDRESSES[:1])
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="chaos")
         self._thread.start()
         if not self._up.wait(_START_S):
             raise ToolError("the chaos proxy does not start", "run it again")
+        return self
 
-    def begin(self) -> None:
-        """The plan's time is 0 now."""
-        self._began = time.monotonic()
-
-    def close(self) -> None:
-        """End every connection and stop listening."""
+    def __exit__(self, *_: object) -> None:
         self._stopped = True
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.join()
         for end in self._reserved:
             end.close()
+
+    def begin(self) -> None:
+        self._began = time.monotonic()
 
     def deaf(self) -> bool:
         """Whether the board holds a connection that has lost bytes and can only be given up."""
@@ -106,7 +97,7 @@ class Proxy:
 
     def _reserve(self, addresses: tuple[str, ...]) -> int:
         # Held without listening, so that nobody else gets the port while the broker is "gone".
-        port = 0
+        port = self.port
         for address in addresses:
             end = _bound(address, port)
             port = int(end.getsockname()[1])

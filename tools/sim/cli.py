@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tools.errors import ToolError
+
 _SENSOR = "CHIP[@ADDR], several joined by commas; 'none' unplugs it"
-_CHAOS = "'latency=200ms,reset@20s*1m', or random:7; see docs/faults.md"
+_CHAOS = "a bad network on purpose: 'latency=200ms,reset@20s*1m', or random:7; see docs/faults.md"
+_Chaos = Annotated[str | None, typer.Option(metavar="FAULTS", help=_CHAOS)]
 _TEMPERATURE = "degrees Celsius, a number or an expression in t (seconds), as '21 + 2*sin(t/60)'"
 
 
+def _writable(path: Path | None) -> Path | None:
+    """``path``, or a ToolError now: not after the run."""
+    if path and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+        raise ToolError(
+            f"cannot write {path}", "a file in a folder that is there, as --svg sim.svg"
+        )
+    return path
+
+
 def register(app: typer.Typer) -> None:
-    """Add the commands of this package to ``app``."""
     app.command("sim")(sim)
     app.command("board")(board)
+    app.command("try-flash")(try_flash)
 
 
 def sim(
@@ -29,13 +42,13 @@ def sim(
         float | None, typer.Option(metavar="S", help="stop after so many seconds")
     ] = None,
     svg: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write the last picture as SVG")
+        Path | None,
+        typer.Option(metavar="FILE", callback=_writable, help="write the last picture as SVG"),
     ] = None,
     keep: Annotated[bool, typer.Option(help="keep the boards' files and logs in .sim/")] = False,
     board: Annotated[str, typer.Option(help="which board they are: esp32, esp8266, …")] = "esp32",
-    chaos: Annotated[
-        str | None, typer.Option(metavar="FAULTS", help=f"a bad network on purpose: {_CHAOS}")
-    ] = None,
+    chaos: _Chaos = None,
+    lan: Annotated[bool, typer.Option("--lan", help="open MQTT to the local network")] = False,
 ) -> None:
     """Run the whole of it here: a local AWS, virtual boards, and a live view, until Ctrl-C."""
     from rich.console import Console
@@ -54,6 +67,7 @@ def sim(
             svg=svg,
             keep=keep,
             chaos=chaos,
+            lan=lan,
         ),
         Console(),
     )
@@ -97,3 +111,27 @@ def board(
         ),
         sys.stdout,
     )
+
+
+def try_flash(
+    thing: Annotated[str, typer.Option(help="name of the thing")] = "try-1",
+    board: Annotated[
+        str, typer.Option("--board", "-b", help="esp32, esp32c3 or esp8266")
+    ] = "esp32",
+    svg: Annotated[
+        typer.FileTextWrite | None,
+        typer.Option(metavar="FILE", lazy=False, help="write a picture of it as SVG, and end"),
+    ] = None,
+) -> None:
+    """Flash a virtual board: a local AWS, a thing, a bare chip at a serial port, until Ctrl-C.
+
+    All that `flash` does to a real board happens to this one: esptool talks to its ROM loader,
+    the image lies in its flash, and MicroPython boots from that. At the end come the commands
+    that work on it from another terminal, by the port it prints.
+    """
+    from rich.console import Console
+
+    from tools.sim import try_flash as trial
+
+    plain = {"record": True, "width": 120, "force_terminal": False} if svg else {"soft_wrap": True}
+    trial.run(thing, board, svg, Console(highlight=False, **plain))

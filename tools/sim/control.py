@@ -47,11 +47,6 @@ class Control:
         self._count = 0
         self._lock = threading.RLock()  # the board's thread, the watcher's, the caller's
 
-    @property
-    def scale(self) -> float:
-        """How many of the board's seconds go by in one of ours."""
-        return float(self._fixed.get("time_scale", 1))
-
     def begin(self, scratch: Path) -> Path:
         """Keep the files in ``scratch``; the one that FIELDMOUSE_SIM shall name."""
         self._path = scratch / "sim.json"
@@ -103,7 +98,8 @@ class Control:
     def sleep_s(self) -> float | None:
         """Seconds of the deep sleep just begun; None is for ever, as `deepsleep()` means it."""
         sleep_ms = float(json.loads(self._beside(".state").read_text()).get("sleep_ms", 0))
-        return sleep_ms / 1000 / self.scale if sleep_ms > 0 else None
+        scale = float(self._fixed.get("time_scale", 1))
+        return sleep_ms / 1000 / scale if sleep_ms > 0 else None
 
     def _now(self) -> dict[str, Any]:
         known = self._given | self._file

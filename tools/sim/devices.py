@@ -7,8 +7,8 @@ from typing import Any
 
 from tools.aws.clients import Clients
 from tools.aws.provision import provision
-from tools.board import boards
 from tools.board.stage import stage
+from tools.things import boards
 
 WIFI = [{"ssid": "fieldmouse", "password": "in-the-barn"}]
 
@@ -22,14 +22,22 @@ def names(first: str, count: int) -> list[str]:
 
 
 def make(
-    clients: Clients, thing: str, folder: Path, board: str = "esp32", **settings: Any
+    clients: Clients,
+    thing: str,
+    folder: Path,
+    board: str = "esp32",
+    home: Path | None = None,
+    **settings: Any,
 ) -> Path:
     """Provision ``thing`` with the code of real AWS and stage its board; returns what to boot.
 
-    ``folder`` gets `thing/` (config.json and certificates) and `board/` (the device file system).
-    ``board`` (tools/board/boards.json) decides kind and format of the key. ``settings`` go into
+    ``folder`` gets `board/` (the device file system); ``home``, or `thing/` in ``folder``, gets
+    config.json and certificates.
+    ``board`` (tools/things/boards.json) decides kind and format of the key. ``settings`` go into
     config.json. Raises ToolError when either step does.
     """
-    kind = boards.get(board).stage_board
-    made = provision(clients, thing, folder / "thing", wifi=WIFI, settings=settings, board=board)
+    kind = boards.get(board).profile
+    made = provision(
+        clients, thing, home or folder / "thing", wifi=WIFI, settings=settings, board=board
+    )
     return stage(made.folder.config, made.folder.certs, folder / "board", kind).out

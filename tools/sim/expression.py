@@ -12,6 +12,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tools.board.scopes import PARSING
 from tools.errors import ToolError
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
@@ -50,7 +51,8 @@ def check(text: str, name: str, low: float, high: float) -> float | str:
     and one day later, or starts with a value outside ``low`` to ``high``.
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval") if len(text) <= _MAX_LENGTH else None
+        with PARSING:
+            tree = ast.parse(text.strip(), mode="eval") if len(text) <= _MAX_LENGTH else None
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         tree = None
     if tree is None:

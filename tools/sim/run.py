@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 
+from tools.aws import viewer, watch
 from tools.aws.clients import Clients
-from tools.aws.folder import check_name
-from tools.board import boards
 from tools.errors import ToolError
-from tools.sim import announce, chaos, devices, feed, folders, launch, world
-from tools.sim.board import VirtualBoard
+from tools.sim import chaos, devices, folders, launch, world
+from tools.sim.board import VirtualBoard, interrupt, on_endings
 from tools.sim.chaos_proxy import Proxy
-from tools.sim.cloud import LocalCloud
-from tools.sim.view import Fleet
+from tools.sim.cloud import LocalCloud, free_port
+from tools.sim.view import View
+from tools.things import boards
+from tools.things.folder import check_name
 
 _REFRESH_S = 0.25
 _SVG_WIDTH = 112
@@ -35,18 +38,17 @@ _MOST_THINGS = 200
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for."""
-
     thing: str = "demo-1"
     things: int = 1
     interval_s: int = 5
     sensor: str = world.DEFAULTS["sensor"]
     temperature: str = world.DEFAULTS["temperature"]
-    board: str = "esp32"  # which of tools/board/boards.json they are
+    board: str = "esp32"  # which of tools/things/boards.json they are
     duration_s: float | None = None
     svg: Path | None = None
     keep: bool = False
     chaos: str | None = None  # faults between boards and cloud, in the language of chaos.py
+    lan: bool = False  # the MQTT port is open to the local network
 
 
 class Simulation:
@@ -55,13 +57,14 @@ class Simulation:
     def __init__(self, options: Options, console: Console) -> None:
         self.options = options
         self.console = console
-        self.fleet = Fleet(devices.names(options.thing, options.things))
+        self.fleet = View(devices.names(options.thing, options.things))
         self.live = console.is_terminal
         self.boards: list[VirtualBoard] = []
-        self.cloud = LocalCloud()
+        self.cloud = LocalCloud(lan=options.lan)
         self.proxy: Proxy | None = None
         self._plan = chaos.parse(options.chaos) if options.chaos is not None else None
         self.folder = Path()
+        self.cloud_file = Path()
         self._stack = contextlib.ExitStack()
         self._quiet = False
         self._profile = "esp32"
@@ -71,20 +74,17 @@ class Simulation:
         for name in self.fleet.things:
             check_name(name)
         world.check({"temperature": self.options.temperature, "sensor": self.options.sensor})
-        self._profile = boards.get(self.options.board).stage_board
+        self._profile = boards.get(self.options.board).profile
         launch.prepare(None, 64, None, self._profile)
         self.folder = self._stack.enter_context(folders.scratch(self.options.keep))
-        with self._step("starting the local AWS (MiniStack)") as say:
-            self._stack.callback(self.cloud.stop)
-            self.cloud.start(lambda waited: say(f"{waited:.0f} s") if waited > 1 else None)
-            self._stack.enter_context(announce.announced(self.cloud.info))
-        self._open_proxy()
+        self.cloud_file = self._stack.enter_context(folders.place(self.folder))
+        self._start_cloud()
         with self._step("opening the view"):
             clients = self.cloud.clients
-            certificate, key = feed.enrol(clients.iot, self.cloud.info, self.folder)
-            view = feed.Feed(self.cloud.info, certificate, key, self._message, self._link)
-            self._stack.callback(view.close)
-            view.open()
+            filters = [watch.DATA, *watch.OTHERS]
+            self._stack.enter_context(
+                viewer.listening(clients, filters, self._message, self.fleet.link)
+            )
         with self._step("provisioning, staging and booting") as say:
             for name in self.fleet.things:
                 say(name)
@@ -92,35 +92,61 @@ class Simulation:
         if self.proxy is not None:
             self.proxy.begin()
 
+    def _start_cloud(self) -> None:
+        ports = folders.last_ports(self.cloud_file)
+        with self._step("starting the local AWS (MiniStack)") as say:
+            self._stack.callback(self.cloud.stop)
+            self.cloud.start(
+                lambda waited: say(f"{waited:.0f} s") if waited > 1 else None,
+                (ports.get("http"), ports.get("mqtt")),
+            )
+        self._open_proxy(ports.get("proxy"))
+        cloud = self.cloud.info
+        ports |= {"http": cloud.gateway_port, "mqtt": cloud.mqtt_port}
+        if self.proxy is not None:
+            ports["proxy"] = self.proxy.port
+            cloud = replace(cloud, proxy_port=self.proxy.port)
+        folders.save_ports(self.cloud_file, ports)
+        old = folders.renew(self.things, cloud)
+        unused = [name for name in old if name not in self.fleet.things]
+        for line in folders.outlived(unused, self.cloud_file):
+            self._print(line)
+        self._stack.enter_context(folders.announced(cloud, self.cloud_file))
+
     def close(self) -> None:
         """Stop boards, view and cloud, in that order, and say no more."""
         self._quiet = True
         self._stack.close()
 
     def run(self, end: threading.Event) -> None:
-        """Show what happens until ``end`` is set or the duration is over."""
-        until = (
-            None if self.options.duration_s is None else time.monotonic() + self.options.duration_s
-        )
+        """Show what happens until ``end`` is set, the duration is over, or its reader has gone."""
+        duration_s = self.options.duration_s
+        until = math.inf if duration_s is None else time.monotonic() + duration_s
         self._print(self._intro())
-        with Live(console=self.console, auto_refresh=False) if self.live else _nothing() as live:
-            while not end.is_set() and (until is None or time.monotonic() < until):
+        shown = Live(console=self.console, auto_refresh=False)
+        with shown if self.live else contextlib.nullcontext() as live:
+            while not (end.is_set() or self.console.quiet) and time.monotonic() < until:
                 if live is not None:
-                    live.update(self.fleet.render(self._title()), refresh=True)
+                    live.update(self.fleet.render(*self.console.size), refresh=True)
                 self._check_cloud()
                 end.wait(_REFRESH_S)
         if self.options.svg is not None:
             self._export(self.options.svg)
 
+    @property
+    def things(self) -> Path:
+        """The folder of its things, where `--local` looks."""
+        return self.cloud_file.parent / "things"
+
     def summary(self) -> str:
-        """One line for the end."""
         first_s = self.fleet.slowest_first_s()
         first = "" if first_s is None else f", the first one {first_s:.1f} s after the boot"
         plural = "" if len(self.fleet.things) == 1 else "s"
         things = f"{len(self.fleet.things)} thing{plural}"
-        return f"{self.fleet.readings} readings of {things}{first}; everything is stopped"
+        readings = f"{self.fleet.readings} readings of {things}, {self.fleet.lost} lost"
+        return f"{readings}{first}; everything is stopped"
 
-    def _open_proxy(self) -> None:
+    def _open_proxy(self, last: int | None) -> None:
         if self._plan is None:
             return
 
@@ -133,6 +159,7 @@ class Simulation:
             self._plan,
             on_event=lambda text: self._print(f"chaos: {text}"),
             on_hosts=tell,
+            port=free_port(last),
         )
         self._stack.enter_context(self.proxy)
 
@@ -143,7 +170,9 @@ class Simulation:
             settings["port"] = self.proxy.port
             hosts["hosts"] = self.proxy.hosts()
         kind = self.options.board
-        device = devices.make(clients, name, self.folder / name, board=kind, **settings)
+        home = self.things / name
+        shutil.rmtree(home, ignore_errors=True)  # config.json of an earlier run
+        device = devices.make(clients, name, self.folder / name, kind, home, **settings)
         log = self._stack.enter_context((self.folder / f"{name}.log").open("w", buffering=1))
 
         def on_line(line: str) -> None:
@@ -163,19 +192,18 @@ class Simulation:
         )
         self.boards.append(board)
         self._stack.callback(board.close)
-        self.fleet.booted(name)
+        self.fleet.booted(name, device)
         board.start()
 
-    def _message(self, topic: str, document: dict[str, Any]) -> None:
-        line = self.fleet.message(topic, document)
+    def _message(self, topic: str, payload: bytes) -> None:
+        line = self.fleet.message(topic, payload)
         if line and not self.live:
             self._print(line)
 
-    def _link(self, up: bool) -> None:
-        self.fleet.up = up
-
     def _print(self, line: str) -> None:
-        if not self._quiet:
+        if self._quiet:
+            return
+        with contextlib.suppress(SystemExit):  # by rich: no reader any more, console.quiet is set
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _check_cloud(self) -> None:
@@ -193,30 +221,22 @@ class Simulation:
             yield lambda more: None
         self.console.print(f"{text}: {time.monotonic() - began:.1f} s", highlight=False)
 
-    def _title(self) -> str:
-        count = len(self.fleet.things)
-        boards = "1 virtual board" if count == 1 else f"{count} virtual boards"
-        return f"{boards} on a local AWS: {self.fleet.readings} readings over MQTT and mutual TLS"
-
     def _intro(self) -> str:
-        plan = str(self._plan) if self._plan else ""
-        return announce.intro(self.cloud.info, next(iter(self.fleet.things)), self.folder, plan)
+        thing, lan = next(iter(self.fleet.things)), self.options.lan
+        text = folders.intro(self.cloud.info, self.cloud_file, thing, self.folder, lan)
+        network = f"The network between boards and cloud: {self._plan}\n" if self._plan else ""
+        return network + text
 
     def _export(self, path: Path) -> None:
         picture = Console(record=True, width=_SVG_WIDTH, file=io.StringIO())
         picture.print(self._intro(), highlight=False, markup=False)
-        picture.print(self.fleet.render(self._title()))
+        picture.print(self.fleet.render(_SVG_WIDTH, 24))
         path.write_text(picture.export_svg(title="make sim"), "utf-8")
 
 
 def _shifted(temperature: str, number: int) -> str:
     """The same curve a little later for each further board, so that they can be told apart."""
     return temperature.replace("t/60", f"(t+{17 * number})/60") if number else temperature
-
-
-@contextlib.contextmanager
-def _nothing() -> Iterator[None]:
-    yield None
 
 
 def run(options: Options, console: Console) -> None:
@@ -229,21 +249,12 @@ def run(options: Options, console: Console) -> None:
         )
     end = threading.Event()
     simulation = Simulation(options, console)
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    former = {number: signal.signal(number, _interrupt) for number in signals}
-    try:
-        simulation.start()
-        for number in signals:
-            signal.signal(number, lambda *_: end.set())
-        simulation.run(end)
-    finally:
-        for number in signals:  # nothing may interrupt the stopping; it takes seconds at most
-            signal.signal(number, signal.SIG_IGN)
-        simulation.close()
-        for number, handler in former.items():
-            signal.signal(number, handler)
+    with on_endings(interrupt) as handle_by:
+        try:
+            simulation.start()
+            handle_by(lambda *_: end.set())
+            simulation.run(end)
+        finally:
+            handle_by(signal.SIG_IGN)  # nothing may interrupt the stopping; it takes seconds
+            simulation.close()
     console.print(simulation.summary(), highlight=False, soft_wrap=True)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

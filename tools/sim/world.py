@@ -43,23 +43,15 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from firmware.drivers import DRIVERS
 from tools.errors import ToolError
 from tools.sim import expression
-from tools.sim.schema import (
-    HINT,
-    Check,
-    a_list,
-    a_map,
-    a_number,
-    a_text,
-    an_object,
-    either,
-    one_of,
-)
 
 DEFAULTS: Mapping[str, Any] = {
     "sensor": "bme280@0x76",
@@ -67,13 +59,8 @@ DEFAULTS: Mapping[str, Any] = {
     "humidity": "45 + 4*sin(t/90)",
     "pressure": "1013.25 + sin(t/300)",
 }
-# chip -> first and last address, as chips/plug.py has them
-CHIPS = {
-    "bme280": (0x76, 0x77),
-    "bmp280": (0x76, 0x77),
-    "sht3x": (0x44, 0x45),
-    "mcp9808": (0x18, 0x1F),
-}
+# chip -> first and last address; chips/plug.py has the same
+CHIPS = {chip: (min(places), max(places)) for chips, places in DRIVERS.values() for chip in chips}
 CAUSES = ("power_on", "hard", "watchdog", "deepsleep", "soft", "fault")
 # Settings that a board reads once, when it gets its power.
 POWER_ON = (
@@ -82,6 +69,9 @@ POWER_ON = (
 )
 _FAULTS = ("nack", "stuck", "crc")
 _MOST_SCALE = 100  # a TLS handshake would take longer than the firmware allows
+_HINT = "python -c 'import tools.sim.world; help(tools.sim.world)' lists every key"
+# Takes a value and the key it has, and gives the value to use, or raises ToolError.
+Check = Callable[[Any, str], Any]
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -91,7 +81,7 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as e:
         raise ToolError(f"{path}: {e.strerror}", "--world FILE") from e
     except ValueError as e:
-        raise ToolError(f"{path}: not JSON: {e}", HINT) from e
+        raise ToolError(f"{path}: not JSON: {e}", _HINT) from e
     try:
         return check(document)
     except ToolError as e:
@@ -154,12 +144,82 @@ def _rows(text: str) -> list[dict[str, Any]]:
     return rows
 
 
+def wrong(where: str, value: Any, wanted: str) -> ToolError:
+    return ToolError(f"{where or 'world'}: {json.dumps(value)[:60]} is not {wanted}", _HINT)
+
+
+def an_object(schema: Mapping[str, Check], *required: str) -> Check:
+    def look(value: Any, where: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise wrong(where, value, "an object")
+        prefix = f"{where}." if where else ""
+        for key in value.keys() - schema.keys():
+            known = ", ".join(schema)
+            raise ToolError(f"{prefix}{key}: unknown key", f"known here: {known}")
+        for key in required:
+            if key not in value:
+                raise ToolError(f"{prefix}{key}: is missing", _HINT)
+        return {key: schema[key](v, prefix + key) for key, v in value.items()}
+
+    return look
+
+
+def a_list(each: Check, length: int | None = None) -> Check:
+    def look(value: Any, where: str) -> list[Any]:
+        if not isinstance(value, list) or length not in (None, len(value)):
+            raise wrong(where, value, f"a list of {length}" if length else "a list")
+        return [each(v, f"{where}[{i}]") for i, v in enumerate(value)]
+
+    return look
+
+
+def a_number(low: float, high: float, whole: bool = False) -> Check:
+    def look(value: Any, where: str) -> Any:
+        kinds = (int,) if whole else (int, float)
+        good = type(value) in kinds and math.isfinite(value) and low <= value <= high
+        if not good:
+            raise wrong(where, value, f"{'a whole number ' if whole else ''}{low:g} to {high:g}")
+        return value
+
+    return look
+
+
+def one_of(*values: Any) -> Check:
+    def look(value: Any, where: str) -> Any:
+        if not any(value == v and type(value) is type(v) for v in values):
+            raise wrong(where, value, " or ".join(json.dumps(v) for v in values))
+        return value
+
+    return look
+
+
+def a_text(pattern: str, wanted: str) -> Check:
+    def look(value: Any, where: str) -> Any:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise wrong(where, value, wanted)
+        return value
+
+    return look
+
+
+def either(first: Check, kind: type, second: Check) -> Check:
+    return lambda value, where: (second if isinstance(value, kind) else first)(value, where)
+
+
+def a_map(key: Check, each: Check) -> Check:
+    def look(value: Any, where: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise wrong(where, value, "an object")
+        return {key(k, where): each(v, f"{where}.{k}") for k, v in value.items()}
+
+    return look
+
+
 def _expression(low: float, high: float) -> Check:
     def look(value: Any, where: str) -> Any:
-        text = value if isinstance(value, str) else json.dumps(value)
-        if isinstance(value, str) or a_number(-1e9, 1e9)(value, where) is not None:
-            return expression.check(text, where, low, high)
-        raise AssertionError
+        if not isinstance(value, str):
+            value = json.dumps(a_number(-1e9, 1e9)(value, where))
+        return expression.check(value, where, low, high)
 
     return look
 

@@ -1,1 +1,1 @@
-"""What belongs to one thing on this computer; imported by tools.aws and tools.board."""
+"""What belongs to one thing on this computer: folder, certificates, configuration, board."""

@@ -89,7 +89,7 @@ _CONFIG: _Table = {
     "offline_reboot_s": _of_schema("offline_reboot_s"),
     "drain_per_s": _of_schema("drain_per_s"),
     # Messages under way at once, and while an outage is made up for: AWS takes 100 that it has
-    # not acknowledged (aws-facts 1.2). All four differ by board: tools/board/boards.json.
+    # not acknowledged (aws-facts 1.2). All four differ by board: tools/things/boards.json.
     "window": (8, _value(number(1, 100))),
     "window_max": (24, _value(number(1, 100))),
     "message_bytes": (8192, _value(number(512, 16384))),  # the longest that the board takes in

@@ -59,11 +59,6 @@ class BMP280(Chip):
             buf[i] = self._regs[self._pointer]
             self._pointer = self._pointer + 1 & 0xFF
 
-    def _damage(self, buf: bytearray) -> None:
-        # No checksum on the wire: damage is only visible where the data cannot be right.
-        for i in range(len(buf)):
-            buf[i] = 0xFF
-
     def _set(self, reg: int, value: int) -> None:
         if reg == _RESET and value == 0xB6:
             self._reset()

@@ -54,8 +54,7 @@ class MCP9808(Chip):
         else:
             word = self._word(self._pointer)
             answer = (word >> 8, word & 0xFF)
-        for i in range(len(buf)):
-            buf[i] = answer[i] if i < len(answer) else 0xFF
+        self.fill(buf, answer)
 
     def _word(self, reg: int) -> int:
         if reg == _AMBIENT:
@@ -79,10 +78,6 @@ class MCP9808(Chip):
         step = 8 >> self._resolution  # of 1/16 C
         celsius = self.environment.temperature_mdeg() / 1000
         self._sixteenths = math.floor(celsius * 16 / step + 0.5) * step
-
-    def _damage(self, buf: bytearray) -> None:
-        for i in range(len(buf)):  # no checksum: a line that nobody drives
-            buf[i] = 0xFF
 
 
 def _signed(word: int) -> int:

@@ -112,16 +112,14 @@ class SHT3x(Chip):
             self._finish_single()
         if self._answer is None:
             self.nack()
-        at = 0
+        answer = bytearray()
         for word in self._answer:
-            for byte in (word >> 8, word & 0xFF, crc8(word)):
-                if at < len(buf):
-                    buf[at] = byte
-                    at += 1
-        while at < len(buf):  # nobody drives the line any more
-            buf[at] = 0xFF
-            at += 1
+            answer.extend(bytes((word >> 8, word & 0xFF, crc8(word))))
+        self.fill(buf, answer)
         self._answer = None  # the result memory is cleared by reading it
+
+    def _damage(self, buf: bytearray) -> None:
+        buf[-1] ^= 0x10  # which the CRC shows
 
     def _finish_single(self) -> None:
         while self._stretch and self.fault is None and not self._done():

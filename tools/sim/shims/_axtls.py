@@ -240,14 +240,7 @@ class _Socket:
     def setblocking(self, flag):
         self._raw.setblocking(flag)
 
-    def read(self, size=-1):
-        if size < 0:
-            found = b""
-            while True:
-                part = self.read(256)
-                if not part:
-                    return found or part
-                found += part
+    def read(self, size):
         buf = bytearray(size)
         n = self.readinto(buf)
         return None if n is None else bytes(buf) if n == size else bytes(memoryview(buf)[:n])
@@ -266,15 +259,6 @@ class _Socket:
             self._left -= n
             got += n
         return got
-
-    def readline(self):
-        found = b""
-        while not found.endswith(b"\n"):
-            part = self.read(1)
-            if not part:
-                return found or part
-            found += part
-        return found
 
     def _record(self):
         # The plain text of one more: its length, 0 at the end of the stream, None for not now.

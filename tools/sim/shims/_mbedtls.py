@@ -25,7 +25,10 @@ _FUTURE = "\nThe certificate validity starts in the future\n"
 # The firmware's callback, depth of the top, expired, in the future, hash of the one above, wrong
 # by this machine's clock.
 _state = [None, 0, 0, 0, 0, 0]
-_host_s = getattr(utime, "_real", utime).time  # utime may be _scaled.py
+try:
+    _host_s = utime.host_time  # of _scaled.py
+except AttributeError:
+    _host_s = utime.time
 
 
 def _look(cert, depth):

@@ -9,13 +9,16 @@
 # name costs ten bytes or 4.5 KB; what is built into this simulator has filled five or six pools.
 # So the row is set back: the last pool is made to look full, and like one of 10 entries (py/qstr.c
 # takes twice `alloc` for the next). The firmware's first name opens a pool of 20, as on a board.
-# For free are only names that a board's build has too, or that our shims use in their interfaces.
+# For free are only names that a board's build has too: all others of our shims, and their short
+# texts, are other ones here (tools/sim/launch.py).
 #
 # As a board:    gc.mem_free() and gc.mem_alloc() (shims/_gc.py), gc.threshold(), names, holes
 # Dearer:        what shims allocate while the firmware runs comes out of `size`
-# Cheaper here:  an open file (0.25 KB more on LittleFS), a socket (some bytes)
+# Cheaper here:  an open file (0.25 KB more on LittleFS), a socket (some bytes), the few names that
+#                the unix port has and a chip has not
 
 import gc
+import micropython
 import struct
 import sys
 
@@ -39,6 +42,8 @@ def leave(size):
     gc.collect()
     if not size - 4 * _BLOCK < gc.mem_free() < size + 8 * _BLOCK:
         raise MemoryError("cannot leave {} bytes, but {}".format(size, gc.mem_free()))
+    if _sim.get("report_heap") is not None:
+        micropython.qstr_info()
 
 
 def split(size):
@@ -63,8 +68,9 @@ def split(size):
 
 
 def report(number):
-    # In use by the firmware: for growth.
+    # In use by the firmware, for growth; and MicroPython's line about its names.
     gc.collect()
+    micropython.qstr_info()
     print("sim: heap", number, "in use", _left - gc.mem_free())
 
 

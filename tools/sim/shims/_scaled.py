@@ -17,6 +17,7 @@ import sys
 import utime as _real
 from utime import gmtime, localtime, mktime  # noqa: F401
 
+host_time = _real.time  # of this machine
 _MASK = (1 << 30) - 1
 _HALF = 1 << 29
 _scale = 1
@@ -73,6 +74,7 @@ def ticks_add(ticks, delta):
 
 
 def ticks_diff(end, start):
+    # On a 32-bit build the intermediate sum could leave the small ints; the parts cannot.
     d = (end - start) & _MASK
     return d if d < _HALF else d - _HALF - _HALF
 

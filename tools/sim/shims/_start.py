@@ -40,8 +40,8 @@ def _load():
     for name in ("_axtls", "_sys") if _sim.ESP8266 else ("esp32", "_mbedtls"):
         __import__(name)
     for chip in _bus.on_bus().values():  # once, so that what it keeps is there
-        for air in ("temperature_mdeg", "humidity_mpct", "pressure_pa"):
-            getattr(chip.environment, air)()
+        air = chip.environment
+        air.temperature_mdeg(), air.humidity_mpct(), air.pressure_pa()
 
 
 def _stand_in():
@@ -54,8 +54,8 @@ def _stand_in():
 
 
 def _mount():
-    # The code of an ESP8266 lies in flash and runs in place. What the folder has under the same
-    # names stays where it is, and is not looked at.
+    # The code of an ESP8266 lies in flash and runs in place. The folder has it as well, and is not
+    # looked at; a chip looks at the top of its own file system first.
     import vfs
 
     vfs.mount(vfs.VfsRom(_sim.mapped(_sim.get("rom"))), "/rom")

@@ -2,6 +2,8 @@
 # a code that tools/sim/board.py understands; it starts it again with the right cause. There is one
 # object of each kind, made before the firmware starts, as the chips have it.
 
+import binascii
+
 import _sim
 import utime
 from _bus import Buses, pins
@@ -54,8 +56,7 @@ def deepsleep(time_ms=0):
 
 
 def unique_id():
-    text = _sim.get("unique_id", "02f1e1d00001")
-    found = bytes(int(text[i : i + 2], 16) for i in range(0, len(text), 2))
+    found = binascii.unhexlify(_sim.get("unique_id", "02f1e1d00001"))
     if _ESP8266:  # its chip id: the last three bytes of the MAC as a number
         return bytes((found[5], found[4], found[3], 0))
     return found
@@ -120,11 +121,10 @@ class _Rtc:
 
     def memory(self, data=None):
         if data is None:
-            text = _sim.state()["memory"]
-            return bytes(int(text[i : i + 2], 16) for i in range(0, len(text), 2))
+            return binascii.unhexlify(_sim.state()["memory"])
         if len(data) > _RTC_MEMORY_BYTES:
             raise ValueError("buffer too long")
-        _sim.state()["memory"] = "".join("{:02x}".format(b) for b in bytes(data))
+        _sim.state()["memory"] = binascii.hexlify(data).decode()
         _sim.save()
         return None
 

@@ -5,10 +5,10 @@
 
 import _sim
 import utime
+from _scaled import ticks_add, ticks_diff  # noqa: F401
 from utime import sleep, sleep_ms, sleep_us  # noqa: F401
 
 _MASK = (1 << 30) - 1
-_HALF = 1 << 29
 _OFFSET_S = _sim.S2000 if _sim.get("epoch", 2000) == 2000 else 0
 _start_ms = utime.ticks_diff(_sim.get("ticks_start", 0), utime.ticks_ms())
 _start_us = utime.ticks_diff(0, utime.ticks_us())
@@ -35,13 +35,3 @@ def ticks_ms():
 
 def ticks_us():
     return utime.ticks_add(utime.ticks_us(), _start_us) & _MASK
-
-
-def ticks_add(ticks, delta):
-    return (ticks + delta) & _MASK
-
-
-def ticks_diff(end, start):
-    # On a 32-bit build the intermediate sum could leave the small ints; the parts cannot.
-    d = (end - start) & _MASK
-    return d if d < _HALF else d - _HALF - _HALF

@@ -1,0 +1,1 @@
+"""Topic rules: what AWS does with the readings; one file a target (sns.py, dynamodb.py, …)."""

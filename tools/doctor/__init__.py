@@ -1,0 +1,1 @@
+"""What is wrong between a thing and AWS: one file a group of checks, cli.py starts them."""
