@@ -1,7 +1,7 @@
 """How long a board takes: one image in one pass, against the same tree copied file by file.
 
-A virtual ESP32 (tests/esp) behind a serial port that takes as long as a wire would; the programs
-are the real esptool and mpremote. What flash chips need for erasing is not in it (a 4 MB chip
+A virtual ESP32 behind a serial port that takes as long as a wire would; the programs are the
+real esptool and mpremote. What flash chips need for erasing is not in it (a 4 MB chip
 takes about 10 s, the same for everyone who erases). mpremote speaks at 115200 baud, the rate of
 MicroPython's REPL; it is measured at 921600 as well, a rate it cannot have on a stock build.
 
@@ -10,25 +10,26 @@ Run by `make bench-flash-time`; nothing here is asserted by time.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.esp import fixtures, images
-from tests.esp.board import Board
-from tests.esp.server import Server
-from tools import toolchain
-from tools.board import boards, esptool, firmware, flash, image, mpremote, prepare
+from tests.esp import fixtures
+from tools.board import esptool, firmware, flash, image, mpremote, prepare
+from tools.board.view import Lines
 from tools.sim import devices
 from tools.sim.cloud import LocalCloud
+from tools.sim.esp import images
+from tools.sim.esp.board import Board
+from tools.sim.esp.server import Server
+from tools.things import boards
 
 FAST, SLOW = esptool.FAST_BAUD, esptool.SAFE_BAUD
 
@@ -43,23 +44,9 @@ class Figure:
     seconds: float
 
 
-class Silent:
-    """A view of a flash that nobody looks at."""
-
-    def step(self, name: str, text: str) -> None:
-        """Nothing."""
-
-    def progress(self, name: str, part: float) -> None:
-        """Nothing."""
-
-
-@contextlib.contextmanager
-def plugged(folder: Path, line_baud: int = 0) -> Iterator[Server]:
+def plugged(folder: Path, line_baud: int = 0) -> Server:
     """A bare board whose line takes its time."""
-    built_in = fixtures.frozen(folder / "frozen")
-    board = Board(folder / "board", toolchain.micropython(64), frozen=built_in)
-    with Server(board, timed=True, line_baud=line_baud) as server:
-        yield server
+    return Server(Board(folder / "board"), timed=True, line_baud=line_baud)
 
 
 def measured(name: str, server: Server, work: Callable[[], object]) -> Figure:
@@ -74,7 +61,9 @@ def one_pass(folder: Path, tree: dict[str, bytes]) -> Figure:
     """The file system as an image, by esptool: connect, erase, write, verify."""
     start, size = images.VFS
     with plugged(folder) as server:
-        parts = [(start + at, data) for at, data in image.segments(image.build(tree, size))]
+        parts = [
+            (start + at, data) for at, data in image.segments(image.FileSystem(tree, size).image())
+        ]
         return measured(
             f"image, one esptool call, {FAST} baud",
             server,
@@ -85,9 +74,7 @@ def one_pass(folder: Path, tree: dict[str, bytes]) -> Figure:
 def file_by_file(folder: Path, tree: dict[str, bytes], baud: int) -> Figure:
     """The same tree by one run of `mpremote cp -r`."""
     source = folder / "tree"
-    for name, data in tree.items():
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).write_bytes(data)
+    image.write_files(source, tree)
     with plugged(folder, baud) as server:
         fixtures.put(server, images.firmware(), {"boot.py": b""})
         server.wait_for(">>> ")
@@ -113,8 +100,9 @@ def bare_to_running(folder: Path, cloud: LocalCloud) -> Figure:
             tree=prepare.tree(thing, kind),
             firmware=firmware.obtain(kind, local=images.stock("esp32")),
         )
+        unseen = Lines(Console(quiet=True))
         figure = measured(
-            "make flash: bare board to AWS", server, lambda: flash.flash(job, Silent())
+            "make flash: bare board to AWS", server, lambda: flash.flash(job, unseen)
         )
         server.wait_for("link: up")
     return figure

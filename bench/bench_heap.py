@@ -23,7 +23,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -41,6 +40,7 @@ _RANGE = {"esp32": (12 * KB, 128 * KB), "esp8266": (8 * KB, 80 * KB)}
 _PIECES = (512, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 _FAST = 40  # time scale for readings alone: nothing that waits for a handshake
 _RUNS = 5
+_READINGS, _RECONNECTS = 10_000, 100  # for growth
 _GROWTH_HEAP = launch.HEAPS | {"esp8266": 40 * KB}  # what grows shows with room to spare as well
 
 
@@ -97,8 +97,7 @@ def growth(lab: Lab, profile: str, readings: int, reconnects: int) -> tuple[int,
 
 
 def _growth_by_readings(lab: Lab, profile: str, count: int) -> int:
-    heap = _GROWTH_HEAP[profile]
-    with lab.trial(profile, heap, _FAST) as trial:
+    with lab.trial(profile, _GROWTH_HEAP[profile], _FAST) as trial:
         trial.board.start()
         trial.wait("connect", lambda: "interval_s" in trial.reported)
         trial.desire(interval_s=1)
@@ -110,9 +109,8 @@ def _growth_by_readings(lab: Lab, profile: str, count: int) -> int:
 
 
 def _growth_by_reconnects(lab: Lab, profile: str, count: int) -> int:
-    heap = _GROWTH_HEAP[profile]
     before = 0
-    with lab.trial(profile, heap) as trial:
+    with lab.trial(profile, _GROWTH_HEAP[profile]) as trial:
         trial.board.start()
         trial.wait("connect", lambda: "interval_s" in trial.reported)
         for number in range(count + 3):
@@ -160,13 +158,11 @@ def measure(lab: Lab, profile: str, options: argparse.Namespace, console: Consol
     if AXTLS[profile]:
         fits = found + AXTLS[profile] <= launch.HEAPS[profile]
         row("a session in 38 KB, with what axTLS takes", "yes" if fits else "no", "yes")
-    with console.status(
-        f"{profile}: {options.readings:,} readings, {options.reconnects} reconnects"
-    ):
-        grown = tried(lambda: growth(lab, profile, options.readings, options.reconnects))
+    with console.status(f"{profile}: {_READINGS:,} readings, {_RECONNECTS} reconnects"):
+        grown = tried(lambda: growth(lab, profile, _READINGS, _RECONNECTS))
     by_readings, by_reconnects = (grown, grown) if isinstance(grown, str) else grown
-    row(f"growth over {options.readings:,} readings, bytes", by_readings, 0, 0)
-    row(f"growth over {options.reconnects} reconnects, bytes", by_reconnects, 0, 0)
+    row(f"growth over {_READINGS:,} readings, bytes", by_readings, 0, 0)
+    row(f"growth over {_RECONNECTS} reconnects, bytes", by_reconnects, 0, 0)
     return table
 
 
@@ -184,11 +180,7 @@ def one(lab: Lab, options: argparse.Namespace, console: Console) -> int:
     for profile in options.profile:
         begin = time.monotonic()
         with lab.trial(profile, heap) as trial:
-            try:
-                trial.session()
-                why = ""
-            except Failed as e:
-                why = str(e)
+            why = tried(trial.session)
             if options.log:
                 console.print(*trial.board.log, sep="\n", markup=False)
         took = f"{time.monotonic() - begin:.1f} s"
@@ -198,7 +190,7 @@ def one(lab: Lab, options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     add = parser.add_argument
@@ -206,19 +198,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--quick", action="store_true", help="only the smallest heap, to a kilobyte")
     add("--at", metavar="BYTES", help="one session on so much heap (18000, 18k)")
     add("--log", action="store_true", help="show the log of the board; or each trial")
-    add("--readings", type=int, default=10_000, help="for growth (default: %(default)s)")
-    add("--reconnects", type=int, default=100, help="for growth (default: %(default)s)")
-    add("--umqtt", type=Path, help="folder with another umqtt/simple.py")
-    options = parser.parse_args(argv)
+    options = parser.parse_args()
     options.profile = options.profile or list(launch.PROFILES)
     return options
 
 
-def main(argv: list[str] | None = None) -> int:
+def main() -> int:
     """Print the figures."""
-    options = parse(argv)
+    options = parse()
     console = Console(highlight=False, soft_wrap=True)
-    with laboratory(options.umqtt) as lab:
+    with laboratory() as lab:
         if options.at:
             return one(lab, options, console)
         for profile in options.profile:

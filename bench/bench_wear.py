@@ -13,7 +13,7 @@ from flash import Flash
 
 _READINGS = 20_000
 _OUTAGE = 3_000  # readings without a connection: two days at one a minute
-_LIMIT_BYTES = 98_304  # outbox_bytes, as in tools/board/boards.json
+_LIMIT_BYTES = 98_304  # outbox_bytes, as in tools/things/boards.json
 _CYCLES = 100_000
 _FREE_BLOCKS = 400  # 4 MB ESP32: 2 MB of file system are 512 blocks; firmware and outbox take some
 _UNEVEN = 2.2  # worst block by the mean, after 100,000 readings offline; 1.4 after 600,000 online

@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.sim import devices, feed
+from tools import wire
+from tools.aws import viewer, watch
+from tools.sim import devices
 from tools.sim.board import VirtualBoard
 from tools.sim.cloud import LocalCloud
 
@@ -49,8 +51,11 @@ class Seen:
         self.results: dict[str, dict[Any, dict[str, Any]]] = {}
         self.news = threading.Condition()
 
-    def take(self, topic: str, document: dict[str, Any]) -> None:
-        """The feed's callback."""
+    def take(self, topic: str, payload: bytes) -> None:
+        """The listener's callback."""
+        document = wire.document(payload)
+        if document is None:
+            return
         name = topic.split("/")
         with self.news:
             if name[-1] == "data":
@@ -192,6 +197,14 @@ class Trial:
             time.sleep(0.2)
         return min(found)
 
+    def names(self) -> int:
+        """How many names the firmware has interned; powered on with ``report_heap`` set."""
+        after = len(self.board.log)
+        self.board.set(report_heap=next(_numbers))
+        self.board.wait_for("sim: heap", 10, after)
+        counts = [int(n) for n in re.findall(r"n_qstr=(\d+)", "\n".join(self.board.log))]
+        return counts[-1] - counts[0]
+
 
 def failure(lab: Lab, profile: str, heap: int, piece: int | None = None, **world: Any) -> str:
     """Why a session does not run to its end on ``heap`` bytes, or "".
@@ -214,11 +227,8 @@ def laboratory(umqtt: Path | None = None) -> Iterator[Lab]:
     folder = Path(tempfile.mkdtemp(prefix="fieldmouse-bench-"))
     seen = Seen()
     try:
-        with LocalCloud() as cloud:
-            files = feed.enrol(cloud.clients.iot, cloud.info, folder)
-            listener = feed.Feed(cloud.info, *files, seen.take)
-            listener.open()
+        filters = (watch.DATA, *watch.OTHERS)
+        with LocalCloud() as cloud, viewer.listening(cloud.clients, filters, seen.take):
             yield Lab(cloud, seen, folder, umqtt)
-            listener.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

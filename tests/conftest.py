@@ -16,11 +16,17 @@ from typing import Any
 
 import pytest
 
-collect_ignore = ["device", "hil"]
+collect_ignore = ["device"]
+# `make test` sets it, and remedies are spelled by it.
+os.environ.pop("FIELDMOUSE_TARGET", None)
 
 # Parts of ids, what takes longest first.
 LONG = (
-    "test_long_session.py::test_a_hundred",
+    "test_long_session.py::test_many_reconnects[esp8266",
+    "test_try_flash.py",
+    "test_flash_hil.py",
+    "test_flash_bench.py",
+    "test_link.py",
     "advisor/test_waiting.py",
     "test_memory.py::test_nothing_grows",
     "advisor/test_sabotage.py",
@@ -32,6 +38,7 @@ LONG = (
     "test_flash_faults.py",
     "test_sim_run.py",
     "test_crash_path.py",
+    "test_flash_board.py",
     "test_flash_repl.py",
     "test_doctor_board.py",
 )
@@ -39,7 +46,8 @@ LONG = (
 SPREAD = (
     *("test_long_session.py", "test_soak_short.py", "test_flash_faults.py", "test_sim_run.py"),
     *("test_crash_path.py", "test_main_job.py", "test_no_memory.py", "test_device.py"),
-    *("test_flash_repl.py", "test_doctor_board.py", "test_server_session.py"),
+    *("test_flash_repl.py", "test_flash_board.py", "test_doctor_board.py", "test_link.py"),
+    *("test_server_session.py", "test_clock.py", "test_no_clock.py"),
 )
 
 
@@ -67,6 +75,15 @@ def aws_models() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", lambda self, path: read(path))
         yield
+
+
+@pytest.fixture(autouse=True)
+def account() -> Iterator[None]:
+    """The account of the command that ran is forgotten, as it is when its process ends."""
+    from tools import options
+
+    yield
+    options.ACCOUNT.set(options.Account())
 
 
 @pytest.fixture(scope="session")

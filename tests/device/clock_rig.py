@@ -36,23 +36,18 @@ class Rig:
         self.servers = ["one", "two", "three"]
         self.random = fakes.Fixed(1)
         self.ticks = fakes.Clock()
-        self.passed_ms = 0
         self.lines = []
         self.clock = Clock(self.ticks.now, self.ticks.diff)
         ntp.take_rtc(self.clock, rtc, self.settings, FLOOR, self.log)
 
-    def pass_ms(self, ms):
-        self.ticks.pass_ms(ms)
-        self.passed_ms += ms
-
     def query(self, server, clock, random):
-        self.pass_ms(self.blocks_ms)
+        self.ticks.pass_ms(self.blocks_ms)
         if self.silent:
             raise OSError(110)
         self.asked.append(server)
         if server in self.wrong:
-            return NOW + self.passed_ms // 1000 + self.wrong[server]
-        answer = self.answers.pop(0) if self.answers else NOW + self.passed_ms // 1000
+            return NOW + self.ticks.total // 1000 + self.wrong[server]
+        answer = self.answers.pop(0) if self.answers else NOW + self.ticks.total // 1000
         if answer is None:
             raise OSError(110)
         if isinstance(answer, Exception):
@@ -67,6 +62,9 @@ class Rig:
         clock = self.clock
         return None if clock.offset is None else clock.offset + clock.s
 
+    def date(self, s2000):
+        return "date {}".format(s2000)
+
     def set_rtc(self, s2000):
         self.rtc = s2000
 
@@ -79,6 +77,12 @@ class Rig:
                 self.module.query = self.query
                 args = self.settings, FLOOR, self, self.log, self.verified
                 self.module.ask(clock, *args, self.servers, self.random)
-            self.pass_ms(every_ms)
+            self.ticks.pass_ms(every_ms)
         clock.step()
         return self.now_s()
+
+
+def ran(s, *args, **kwargs):
+    rig = Rig(*args, **kwargs)
+    rig.run(s)
+    return rig

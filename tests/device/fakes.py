@@ -11,7 +11,7 @@ class Clock:
     # start; offset, to be set by tests that want a time of day; ask_s and heard, to be looked at.
     def __init__(self, start_ms=PERIOD - 5):
         self._ms = start_ms & _MASK
-        self._rest_ms = 0
+        self.total = 0  # milliseconds passed, without a wrap
         self.s = self.ask_s = 0
         self.offset = self.heard = None
 
@@ -23,11 +23,13 @@ class Clock:
         # 32-bit board it is no small int.
         return ((a - b & _MASK) ^ _HALF) - _HALF
 
+    def left_ms(self, s):
+        return max(0, s * 1000 - self.total)
+
     def pass_ms(self, ms):
         self._ms = self._ms + ms & _MASK
-        self._rest_ms += ms
-        self.s += self._rest_ms // 1000
-        self._rest_ms %= 1000
+        self.total += ms
+        self.s = self.total // 1000
 
 
 class Random:
@@ -79,44 +81,3 @@ def state(link):
     # Of a Connection.
     assert not (link.up and link.opening)
     return UP if link.up else OPENING if link.opening else DOWN
-
-
-class I2C:
-    # A bus with one answer for every read. Set `error` to make the next transfers fail.
-    def __init__(self, answer=b"", addresses=()):
-        self.answer = answer
-        self.addresses = list(addresses)
-        self.written = []  # (address, bytes) and (address, register, bytes)
-        self.error = None
-
-    def scan(self):
-        return self.addresses
-
-    def writeto(self, addr, data, stop=True):
-        self._fail()
-        self.written.append((addr, bytes(data)))
-        return len(data)
-
-    def writeto_mem(self, addr, register, data, addrsize=8):
-        self._fail()
-        self.written.append((addr, register, bytes(data)))
-
-    def readfrom_into(self, addr, buf, stop=True):
-        self._fail()
-        self._play(buf)
-
-    def readfrom_mem_into(self, addr, register, buf, addrsize=8):
-        # A dict as answer gives each register its own bytes.
-        self._fail()
-        self._play(buf, register)
-
-    def _fail(self):
-        if self.error is not None:
-            raise self.error
-
-    def _play(self, buf, register=None):
-        answer = self.answer
-        if isinstance(answer, dict):
-            answer = answer[register]
-        for i in range(len(buf)):
-            buf[i] = answer[i]

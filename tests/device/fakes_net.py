@@ -5,6 +5,7 @@
 # by default nobody). With `esp` setblocking(True) wipes the timeout and poll says nothing of
 # errors, as on the ESP ports. A read from which a real socket would never return raises Hang.
 
+from fakes import Clock
 from firmware.core.timing import Deadline
 
 ETIMEDOUT = 110
@@ -280,6 +281,23 @@ class AxContext:
         return self.make(raw) if self.make else raw
 
 
+class Broken:
+    # A TLS socket whose handshake, the first write, fails, or never ends.
+    def __init__(self, raw, error=None):
+        self.raw = raw
+        self.error = error
+
+    def write(self, buf, at, size):
+        if self.error:
+            raise self.error
+
+    def ready(self, mask):
+        return self.raw.ready(mask) if self.error else 0
+
+    def close(self):
+        pass  # mbedTLS has let go of the socket below already
+
+
 class Context(AxContext):
     def load_verify_locations(self, data):
         pass  # that it has this makes it one of mbedTLS
@@ -311,10 +329,10 @@ class Link:
 
 class Bench:
     # A Session over a Net, with what its callbacks got. A reading is a payload put into texts.
-    def __init__(self, clock, window=8, limit_bytes=1024, keepalive_s=60, esp=False, mute=()):
+    def __init__(self, window=8, limit_bytes=1024, keepalive_s=60, esp=False, mute=()):
         from firmware.net import connect, session, transport
 
-        self.clock = clock
+        self.clock = clock = Clock()
         self.net = Net(clock, esp)
         self.net.install(connect, transport)
         self.broker = self.net.peer = Broker(mute)
@@ -398,6 +416,16 @@ class Bench:
 
     def push(self, data):
         self.net.sock.inbox += data
+
+    def receive(self, data, part=1 << 20):
+        # In parts of so many bytes, with a step for each.
+        for at in range(0, len(data), part):
+            self.push(data[at : at + part])
+            self.session.step()
+
+    def send(self, seq, text=b"x"):
+        self.publish(seq, text)
+        self.session.step()
 
     def steps(self, ms, every_ms=500):
         # As the main loop would, for so long.

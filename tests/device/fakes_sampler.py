@@ -71,6 +71,7 @@ class Bus:
 class Bench:
     # full: put() fails as on a full file system; note_fails: upkeep.start() alone.
     def __init__(self, interval_s=60, offset=S2000):
+        loading.unload()  # a driver that the test before has left
         self.clock = Clock()
         self.clock.offset = offset
         self.bus = Bus(self.clock)
@@ -82,6 +83,7 @@ class Bench:
         self.undated = 0  # of them, with the uptime in place of the time
         self.log = []
         self.settings = {"interval_s": interval_s, "sensor": "auto", "i2c": {"sda": 4, "scl": 5}}
+        self.settings["log_level"] = "info"
         self.sampler = sampler.Sampler(self.settings, self.clock, self, self.note, self.log.append)
         BOARD.bench = self
 

@@ -1,20 +1,14 @@
 # Runs the test_* functions of one file under MicroPython and says how many passed.
 #
-# Tests are plain functions that assert; `harness.run(globals())` ends the file. MICROPYPATH
-# holds the root of the tree and this folder. The last line is always "N passed, M failed"; the
-# exit code is 1 when something failed or when there was nothing to run.
+# Tests are plain functions that assert; tests/host/test_device.py gives run() the names of the
+# file. MICROPYPATH holds the root of the tree and this folder. The last line is always "N passed,
+# M failed"; the exit code is 1 when something failed or when there was nothing to run.
 # FIELDMOUSE_SEED and FIELDMOUSE_FUZZ (a count) steer the tests that make up their own input.
 
 import gc
 import micropython
 import sys
-
-try:
-    from os import getenv
-except ImportError:  # a real board has no environment
-
-    def getenv(_name, default=None):
-        return default
+from os import getenv
 
 
 def run(names):
@@ -40,7 +34,7 @@ def raises(error, call, *args, **kwargs):
         call(*args, **kwargs)
     except error as e:
         return e
-    raise AssertionError("{} was not raised".format(error.__name__))
+    raise AssertionError("{} was not raised".format(error))
 
 
 def equal(got, wanted):

@@ -38,7 +38,8 @@ class Board:
     def __init__(self, on, taken, known=False, limit_bytes=8192):
         self.on, self.taken = on, taken
         self.clock, self.lines = Clock(), []
-        self.settings = Settings({"interval_s": 10}, *(files.load_settings() or ({}, {})), None)
+        values = {"interval_s": 10, "log_level": "info"}
+        self.settings = Settings(values, *(files.load_settings() or ({}, {})), None)
         self.settings.log = self.lines.append
         self.saved = self.settings.saved
         self.outbox = Outbox("data/outbox", limit_bytes, self.lines.append)
@@ -52,10 +53,11 @@ class Board:
     def upkeep(self, what):
         getattr(upkeep, what)(self)
 
-    def know(self):
+    def know(self, run_s=0):
         # As net/clock.py; the next pass of the loop does the rest.
         self.clock.offset = self.on
         self.settings.note("clock", self.on + self.clock.s)
+        self.run(run_s)
 
     def run(self, seconds):
         # So many readings, one every ten seconds.
@@ -66,6 +68,7 @@ class Board:
                     self.upkeep("start")
                 self.sampler.step()
                 self.clock.pass_ms(500)
+        return self
 
     def starts(self):
         return self.settings.state.get("start")
@@ -84,12 +87,6 @@ class Board:
         while most and self.outbox.next_unsent():
             self.outbox.ack(self.outbox.read - 1)
             most -= 1
-
-
-def mounted(flash):
-    flash.format()
-    flash.mount()
-    return flash
 
 
 def remove(folder):

@@ -31,9 +31,12 @@ def put(outbox, first, last):
         harness.equal(outbox.put(record(n), 12), n)
 
 
-def filled(count):
+def filled(count, sent=0):
+    # With so many readings, the first of them handed out.
     outbox = fresh()
     put(outbox, 1, count)
+    for _ in range(sent):
+        assert unsent(outbox) is not None
     return outbox
 
 

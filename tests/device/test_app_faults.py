@@ -247,6 +247,3 @@ def test_sessions_that_get_through_are_no_outage():
         harness.equal(restarts(bench, 250), None)  # nothing to be acknowledged for a while
         bench.link_bench.break_up("closed")
         harness.equal(restarts(bench, 60), None)
-
-
-harness.run(globals())

@@ -102,6 +102,3 @@ def test_after_a_failure_the_bus_is_clocked_free_and_stopped():
 def test_a_bus_that_works_is_left_alone():
     board.i2c(pins(), 0)
     harness.equal(Pin.edges, [])
-
-
-harness.run(globals())

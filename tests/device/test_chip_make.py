@@ -10,6 +10,3 @@ def test_make_reads_the_command_line_form():
     harness.equal(make("none"), [])
     for bad in ("dht22", "bme280@0x40", "sht3x,sht3x", "bme280@0xzz"):
         harness.raises(ValueError, make, bad)
-
-
-harness.run(globals())

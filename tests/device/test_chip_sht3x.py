@@ -1,27 +1,14 @@
 # The SHT3x model alone.
 
 import harness
-from fakes import Clock
+from fakes_chips import fetch, powered
 from tools.sim.chips.chip import Fixed
 from tools.sim.chips.sht3x import SHT3x, crc8
 
 
-def powered():
-    clock = Clock()
-    chip = SHT3x(clock)
-    clock.pass_ms(5)
-    return chip, clock
-
-
 def ask(chip, command, size):
     chip.write(command)
-    return read(chip, size)
-
-
-def read(chip, size):
-    buf = bytearray(size)
-    chip.read_into(buf)
-    return bytes(buf)
+    return fetch(chip, size)
 
 
 def test_crc_example_of_the_datasheet():
@@ -30,28 +17,28 @@ def test_crc_example_of_the_datasheet():
 
 
 def test_status_after_power_on_and_clear():
-    chip, _ = powered()
+    chip, _ = powered(SHT3x)
     harness.equal(ask(chip, b"\xf3\x2d", 3), bytes((0x80, 0x10, crc8(0x8010))))
     chip.write(b"\x30\x41")
     harness.equal(ask(chip, b"\xf3\x2d", 3), b"\x00\x00\x81")
 
 
 def test_single_shot_is_not_acknowledged_before_it_is_done():
-    chip, clock = powered()
+    chip, clock = powered(SHT3x)
     chip.environment = Fixed(25000, 50000)
     chip.write(b"\x24\x00")
     clock.pass_ms(15)
-    harness.raises(OSError, read, chip, 6)
+    harness.raises(OSError, fetch, chip, 6)
     harness.raises(OSError, chip.write, b"\xf3\x2d")
     clock.pass_ms(1)
-    got = read(chip, 6)
+    got = fetch(chip, 6)
     # 0x6666 = 26214: 25.00 C; 0x8000 = 32768: 50.00 %RH
     harness.equal(got, bytes((0x66, 0x66, crc8(0x6666), 0x80, 0x00, crc8(0x8000))))
-    harness.raises(OSError, read, chip, 6)  # read once
+    harness.raises(OSError, fetch, chip, 6)  # read once
 
 
 def test_unknown_command_is_refused_and_noted():
-    chip, _ = powered()
+    chip, _ = powered(SHT3x)
     for bad in (b"\x12\x34", b"\xfd", b"\x20\x33", b"\xe0\x00"):
         harness.raises(OSError, chip.write, bad)
     chip.write(b"\x30\x41")
@@ -62,13 +49,13 @@ def test_unknown_command_is_refused_and_noted():
 
 
 def test_serial_number():
-    chip, _ = powered()
+    chip, _ = powered(SHT3x)
     harness.equal(ask(chip, b"\x37\x80", 6)[:2], b"\x0b\xad")
     harness.equal(ask(chip, b"\x36\x82", 6)[3:5], b"\xca\xfe")
 
 
 def test_periodic_mode_refuses_single_shots_until_break():
-    chip, clock = powered()
+    chip, clock = powered(SHT3x)
     chip.write(b"\x21\x30")  # once a second
     harness.raises(OSError, ask, chip, b"\xe0\x00", 6)
     clock.pass_ms(1000)
@@ -80,7 +67,7 @@ def test_periodic_mode_refuses_single_shots_until_break():
 
 
 def test_soft_reset_and_heater():
-    chip, clock = powered()
+    chip, clock = powered(SHT3x)
     chip.write(b"\x30\x41")
     chip.write(b"\x30\x6d")
     harness.equal(ask(chip, b"\xf3\x2d", 3)[0], 0x20)
@@ -91,7 +78,7 @@ def test_soft_reset_and_heater():
 
 
 def test_faults():
-    chip, clock = powered()
+    chip, clock = powered(SHT3x)
     chip.fault = "crc"
     got = ask(chip, b"\xf3\x2d", 3)
     assert got[2] != crc8(0x8010)
@@ -100,7 +87,4 @@ def test_faults():
     chip.fault = "stuck"
     chip.write(b"\x24\x00")
     clock.pass_ms(1000)
-    harness.raises(OSError, read, chip, 6)
-
-
-harness.run(globals())
+    harness.raises(OSError, fetch, chip, 6)

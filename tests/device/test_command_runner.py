@@ -1,4 +1,4 @@
-# heap: 88wk
+# heap: 96wk
 # From the payload of a command to its act and its result.
 
 import json
@@ -7,7 +7,7 @@ import sys
 import firmware
 import harness
 from fakes import Clock, Log, opened
-from firmware import crash
+from firmware import chip, crash
 from firmware.command_runner import CommandRunner
 from firmware.core import schema
 from firmware.core.commands import ACTIONS
@@ -99,8 +99,18 @@ class Bench:
             self.busy = self.runner.step(up)
         return self.session.sent
 
+    def acked(self, steps):
+        self.session.waiting = ()
+        self.steps(steps)
+
     def outcomes(self):
         return [(told["id"], told["ok"], told["reason"]) for told in self.steps()]
+
+
+def heard(*action, **fields):
+    bench = Bench()
+    bench.hear(*action, **fields)
+    return bench
 
 
 def test_nothing_happens_inside_the_callback():
@@ -115,8 +125,7 @@ def test_nothing_happens_inside_the_callback():
 
 
 def test_a_new_interval_is_in_force_and_a_change_at_the_device():
-    bench = Bench()
-    bench.hear("set_reporting_interval", interval_seconds=30, id="a")
+    bench = heard("set_reporting_interval", interval_seconds=30, id="a")
     told = {"id": "a", "action": "set_reporting_interval", "ok": True, "reason": None}
     harness.equal(bench.steps(), [told])
     harness.equal(bench.settings.values["interval_s"], 30)
@@ -143,8 +152,7 @@ def test_an_interval_that_cannot_be_is_not_a_change():
 
 
 def test_read_now_answers_when_there_is_a_reading():
-    bench = Bench()
-    bench.hear("read_now", id=1)
+    bench = heard("read_now", id=1)
     harness.equal((bench.steps(9, 1000), bench.sampler.asked), ([], 1))
     assert bench.busy
     bench.sampler.readings += 1
@@ -152,8 +160,7 @@ def test_read_now_answers_when_there_is_a_reading():
 
 
 def test_read_now_answers_with_the_fault_or_that_there_is_none():
-    bench = Bench()
-    bench.hear("read_now", id=1)
+    bench = heard("read_now", id=1)
     bench.steps(1)
     bench.sampler.errors += 1
     bench.sampler.last_error = "bus: errno 19"
@@ -166,8 +173,7 @@ def test_read_now_answers_with_the_fault_or_that_there_is_none():
 
 
 def test_one_at_a_time():
-    bench = Bench()
-    bench.hear("read_now", id=1)
+    bench = heard("read_now", id=1)
     bench.hear("identify", id=2)
     harness.equal((bench.steps(5, 1000), bench.board.leds), ([], []))
     bench.sampler.readings += 1
@@ -181,8 +187,7 @@ def test_safe_mode_has_no_readings():
 
 
 def test_identify_blinks_twenty_times_and_ends_dark():
-    bench = Bench()
-    bench.hear("identify", id=1)
+    bench = heard("identify", id=1)
     harness.equal(bench.steps(3)[0]["ok"], True)
     bench.steps(30, 100)
     assert 0 < len(bench.board.leds) < 20
@@ -193,8 +198,7 @@ def test_identify_blinks_twenty_times_and_ends_dark():
 
 
 def test_blinks_last_a_quarter_of_a_second():
-    bench = Bench()
-    bench.hear("identify")
+    bench = heard("identify")
     bench.steps(5)
     harness.equal(len(bench.board.leds), 1)
     bench.steps(249, 1)
@@ -220,8 +224,7 @@ def test_reboot_comes_after_the_puback_of_its_result():
     harness.equal([told["id"] for told in bench.session.sent], ["b"])
     harness.equal((bench.settings.state, bench.restarts), ({"seen": ["b"]}, 0))
     assert bench.busy
-    bench.session.waiting = ()
-    bench.steps(1)
+    bench.acked(1)
     harness.equal(bench.restarts, 1)
 
 
@@ -246,27 +249,9 @@ def test_what_comes_with_a_reboot_is_answered_before_it():
     assert bench.restarts and not bench.board.leds[2:]
 
 
-def test_a_reboot_waits_no_longer_for_what_comes_with_it():
-    bench = Bench()
-    bench.hear("reboot", id="b")
-    bench.steps(3)
-    harness.equal((len(bench.session.sent), bench.restarts > 0), (1, True))
-    for up in (True, False):
-        bench = Bench()
-        bench.session.unheard = (-2,)
-        bench.hear("reboot", id="b")
-        bench.hear("identify", id="c")
-        bench.steps(3)
-        bench.steps(48, 100, up)
-        harness.equal((len(bench.session.sent), bench.restarts), (1, 0))
-        bench.steps(3, 100, up)
-        assert bench.restarts
-
-
 def test_a_reboot_without_id_not_right_after_a_start():
     # Whoever asks again and again, or a broker that delivers again, would never let it work.
-    bench = Bench()
-    bench.hear("reboot")
+    bench = heard("reboot")
     why = "without an id not in the first minute after a start"
     harness.equal((bench.outcomes(), bench.restarts), ([(None, False, why)], 0))
     bench.hear("reboot", id=1)
@@ -293,33 +278,35 @@ def test_retained_commands_are_refused():
 
 
 def test_reboot_waits_five_seconds_at_most():
-    for up in (True, False):
+    # And no longer for what comes with it.
+    bench = heard("reboot", id="b")
+    bench.steps(3)
+    harness.equal((len(bench.session.sent), bench.restarts > 0), (1, True))
+    for up, more in ((True, 0), (False, 0), (True, 1), (False, 1)):
         bench = Bench()
         bench.session.unheard = (-2,)
-        bench.hear("reboot", id=1)
-        bench.steps(1)
-        bench.steps(49, 100, up)
-        harness.equal((bench.restarts, bench.busy), (0, True))
-        bench.steps(2, 100, up)
+        for action in ("reboot", "identify")[: 1 + more]:
+            bench.hear(action, id=action)
+        bench.steps(3)
+        bench.steps(48, 100, up)
+        harness.equal((len(bench.session.sent), bench.restarts, bench.busy), (1, 0, True))
+        bench.steps(3, 100, up)
         assert bench.restarts
 
 
 def test_an_ack_of_an_earlier_result_is_no_reason_to_leave():
-    bench = Bench()
-    bench.hear("identify")
+    bench = heard("identify")
     bench.steps(3)
     bench.session.waiting = bench.session.unheard = (-2,)
     bench.hear("reboot", id=1)
     bench.steps(3)
-    bench.session.waiting = ()
-    bench.steps(3)
+    bench.acked(3)
     harness.equal((bench.restarts, len(bench.session.sent)), (0, 2))
-    bench.session.waiting = ()
-    bench.steps(1)
+    bench.acked(1)
     harness.equal(bench.restarts, 1)
 
 
-def test_get_log_sends_the_end_of_the_crash_log():
+def test_get_log_sends_the_running_log_and_the_end_of_the_crash_log():
     limits = []
     sound = crash.read
 
@@ -329,13 +316,14 @@ def test_get_log_sends_the_end_of_the_crash_log():
 
     crash.read = read
     try:
-        bench = Bench()
-        bench.hear("get_log", id=1)
+        chip.log("sensor: 21.37 °C, the newest")
+        bench = heard("get_log", id=1)
         (told,) = bench.steps()
     finally:
         crash.read = sound
-    harness.equal((told["ok"], told["log"]), (True, "line\n" * 240))
-    harness.equal(limits, [1200])
+    harness.equal((told["ok"], limits), (True, [1280]))
+    assert told["log"].startswith("[") and told["log"].endswith(" °C, the newest\n"), told["log"]
+    assert told["crash"] and told["crash"] == "line\n" * (len(told["crash"]) // 5), told["crash"]
 
 
 def test_what_is_no_command_is_answered():
@@ -353,11 +341,11 @@ def test_what_is_no_command_is_answered():
 
 
 def test_an_id_that_was_refused_may_come_again_corrected():
-    bench = Bench()
-    bench.hear("rebot", id=1)
-    bench.steps()
-    bench.hear("identify", id=1)
-    harness.equal([told["ok"] for told in bench.steps()], [False, True])
+    for steps in (20, 0):  # 0: while the refused one waits
+        bench = heard("rebot", id=1)
+        bench.steps(steps)
+        bench.hear("identify", id=1)
+        harness.equal([told["ok"] for told in bench.steps()], [False, True])
 
 
 def test_the_same_id_acts_once_also_after_a_restart():
@@ -382,8 +370,7 @@ def test_the_same_id_acts_once_also_after_a_restart():
 def test_an_id_of_an_earlier_boot_is_ok_only_where_that_is_known():
     # A value may have crashed the board, and have been taken back.
     for boots in range(2):
-        bench = Bench()
-        bench.hear("set_reporting_interval", interval_seconds=7, id="a")
+        bench = heard("set_reporting_interval", interval_seconds=7, id="a")
         bench.hear("reboot", id="b")
         bench.steps()
         del bench.session.sent[:]
@@ -399,8 +386,7 @@ def test_an_id_of_an_earlier_boot_is_ok_only_where_that_is_known():
 
 
 def test_a_retained_copy_of_what_was_done_is_silent():
-    bench = Bench()
-    bench.hear("identify", id=1)
+    bench = heard("identify", id=1)
     bench.steps()
     bench.hear("identify", retained=1, id=1)
     bench.make()
@@ -451,13 +437,6 @@ def test_a_second_copy_that_waits_is_ignored():
     harness.equal([told["id"] for told in bench.steps()], [7, 8, None, None])
 
 
-def test_a_refused_one_that_waits_does_not_keep_the_corrected_one_out():
-    bench = Bench()
-    bench.hear("rebot", id=1)
-    bench.hear("identify", id=1)
-    harness.equal([told["ok"] for told in bench.steps()], [False, True])
-
-
 def test_what_is_wrong_is_said_also_when_many_wait():
     bench = Bench()
     for _ in range(4):
@@ -467,8 +446,7 @@ def test_what_is_wrong_is_said_also_when_many_wait():
 
 
 def test_what_has_no_id_is_not_remembered():
-    bench = Bench()
-    bench.hear("identify")
+    bench = heard("identify")
     harness.equal((len(bench.steps()), bench.settings.state), (1, {}))
 
 
@@ -483,8 +461,7 @@ def test_four_may_wait_four_more_are_answered_and_the_rest_dropped():
 
 
 def test_without_a_session_or_with_a_result_in_flight_nothing_begins():
-    bench = Bench()
-    bench.hear("set_reporting_interval", interval_seconds=5)
+    bench = heard("set_reporting_interval", interval_seconds=5)
     bench.steps(5, up=False)
     bench.session.waiting = (-2,)
     bench.steps(5)
@@ -494,8 +471,7 @@ def test_without_a_session_or_with_a_result_in_flight_nothing_begins():
 
 
 def test_a_result_waits_for_a_session():
-    bench = Bench()
-    bench.hear("read_now", id=1)
+    bench = heard("read_now", id=1)
     bench.steps(1)
     bench.sampler.readings += 1
     bench.steps(5, up=False)
@@ -525,24 +501,15 @@ def test_no_memory_to_restart_now():
     harness.equal((bench.outcomes(), bench.restarts > 0), ([(1, True, None)], True))
 
 
-def test_no_memory_to_send_what_is_done_now():
-    bench = Bench()
-    bench.session.take = once(bench.session.take)
-    bench.hear("set_reporting_interval", interval_seconds=30, id=1)
-    try:
-        bench.steps()
-    except MemoryError:  # as app.py does
-        pass
-    harness.equal(bench.outcomes(), [(1, True, None)])
-
-
-def test_no_memory_right_after_an_outage():
-    bench = Bench()
-    bench.session.take = once(bench.session.take)
-    bench.hear("set_reporting_interval", interval_seconds=30, id=1)
-    bench.steps(1)
-    bench.steps(6, 1000, up=False)
-    harness.equal(bench.outcomes(), [(1, True, None)])
+def test_no_memory_to_send_what_is_done():
+    for outage in (False, True):  # right after it
+        bench = Bench()
+        bench.session.take = once(bench.session.take)
+        bench.hear("set_reporting_interval", interval_seconds=30, id=1)
+        if outage:
+            bench.steps(1)
+            bench.steps(6, 1000, up=False)
+        harness.equal(bench.outcomes(), [(1, True, None)])
 
 
 def test_a_result_that_never_fits():
@@ -556,8 +523,7 @@ def test_a_result_that_never_fits():
 
 
 def test_waiting_costs_no_memory():
-    bench = Bench()
-    bench.hear("read_now")
+    bench = heard("read_now")
     bench.steps(1)
     harness.no_heap(lambda: bench.runner.step(True))
     bench.sampler.readings += 1
@@ -565,6 +531,3 @@ def test_waiting_costs_no_memory():
     bench.hear("identify")
     bench.steps(3)
     harness.no_heap(lambda: bench.runner.step(True))
-
-
-harness.run(globals())

@@ -3,8 +3,8 @@
 # side is, so that sampling goes on.
 
 import harness
-from fakes import DOWN, OPENING, UP, Clock, Fixed, Log, state
-from fakes_net import ETIMEDOUT, Bench
+from fakes import DOWN, OPENING, UP, Fixed, Log, state
+from fakes_net import ETIMEDOUT, Bench, Broken
 from firmware.core.errors import LinkError
 from firmware.net import connect
 from firmware.net.connection import Connection
@@ -13,7 +13,7 @@ from firmware.net.connection import Connection
 class Chain:
     # All of it, over a network in memory.
     def __init__(self, mute=()):
-        self.bench = Bench(Clock(), mute=mute)
+        self.bench = Bench(mute=mute)
         self.clock, self.net = self.bench.clock, self.bench.net
         self.samples = 0
         self.link = Connection(
@@ -36,21 +36,7 @@ class Chain:
             self.samples += 1
             if not self.link.wait(every_ms):
                 self.clock.pass_ms(every_ms)
-
-
-class Deaf:
-    # TLS over a socket whose other side says nothing, not even in the handshake.
-    def __init__(self, raw):
-        self.raw = raw
-
-    def write(self, buf, at, size):
-        return None
-
-    def ready(self, mask):
-        return 0
-
-    def close(self):
-        pass
+        return self
 
 
 def test_no_step_waits_however_silent_the_server_is():
@@ -58,7 +44,7 @@ def test_no_step_waits_however_silent_the_server_is():
         chain.net.errors = {chain.net.addresses[0]: ETIMEDOUT}
 
     def no_tls(chain):
-        chain.bench.link.context.make = Deaf
+        chain.bench.link.context.make = Broken
 
     def no_connack(chain):
         chain.bench.broker.mute.append(1)
@@ -82,17 +68,13 @@ def test_no_step_waits_however_silent_the_server_is():
 
 
 def test_an_error_in_the_handshake_is_a_matter_of_tls_and_later_of_the_connection():
-    class Broken(Deaf):
-        def write(self, buf, at, size):
-            raise error
-
     for error, words, later in (
         (OSError(104), "tls reset by server", "closed 104"),
         (ValueError("validity has expired"), "tls expired", "bug ValueError validity has expired"),
         (MemoryError(), "memory tls", "memory session"),
     ):
         chain = Chain()
-        chain.bench.link.context.make = Broken
+        chain.bench.link.context.make = lambda raw, error=error: Broken(raw, error)
         chain.run(100)
         harness.equal((state(chain.link), chain.link.last_reason), (DOWN, words))
         chain.bench.link.context.make = None
@@ -104,8 +86,7 @@ def test_an_error_in_the_handshake_is_a_matter_of_tls_and_later_of_the_connectio
 
 
 def test_the_whole_way_up_and_down_again():
-    chain = Chain()
-    chain.run(2000)
+    chain = Chain().run(2000)
     harness.equal((state(chain.link), chain.bench.broker.kinds()), (UP, [1, 8]))
     chain.bench.publish(1)
     chain.run(500)
@@ -124,8 +105,7 @@ def test_the_whole_way_up_and_down_again():
 
 
 def test_dropped_before_suback_means_subscribe_again():
-    chain = Chain(mute=[8])
-    chain.run(2000)
+    chain = Chain(mute=[8]).run(2000)
     harness.equal((state(chain.link), chain.bench.broker.kinds()), (UP, [1, 8]))
     for present in (1, 0):
         chain.net.sock.eof = True
@@ -259,6 +239,3 @@ def test_the_piece_that_axtls_needs():
 def test_nothing_is_held_for_mbedtls():
     # It would make Python's heap grow into the memory that the context could not be made in.
     harness.equal(without_context(False), [None, None, None])
-
-
-harness.run(globals())

@@ -1,8 +1,11 @@
-# heap: 48wk
+# heap: 72wk
+# Commands as they come, and the documents that say what became of them.
+
 import json
 
 import harness
-from firmware.command_runner import remember
+from firmware import chip, crash
+from firmware.command_runner import remember, result
 from firmware.core.commands import ACTIONS, parse
 
 KEPT = 16
@@ -10,10 +13,6 @@ KEPT = 16
 
 def read(payload, seen=()):
     return parse(payload, seen)
-
-
-def given(**fields):
-    return read(json.dumps(fields).encode())
 
 
 def test_the_example_of_the_design():
@@ -46,18 +45,13 @@ def test_unknown_and_missing_actions():
 
 
 def test_the_same_id_acts_once():
-    payload = b'{"action": "reboot", "id": "job-7"}'
-    harness.equal(read(payload), ("job-7", "reboot", None, None))
-    harness.equal(read(payload, remember((), "job-7")), ("job-7", "reboot", None, True))
-
-
-def test_the_same_id_acts_once_across_a_restart():
-    saved = json.loads(json.dumps(remember(None, 4711)))
-    harness.equal(read(b'{"action": "reboot", "id": 4711}', saved)[3], True)
+    payload = b'{"action": "reboot", "id": 4711}'
+    harness.equal(read(payload), (4711, "reboot", None, None))
+    harness.equal(read(payload, remember((), 4711)), (4711, "reboot", None, True))
+    saved = json.loads(json.dumps(remember(None, 4711)))  # across a restart
+    harness.equal(read(payload, saved)[3], True)
     harness.equal(read(b'{"action": "reboot", "id": "4711"}', saved)[3], None)  # text is another
-
-
-def test_a_command_without_id_acts_each_time():
+    # Without one it acts each time.
     harness.equal(read(b'{"action": "identify", "id": null}'), (None, "identify", None, None))
     harness.equal(read(b'{"action": "identify"}', [None]), (None, "identify", None, None))
 
@@ -125,4 +119,62 @@ def test_a_memoryview_is_as_good_as_bytes():
     harness.equal(command, (None, "read_now", None, None))
 
 
-harness.run(globals())
+def given(**fields):
+    return parse(json.dumps(fields).encode(), ())
+
+
+def test_results():
+    command = given(action="reboot", id="job-7")
+    harness.equal(
+        json.loads(result(*command[:2])),
+        {"id": "job-7", "action": "reboot", "ok": True, "reason": None},
+    )
+    harness.equal(
+        json.loads(result(3, "read_now", "no sensor")),
+        {"id": 3, "action": "read_now", "ok": False, "reason": "no sensor"},
+    )
+    ident, action, _, why = given(action="rebot")
+    harness.equal(
+        json.loads(result(ident, action, why)),
+        {
+            "id": None,
+            "action": "rebot",
+            "ok": False,
+            "reason": "unknown action, known: " + " ".join(ACTIONS),
+        },
+    )
+
+
+def test_results_are_bounded_and_clean():
+    command = given(action="\x1b[31m" + "z" * 500, id="ü" * 64)
+    document = result(*command[:2], "why" * 100)
+    parsed = json.loads(document)
+    harness.equal(parsed["action"], "?[31m" + "z" * 35)
+    assert len(parsed["reason"]) <= 120 and len(document.encode()) < 400
+    assert "log" not in parsed and "crash" not in parsed
+
+
+def logs(verified, log, trace):
+    # What is sent of both, from an id as long as one may be.
+    chip.VERIFIED = verified
+    chip.buf, chip.at = bytearray(b"\0" + log.encode()), 0
+    crash.read = lambda limit: trace[-limit:]
+    document = result("ü" * 64, "get_log", None, crash.logs("ü" * 64))
+    assert len(document.encode()) <= (2560 if verified else 1024), len(document.encode())
+    parsed = json.loads(document)
+    return parsed["log"], parsed["crash"]
+
+
+def test_both_logs_fit_what_a_board_sends():
+    # Whole lines, the newest of them; the crashes give way first.
+    line, trace = '21.37 °C "a"\n', '  File "x.py", line 7, in y\n'
+    for verified, size in ((True, 1024), (False, 256)):
+        log = line * (size // len(line.encode()))
+        harness.equal(logs(verified, log, trace), (log, trace))
+        harness.equal(logs(verified, log, ""), (log, ""))
+        kept, crash = logs(verified, log, trace * (size // 18))
+        harness.equal(kept, log)
+        assert crash and crash == trace * (len(crash) // len(trace)), crash
+        harness.equal(logs(verified, "\x01" * size, trace), ("", ""))  # six bytes each
+    kept, crash = logs(False, "\x01" + line * 60, trace)
+    assert kept == line * (len(kept) // len(line)) and not crash, (kept, crash)

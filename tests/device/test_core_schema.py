@@ -12,11 +12,7 @@ def test_the_defaults_are_sound():
     for key in schema.DEFAULTS:
         value = schema.DEFAULTS[key]
         harness.equal(schema.check(key, value, {}), (value, None))
-
-
-def test_no_key_is_both_settable_and_not():
-    for key in schema.KEYS.split():
-        assert key not in schema.DEFAULTS, key
+        assert key not in schema.KEYS.split(), key  # settable, or not
 
 
 def test_numbers():
@@ -34,6 +30,13 @@ def test_an_offline_reboot_may_be_switched_off():
     for value in (-1, 1, 9, 604801, False, 0.0, None):
         wrong = "must be 0 or a whole number from 10 to 604800"
         harness.equal(problem("offline_reboot_s", value), wrong)
+
+
+def test_levels_of_the_log():
+    for value in ("info", "debug"):
+        harness.equal(schema.check("log_level", value, {}), (value, None))
+    for value in ("", "DEBUG", "warn", None, 1, True, [], {}, ["info"], "\ud800"):
+        harness.equal(problem("log_level", value), 'must be "info" or "debug"')
 
 
 def test_sensors():
@@ -115,6 +118,3 @@ def test_what_the_cloud_may_not_change():
     for key in ("x" * 500, "", "sda", "freq_hz", "thing_name endpoint"):
         harness.equal(problem(key, 1), "unknown setting")
     harness.equal(problem("id", 0), "unknown setting")
-
-
-harness.run(globals())

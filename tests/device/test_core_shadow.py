@@ -1,5 +1,6 @@
-# heap: 52wk
-# Birth, desired values and answers: the way it goes when nothing goes wrong.
+# heap: 72wk
+# Birth, desired values and answers: the way it goes when nothing goes wrong; what an answer says
+# about the time, and about another board with the same thing.
 
 import json
 
@@ -11,6 +12,7 @@ from shadow_setup import (
     Board,
     ShadowService,
     connect,
+    desire,
     in_step,
     message,
     settle,
@@ -42,8 +44,7 @@ def test_birth_comes_first_and_is_retained():
 
 
 def test_nothing_is_reported_before_the_answer_to_get():
-    board = Board()
-    board.sync.connected()
+    board = Board().connected()
     board.report(rssi=-1)
     board.pass_s(9)
     harness.equal((len(board.said(b"get")), board.said(b"update")), (1, []))
@@ -70,44 +71,35 @@ def test_a_desired_value_is_reported_once_it_is_in_force():
 def test_each_update_reports_all_settings_rejected_and_facts():
     board, service = in_step()
     board.facts = {"rssi": -60}
-    service.desire({"interval_s": 0})
-    settle(board, service)
+    desire(board, service, {"interval_s": 0})
     wanted = dict(SETTINGS)
     wanted.update({"rssi": -60, "rejected": {"interval_s": BAD}})
     harness.equal([update["state"] for update in service.updates], [{"reported": wanted}])
 
 
-def test_an_answered_delta_is_not_answered_again():
-    board, service = in_step()
-    service.desire({"interval_s": 30})
-    copies = [item for item in service.out if item[0] == b"update/delta"]
-    settle(board, service)
-    service.out.extend(copies + copies)
-    settle(board, service)
-    harness.equal(len(service.updates), 1)
+def test_a_copy_of_a_delta_is_not_answered_again():
+    for under_way in (False, True):  # its update
+        board, service = in_step()
+        service.desire({"interval_s": 30})
+        copies = [item for item in service.out if item[0] == b"update/delta"]
+        if under_way:
+            board.hear(service)
+            board.send(service)
+        else:
+            settle(board, service)
+        service.out[:0] = copies + copies
+        settle(board, service)
+        harness.equal(len(service.updates), 1)
 
 
 def test_a_delta_of_what_is_in_force_is_answered_once_a_version():
     # AWS's reported value is not ours: an update was lost, or somebody else has reported.
-    board, service = in_step()
-    service.desire({"interval_s": 60})
-    settle(board, service)
+    board, service = in_step({"interval_s": 60})
     harness.equal(service.updates, [])
     service.tamper({"interval_s": 5})
     service.out *= 2
     settle(board, service)
     harness.equal((len(service.updates), service.reported["interval_s"]), (1, 60))
-
-
-def test_a_copy_of_a_delta_while_its_update_is_under_way():
-    board, service = in_step()
-    service.desire({"interval_s": 30})
-    copies = [item for item in service.out if item[0] == b"update/delta"]
-    board.hear(service)
-    board.send(service)
-    service.out[:0] = copies
-    settle(board, service)
-    harness.equal(len(service.updates), 1)
 
 
 def test_what_an_update_leaves_open_is_not_answered_for_ever():
@@ -117,15 +109,12 @@ def test_what_an_update_leaves_open_is_not_answered_for_ever():
 
     board, service = Board(table=table), ShadowService()
     connect(board, service)
-    service.desire({"sensor": "SHT3X"})
-    settle(board, service)
+    desire(board, service, {"sensor": "SHT3X"})
     harness.equal((len(service.updates), service.reported["sensor"]), (2, "sht3x"))
 
 
 def test_one_report_for_each_connection_and_nothing_more():
-    board, service = in_step()
-    service.desire({"interval_s": 30, "drain_per_s": 0})
-    settle(board, service)
+    board, service = in_step({"interval_s": 30, "drain_per_s": 0})
     told = len(service.updates)
     before = dict(service.reported)
     for _ in range(3):
@@ -135,9 +124,7 @@ def test_one_report_for_each_connection_and_nothing_more():
 
 
 def test_a_reboot_changes_nothing():
-    board, service = in_step()
-    service.desire({"interval_s": -1, "drain_per_s": 5})
-    settle(board, service)
+    board, service = in_step({"interval_s": -1, "drain_per_s": 5})
     told = len(service.updates)
     again = Board(board.settings.values, board.settings.state, "boot2")
     connect(again, service)
@@ -147,9 +134,7 @@ def test_a_reboot_changes_nothing():
 
 
 def test_an_older_delta_is_dropped():
-    board, service = in_step()
-    service.desire({"interval_s": 30})
-    settle(board, service)
+    board, service = in_step({"interval_s": 30})
     old = message(version=service.version - 1, state={"interval_s": 15})
     board.receive(b"update/delta", old)
     harness.equal((board.sync.desired, board.send(service)), (None, False))
@@ -181,4 +166,162 @@ def test_tokens_are_no_longer_than_aws_takes():
     assert len(token) <= 64, token
 
 
-harness.run(globals())
+NOW = 1795248682
+
+
+class Dated(ShadowService):
+    # AWS puts the time into each message.
+    def _say(self, topic, document, token):
+        document["timestamp"] = NOW
+        ShadowService._say(self, topic, document, token)
+
+
+def asked(kind=b"get"):
+    # A board that waits for an answer; its token.
+    board = Board()
+    if kind == b"get":
+        board.sync.connected()
+    else:
+        board, _ = in_step()
+        board.report(rssi=-1)
+    while not board.said(kind):
+        board.pass_s(1)
+    board.clock.heard = None
+    return board, board.said(kind)[-1]["clientToken"]
+
+
+def answer(board, kind, token, **changes):
+    fields = {"clientToken": token, "version": 9, "state": {}, "timestamp": NOW}
+    fields.update(changes)
+    board.receive(kind, message(**fields))
+    return board.clock.heard
+
+
+def test_an_answer_to_our_question_has_the_time():
+    for kind, other in ((b"get", b"update"), (b"update", b"get")):
+        board, token = asked(kind)
+        for theirs in ("boot1-77", None, "x"):
+            harness.equal(answer(board, kind + b"/accepted", theirs), None)
+        harness.equal(answer(board, b"update/delta", token), None)
+        harness.equal(answer(board, other + b"/accepted", token), None)
+        board, token = asked(kind)
+        harness.equal(answer(board, kind + b"/rejected", token, code=500), None)
+        board, token = asked(kind)
+        harness.equal(answer(board, kind + b"/accepted", token), (NOW, board.clock.s))
+
+
+def test_an_answer_that_took_long_or_of_the_session_before_has_not():
+    for seconds, fresh in ((9, True), (10, False)):
+        board, token = asked()
+        board.session.waiting = (-1,)  # no PUBACK: the answer may still come
+        board.pass_s(seconds)
+        harness.equal(answer(board, b"get/accepted", token) is not None, fresh)
+    board, token = asked()
+    board.sync.connected()
+    harness.equal(answer(board, b"get/accepted", token), None)
+
+
+def test_with_a_shadow_or_without_one_the_time_comes():
+    for exists in (True, False):
+        board, service = Board(), Dated()
+        if exists:
+            service.desire({"interval_s": 30})
+        connect(board, service)
+        harness.equal(board.clock.heard[0], NOW)
+        board.clock.heard = None
+        board.report(rssi=-3)
+        settle(board, service)
+        harness.equal(board.clock.heard[0], NOW)
+
+
+def test_whatever_stands_there_is_kept_for_the_judge():
+    for stamp in (None, "1795248682", -1, 1e300, True, [], {}, 1 << 200):
+        board, token = asked()
+        text = json.dumps(stamp)
+        payload = '{"clientToken":"%s","version":9,"state":{},"timestamp":%s}' % (token, text)
+        board.receive(b"get/accepted", payload.encode())
+        harness.equal(board.sync.junk, 0)
+
+
+SAID = "shadow: another board uses this thing: "
+
+
+def made(ident, state=()):
+    board = Board(state=state)
+    board.facts["board_id"] = ident
+    return board
+
+
+def said(board):
+    return [line[len(SAID) :] for line in board.log.lines if line.startswith(SAID)]
+
+
+def test_another_id_after_ours_is_another_board():
+    one, two, service = made("aa"), made("bb"), ShadowService()
+    for board, wanted in ((one, None), (two, None), (one, "bb"), (two, "aa"), (two, None)):
+        connect(board, service)
+        harness.equal(board.session.rival, wanted)
+        harness.equal(service.reported["board_id"], board.facts["board_id"])
+    harness.equal((said(one), said(two)), (["bb"], ["aa"]))
+
+
+def test_it_is_known_after_a_restart():
+    service = ShadowService()
+    one = made("aa")
+    connect(one, service)
+    connect(made("bb"), service)
+    again = made("aa", state=one.settings.state)
+    connect(again, service)
+    harness.equal((again.session.rival, again.settings.state["board_id"]), ("bb", "aa"))
+
+
+def test_a_board_that_was_replaced_is_none():
+    service = ShadowService()
+    service.tamper({"board_id": "old"})
+    board = made("aa")
+    connect(board, service)
+    harness.equal((board.session.rival, service.reported["board_id"]), (None, "aa"))
+    connect(board, service)
+    harness.equal((board.session.rival, said(board)), (None, []))
+
+
+def test_what_aws_has_not_accepted_does_not_count():
+    service = ShadowService()
+    service.tamper({"board_id": "old"})
+    for code in (400, 413, 500):
+        board = made("aa")
+        service.refuse = [code] * 3
+        connect(board, service)
+        connect(board, service)
+        harness.equal((code, board.session.rival), (code, None))
+        service.tamper({"board_id": "old"})
+
+
+def test_flash_that_was_copied_to_another_board():
+    service = ShadowService()
+    one = made("aa")
+    connect(one, service)
+    copy = made("bb", state=one.settings.state)
+    connect(copy, service)
+    harness.equal((copy.session.rival, copy.settings.state["board_id"]), (None, "bb"))
+    connect(one, service)
+    connect(copy, service)
+    harness.equal((one.session.rival, copy.session.rival), ("bb", "aa"))
+
+
+def test_a_shadow_that_was_deleted_and_ids_that_are_none():
+    service = ShadowService()
+    board = made("aa")
+    connect(board, service)
+    service.delete()
+    connect(board, service)
+    for ident in (None, 5, [], {}, True):
+        service.tamper({"board_id": ident})
+        connect(board, service)
+        harness.equal((ident, board.session.rival), (ident, None))
+        harness.equal(service.reported["board_id"], "aa")  # put right
+    service.tamper({"board_id": "\x1b[2J" + "x" * 100})
+    connect(board, service)
+    harness.equal(board.session.rival, "?[2J" + "x" * 36)
+    connect(board, service)
+    harness.equal(board.session.rival, None)

@@ -2,7 +2,17 @@
 # Bad desired values, nested ones, and changes made at the device.
 
 import harness
-from shadow_setup import BAD, SETTINGS, Board, ShadowService, connect, in_step, message, settle
+from shadow_setup import (
+    BAD,
+    SETTINGS,
+    Board,
+    ShadowService,
+    connect,
+    desire,
+    in_step,
+    message,
+    settle,
+)
 
 
 def restart(board):
@@ -11,9 +21,7 @@ def restart(board):
 
 
 def test_a_bad_value_is_named_once_with_the_reason():
-    board, service = in_step()
-    service.desire({"interval_s": 0})
-    settle(board, service)
+    board, service = in_step({"interval_s": 0})
     harness.equal(service.reported["rejected"], {"interval_s": BAD})
     harness.equal(service.reported["interval_s"], 60)
     # AWS sends the delta again after each update that leaves it open.
@@ -23,40 +31,25 @@ def test_a_bad_value_is_named_once_with_the_reason():
     harness.equal(board.log.lines, ["shadow: interval_s rejected: " + BAD])
 
 
-def test_a_corrected_value_clears_its_rejection():
-    board, service = in_step()
-    service.desire({"interval_s": 0})
-    settle(board, service)
-    service.desire({"interval_s": 45})
-    settle(board, service)
-    assert "rejected" not in service.reported, service.reported
-    harness.equal((service.reported["interval_s"], len(service.updates)), (45, 2))
-
-
-def test_a_value_corrected_to_what_is_in_force_brings_no_delta_and_clears_all_the_same():
-    board, service = in_step()
-    service.desire({"interval_s": 0})
-    settle(board, service)
-    service.desire({"interval_s": 60})
-    settle(board, service)
-    assert "rejected" not in service.reported, service.reported
-
-
-def test_a_value_taken_back_clears_its_rejection():
-    for patch in ({"interval_s": None}, None):
-        board, service = in_step()
-        service.desire({"interval_s": "soon"})
-        settle(board, service)
-        assert "interval_s" in service.reported["rejected"]
-        service.desire(patch)
-        settle(board, service)
-        assert "rejected" not in service.reported, service.reported
+def test_a_rejection_is_cleared():
+    # By another value, by the one in force, which brings no delta, and when nothing is desired.
+    for patch, interval_s in (
+        ({"interval_s": 45}, 45),
+        ({"interval_s": 60}, 60),
+        ({"interval_s": None}, 60),
+        (None, 60),
+    ):
+        for bad in (0, "soon"):
+            board, service = in_step({"interval_s": bad})
+            harness.equal(service.reported["rejected"], {"interval_s": BAD})
+            desire(board, service, patch)
+            assert "rejected" not in service.reported, (patch, service.reported)
+            told = patch, service.reported["interval_s"], len(service.updates)
+            harness.equal(told, (patch, interval_s, 2))
 
 
 def test_ministack_leaves_a_section_out_that_was_set_to_null():
-    board, service = in_step()
-    service.desire({"interval_s": 0})
-    settle(board, service)
+    board, service = in_step({"interval_s": 0})
     service.desired = {}
     board.receive(b"update/accepted", message(version=9, state={}, clientToken="x"))
     settle(board, service)
@@ -64,29 +57,23 @@ def test_ministack_leaves_a_section_out_that_was_set_to_null():
 
 
 def test_our_own_update_asks_nothing():
-    board, service = in_step()
-    service.desire({"drain_per_s": 0})
-    settle(board, service)
+    board, service = in_step({"drain_per_s": 0})
     board.command("interval_s", 10)
     settle(board, service)
     harness.equal((service.asked, service.desired["interval_s"]), (0, 10))
 
 
 def test_one_of_two_bad_values_taken_back():
-    board, service = in_step()
-    service.desire({"interval_s": 0, "drain_per_s": True})
-    settle(board, service)
+    board, service = in_step({"interval_s": 0, "drain_per_s": True})
     harness.equal(sorted(service.reported["rejected"]), ["drain_per_s", "interval_s"])
-    service.desire({"interval_s": None})
-    settle(board, service)
+    desire(board, service, {"interval_s": None})
     harness.equal(sorted(service.reported["rejected"]), ["drain_per_s"])
 
 
 def test_a_value_taken_back_before_it_was_looked_at():
     board, service = in_step()
     service.desire({"interval_s": 0})
-    service.desire({"interval_s": None})
-    settle(board, service)
+    desire(board, service, {"interval_s": None})
     assert "rejected" not in service.reported, service.reported
 
 
@@ -104,9 +91,7 @@ def test_a_value_taken_back_before_it_was_reported():
 
 
 def test_unknown_keys_are_rejected():
-    board, service = in_step()
-    service.desire({"intervall_s": 30, "zebra": {"deep": {"deeper": 1}}})
-    settle(board, service)
+    board, service = in_step({"intervall_s": 30, "zebra": {"deep": {"deeper": 1}}})
     wanted = {"intervall_s": "unknown setting", "zebra": "unknown setting"}
     harness.equal(service.reported["rejected"], wanted)
 
@@ -122,16 +107,12 @@ def test_an_unknown_key_in_step_is_not_open():
 
 
 def test_nested_values_are_merged_and_checked_whole():
-    board, service = in_step()
-    service.desire({"i2c": {"scl": 5}})
-    settle(board, service)
+    board, service = in_step({"i2c": {"scl": 5}})
     harness.equal(service.reported["i2c"], {"sda": 21, "scl": 5})
-    service.desire({"i2c": {"sda": -1}})
-    settle(board, service)
+    desire(board, service, {"i2c": {"sda": -1}})
     harness.equal(service.reported["rejected"], {"i2c": "sda: no pin"})
     harness.equal(service.reported["i2c"], {"sda": 21, "scl": 5})
-    service.desire({"i2c": {"sda": None}})
-    settle(board, service)
+    desire(board, service, {"i2c": {"sda": None}})
     assert "rejected" not in service.reported, service.reported
 
 
@@ -155,11 +136,8 @@ def test_a_good_value_that_fails_is_rejected_until_it_changes():
 
 
 def test_a_new_reason_is_reported_though_a_get_comes_between():
-    board, service = in_step()
-    service.desire({"i2c": 7, "drain_per_s": 0})
-    settle(board, service)
-    service.desire({"i2c": {"sda": 0}})
-    settle(board, service)
+    board, service = in_step({"i2c": 7, "drain_per_s": 0})
+    desire(board, service, {"i2c": {"sda": 0}})
     assert service.asked
     harness.equal(service.reported["rejected"], {"i2c": "sda: no pin", "drain_per_s": BAD})
 
@@ -177,9 +155,7 @@ def test_a_good_value_that_failed_is_tried_again_in_the_next_session():
 
 
 def test_a_command_goes_up_as_desired_and_reported_together():
-    board, service = in_step()
-    service.desire({"interval_s": 30})
-    settle(board, service)
+    board, service = in_step({"interval_s": 30})
     board.command("interval_s", 10)
     harness.equal(board.settings.state, {"local": {"interval_s": 30}})
     settle(board, service)
@@ -200,17 +176,6 @@ def test_a_command_that_changes_nothing_is_no_change():
     harness.equal((service.updates, board.settings.state), ([], {}))
 
 
-def test_a_second_command_keeps_the_value_from_before_the_first():
-    board, service = in_step()
-    service.desire({"interval_s": 30})
-    settle(board, service)
-    board.command("interval_s", 10)
-    board.command("interval_s", 20)
-    again = restart(board)
-    connect(again, service)
-    harness.equal((service.desired, service.reported["interval_s"]), ({"interval_s": 20}, 20))
-
-
 def test_a_command_while_the_update_of_the_last_one_is_under_way():
     board, service = in_step()
     board.command("interval_s", 10)
@@ -222,14 +187,16 @@ def test_a_command_while_the_update_of_the_last_one_is_under_way():
 
 
 def test_a_command_before_a_power_cut_is_not_undone_by_the_old_value():
-    board, service = in_step()
-    service.desire({"interval_s": 30})
-    settle(board, service)
-    board.command("interval_s", 10)
-    again = restart(board)
-    connect(again, service)
-    harness.equal((service.desired, service.reported["interval_s"]), ({"interval_s": 10}, 10))
-    harness.equal(again.settings.state, {})
+    # Nor is a second one: the value from before the first is kept.
+    for commands in ((10,), (10, 20)):
+        board, service = in_step({"interval_s": 30})
+        for interval_s in commands:
+            board.command("interval_s", interval_s)
+        again = restart(board)
+        connect(again, service)
+        now = service.desired, service.reported["interval_s"]
+        harness.equal(now, ({"interval_s": interval_s}, interval_s))
+        harness.equal(again.settings.state, {})
 
 
 def test_what_was_saved_of_commands_may_be_anything():
@@ -254,12 +221,9 @@ def test_a_newer_value_is_not_overwritten_while_it_waits():
 
 def test_a_value_newer_than_the_command_wins():
     for desired in (99, 10):
-        board, service = in_step()
-        service.desire({"interval_s": 30})
-        settle(board, service)
+        board, service = in_step({"interval_s": 30})
         board.command("interval_s", 10)
-        service.desire({"interval_s": desired})
-        settle(board, service)
+        desire(board, service, {"interval_s": desired})
         now = service.desired, service.reported["interval_s"]
         harness.equal(now, ({"interval_s": desired}, desired))
         harness.equal(board.settings.state, {})
@@ -268,8 +232,7 @@ def test_a_value_newer_than_the_command_wins():
 def test_a_bad_value_newer_than_the_command_is_rejected_and_stays():
     board, service = in_step()
     board.command("interval_s", 10)
-    service.desire({"interval_s": 0})
-    settle(board, service)
+    desire(board, service, {"interval_s": 0})
     harness.equal((service.desired, service.reported["interval_s"]), ({"interval_s": 0}, 10))
     harness.equal(service.reported["rejected"], {"interval_s": BAD})
 
@@ -285,19 +248,12 @@ def test_a_command_overtakes_a_desired_value_that_was_not_looked_at():
 
 
 def test_a_command_clears_the_rejection_of_its_setting():
-    board, service = in_step()
-    service.desire({"interval_s": 0})
-    settle(board, service)
+    board, service = in_step({"interval_s": 0})
     board.command("interval_s", 10)
     settle(board, service)
     assert "rejected" not in service.reported, service.reported
-    board, service = in_step()
-    service.desire({"interval_s": 0, "drain_per_s": 0})
-    settle(board, service)
+    board, service = in_step({"interval_s": 0, "drain_per_s": 0})
     board.command("interval_s", 10)
     settle(board, service)
     harness.equal(service.reported["rejected"], {"drain_per_s": BAD})
     harness.equal(service.desired, {"interval_s": 10, "drain_per_s": 0})
-
-
-harness.run(globals())

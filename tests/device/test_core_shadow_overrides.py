@@ -3,15 +3,14 @@
 # config.json has changed.
 
 import harness
-from shadow_setup import BAD, SETTINGS, Board, ShadowService, connect, in_step, settle
+from shadow_setup import BAD, SETTINGS, Board, ShadowService, connect, desire, in_step, settle
 
 
 def overridden(desired):
     # In step, with these desired values in force.
     board, service = in_step()
     board.report(board_id="aa")
-    service.desire(desired)
-    settle(board, service)
+    desire(board, service, desired)
     harness.equal(sorted(board.settings.saved), sorted(desired))
     service.asked = 0
     del service.updates[:]
@@ -34,8 +33,7 @@ def test_null_takes_an_override_back():
         {"interval_s": None, "z": 1},
     ):
         board, service = overridden({"interval_s": 30})
-        service.desire(patch)
-        settle(board, service)
+        desire(board, service, patch)
         harness.equal((board.settings.values["interval_s"], board.settings.saved), (60, {}))
         harness.equal((service.reported["interval_s"], service.asked), (60, 1))
         assert "shadow: interval_s is now 60" in board.log.lines, board.log.lines
@@ -54,10 +52,8 @@ def test_null_with_its_delta_in_any_order():
 
 def test_null_leaves_other_rejections():
     board, service = overridden({"interval_s": 30})
-    service.desire({"drain_per_s": 0})
-    settle(board, service)
-    service.desire({"interval_s": None})
-    settle(board, service)
+    desire(board, service, {"drain_per_s": 0})
+    desire(board, service, {"interval_s": None})
     harness.equal(service.reported["rejected"], {"drain_per_s": BAD})
     harness.equal(service.reported["interval_s"], 60)
 
@@ -65,15 +61,13 @@ def test_null_leaves_other_rejections():
 def test_null_and_a_new_value_right_after():
     board, service = overridden({"interval_s": 30})
     service.desire({"interval_s": None})
-    service.desire({"interval_s": 40})
-    settle(board, service)
+    desire(board, service, {"interval_s": 40})
     harness.equal((board.settings.values["interval_s"], service.reported["interval_s"]), (40, 40))
 
 
 def test_null_for_what_is_not_overridden_asks_nothing():
     board, service = overridden({"interval_s": 30})
-    service.desire({"sensor": None, "zebra": None})
-    settle(board, service)
+    desire(board, service, {"sensor": None, "zebra": None})
     harness.equal((service.asked, service.updates), (0, []))
 
 
@@ -212,14 +206,12 @@ def test_a_value_that_was_bad_is_named_until_it_is_not_desired_any_more():
         board, service = in_step()
         board.settings.state["rejected"] = {"sensor": ["sht3x", "restored: why"]}
         board.settings.refuse = lambda key: "restored: why" if key == "sensor" else None
-        service.desire({"sensor": "sht3x"})
-        settle(board, service)
+        desire(board, service, {"sensor": "sht3x"})
         connect(board, service)
         harness.equal(service.reported["rejected"], {"sensor": "restored: why"})
         assert "rejected" in board.settings.state
         board.settings.refuse = None
-        service.desire(patch)
-        settle(board, service)
+        desire(board, service, patch)
         assert "rejected" not in service.reported and "rejected" not in board.settings.state
 
 
@@ -256,8 +248,7 @@ def test_a_bad_value_that_nobody_desires_is_named_once():
     # It came by command; or it was replaced while the board was away.
     for desired in ({}, {"interval_s": 60}):
         board, service = overridden({"drain_per_s": 5})
-        service.desire(desired)
-        settle(board, service)
+        desire(board, service, desired)
         again = crashed(board, "interval_s", 30)
         service.desire({"drain_per_s": 6})
         connect(again, service)
@@ -274,8 +265,7 @@ def test_a_bad_object_is_named_while_a_part_of_it_is_desired():
     for _ in range(3):
         connect(again, service)
         harness.equal(service.reported["rejected"], {"i2c": "restored: why"})
-    service.desire({"i2c": {"sda": 21}})
-    settle(again, service)
+    desire(again, service, {"i2c": {"sda": 21}})
     assert "rejected" not in service.reported and "rejected" not in again.settings.state
 
 
@@ -304,7 +294,6 @@ def test_every_six_hours_it_asks_for_everything():
         for _ in range(6 * 60):
             harness.equal(service.asked, asked)
             board.pass_s(60)
-            board.send(service)
             settle(board, service)
     # Besides the hourly reports, nothing.
     assert 17 <= len(service.updates) <= 19, len(service.updates)
@@ -318,4 +307,53 @@ def test_what_is_no_setting_any_more_is_not_sent():
     assert "colour" not in service.desired and "colour" not in service.reported
 
 
-harness.run(globals())
+def any_value(key, value, values):
+    return value, None
+
+
+def debugging():
+    # A board whose level the cloud has set.
+    board, service = Board(LEVELS, table=any_value), ShadowService()
+    connect(board, service)
+    desire(board, service, {"log_level": "debug"})
+    harness.equal((board.settings.values, service.reported["log_level"]), (DEBUG, "debug"))
+    return board, service
+
+
+def rebooted():
+    # As config.py leaves it: the level is forgotten, what is desired is older.
+    return Board(LEVELS, {"local": {"log_level": "debug"}}, "boot2", any_value)
+
+
+LEVELS = {"interval_s": 60, "log_level": "info"}
+DEBUG = {"interval_s": 60, "log_level": "debug"}
+
+
+def test_after_a_restart_the_level_is_not_desired_any_more():
+    _, service = debugging()
+    board = rebooted()
+    del service.updates[:]
+    connect(board, service)
+    harness.equal((board.settings.given, board.settings.values), ([], LEVELS))
+    harness.equal((service.desired, service.reported["log_level"]), ({}, "info"))
+    harness.equal(service.updates[0]["state"]["desired"], {"log_level": None})
+    harness.equal((board.sync.local, board.settings.state.get("local")), ({}, None))
+    settle(board, service)
+    service.desire({"log_level": "debug"})  # a new one counts
+    settle(board, service)
+    harness.equal((board.settings.values, service.reported["log_level"]), (DEBUG, "debug"))
+
+
+def test_a_level_that_was_desired_while_the_board_was_away_counts():
+    board, service = Board(LEVELS, table=any_value), ShadowService()
+    connect(board, service)
+    service.desire({"log_level": "debug"})
+    del service.out[:]
+    connect(board, service)
+    harness.equal((board.settings.values, service.reported["log_level"]), (DEBUG, "debug"))
+
+
+def test_a_level_is_taken_back():
+    board, service = debugging()
+    desire(board, service, {"log_level": None})
+    harness.equal((board.settings.values, service.reported["log_level"]), (LEVELS, "info"))

@@ -1,10 +1,11 @@
-# heap: 68wk
-# Refusals, lost answers, other clients, deleted shadows.
+# heap: 88wk
+# Refusals, lost answers, other clients, deleted shadows; what no shadow service would send, and
+# names without end.
 
 import json
 
 import harness
-from shadow_setup import PREFIX, SETTINGS, Board, connect, in_step, message, settle
+from shadow_setup import BAD, PREFIX, SETTINGS, Board, connect, desire, in_step, message, settle
 
 
 def lose(board):
@@ -36,15 +37,12 @@ def test_429_and_500_wait_and_lose_nothing():
         harness.equal(board.session.sent, [])
         board.pass_s(1)
         harness.equal([topic for topic, _, _ in board.session.sent], [PREFIX + b"get"])
-        board.send(service)
         settle(board, service)
         harness.equal((service.reported["rssi"], len(service.updates)), (-70, 2))
 
 
 def test_a_get_that_is_refused_is_asked_again_later():
-    board = Board()
-    board.sync.connected()
-    board.pass_s(2)
+    board = Board().connected().pass_s(2)
     board.receive(b"get/rejected", message(code=429))
     board.pass_s(29)
     harness.equal(len(board.said(b"get")), 1)
@@ -133,39 +131,27 @@ def test_a_get_answer_without_token_counts_unless_it_is_old():
 
 
 def test_a_deleted_shadow_starts_from_zero():
-    board, service = in_step()
-    for interval_s in range(10, 20):
-        service.desire({"interval_s": interval_s})
-    settle(board, service)
-    service.asked = 0
-    service.delete()
-    connect(board, service)
-    harness.equal((service.version, service.asked), (1, 1))
-    service.desire({"interval_s": 33})
-    settle(board, service)
-    harness.equal(service.reported["interval_s"], 33)
-
-
-def test_a_shadow_deleted_behind_our_back_is_found_out_by_the_next_update():
-    board, service = in_step()
-    board.report(board_id="aa")
-    for interval_s in range(10, 20):
-        service.desire({"interval_s": interval_s})
-    settle(board, service)
-    service.asked = 0
-    service.delete()
-    board.report(rssi=-1)
-    settle(board, service)
-    harness.equal((service.asked, service.reported["interval_s"]), (1, 19))
-    service.desire({"interval_s": 33})
-    settle(board, service)
-    harness.equal(service.reported["interval_s"], 33)
+    for connected in (False, True):  # then the next update finds it out
+        board, service = in_step()
+        if connected:
+            board.report(board_id="aa")
+        for interval_s in range(10, 20):
+            desire(board, service, {"interval_s": interval_s})
+        service.asked = 0
+        service.delete()
+        if connected:
+            board.report(rssi=-1)
+            settle(board, service)
+        else:
+            connect(board, service)
+            harness.equal(service.version, 1)
+        harness.equal((service.asked, service.reported["interval_s"]), (1, 19))
+        desire(board, service, {"interval_s": 33})
+        harness.equal(service.reported["interval_s"], 33)
 
 
 def test_no_answer_is_asked_for_three_times_and_then_done_without():
-    board = Board()
-    board.sync.connected()
-    board.pass_s(32)
+    board = Board().connected().pass_s(32)
     harness.equal((len(board.said(b"get")), board.said(b"update")), (3, []))
     board.pass_s(1)
     wanted = dict(SETTINGS)
@@ -220,9 +206,7 @@ def test_a_get_finds_what_is_tampered_with_whatever_it_was_for():
 
 
 def test_a_get_in_step_brings_no_update():
-    board, service = in_step()
-    service.desire({"interval_s": 60, "drain_per_s": 0})
-    settle(board, service)
+    board, service = in_step({"interval_s": 60, "drain_per_s": 0})
     told = len(service.updates)
     board.sync.get_due = True
     settle(board, service)
@@ -241,19 +225,14 @@ def test_a_get_finds_what_is_desired():
 def test_answers_now_and_then_are_enough():
     # Three without an answer in a row, not in a week.
     board, service = in_step()
-    for _ in range(5):
-        board.sync.get_due = True
+    for n in range(10):
+        if n < 5:
+            board.sync.get_due = True
+        else:
+            board.report(rssi=-1)
         lose(board)
         board.pass_s(11)
         assert board.said(b"get")
-        board.send(service)
-        settle(board, service)
-    for _ in range(5):
-        board.report(rssi=-1)
-        lose(board)
-        board.pass_s(11)
-        assert board.said(b"get")
-        board.send(service)
         settle(board, service)
 
 
@@ -280,4 +259,128 @@ def test_a_message_that_there_was_no_memory_for_is_asked_for_later():
     harness.equal((service.asked, service.reported["interval_s"]), (1, 7))
 
 
-harness.run(globals())
+def asked(board):
+    # Makes the board ask; the token of it.
+    board.sync.birth_s, board.sync.get_due = 1 << 20, True
+    board.sync.wait.start(0)
+    board.step()
+    return json.loads(board.session.sent.pop()[1])["clientToken"]
+
+
+def test_empty_null_and_wrong_types_change_nothing():
+    board, service = in_step()
+    receive = board.receive
+    for state in (None, [], "text", 3, True, 1.5):
+        receive(b"update/delta", message(version=50, state=state))
+    for version in (None, "7", -1, 1.5, True, [], {}):
+        receive(b"update/delta", message(version=version, state={"interval_s": 5}))
+    receive(b"update/delta", message(version=51))
+    for section in ([], "text", 3, True):
+        for key in ("desired", "reported"):
+            token = asked(board)
+            answer = message(version=52, state={key: section}, clientToken=token)
+            receive(b"get/accepted", answer)
+            harness.equal(board.sync.pending[0], token)
+            board.sync.pending = None
+    for version in (None, "7", True):
+        token = asked(board)
+        receive(b"get/accepted", message(version=version, state={}, clientToken=token))
+        harness.equal(board.sync.pending[0], token)
+        board.sync.pending = None
+    board.step()
+    harness.equal(board.settings.values, SETTINGS)
+    harness.equal(board.sync.junk, 5 + 7 + 8 + 3)
+
+
+def test_an_empty_shadow_and_null_sections_are_no_shadow():
+    for state in ({}, None, {"desired": None, "reported": None}, {"desired": {}}):
+        board = Board()
+        token = asked(board)
+        board.receive(b"get/accepted", message(version=3, state=state, clientToken=token))
+        board.pass_s(1)
+        wanted = dict(SETTINGS)
+        wanted["rejected"] = None
+        harness.equal(board.said(b"update")[0]["state"]["reported"], wanted)
+
+
+def test_junk_is_counted_and_ignored():
+    board, service = in_step()
+    junk = [b"", b"{", b"null", b"[]", b"3", b"\xff\xfe\x00", b'{"state":']
+    junk += [b"{}" * 9, b"\x00" * 99]
+    for payload in junk:
+        for name in (b"get/accepted", b"get/rejected", b"update/delta"):
+            board.receive(name, payload)
+        for name in (b"update/accepted", b"update/rejected"):
+            board.receive(name, memoryview(payload))
+    harness.equal(board.sync.junk, 5 * len(junk))
+    settle(board, service)
+    harness.equal(service.updates, [])
+
+
+def test_too_deep_is_junk():
+    board, service = in_step()
+    deep = b'{"version":9,"state":{"a":' + b"[" * 500 + b"]" * 500 + b"}}"
+    board.receive(b"update/delta", deep)
+    harness.equal((board.sync.junk, board.sync.desired), (1, None))
+
+
+def test_strange_tokens_and_codes_are_answers_to_nobody():
+    board, service = in_step()
+    board.sync.update_due = True
+    board.step()
+    for token in (0, True, [], {}, 1.5, ""):
+        board.receive(b"update/accepted", message(version=9, clientToken=token))
+        board.receive(b"update/rejected", message(code=400, clientToken=token))
+        board.receive(b"update/delta", message(version=9, state={}, clientToken=token))
+    assert board.sync.pending
+    for code in ([], {}, "409", True, 1.5, None):
+        board.receive(b"update/rejected", message(code=code))
+        assert board.sync.get_due and board.sync.update_due
+        settle(board, service)
+        board.sync.update_due = True
+        board.step()
+
+
+def test_a_pass_of_the_loop_costs_no_memory():
+    board, service = in_step()
+    harness.no_heap(board.sync.step)
+    board.session.waiting = (-1,)
+    harness.no_heap(board.sync.step)
+    board.session.waiting = ()
+    board.sync.update_due = True
+    board.step()
+    harness.no_heap(board.sync.step)  # an answer is due
+
+
+def test_a_flood_of_unknown_keys_is_bounded_and_hides_nothing():
+    board, service = in_step()
+    desired = {str(i) + "k" * 40: i for i in range(10)}
+    desired.update({"interval_s": 30, "drain_per_s": 0, "\x1b[2J\n": 1})
+    desire(board, service, desired)
+    harness.equal(service.reported["interval_s"], 30)
+    rejected = service.reported["rejected"]
+    assert len(rejected) == 5 and rejected["..."] == "unknown setting", rejected
+    harness.equal(rejected["drain_per_s"], BAD)
+    for key in rejected:
+        assert len(key) <= 40 and all(32 < ord(c) < 127 for c in key), key
+    harness.equal(len(service.updates), 1)
+
+
+def test_a_long_reason_is_cut():
+    board, service = in_step()
+    board.settings.refuse = lambda key: "because " * 50
+    desire(board, service, {"sensor": "sht3x"})
+    harness.equal(service.reported["rejected"], {"sensor": ("because " * 50)[:96]})
+
+
+def test_other_rejections_in_the_cloud_are_swept_out():
+    for count in (3, 38, 39, 40, 100):
+        for desired in ({"interval_s": 0}, {}):
+            board, service = in_step()
+            service.tamper({"rejected": {"old" + str(i): 1 for i in range(count)}})
+            service.desire(desired)
+            connect(board, service)
+            wanted = {"interval_s": BAD} if desired else {}
+            harness.equal(service.reported.get("rejected", {}), wanted)
+            for update in service.updates:
+                assert len(update["state"]["reported"]["rejected"] or ()) <= 40

@@ -1,3 +1,4 @@
+# heap: 40wk
 # What the board reports about itself, and its memory. The app is a stand-in: each value is its own
 # name.
 
@@ -22,12 +23,13 @@ class App(Named):
     def __init__(self, **known):
         self.wlan = Interface([True], 0)
         super().__init__(
-            sampler=Named(),
+            sampler=Named(readings=0),
             outbox=Named(dropped=3),
             connection=Named(down_s=17, sessions=5, up=True),
             clock=Named(s=99, source="ntp", offset=848_563_200),
             session=Named(oversized=1, rival=None),
             shadow=Named(junk=4),
+            settings=Named(state={"boots": 7}),
             problems=[],
             last_crash=None,
             **known,
@@ -48,11 +50,8 @@ def test_the_shadow_carries_at_most_twelve():
         assert len(few) <= 12, few
         full = report(App(), True, verified)
         assert set(few) <= set(full) and len(full) > 20, full
-
-
-def test_an_unverified_server_is_always_said():
-    harness.equal(report(App(), False, False)["tls_verified"], False)
-    harness.equal(report(App(), True)["tls_verified"], True)
+        harness.equal(full["tls_verified"], verified)
+    harness.equal(few["tls_verified"], False)  # an unverified server is always said
 
 
 def test_what_it_is_made_of():
@@ -70,6 +69,21 @@ def test_before_the_time_is_known():
     app = App()
     app.clock._known["offset"] = None
     harness.equal(report(app, True)["timestamp"], None)
+
+
+def test_the_newest_reading_has_its_date_once_that_is_known():
+    app = App()
+    harness.equal(report(app, True)["last_reading"], None)  # safe mode, or none yet
+    sampler = app.sampler._known
+    sampler["readings"], sampler["buf"] = 1, bytearray((90, 0, 0, 0)) + b"\xff" * 8
+    assert "last_reading" not in report(app, False)
+    harness.equal(report(app, True)["last_reading"], 1_795_248_090)  # taken at 90 s of uptime
+    sampler["buf"][:4] = (848_563_207).to_bytes(4, "little")
+    harness.equal(report(app, True)["last_reading"], 1_795_248_007)
+    app.clock._known["offset"] = None
+    harness.equal(report(app, True)["last_reading"], 1_795_248_007)
+    sampler["buf"][:4] = bytes(4)
+    harness.equal(report(app, True)["last_reading"], None)
 
 
 def test_safe_mode_is_true_or_false():
@@ -128,6 +142,3 @@ def test_the_heap_of_python_without_what_idf_could_add():
     for chip.VERIFIED, wanted in ((True, have - 30_000), (False, have)):
         harness.equal(device_info.heap_bytes(), wanted)
     chip.VERIFIED = before
-
-
-harness.run(globals())

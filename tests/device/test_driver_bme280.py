@@ -1,9 +1,13 @@
-# BME280 and BMP280: the datasheet's vectors, and what the driver refuses.
+# heap: 64wk
+# BME280 and BMP280: the datasheet's vectors, the chip models over the whole range, what the driver
+# refuses, and when the chip fails, resets or is pulled out.
 
 import harness
-from fakes_registers import Registers
+from fakes_bus import bosch, measure, powered
 from firmware.core.errors import SensorError
 from firmware.drivers import bme280
+from tools.sim.chips.bosch import BME280, BMP280
+from tools.sim.chips.chip import Fixed
 
 # BMP280 datasheet 3.12, worked example.
 TRIM_T = (27504, 26435, -1000)
@@ -14,15 +18,9 @@ TRIM_H = (75, 370, 0, 313, 50, 30)
 UH = 0x7000
 
 
-def words(values):
-    return b"".join(bytes((v & 0xFF, v >> 8 & 0xFF)) for v in values)
-
-
 def bus(chip_id=0x60, up=UP, ut=UT, uh=UH):
-    b = Registers(words(TRIM_T + TRIM_P), 0x88)
+    b = bosch()
     b.regs[0xD0] = chip_id
-    b.regs[0xA1] = 75
-    b.regs[0xE1:0xE8] = b"\x72\x01\x00\x13\x29\x03\x1e"  # 370, 0, 313 = 0x139, 50 = 0x032, 30
     fill(b, up, ut, uh)
     return b
 
@@ -171,7 +169,7 @@ def test_out_of_range_is_an_error_and_keeps_the_last_reading():
 
 
 def test_measuring_does_not_allocate():
-    b = bus()
+    b, checked = bus(), []
     sensor = read(b)
 
     def once():
@@ -193,6 +191,79 @@ def test_measuring_does_not_allocate():
     assert len(checked) > 15, checked
 
 
-checked = []
+def found(kind):
+    clock, chip, bus = powered(0x76, kind)
+    return clock, chip, bus, bme280.probe(bus, 0x76)
 
-harness.run(globals())
+
+def test_driver_against_the_model():
+    clock, chip, _, sensor = found(BME280)
+    for mdeg in range(-39900, 85000, 8300):
+        for pa, mpct in ((30100, 5000), (95000, 45000), (109900, 99000)):
+            chip.environment = Fixed(mdeg, mpct, pa)
+            measure(clock, sensor)
+            cdeg, cpct, got_pa = sensor.values
+            # one step of 16 bits is 0.005 C and 2.6 Pa (DS 3.4.2, 3.4.1), 0.008 %RH (DS 1.2)
+            assert abs(cdeg * 10 - mdeg) <= 12, (mdeg, cdeg)
+            assert abs(got_pa - pa) <= 4, (pa, got_pa)
+            assert abs(cpct * 10 - mpct) <= 40, (mpct, cpct)
+
+
+def test_range_ends_where_the_datasheet_says():
+    clock, chip, _, sensor = found(BMP280)
+    for mdeg, pa in ((-40500, 100000), (85500, 100000), (20000, 29900), (20000, 110100)):
+        chip.environment = Fixed(mdeg, 0, pa)
+        assert "range" in str(harness.raises(SensorError, measure, clock, sensor))
+
+
+def test_finish_too_early_is_an_error_not_an_old_value():
+    clock, _, _, sensor = found(BME280)
+    measure(clock, sensor)
+    sensor.start()
+    clock.pass_ms(5)
+    harness.raises(SensorError, sensor.finish)
+    clock.pass_ms(6)
+    sensor.finish()
+
+
+def test_unplugged_and_replugged_in_mid_measurement():
+    clock, chip, bus, sensor = found(BME280)
+    sensor.start()
+    chip.power_on()
+    clock.pass_ms(sensor.MEASURE_MS)
+    harness.raises(SensorError, sensor.finish)
+    bus.plugged = False
+    harness.raises(OSError, sensor.start)
+    bus.plugged = True
+    measure(clock, sensor)
+
+
+def test_faults_of_the_model_are_errors():
+    for fault, error in (("nack", OSError), ("stuck", SensorError), ("crc", SensorError)):
+        clock, chip, _, sensor = found(BME280)
+        measure(clock, sensor)
+        chip.environment = Fixed(30000)
+        chip.fault = fault
+        harness.raises(error, measure, clock, sensor)
+        harness.equal(sensor.values[0], 2100)
+        chip.fault = None
+        clock.pass_ms(20)
+        measure(clock, sensor)
+        harness.equal(sensor.values[0], 3000)
+
+
+def test_soft_reset_by_somebody_else_during_probe():
+    _, chip, bus = powered(0x76, BME280)
+    chip.write(b"\xe0\xb6")
+    harness.raises(SensorError, bme280.probe, bus, 0x76)
+
+
+def test_filter_and_normal_mode_left_by_another_program_are_ended():
+    clock, chip, bus = powered(0x76, BMP280)
+    chip.write(b"\xf5\x1c\xf4\x27")
+    clock.pass_ms(100)
+    sensor = bme280.probe(bus, 0x76)
+    clock.pass_ms(20)
+    chip.environment = Fixed(50000)
+    measure(clock, sensor)
+    harness.equal(sensor.values[0], 5000)

@@ -96,6 +96,3 @@ def test_humidity_against_the_datasheets_integer_form():
             wanted = min(max(x, 0), 419430400) >> 12
             got = bme280.cpct(adc, t_fine, Trim().h)
             assert abs(got * 1024 - wanted * 100) <= 1.5 * 1024, (t_fine, adc, got, wanted)
-
-
-harness.run(globals())

@@ -1,8 +1,11 @@
-# heap: 48wk
+# heap: 56wk
 # Which driver fits: by id, not by address alone.
 
+import sys
+
+import firmware.drivers
 import harness
-from fakes_registers import Registers
+from fakes_bus import Registers
 from firmware import loading
 from firmware.core import schema
 from firmware.core.errors import SensorError
@@ -129,4 +132,48 @@ def test_every_name_that_a_setting_may_have_is_known_here():
     harness.equal(text, "no dht22 found; on the bus: 0x44")
 
 
-harness.run(globals())
+loading.keep()
+
+
+class Shorted(Bus):
+    # Every address answers, with nothing but zeros; `chips` have registers of their own.
+    def __init__(self, chips, addresses=range(8, 120)):
+        self.chips, self.addresses = chips, addresses
+
+    def scan(self):
+        return self.addresses
+
+    def at(self, addr):
+        zeros = Registers()
+        zeros.plain = bytes(32)
+        return self.chips.get(addr) or zeros
+
+
+def test_a_bus_on_which_all_answer_makes_a_short_message():
+    for wanted in ("auto", "sht3x"):
+        text = refused(Shorted({}), wanted)
+        assert text.endswith(", 0x0f and 104 more"), text
+        harness.equal(text.count("0x"), 8)
+
+
+def test_and_the_sensor_is_found_beyond_the_eighth():
+    chip = bosch(0x60)
+    driver, label = find(Shorted({0x77: chip}), "auto")
+    harness.equal(label, "bme280@0x77")
+    # What only the set-up needs does not stay with the driver.
+    assert not hasattr(sys.modules["firmware.drivers.bme280"], "probe")
+    loading.unload()
+    harness.equal(find(Shorted({0x77: chip}), "bme280")[1], label)
+
+
+def test_a_driver_that_was_not_staged_is_named():
+    few = Shorted({}, [0x44, 0x76])
+    loading.unload()
+    kept, firmware.drivers.__path__ = firmware.drivers.__path__, "nowhere"
+    try:
+        text = refused(few, "auto")
+    finally:
+        firmware.drivers.__path__ = kept
+    what = "no known sensor found; on the bus: 0x44 (no driver sht3x on this board), "
+    harness.equal(text, what + "0x76 (no driver bme280 on this board)")
+    harness.equal(refused(few, "auto"), "no known sensor found; on the bus: 0x44, 0x76")

@@ -3,7 +3,7 @@
 
 import harness
 from fakes import Random
-from fakes_registers import Registers
+from fakes_bus import Registers, Words, bosch
 from firmware.core.errors import SensorError
 from firmware.drivers import bme280, mcp9808, sht3x
 
@@ -52,16 +52,6 @@ def measured(sensor, settle=None):
     return seen
 
 
-def bosch():
-    chip = Registers(b"\x70\x6b\x43\x67\x18\xfc\x7d\x8e\x43\xd6\xd0\x0b\x27\x0b\x8c\x00", 0x88)
-    chip.regs[0x98:0xA0] = b"\xf9\xff\x8c\x3c\xf8\xc6\x70\x17"
-    chip.regs[0xA1] = 75
-    chip.regs[0xE1:0xE8] = b"\x72\x01\x00\x13\x29\x03\x1e"
-    chip.regs[0xD0] = 0x60
-    chip.regs[0xF7:0xFF] = b"\x65\x5a\xc0\x7e\xed\x00\x70\x00"
-    return chip
-
-
 def test_bme280_reads_everything_twice():
     chip = bosch()
     sensor = bme280.probe(chip, 0x76)
@@ -102,26 +92,9 @@ def test_sht3x_has_a_crc():
 
 
 def test_mcp9808_may_be_wrong_by_an_eighth_of_a_degree():
-    chip = Words()
+    # At 25.25 C.
+    chip = Words(0xC194)
     sensor = mcp9808.probe(chip, 0x18)
     sensor.bus = Noisy(chip, Random(harness.seed()))
     for (cdeg,) in measured(sensor):
         assert abs(cdeg - 2525) <= 13, cdeg
-
-
-class Words:
-    # 16-bit registers: the MCP9808 at 25.25 C.
-    def __init__(self):
-        self.regs = [0x1F, 0, 0, 0, 0, 0xC194, 0x0054, 0x0400, 3]
-
-    writeto = None
-
-    def readfrom_mem_into(self, addr, reg, buf):
-        buf[0] = self.regs[reg] >> 8
-        buf[1] = self.regs[reg] & 0xFF
-
-    def writeto_mem(self, addr, reg, buf):
-        self.regs[reg] = buf[0] if len(buf) == 1 else buf[0] << 8 | buf[1]
-
-
-harness.run(globals())

@@ -4,7 +4,6 @@
 import sys
 
 import harness
-from fakes import Clock
 from fakes_net import AxContext, Bench, puback, publish, why
 from firmware import loading
 from firmware.core.errors import LinkError
@@ -61,7 +60,7 @@ class AxTls:
 class AxBench(Bench):
     # What the broker sends, it sends in records.
     def __init__(self, **kwargs):
-        super().__init__(Clock(), esp=True, **kwargs)
+        super().__init__(esp=True, **kwargs)
         self.link.context = AxContext()
         self.link.context.make = AxTls
         self.may_wait = True  # in the handshake
@@ -133,8 +132,7 @@ def test_what_can_leave_is_gone_in_the_handshake():
 def test_several_messages_in_one_record():
     bench = AxBench().up()
     bench.publish(1, b"mine")
-    bench.push(record(publish(b"t", b"a", 1) + publish(b"t", b"b", 2) + b"\xd0\x00"))
-    bench.session.step()
+    bench.receive(record(publish(b"t", b"a", 1) + publish(b"t", b"b", 2) + b"\xd0\x00"))
     harness.equal(bench.messages, [(b"t", b"a"), (b"t", b"b")])
     harness.equal(bench.broker.kinds(), [4, 4, 3])
     bench.session.step()
@@ -144,8 +142,7 @@ def test_several_messages_in_one_record():
 def test_more_messages_than_one_step_reads():
     bench = AxBench().up()
     bench.publish(1, b"mine")
-    bench.push(record(publish(b"t", b"x") * 20))
-    bench.session.step()
+    bench.receive(record(publish(b"t", b"x") * 20))
     harness.equal((len(bench.messages), bench.broker.kinds()), (16, []))
     bench.session.step()
     harness.equal((len(bench.messages), bench.broker.kinds()), (20, [3]))
@@ -168,8 +165,7 @@ def test_publishing_from_the_callback():
         bench.messages.append(payload)
 
     bench.session.set_callback(callback)
-    bench.push(record(publish(b"t", b"a", 1) + publish(b"t", b"b", 2)))
-    bench.session.step()
+    bench.receive(record(publish(b"t", b"a", 1) + publish(b"t", b"b", 2)))
     harness.equal(bench.broker.kinds(), [4, 4, 3, 3])
 
 
@@ -194,8 +190,7 @@ def test_nothing_is_written_in_the_middle_of_a_packet():
     for _ in range(3):
         bench.session.step()
     harness.equal(bench.net.sock.writes, [])
-    bench.push(record(message[9:]))
-    bench.session.step()
+    bench.receive(record(message[9:]))
     harness.equal((bench.messages, bench.broker.kinds()), ([(b"t", b"payload")], [4, 3]))
 
 
@@ -238,12 +233,8 @@ def test_a_handshake_that_says_nothing_has_a_limit():
 
 def test_a_late_ack_and_the_end():
     bench = AxBench(mute=[3]).up()
-    bench.publish(1, b"one")
-    bench.session.step()
+    bench.send(1, b"one")
     bench.push(record(puback(1)))
     bench.net.sock.eof = True
     harness.equal(harness.raises(LinkError, bench.session.step).args[0], "closed")
     harness.equal(bench.acked, [1])
-
-
-harness.run(globals())

@@ -2,7 +2,7 @@
 # Whatever the broker sends: a LinkError or nothing, no hang, no growth.
 
 import harness
-from fakes import Clock, Random
+from fakes import Random
 from fakes_net import Bench, Hang, publish
 from firmware.core.errors import LinkError
 from firmware.net import packets
@@ -56,7 +56,7 @@ def feed(bench, data, random):
 
 def test_mutated_packets():
     random = Random(harness.seed())
-    bench = Bench(Clock(), limit_bytes=512)
+    bench = Bench(limit_bytes=512)
     bench.session.filters = lambda: ["a", "b"]
     before = None
     reasons = {}
@@ -93,7 +93,7 @@ def test_mutated_packets():
 def test_mutated_connack():
     random = Random(harness.seed())
     for _ in range(harness.count(500)):
-        bench = Bench(Clock())
+        bench = Bench()
         data = bytes(mutate(b"\x20\x02\x00\x00", random))
 
         def peer(sock, _, data=data):
@@ -110,9 +110,6 @@ def test_mutated_connack():
 def test_noise():
     random = Random(harness.seed() + 1)
     for _ in range(harness.count(500)):
-        bench = Bench(Clock(), limit_bytes=512).up()
+        bench = Bench(limit_bytes=512).up()
         noise = bytearray(random(256) for _ in range(1 + random(40)))
         harness.raises(LinkError, feed, bench, noise, random)
-
-
-harness.run(globals())

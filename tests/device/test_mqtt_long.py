@@ -2,7 +2,6 @@
 # Messages of the shadow that fit without what AWS says about the age of its keys.
 
 import harness
-from fakes import Clock
 from fakes_net import Bench, publish
 from firmware.net import transport
 
@@ -19,10 +18,8 @@ def test_a_document_is_squeezed_while_it_comes():
                 parts[:2], left[:2] = [parts[1], parts[0]], [left[1], left[0]]
             whole = publish(b"t", text % tuple(parts), 5) + publish(b"t", b"next")
             for part in (len(whole), 300, 47, 1):
-                bench = Bench(Clock(), keepalive_s=0).up()
-                for at in range(0, len(whole), part):
-                    bench.push(whole[at : at + part])
-                    bench.session.step()
+                bench = Bench(keepalive_s=0).up()
+                bench.receive(whole, part)
                 harness.equal(bench.messages, [(b"t", text % tuple(left)), (b"t", b"next")])
                 harness.equal(bench.net.sock.sent(), b"\x40\x02\x00\x05")
 
@@ -32,10 +29,8 @@ def test_a_document_too_long_without_that_is_acknowledged():
     for size in (900, 1_000, 2_000, 4_000, 9_000):
         whole = publish(b"t", ages + b"v" * size + b'"}', 5) + publish(b"t", b"next")
         for part in (len(whole), 300, 47):
-            bench = Bench(Clock(), keepalive_s=0).up()
-            for at in range(0, len(whole), part):
-                bench.push(whole[at : at + part])
-                bench.session.step()
+            bench = Bench(keepalive_s=0).up()
+            bench.receive(whole, part)
             harness.equal(bench.messages[-1], (b"t", b"next"))
             harness.equal(
                 (len(bench.messages) == 1, bench.session.oversized == 1), (size > 1_288,) * 2
@@ -56,7 +51,7 @@ class Pieces:
 
 
 def received(text, largest=9_999):
-    bench = Bench(Clock(), keepalive_s=0).up()
+    bench = Bench(keepalive_s=0).up()
     transport.bytearray = pieces = Pieces(largest)
     try:
         bench.push(publish(b"$aws/things/a/shadow/update/accepted", text, 5))
@@ -108,13 +103,10 @@ def test_it_is_not_read_byte_by_byte():
     most = 0
     for size in range(0, 700, 3):
         whole = publish(b"t", b'{"state":"' + b"v" * size + b'",' + ages + b"}", 5)
-        bench = Bench(Clock(), keepalive_s=0).up()
+        bench = Bench(keepalive_s=0).up()
         bench.push(whole)
         bench.net.sock.readinto = counted = Counted(bench.net.sock.readinto)
         bench.session.step()
         harness.equal((len(bench.messages), bench.session.oversized), (1, 0))
         most = max(most, counted.count)
     assert most < 60, most
-
-
-harness.run(globals())

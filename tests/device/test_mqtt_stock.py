@@ -35,7 +35,7 @@ def test_five_writes_a_publish():
     client, net = stock()
     client.publish(b"t", b"x", qos=1)
     harness.equal(len(net.sock.writes), 5)
-    bench = Bench(Clock()).up()
+    bench = Bench().up()
     bench.publish(1)
     bench.session.step()
     harness.equal(bench.net.sock.writes, [net.sock.sent()])
@@ -44,7 +44,7 @@ def test_five_writes_a_publish():
 def test_publish_without_puback():
     client, _ = stock(mute=[3])
     harness.raises(Hang, client.publish, b"t", b"x", qos=1)
-    bench = Bench(Clock(), mute=[3], keepalive_s=0).up()
+    bench = Bench(mute=[3], keepalive_s=0).up()
     bench.publish(1)
     harness.equal(harness.raises(LinkError, bench.steps, 20_000).args[0], "no_puback")
     harness.equal(len(bench.net.sock.writes), 3)
@@ -59,7 +59,7 @@ def test_a_late_puback_before_a_message():
     except (Hang,) + FAULTS:
         pass
     harness.equal(client.got == [(b"t", b"hi")], False)
-    bench = Bench(Clock()).up()
+    bench = Bench().up()
     bench.push(stray)
     bench.session.step()
     harness.equal(bench.messages, [(b"t", b"hi")])
@@ -70,7 +70,7 @@ def test_the_65536th_packet():
     client.pid = 65535
     harness.raises(Hang, client.publish, b"t", b"x", qos=1)
     harness.equal(net.peer.got[0][1][5:7], b"\x00\x00")  # which AWS answers by closing
-    bench = Bench(Clock()).up()
+    bench = Bench().up()
     bench.session.pid = 65535
     bench.publish(1)
     bench.session.step()
@@ -87,7 +87,7 @@ def test_nobody_pings_nor_misses_the_answer():
     for _ in range(120):
         net.clock.pass_ms(1000)
         client.check_msg()  # not a word
-    bench = Bench(Clock(), mute=[12]).up()
+    bench = Bench(mute=[12]).up()
     harness.equal(harness.raises(LinkError, bench.steps, 60_000).args[0], "no_pingresp")
     harness.equal(bench.broker.kinds(), [12])
 
@@ -99,7 +99,7 @@ def test_only_the_first_address_and_the_socket_stays_open():
     net.install(umqtt.simple)
     harness.raises(OSError, MQTTClient("t-1", "h", 8883).connect)
     harness.equal((net.connected, net.sock.closed), (["dead"], 0))
-    bench = Bench(Clock())
+    bench = Bench()
     bench.net.addresses, bench.net.errors = net.addresses, net.errors
     bench.connect()
     harness.equal(bench.net.connected, ["dead", "good"])
@@ -112,7 +112,7 @@ def test_a_packet_that_stops_after_its_first_byte():
         client, _ = stock(inbox=b"\x30", timeout_s=5, esp=esp)
         harness.raises(error, client.check_msg)
     for esp in (False, True):
-        bench = Bench(Clock(), keepalive_s=0, esp=esp).up()
+        bench = Bench(keepalive_s=0, esp=esp).up()
         bench.push(b"\x30")
         error = harness.raises(LinkError, bench.steps, 60_000)
         harness.equal(error.args, ("timeout", "packet"))
@@ -124,10 +124,7 @@ def test_a_large_message():
     client, net = stock(inbox=head, timeout_s=5, esp=False)
     harness.raises(OSError, client.check_msg)
     harness.equal(net.biggest, size - 5)  # one object of 100 KB
-    bench = Bench(Clock(), keepalive_s=0).up()
+    bench = Bench(keepalive_s=0).up()
     bench.push(head)
     bench.session.step()
     assert bench.net.biggest <= 264, bench.net.biggest
-
-
-harness.run(globals())

@@ -116,6 +116,3 @@ def test_the_same_readings_make_the_same_bytes():
     for name in _WRITTEN:
         with open(FOLDER + name, "rb") as f:
             harness.equal(f.read(), bytes.fromhex(_WRITTEN[name]))
-
-
-harness.run(globals())

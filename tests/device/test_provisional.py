@@ -68,6 +68,9 @@ class Link:
         self.rtc, self.rtcs = 0, []
         self.settings = Settings(GOOD)
 
+    def date(self, s2000):
+        return "date {}".format(s2000)
+
     def provisional_rtc(self, s2000):
         self.rtc = s2000
         self.rtcs.append(s2000)
@@ -239,11 +242,7 @@ def test_a_walk_over_anything_ends_with_an_error():
             continue
         assert -2000000000 < found < 300000000000
     for cert in (b"", b"\x30", b"\x30\x84\xff\xff\xff\xff", b"\x30\x80\x30\x80", b"0" * 50):
-        try:
-            provisional.not_before(cert)
-            raise AssertionError(cert)
-        except (ValueError, IndexError):
-            pass
+        harness.raises((ValueError, IndexError), provisional.not_before, cert)
 
 
 def test_the_callback_never_raises():
@@ -252,6 +251,3 @@ def test_the_callback_never_raises():
         harness.equal(provisional._look(seen, cert), 0)
     harness.equal(seen[1], 0)
     assert ntp.good(Settings(), FLOOR) == FLOOR
-
-
-harness.run(globals())

@@ -4,21 +4,48 @@
 import os
 import sys
 
+import firmware
 import harness
 from fakes import Clock, Log
-from firmware import files, overrides
+from firmware import files, loading, overrides
 from firmware.core import schema
+from firmware.core.errors import SensorError
 from firmware.settings import Settings
-from flash import Flash
-from flash_journal import Journal
+from flash import Flash, Journal, mounted
 
 CRASHED = "restored: the board crashed with it"
 I2C = {"id": 0, "sda": 4, "scl": 5, "freq_hz": 100000}
-FLASH = Flash(12)
+FLASH = mounted(Flash(12))
+
+
+class Board:
+    # In place of firmware/board.py, and the bus on it.
+    def __init__(self):
+        self.addresses, self.written, self.error = [], [], None
+
+    def i2c(self, settings, failures):
+        harness.equal((settings["scl"], failures), (settings["sda"] + 1, 0))
+        if self.error:
+            raise self.error
+        return self
+
+    def scan(self):
+        return self.addresses
+
+    def writeto(self, addr, data):
+        self.written.append((addr, bytes(data)))
+
+    def readfrom_into(self, addr, buf):
+        buf[:] = b"\x00\x00\x81"
+
+
+BOARD = sys.modules["firmware.board"] = firmware.board = Board()
+loading.keep()
 
 
 def fresh():
     FLASH.fresh()
+    BOARD.error = None
     return made()
 
 
@@ -28,8 +55,63 @@ def made():
     one = Settings(dict(schema.DEFAULTS), saved, state, Log())
     one.values.update(saved)
     one.found = False  # a sensor, before the change
-    one.apply = lambda key: key in ("sensor", "i2c") and one.found
+    one.apply, one.unload = lambda key: one.found, loading.unload
     return one
+
+
+def asked(value, addresses, found=True, error=None):
+    # What becomes of a desired sensor: why not, what counts on flash, what the bus heard.
+    one = fresh()
+    one.found, BOARD.error = found, error
+    BOARD.addresses, BOARD.written = addresses, []
+    why = one.set("sensor", value)
+    loading.unload()
+    harness.equal(one.values["sensor"], "auto" if why else value)
+    saved, state = files.load_settings()
+    harness.equal(saved, {} if why else {"sensor": value})
+    return why, state.get("trial"), BOARD.written
+
+
+def test_a_sensor_that_is_not_there_is_refused_at_once_while_another_works():
+    none = "no sht3x found; on the bus: 0x76"
+    other = "no sht3x@0x45 found; on the bus: 0x44"
+    harness.equal(asked("sht3x", [0x76]), (none, None, []))  # no driver is even loaded
+    harness.equal(asked("sht3x@0x45", [0x44]), (other, None, []))
+    why = "bus: i2c settings do not fit this chip"
+    harness.equal(asked("sht3x", [0x44], error=SensorError(why))[0], why)
+    # One that is there is on trial, also where nobody could look.
+    harness.equal(asked("sht3x", [0x44])[:2], (None, {"sensor": [None, True]}))
+    harness.equal(asked("sht3x", [], error=MemoryError())[:2], (None, {"sensor": [None, True]}))
+    # Without one that works any may be named before it is plugged in.
+    harness.equal(asked("sht3x", [], found=False)[:2], (None, {"sensor": [None, False]}))
+
+
+def test_the_drivers_leave_before_a_sensor_is_put_in_force():
+    one = fresh()
+    one.found, BOARD.addresses, BOARD.error, there = True, [0x44], None, []
+    one.unload = lambda: there.append("unloaded")
+    one.apply = lambda key: there.append(key) or True
+    harness.equal(one.set("sensor", "sht3x"), None)
+    harness.equal(there, [None, "unloaded", "sensor"])
+
+
+def test_only_a_sensor_that_is_named_has_to_be_there():
+    one = fresh()
+    one.set("sensor", "sht3x")
+    one.found, BOARD.error = True, OSError(5)
+    harness.equal(one.set("interval_s", 7), None)
+    harness.equal(one.set("sensor", None), None)  # what config.json has
+
+
+def test_the_level_of_the_log_is_not_on_trial():
+    one = fresh()
+    one.found = True
+    harness.equal(one.set("log_level", "debug"), None)
+    harness.equal((one.values["log_level"], one.saved), ("debug", {"log_level": "debug"}))
+    harness.equal(one.state, {})
+    harness.equal(one.set("log_level", "loud"), 'must be "info" or "debug"')
+    harness.equal(one.set("log_level", None), None)
+    harness.equal((one.values["log_level"], files.load_settings()), ("info", ({}, {})))
 
 
 def test_the_flag_and_the_value_are_one_write():
@@ -160,10 +242,10 @@ def test_the_largest_state_of_all_fits():
     one.note("seen", ["x" * 64] * 16)
     one.note("filters", "c" * 256)
     one.note("clock", 1 << 29)
-    one.found = True
+    one.found, BOARD.error = True, MemoryError()  # nobody can look whether a sensor is there
     i2c = {"id": -1, "sda": 47, "scl": 48, "freq_hz": 1000000}
     old = {"interval_s": 86400, "drain_per_s": 100, "offline_reboot_s": 604800}
-    old.update({"sensor": "mcp9808@0x1f", "i2c": i2c})
+    old.update({"log_level": "debug", "sensor": "mcp9808@0x1f", "i2c": i2c})
     one.note("config", old)
     one.note("local", old)
     for key in old:
@@ -182,9 +264,7 @@ def test_the_largest_state_of_all_fits():
 def test_a_power_cut_at_any_write():
     # Old or new, and no new value without what was good before.
     FLASH.umount()
-    journal = Journal(12, 200_000)
-    journal.format()
-    journal.mount()
+    journal = mounted(Journal(12, 200_000))
     one = made()
     one.set("interval_s", 1000)
     one.note("trial", None)
@@ -208,9 +288,3 @@ def test_a_power_cut_at_any_write():
     print("cuts tried {}, values lost 0".format(cuts))
     assert cuts > 200, cuts
     FLASH.mount()
-
-
-os.chdir("/")
-FLASH.format()
-FLASH.mount()
-harness.run(globals())

@@ -2,7 +2,6 @@
 # What counts after a start: config.json, what the cloud has changed, what was on trial in a crash.
 
 import json
-import os
 
 import fakes_machine  # noqa: F401  for board.py
 import harness
@@ -11,10 +10,10 @@ from firmware import chip, files
 from firmware import config as boot
 from firmware.core import schema
 from firmware.core.telemetry import crc16
-from flash import Flash
+from flash import Flash, mounted
 
 CRASHED = "restored: the board crashed with it"
-FLASH = Flash(12)
+FLASH = mounted(Flash(12))
 LOG = Log()
 I2C = {"id": 0, "sda": 4, "scl": 5, "freq_hz": 100000}
 
@@ -90,6 +89,30 @@ def test_a_changed_config_json_is_newer_than_what_was_desired_and_bad():
         values, saved, state = start(interval_s=120)
         harness.equal((values["interval_s"], saved), (120, {}))
         harness.equal(state, {"config": {"interval_s": 120}, "local": {"interval_s": wanted}})
+
+
+def test_a_last_good_time_or_a_count_that_cannot_be_is_forgotten():
+    floor = boot.version.BUILD_S2000
+    for name in ("clock", "boots"):
+        for good in (floor, floor + 473_040_000, 1):
+            fresh({}, {name: good, "config": {}})
+            harness.equal(start()[2], {name: good, "config": {}})
+        for good in (floor + 473_040_001, 1 << 40, "x", None, True, 8.5, []):
+            fresh({}, {name: good, "config": {}})
+            harness.equal(start()[2], {"config": {}})
+            harness.equal(files.load_settings()[1], {"config": {}})
+
+
+def test_the_level_of_the_log_ends_with_the_restart():
+    fresh({"interval_s": 30, "log_level": "debug"}, {"config": {}})
+    for _ in range(2):  # the second before AWS has been reached
+        values, saved, state = start()
+        harness.equal((values["log_level"], saved), ("info", {"interval_s": 30}))
+        # What is desired so far is older than that.
+        harness.equal(state, {"config": {}, "local": {"log_level": "debug"}})
+        harness.equal(files.load_settings(), (saved, state))
+    fresh({"log_level": "debug"})  # written by hand, say
+    harness.equal(start()[0]["log_level"], "info")
 
 
 def test_a_file_that_cannot_be_read_now_stays_what_it_is():
@@ -193,8 +216,4 @@ def test_flash_that_fails_stops_no_start():
     assert any(["settings: not saved" in line for line in LOG.lines]), LOG.lines
 
 
-os.chdir("/")
-FLASH.format()
-FLASH.mount()
 chip.log = LOG
-harness.run(globals())

@@ -1,18 +1,22 @@
-# heap: 128wk
-# Restarts on purpose: when, and what becomes of readings that wait in RAM.
+# heap: 144wk
+# Restarts on purpose: when, and what becomes of readings that wait in RAM. When a trial of
+# settings ends, and how.
 
 import sys
 
 import firmware
 import harness
+from fakes import Log
+from firmware import chip, upkeep
 from firmware import crash as crash_log  # noqa: F401
-from firmware import upkeep
 from firmware.app import App
+from firmware.core import schema
 from firmware.net import clock as ntp
-from flash import Flash
-from no_time_board import BUILT, Board, mounted
+from firmware.settings import Settings
+from flash import Flash, mounted
+from no_time_board import BUILT, Board
 
-FLASH = Flash(24)
+FLASH = mounted(Flash(24))
 ON = BUILT + 1_000_000
 DAY_S = 86_400
 
@@ -23,6 +27,9 @@ class Reset(Exception):
 
 class FakeBoard:
     rtc = None
+
+    def date(self, s2000):
+        return "date {}".format(s2000)
 
     def set_rtc(self, s2000):
         self.rtc = s2000
@@ -48,8 +55,7 @@ sys.modules["firmware.net.packets"] = firmware.packets = Packets()
 
 
 def fresh():
-    FLASH.umount()
-    mounted(FLASH)
+    FLASH.fresh()
 
 
 def board(known=False, sessions=0, offline_reboot_s=3600):
@@ -69,6 +75,23 @@ def offline_s(made):
             upkeep.check(made)
         except Reset:
             return s
+
+
+def test_a_reading_in_the_log():
+    lines, chip_log = [], upkeep.chip.log
+    upkeep.chip.log = lines.append
+    made = board()
+    made.outbox.next = 4712
+    made.sampler.driver = Link(0)
+    for values in ([2137, 4510, 101325], [-5, None, 100000], [12500]):
+        made.sampler.driver.values = values
+        upkeep.reading(made)
+    made.sampler.kept = b"x"
+    upkeep.reading(made)
+    upkeep.chip.log = chip_log
+    wanted = "sensor: 21.37 °C 45.10 %RH 1013.25 hPa, seq 4711"
+    harness.equal(lines[:2], [wanted, "sensor: -0.05 °C 1000.00 hPa, seq 4711"])
+    harness.equal(lines[2:], ["sensor: 125.00 °C, seq 4711", "sensor: 125.00 °C, kept in RAM"])
 
 
 def test_a_board_that_knows_the_time_restarts_as_set():
@@ -222,6 +245,114 @@ def test_a_crash_that_comes_again_meanwhile_stops_no_restart():
     crash(made)
 
 
-FLASH.format()
-FLASH.mount()
-harness.run(globals())
+LOST = "restored: the sensor was lost"
+OLD = {"id": 0, "sda": 21, "scl": 22, "freq_hz": 100000}
+NEW = {"id": 0, "sda": 4, "scl": 5, "freq_hz": 100000}
+
+
+class Box:
+    # An object with these attributes.
+    def __init__(self, **parts):
+        for name in parts:
+            setattr(self, name, parts[name])
+
+
+def app(trial, **saved):
+    values = dict(schema.DEFAULTS)
+    values.update(saved)
+    made = Box(clock=Box(s=100), connection=Box(up=True), sampler=Box(failures=0))
+    made.shadow = Box(birth_s=1 << 20, out=None, get_due=False)
+    made.session = Box(waiting={})
+    made.settings = Settings(values, saved, {"trial": trial}, chip.log)
+    made.settings.apply = lambda key: False
+    made.settings.since_s = 40
+    return made
+
+
+def trial(made):
+    upkeep._trial(made, made.settings.state["trial"])
+    return made.settings.state.get("trial")
+
+
+def test_it_ends_a_minute_after_the_change_and_its_report():
+    made = app({"interval_s": [None, False]}, interval_s=30)
+    made.settings.since_s = 41
+    assert trial(made)
+    made.clock.s += 1
+    assert not trial(made)
+    harness.equal(
+        (made.settings.saved, made.settings.values["interval_s"]), ({"interval_s": 30}, 30)
+    )
+
+
+def test_not_without_a_session_that_acknowledges():
+    for part, name, value in (
+        ("connection", "up", False),
+        ("shadow", "out", ("topic", "text", False)),
+        ("shadow", "birth_s", 0),
+        ("session", "waiting", {-1: 7}),
+    ):
+        made = app({"interval_s": [None, False]}, interval_s=30)
+        sound = getattr(getattr(made, part), name)
+        setattr(getattr(made, part), name, value)
+        made.clock.s += 5000
+        assert trial(made), name
+        setattr(getattr(made, part), name, sound)
+        assert not trial(made)
+
+
+def test_a_sensor_that_is_lost_brings_the_old_settings_back():
+    made = app({"i2c": [OLD, False], "sensor": [None, True], "interval_s": [None, True]},
+               i2c=NEW, sensor="sht3x", interval_s=30)  # fmt: skip
+    made.sampler.failures, made.connection.up = 2, False
+    assert "i2c" in trial(made)
+    made.sampler.failures = 3
+    harness.equal(trial(made), {"interval_s": [None, True]})
+    settings = made.settings
+    harness.equal((settings.values["i2c"], settings.values["sensor"]), (OLD, "auto"))
+    harness.equal(settings.saved, {"i2c": OLD, "interval_s": 30})
+    harness.equal(settings.state["rejected"], {"i2c": [NEW, LOST], "sensor": ["sht3x", LOST]})
+    harness.equal(settings.set("sensor", "sht3x"), LOST)
+    assert made.shadow.get_due
+    harness.equal(chip.log.lines[-2:], ["config: i2c " + LOST, "config: sensor " + LOST])
+
+
+def test_what_cannot_be_taken_back_now_is_no_news():
+    made = app({"i2c": [OLD, True]}, i2c=NEW)
+    made.sampler.failures = 3
+    FLASH.fuse = 0
+    harness.equal(trial(made), {"i2c": [OLD, True]})
+    FLASH.fuse = None
+    assert not made.shadow.get_due
+    assert chip.log.lines[-1].startswith("config: i2c not done: "), chip.log.lines
+
+
+def test_a_report_does_not_begin_the_minute_anew():
+    # Facts that change all the time: one every 50 s.
+    made = app({"interval_s": [None, False]}, interval_s=30)
+    made.settings.values["offline_reboot_s"] = made.safe = made.counted_s = made.offline_s = 0
+    made.saved, made.connection.last_reason = made.settings.saved, None
+    made.connection.sessions = 1
+    made.settings.since_s = made.clock.offset = 0
+    for s in range(30, 400, 10):
+        made.clock.s = made.shadow.since_s = s
+        if s == 50:
+            harness.equal(made.settings.set("interval_s", 20), None)
+        upkeep.check(made)
+        harness.equal("trial" in made.settings.state, s < 50 + 60)
+
+
+def test_a_sensor_that_is_no_evidence():
+    # Missing before, or lost while something else is on trial.
+    for on_trial, changed in (
+        ({"i2c": [OLD, False]}, {"i2c": NEW}),
+        ({"interval_s": [None, True]}, {"interval_s": 30}),
+    ):
+        made = app(on_trial, **changed)
+        made.sampler.failures, made.clock.s = 7, 99
+        harness.equal(trial(made), on_trial)
+        made.clock.s += 1
+        harness.equal((trial(made), made.settings.saved), (None, changed))
+
+
+chip.log = Log()

@@ -9,6 +9,7 @@ def test_readings_arrive(new_device, boot, listener):
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import threading
@@ -20,8 +21,12 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.advisor.bench import Bench, Kit
+from tests.host.conftest import said  # noqa: F401  # a fixture here, too
+from tools import wire
+from tools.aws import viewer, watch
 from tools.aws.clients import Clients
-from tools.sim import devices, feed
+from tools.sim import devices
 from tools.sim.board import VirtualBoard
 from tools.sim.cloud import LocalCloud
 
@@ -39,6 +44,12 @@ class Device:
     things: Path
 
     @property
+    def stored(self) -> int:
+        """How many readings it has ever stored."""
+        files = (self.folder / "data/outbox").glob("[ab]")
+        return stored({f"data/outbox/{file.name}": file.read_bytes() for file in files})
+
+    @property
     def config(self) -> dict[str, Any]:
         """config.json on the board."""
         found: dict[str, Any] = json.loads((self.folder / "config.json").read_text("utf-8"))
@@ -52,8 +63,11 @@ class Listener:
         self._messages: list[tuple[str, dict[str, Any]]] = []
         self._news = threading.Condition()
 
-    def take(self, topic: str, document: dict[str, Any]) -> None:
-        """The feed's callback."""
+    def take(self, topic: str, payload: bytes) -> None:
+        """What `viewer.listening` calls."""
+        document = wire.document(payload)
+        if document is None:
+            return
         with self._news:
             self._messages.append((topic, document))
             self._news.notify_all()
@@ -83,6 +97,12 @@ class Listener:
                 self._news.wait(left)
 
 
+def stored(files: dict[str, bytes]) -> int:
+    """How many readings a board has ever stored, by the files in its data/outbox/ (outbox.md)."""
+    heads = [files.get(f"data/outbox/{name}", b"") for name in "ab"]
+    return max(int.from_bytes(head[1:5], "little") for head in heads) - 1
+
+
 def is_now(timestamp: float, booted: float) -> bool:
     """Whether a reading is of a moment since ``booted``, a time.time(); the board's clock is fast.
 
@@ -107,16 +127,11 @@ def clients(cloud: LocalCloud) -> Clients:
 
 
 @pytest.fixture(scope="session")
-def listener(
-    cloud: LocalCloud, clients: Clients, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Listener]:
+def listener(clients: Clients) -> Iterator[Listener]:
     """What arrives on devices/+/data, devices/+/status, devices/+/commands/result and shadows."""
-    files = feed.enrol(clients.iot, cloud.info, tmp_path_factory.mktemp("listener"))
     made = Listener()
-    connection = feed.Feed(cloud.info, *files, made.take)
-    connection.open()
-    yield made
-    connection.close()
+    with viewer.listening(clients, [watch.DATA, *watch.OTHERS], made.take):
+        yield made
 
 
 @pytest.fixture
@@ -155,3 +170,26 @@ def boot(umqtt_dir: Path) -> Iterator[Callable[..., VirtualBoard]]:
             return board
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def kits(tmp_path_factory: pytest.TempPathFactory, umqtt_dir: Path) -> Callable[[str], Kit]:
+    """kits(board) -> what its benches share."""
+    return functools.cache(
+        lambda board: Kit(tmp_path_factory.mktemp("kit") / board, umqtt_dir, board)
+    )
+
+
+@pytest.fixture
+def make(kits: Callable[[str], Kit], tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    """make(scale, board, **config.json) -> a Bench, its board still without power."""
+    with contextlib.ExitStack() as stack:
+
+        def bench(scale: float, board: str = "esp32", **config: Any) -> Bench:
+            settings = {"interval_s": 1} | config
+            made = Bench(kits(board), tmp_path / "device", scale, **settings)
+            stack.enter_context(made)
+            stack.callback(lambda: print(*made.board.log, sep="\n"))
+            return made
+
+        yield bench

@@ -97,7 +97,7 @@ def test_without_ntp_aws_tells_the_time(site: Any, boot: Boot, bits: int, epoch:
     assert is_now(reading["timestamp"], here.began)
     assert said(board, "clock: no NTP server answers, trying TLS at a provisional time")
     assert len(said(board, "tls not yet valid")) == 1
-    assert len(said(board, "s2000 from aws")) == 1
+    assert len(said(board, "UTC from aws")) == 1
     assert here.broker.violations == []
 
 
@@ -120,7 +120,7 @@ def test_in_steps_where_the_port_shows_no_certificates(site: Any, boot: Boot) ->
     assert len(said(board, "tls not yet valid")) == 3  # 75, 45, 15 days ago
 
 
-def test_a_stranger_moves_nothing_and_learns_nothing(site: Any, boot: Boot) -> None:
+def test_a_host_of_another_ca_moves_nothing_and_learns_nothing(site: Any, boot: Boot) -> None:
     # It has a certificate of the same names, and shows our CA above its own.
     here = site()
     here.broker.identity = pki.Authority().server()
@@ -170,7 +170,7 @@ def test_one_wrong_ntp_server_is_overruled_by_two(site: Any, boot: Boot) -> None
     assert said(board, "tls expired")
     assert said(board, "clock: two.example: ")
     # Or AWS was faster: by a second refusal the wrong time is dropped.
-    assert said(board, "s2000 from three.example") or said(board, "s2000 from aws")
+    assert said(board, "UTC from three.example") or said(board, "UTC from aws")
 
 
 @pytest.mark.parametrize("years", [2, -1])
@@ -185,7 +185,7 @@ def test_when_every_ntp_server_is_wrong_aws_is_asked(site: Any, boot: Boot, year
     )
     assert said(board, "tls expired" if years > 0 else "tls not yet valid")
     assert said(board, "trying TLS at a provisional time")
-    assert said(board, "s2000 from aws")
+    assert said(board, "UTC from aws")
     assert board.boots == 1
 
 
@@ -207,12 +207,12 @@ def test_answers_that_are_none_count_as_silence(
     here = site()
     board = boot(here.staged(10), ntp=ntp)
     assert is_now(here.first()["timestamp"], here.began)
-    assert said(board, "s2000 from aws")
+    assert said(board, "UTC from aws")
 
 
 def test_an_esp8266_goes_ahead_after_three_silent_questions(site: Any, boot: Boot) -> None:
     here = site("esp8266")
     board = boot(here.staged(60), heap="esp8266", ntp=SILENT, bits=32)
     assert is_now(here.first(60)["timestamp"], here.began)
-    assert said(board, "s2000 from aws")
+    assert said(board, "UTC from aws")
     assert said(board, "provisional") == []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import ssl
+import struct
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,19 @@ import pytest
 
 from tests.e2e import pki as authorities
 from tests.e2e.ward import WIFI, Ward, quick
-from tests.host import pki
+from tests.host import pki, tls_front
+from tests.host.tls_front import Serve
 from tools import cli
-from tools.aws import doctor, doctor_tls, patient
 from tools.aws.clients import Clients
-from tools.aws.doctor import UNTRIED
-from tools.aws.folder import Folder
 from tools.aws.provision import Place, provision
+from tools.doctor import context, link
+from tools.doctor import run as doctor
+from tools.doctor.run import OK, UNKNOWN, UNTRIED
 from tools.errors import ToolError
+from tools.sim import chaos
+from tools.sim.chaos_proxy import Proxy
+from tools.sim.cloud import free_port
+from tools.things.folder import Folder
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +38,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def ward(clients: Clients, tmp_path: Path, request: pytest.FixtureRequest) -> Ward:
     # One thing a test: each is broken in its own way.
-    return Ward.admit(clients, f"patient-{abs(hash(request.node.nodeid)) % 10**9}", tmp_path)
+    return Ward.admit(clients, f"doctor-{abs(hash(request.node.nodeid)) % 10**9}", tmp_path)
 
 
 def test_all_is_well(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,65 +51,90 @@ def test_all_is_well(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
 # The folder.
 
 
-def test_config_missing(ward: Ward) -> None:
-    ward.folder.config.unlink()
-    ward.mend(ward.assert_broken("config", "is missing", f"provision {ward.name} --local"))
+Break = Callable[[Ward], object]
 
 
-def test_config_that_is_no_json(ward: Ward) -> None:
-    ward.folder.config.write_text("{")
-    ward.mend(ward.assert_broken("config", "not readable JSON", ".bad && python -m tools"))
+def removed(*names: str) -> Break:
+    """The files that are gone: "key", "cert", "ca", "config"."""
+    return lambda ward: [getattr(ward.folder, name).unlink() for name in names]
+
+
+def written(name: str, content: bytes) -> Break:
+    """Another content for such a file."""
+    return lambda ward: getattr(ward.folder, name).write_bytes(content)
+
+
+def edited(**fields: Any) -> Break:
+    """Another value in config.json; None takes a key out."""
+    return lambda ward: ward.edit(**fields)
+
+
+def dated(start: int, end: int | None = None) -> Break:
+    """A certificate that is valid from the day ``start`` to the day ``end``."""
+
+    def make(ward: Ward) -> None:
+        ca = ward.folder.ca.read_bytes()
+        more = {} if end is None else {"end": pki.NOW + end * pki.DAY}
+        pki.folder(ward.folder.certs, start=pki.NOW + start * pki.DAY, **more)
+        ward.folder.ca.write_bytes(ca)
+
+    return make
+
+
+OTHER_KEY = pki.key_pem(pki.key("ec", 7))
 
 
 @pytest.mark.parametrize(
-    ("fields", "text", "value"),
+    ("broken", "check", "text", "remedy", "value"),
     [
-        ({"interval_s": 0}, "interval_s: must be", "60"),
-        ({"intervall_s": 9}, 'unknown key, did you mean "interval_s"?', ""),
-        ({"thing_name": None}, "thing_name: is missing", ""),
-        ({"endpoint": None}, "endpoint: is missing", ""),
-        ({"wifi": [{"ssid": ""}]}, "wifi[0].ssid: must be", "barn"),
-        ({"thing_name": "other"}, "for another thing, other", ""),
+        (removed("config"), "config", "is missing", "provision {} --local", ""),
+        (written("config", b"{"), "config", "not readable JSON", ".bad && python -m tools", ""),
+        (edited(interval_s=0), "config", "interval_s: must be", "config {} ", "60"),
+        (edited(intervall_s=9), "config", 'did you mean "interval_s"?', "config {} ", ""),
+        (edited(thing_name=None), "config", "thing_name: is missing", "config {} ", ""),
+        (edited(endpoint=None), "config", "endpoint: is missing", "config {} ", ""),
+        (edited(wifi=[{"ssid": ""}]), "config", "wifi[0].ssid: must be", "config {} ", "barn"),
+        (edited(thing_name="other"), "config", "for another thing, other", "config {} ", ""),
+        (removed("key"), "files", "key: no such file", "rotate", ""),
+        (removed("key", "cert"), "files", "cert: no such file", "rotate", ""),
+        (written("key", OTHER_KEY), "files", "does not belong to the key", "rotate", ""),
+        (dated(-9, -1), "files", "cert.pem: expired on 2026-11-20", "rotate", ""),
+        (removed("ca"), "files", "ca: no such file", "cp ", ""),
+        (
+            edited(endpoint="abc.iot.eu-west-1.amazonaws.com"),
+            "endpoint",
+            "is not the ATS endpoint",
+            "endpoint=localhost",
+            "",
+        ),
+        (
+            edited(endpoint="abc-ats.iot.eu-west-1.amazonaws.com"),
+            "endpoint",
+            "not this account's endpoint localhost",
+            "config",
+            "",
+        ),
+        (edited(port=443), "endpoint", "not 443", "port=", ""),
+        (
+            written("ca", pki.authority()),
+            "TLS",
+            "certificate in certificate chain",
+            "cp ",
+            "",
+        ),
     ],
+    ids=lambda given: given if isinstance(given, str) else "",
 )
-def test_config_wrong(ward: Ward, fields: dict[str, Any], text: str, value: str) -> None:
-    ward.edit(**fields)
-    ward.mend(ward.assert_broken("config", text, f"config {ward.name} "), value)
-
-
-def test_key_missing(ward: Ward) -> None:
-    ward.folder.key.unlink()
-    ward.mend(ward.assert_broken("files", "key: no such file", "rotate"))
-
-
-def test_key_and_certificate_missing(ward: Ward) -> None:
-    ward.folder.key.unlink()
-    ward.folder.cert.unlink()
-    ward.mend(ward.assert_broken("files", "cert: no such file", "rotate"))
-
-
-def test_key_of_another_certificate(ward: Ward) -> None:
-    ward.folder.key.write_bytes(pki.key_pem(pki.key("ec", 7)))
-    ward.mend(ward.assert_broken("files", "does not belong to the key", "rotate"))
-
-
-def test_certificate_expired(ward: Ward) -> None:
-    ca = ward.folder.ca.read_bytes()
-    pki.folder(ward.folder.certs, start=pki.NOW - 9 * pki.DAY, end=pki.NOW - pki.DAY)
-    ward.folder.ca.write_bytes(ca)
-    ward.mend(ward.assert_broken("files", "cert.pem: expired on 2026-11-20", "rotate"))
+def test_what_is_broken_is_named_and_mended(
+    ward: Ward, broken: Break, check: str, text: str, remedy: str, value: str
+) -> None:
+    broken(ward)
+    ward.mend(ward.assert_broken(check, text, remedy.format(ward.name)), value)
 
 
 def test_certificate_of_tomorrow(ward: Ward) -> None:
-    ca = ward.folder.ca.read_bytes()
-    pki.folder(ward.folder.certs, start=pki.NOW + 999 * pki.DAY)
-    ward.folder.ca.write_bytes(ca)
+    dated(999)(ward)
     ward.assert_broken("files", "cert.pem: is not yet valid", "timedatectl")
-
-
-def test_authority_missing(ward: Ward) -> None:
-    ward.folder.ca.unlink()
-    ward.mend(ward.assert_broken("files", "ca: no such file", "cp "))
 
 
 def test_a_broken_key_that_was_not_made_here(ward: Ward, clients: Clients) -> None:
@@ -116,13 +147,9 @@ def test_a_broken_key_that_was_not_made_here(ward: Ward, clients: Clients) -> No
 
 def test_nothing_there(clients: Clients, tmp_path: Path) -> None:
     # A name with a typing error in it, or a thing nobody has made yet.
-    ward = Ward.admit(clients, "patient-there", tmp_path)
-    other = Ward(
-        clients,
-        "patient-nil",
-        Folder(ward.folder.path.parent / "patient-nil"),
-        *[ward.record, ward.cloud_file],
-    )
+    ward = Ward.admit(clients, "doctor-there", tmp_path)
+    home = Folder(ward.folder.path.parent / "doctor-nil")
+    other = replace(ward, name="doctor-nil", folder=home)
     found = other.examine()
     broken = [name for name, finding in found.items() if finding.state == doctor.FAILED]
     assert broken == ["config", "files"]
@@ -131,16 +158,10 @@ def test_nothing_there(clients: Clients, tmp_path: Path) -> None:
 
 
 def test_an_esp8266_has_rsa_and_der(clients: Clients, tmp_path: Path) -> None:
-    ward = Ward.admit(clients, "patient-large", tmp_path)
-    provision(
-        clients, "patient-small", tmp_path / "things" / "patient-small", wifi=WIFI, board="esp8266"
-    )
-    small = Ward(
-        clients,
-        "patient-small",
-        Folder(tmp_path / "things" / "patient-small"),
-        *[ward.record, ward.cloud_file],
-    )
+    ward = Ward.admit(clients, "doctor-large", tmp_path)
+    home = tmp_path / "things" / "doctor-small"
+    made = provision(clients, "doctor-small", home, wifi=WIFI, board="esp8266")
+    small = replace(ward, name="doctor-small", folder=made.folder)
     small.assert_well()
     small.folder.config.unlink()
     small.mend(small.assert_broken("config", "is missing", "--board esp8266"))
@@ -164,22 +185,12 @@ def test_a_folder_elsewhere(clients: Clients, ward: Ward, tmp_path: Path) -> Non
 # The way.
 
 
-def test_not_the_ats_endpoint(ward: Ward) -> None:
-    ward.edit(endpoint="abc.iot.eu-west-1.amazonaws.com")
-    ward.mend(ward.assert_broken("endpoint", "is not the ATS endpoint", "endpoint=localhost"))
-
-
-def test_endpoint_of_another_account(ward: Ward) -> None:
-    ward.edit(endpoint="abc-ats.iot.eu-west-1.amazonaws.com")
-    ward.mend(ward.assert_broken("endpoint", "not this account's endpoint localhost", "config"))
-
-
 def test_endpoint_of_another_region(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     # As with AWS_REGION forgotten: everything asked about would be "not there".
     ward.edit(endpoint="abc-ats.iot.eu-west-1.amazonaws.com")
-    monkeypatch.setattr(patient.Patient, "is_local", False)
+    monkeypatch.setattr(context.Context, "is_local", False)
     text = "is in eu-west-1, and AWS was asked in us-east-1"
-    ward.assert_broken("endpoint", text, "AWS_REGION=eu-west-1 python -m tools doctor")
+    ward.assert_broken("endpoint", text, f"doctor {ward.name} --region eu-west-1")
 
 
 def test_a_domain_of_ones_own(ward: Ward, clients: Clients, cloud: Any) -> None:
@@ -205,9 +216,37 @@ def test_a_domain_of_ones_own(ward: Ward, clients: Clients, cloud: Any) -> None:
     ward.assert_broken("endpoint", "is not this account's endpoint", "config", having)
 
 
-def test_a_port_that_takes_no_devices(ward: Ward) -> None:
-    ward.edit(port=443)
-    ward.mend(ward.assert_broken("endpoint", "not 443", "port="))
+def test_the_port_of_the_chaos_proxy(ward: Ward) -> None:
+    assert ward.clients.cloud is not None
+    with Proxy(ward.clients.cloud.mqtt_port, chaos.parse("latency=5ms")) as proxy:
+        proxy.begin()
+        ward.edit(port=proxy.port)
+        ward.mend(ward.assert_broken("endpoint", f"not {proxy.port}", "port="))
+        announced = replace(ward.clients.cloud, proxy_port=proxy.port)
+        ward.edit(port=proxy.port)
+        found = ward.examine(Clients(announced))
+        assert [f for f in found.values() if f.state not in (OK, UNKNOWN)] == []
+
+
+@pytest.mark.parametrize(
+    ("faults", "check", "text"),
+    [
+        ("stall=0B@0s/60s,reset@1s*1s", "TLS", "resets the connection"),
+        ("stall=0B@0s/60s", "TLS", "no TLS answer within 1.5 s"),
+        ("refuse@0s/60s", "TCP", "cannot be reached: Connection refused"),
+    ],
+)
+def test_what_chaos_does_to_a_connection(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, faults: str, check: str, text: str
+) -> None:
+    monkeypatch.setattr(link, "_HANDSHAKE_S", 1.5)
+    assert ward.clients.cloud is not None
+    with Proxy(ward.clients.cloud.mqtt_port, chaos.parse(faults)) as proxy:
+        ward.edit(port=proxy.port)
+        announced = Clients(replace(ward.clients.cloud, proxy_port=proxy.port))
+        proxy.begin()
+        time.sleep(0.1)
+        ward.assert_broken(check, text, "make sim without CHAOS", announced)
 
 
 Move = Callable[[str, int], None]
@@ -219,7 +258,7 @@ def move(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> Move:
 
     def to(host: str, port: int) -> None:
         ward.edit(endpoint=host, port=port)
-        monkeypatch.setattr(patient, "place_of", lambda clients: Place(host, port, b""))
+        monkeypatch.setattr(context, "place_of", lambda clients: Place(host, port, b""))
 
     return to
 
@@ -229,144 +268,106 @@ def test_endpoint_that_has_no_address(ward: Ward, move: Move) -> None:
     ward.assert_broken("endpoint", "cannot be resolved", "DNS")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def test_nobody_at_the_port(ward: Ward, move: Move) -> None:
+def test_nobody_at_the_port(ward: Ward, move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     move("localhost", port)
     ward.assert_broken("TCP", f"localhost:{port} cannot be reached", "make sim")
-
-
-def test_nobody_at_the_port_of_aws(ward: Ward, move: Move, monkeypatch: Any) -> None:
-    port = free_port()
-    move("localhost", port)
-    monkeypatch.setattr(patient.Patient, "is_local", False)
+    monkeypatch.setattr(context.Context, "is_local", False)
     ward.assert_broken("TCP", "cannot be reached", f"open TCP {port}")
 
 
-def test_wrong_authority(ward: Ward) -> None:
-    ward.folder.ca.write_bytes(pki.authority())
-    ward.mend(ward.assert_broken("TLS", "certificate in certificate chain", "cp "))
-
-
-def test_wrong_host_name(ward: Ward, move: Move) -> None:
-    # 127.0.0.2 is this computer, and not in MiniStack's certificate.
+def test_wrong_host_name(ward: Ward, move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A name of this computer that is not in MiniStack's certificate.
     assert ward.clients.cloud is not None
-    move("127.0.0.2", ward.clients.cloud.mqtt_port)
+    ask = socket.getaddrinfo
+
+    def resolve(host: str, *args: Any, **words: Any) -> Any:
+        return ask("localhost" if host == "elsewhere.example" else host, *args, **words)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    move("elsewhere.example", ward.clients.cloud.mqtt_port)
     found = ward.assert_broken("TLS", "mismatch", "from another network")
     assert "ca.pem" not in found.remedy
 
 
-Answer = Callable[[socket.socket], None]
+@pytest.fixture
+def ca(ward: Ward) -> authorities.Authority:
+    """The authority that the thing trusts, as a server of the test has one."""
+    made = authorities.Authority()
+    ward.folder.ca.write_bytes(made.cert)
+    return made
 
 
-@contextlib.contextmanager
-def answering(answer: Answer) -> Iterator[int]:
-    """A TCP server that does ``answer`` with every connection; its port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    stop = threading.Event()
-
-    def serve() -> None:
-        while not stop.is_set():
-            try:
-                raw, _ = listener.accept()
-            except TimeoutError:
-                continue
-            with raw, contextlib.suppress(OSError):
-                answer(raw)
-
-    listener.settimeout(0.05)
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        stop.set()
-        thread.join(10)
-        listener.close()
-
-
-def tls_server(
-    folder: Path, identity: authorities.Identity, trusted: bytes = b"", tls: str = ""
-) -> Callable[[socket.socket], ssl.SSLSocket]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*identity.write(folder, "server"))
-    if trusted:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cadata=trusted.decode())
-    if tls:
-        context.maximum_version = ssl.TLSVersion[tls]
-    return lambda raw: context.wrap_socket(raw, server_side=True)
+def server(identity: authorities.Identity, serve: Serve = lambda link: None, **more: Any) -> Any:
+    """A TLS server that does ``serve`` with every connection, then closes it."""
+    return tls_front.front(serve, pem=identity.cert + identity.key, **more)
 
 
 @pytest.mark.parametrize(("days", "text"), [(-800, "expired"), (800, "not yet valid")])
 def test_server_certificate_out_of_date(
-    ward: Ward, move: Move, tmp_path: Path, days: int, text: str
+    ward: Ward, move: Move, ca: authorities.Authority, days: int, text: str
 ) -> None:
-    ca = authorities.Authority()
-    wrap = tls_server(tmp_path, ca.server(days=days))
-    ward.folder.ca.write_bytes(ca.cert)
-    with answering(lambda raw: wrap(raw).close()) as port:
-        move("localhost", port)
+    with server(ca.server(days=days)) as front:
+        move("localhost", front.port)
         ward.assert_broken("TLS", text, "timedatectl")
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 def test_server_refuses_the_device_certificate(
-    ward: Ward, move: Move, tmp_path: Path, version: str
+    ward: Ward, move: Move, ca: authorities.Authority, version: str
 ) -> None:
-    ca = authorities.Authority()
-    wrap = tls_server(tmp_path, ca.server(), ca.cert, version)
-    ward.folder.ca.write_bytes(ca.cert)
-    with answering(lambda raw: wrap(raw).close()) as port:
-        move("localhost", port)
+    with server(ca.server(), client_ca=ca.cert, tls=version) as front:
+        move("localhost", front.port)
         ward.assert_broken("TLS", "refuses the device certificate", "rotate")
 
 
-def closes(raw: ssl.SSLSocket) -> None:
-    raw.close()
-
-
-def speaks(raw: ssl.SSLSocket) -> None:
-    raw.sendall(b"220 mail.example.org\r\n")
-    raw.recv(1)
-    raw.close()
+def speaks(link: socket.socket) -> None:
+    link.sendall(b"220 mail.example.org\r\n")
+    link.recv(1)
 
 
 @pytest.mark.parametrize(
-    ("act", "text"), [(closes, "closes after the handshake"), (speaks, "does not speak MQTT")]
+    ("serve", "text"),
+    [(lambda link: None, "closes after the handshake"), (speaks, "does not speak MQTT")],
 )
 def test_server_of_another_kind(
-    ward: Ward, move: Move, tmp_path: Path, act: Callable[[ssl.SSLSocket], None], text: str
+    ward: Ward, move: Move, ca: authorities.Authority, serve: Serve, text: str
 ) -> None:
-    ca = authorities.Authority()
-    wrap = tls_server(tmp_path, ca.server())
-    ward.folder.ca.write_bytes(ca.cert)
-    with answering(lambda raw: act(wrap(raw))) as port:
-        move("localhost", port)
+    with server(ca.server(), serve) as front:
+        move("localhost", front.port)
         ward.assert_broken("TLS", text, "")
 
 
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        (lambda raw: raw.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), ""),
-        (lambda raw: None, ""),
+        # Each reads the ClientHello first: closed before that, TCP resets the connection.
+        (lambda raw: raw.recv(9999) and raw.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), ""),
+        (lambda raw: raw.recv(9999), ""),
         (lambda raw: raw.recv(9999) and threading.Event().wait(1.5), "no TLS answer within 0.5 s"),
     ],
     ids=["not TLS", "hangs up", "silent"],
 )
 def test_something_in_between(
-    ward: Ward, move: Move, monkeypatch: pytest.MonkeyPatch, answer: Answer, text: str
+    ward: Ward, move: Move, monkeypatch: pytest.MonkeyPatch, answer: Serve, text: str
 ) -> None:
-    monkeypatch.setattr(doctor_tls, "_HANDSHAKE_S", 0.5)
-    with answering(answer) as port:
+    monkeypatch.setattr(link, "_HANDSHAKE_S", 0.5)
+    with tls_front.listening(answer) as port:
         move("localhost", port)
         ward.assert_broken("TLS", text, "from another network")
+
+
+def test_a_reset(ward: Ward, move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reset(raw: socket.socket) -> None:
+        raw.recv(9999)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with tls_front.listening(reset) as port:
+        move("localhost", port)
+        text = f"localhost:{port} resets the connection"
+        ward.assert_broken("TLS", text, "make sim")
+        monkeypatch.setattr(context.Context, "is_local", False)
+        ward.assert_broken("TLS", text, f"open TCP {port}")
 
 
 # The command.
@@ -400,7 +401,7 @@ def test_the_account_does_not_answer(ward: Ward, monkeypatch: pytest.MonkeyPatch
     def denied(clients: Clients) -> Place:
         raise ToolError("no AWS credentials found", "aws configure")
 
-    monkeypatch.setattr(patient, "place_of", denied)
+    monkeypatch.setattr(context, "place_of", denied)
     found = ward.examine()
     # What needs no account is looked at all the same.
     assert [n for n, f in found.items() if f.state == doctor.FAILED] == ["account"]

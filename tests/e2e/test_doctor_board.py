@@ -10,17 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.esp import fixtures, images
+from tests.esp import fixtures
 from tests.esp.fixtures import Cli, cli, plug  # noqa: F401
-from tests.esp.server import Server
-from tools.aws import doctor_board
-from tools.aws.doctor import FAILED, OK, UNKNOWN, Finding
-from tools.aws.folder import Folder
-from tools.board import boards, boot_check, prepare
+from tools.board import boot_check, prepare
+from tools.doctor import board as doctor_board
+from tools.doctor.run import FAILED, OK, UNKNOWN, Finding
+from tools.sim.esp import images
+from tools.sim.esp.server import Server
+from tools.things import boards
+from tools.things.folder import Folder
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:set(Daemon|Name):DeprecationWarning"
-)  # pyserial's own
 SETTINGS = {"sensor": "bme280@0x76", "temperature": 21.5}
 Examine = Callable[[], dict[str, Finding]]
 

@@ -7,21 +7,25 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.validate import ParamValidator
 
 from tests.e2e import pki as authorities
 from tests.e2e.server import Server
 from tests.e2e.ward import Ward, quick
 from tests.host.aws_fakes import NETWORK_GONE, client_error
-from tools.aws import doctor_cloud, doctor_session
 from tools.aws.clients import Clients
-from tools.aws.doctor import FAILED, OK, UNKNOWN, Finding, one
-from tools.aws.folder import Folder
-from tools.aws.patient import Patient
 from tools.aws.route import Identity
+from tools.doctor import cloud as doctor_cloud
+from tools.doctor import run as doctor
+from tools.doctor import session as doctor_session
+from tools.doctor.context import Context
+from tools.doctor.run import FAILED, OK, UNKNOWN, Finding, one
+from tools.things.folder import Folder
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def ward(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Ward:
     quick(monkeypatch, tmp_path)
-    return Ward.admit(clients, f"inpatient-{abs(hash(request.node.nodeid)) % 10**9}", tmp_path)
+    return Ward.admit(clients, f"doctor-{abs(hash(request.node.nodeid)) % 10**9}", tmp_path)
 
 
 class Acting:
@@ -88,7 +92,7 @@ def test_clock_without_credentials(ward: Ward, clients: Clients) -> None:
         keep := (lambda request, **_: seen.append(request.headers.get("Authorization"))),
     )
     try:
-        assert "within 60 s of AWS" in doctor_cloud.clock(Patient(clients, ward.name, ward.folder))
+        assert "within 60 s of AWS" in doctor_cloud.clock(Context(clients, ward.name, ward.folder))
         clients.iot.describe_endpoint(endpointType="iot:Data-ATS")
     finally:
         clients.iot.meta.events.unregister("before-send.iot.DescribeEndpoint", keep)
@@ -137,14 +141,19 @@ def test_provisioning_that_was_interrupted(ward: Ward) -> None:
     ward.mend(ward.assert_broken("certificate", "was not finished", "provision"))
 
 
-def test_certificate_gone(ward: Ward) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_certificate_gone(ward: Ward, elsewhere: bool) -> None:
     number, arn = ward.record.certificate_id, ward.record.certificate_arn
     iot = ward.clients.iot
     iot.update_certificate(certificateId=number, newStatus="INACTIVE")
     iot.detach_thing_principal(thingName=ward.name, principal=arn)
     iot.delete_certificate(certificateId=number, forceDelete=True)
-    found = ward.assert_broken("certificate", "not in this account and region", "rotate")
-    ward.mend(found)
+    if elsewhere:  # perhaps of another account
+        ward.folder.record_file.unlink()
+    mend = "AWS_PROFILE" if elsewhere else "rotate"
+    found = ward.assert_broken("certificate", "not in this account and region", mend)
+    if not elsewhere:
+        ward.mend(found)
 
 
 def test_another_certificate_than_the_recorded_one(ward: Ward) -> None:
@@ -170,19 +179,9 @@ def test_a_certificate_from_the_console(ward: Ward) -> None:
     ward.mend(ward.assert_broken("policies", "iot:Connect on client/", "aws iot attach-policy"))
 
 
-def test_a_certificate_from_another_account(ward: Ward, clients: Clients) -> None:
-    number, arn = ward.record.certificate_id, ward.record.certificate_arn
-    ward.folder.record_file.unlink()
-    clients.iot.update_certificate(certificateId=number, newStatus="INACTIVE")
-    clients.iot.detach_thing_principal(thingName=ward.name, principal=arn)
-    clients.iot.delete_certificate(certificateId=number, forceDelete=True)
-    ward.assert_broken("certificate", "not in this account and region", "AWS_PROFILE")
-
-
 def test_not_attached(ward: Ward) -> None:
-    ward.clients.iot.detach_thing_principal(
-        thingName=ward.name, principal=ward.record.certificate_arn
-    )
+    arn = ward.record.certificate_arn
+    ward.clients.iot.detach_thing_principal(thingName=ward.name, principal=arn)
     ward.mend(ward.assert_broken("thing", "is not attached to it", "provision"))
 
 
@@ -247,6 +246,58 @@ def test_a_policy_that_lets_anybody_in(
     ward.assert_broken("other client id", "connect under any name", f"--target {arn}")
 
 
+def authorizing(**decisions: Any) -> Callable[..., Any]:
+    """A TestAuthorization that says ALLOWED, but for the actions in ``decisions``."""
+
+    def test_authorization(real: Any, principal: str, clientId: str, authInfos: Any) -> Any:
+        arguments = {"principal": principal, "clientId": clientId, "authInfos": authInfos}
+        model = real.meta.service_model.operation_model("TestAuthorization")
+        report = ParamValidator().validate(arguments, model.input_shape)
+        assert not report.has_errors(), report.generate_report()
+        assert all(info["resources"][0].startswith("arn:aws:iot:") for info in authInfos)
+        results = [
+            {"authInfo": info, "authDecision": "ALLOWED"} | decisions.get(info["actionType"], {})
+            for info in authInfos
+        ]
+        return {"authResults": results[::-1]}  # nothing is promised about the order
+
+    return test_authorization
+
+
+DENIED = {"authDecision": "EXPLICIT_DENY"} | {
+    "denied": {"explicitDeny": {"policies": [{"policyName": "of-the-group"}]}}
+}
+
+
+@pytest.mark.parametrize(
+    ("decisions", "text", "remedy"),
+    [
+        ({}, "", ""),
+        ({"PUBLISH": DENIED}, "the policy of-the-group denies it", "--policy-name of-the-group"),
+        ({"CONNECT": {"authDecision": "IMPLICIT_DENY"}}, "iot:Connect on client/", "--update-pol"),
+    ],
+)
+def test_aws_says_what_is_allowed(
+    ward: Ward, acting: Any, decisions: dict[str, Any], text: str, remedy: str
+) -> None:
+    clients = acting("iot", test_authorization=authorizing(**decisions))
+    if text:
+        ward.assert_broken("policies", text, remedy, clients)
+    else:
+        assert ward.examine(clients)["policies"].text.endswith("; asked AWS itself")
+
+
+def test_aws_does_not_know_enough_to_say(ward: Ward, acting: Any) -> None:
+    # A variable it could not fill in: then our own evaluation decides.
+    unsure = {"authDecision": "IMPLICIT_DENY", "missingContextValues": ["iot:Connection.Thing.X"]}
+    unknown = dict.fromkeys(("CONNECT", "PUBLISH", "SUBSCRIBE", "RECEIVE"), unsure)
+    clients = acting("iot", test_authorization=authorizing(**unknown))
+    assert ward.examine(clients)["policies"].state == OK
+    iot, arn = ward.clients.iot, ward.record.certificate_arn
+    iot.detach_policy(policyName="fieldmouse-send", target=arn)
+    ward.assert_broken("policies", "iot:Connect on client/", "provision", clients)
+
+
 def test_policies_of_a_thing_group(ward: Ward, acting: Any) -> None:
     # What is attached to a group is in force too; only GetEffectivePolicies knows, not MiniStack.
     arn, iot = ward.record.certificate_arn, ward.clients.iot
@@ -270,30 +321,34 @@ def test_policies_of_a_thing_group(ward: Ward, acting: Any) -> None:
 # Another client id.
 
 
-def test_connack_with_a_code(ward: Ward) -> None:
+@pytest.fixture
+def strict(ward: Ward) -> Iterator[tuple[Context, Server]]:
+    """What doctor looks at where the endpoint is the scripted broker, and that broker."""
+    ca = authorities.Authority()
+    own = ca.client()
+    context = Context(ward.clients, ward.name, Folder(ward.folder.path))
+    with Server(ca, ca.server()) as broker:
+        context.config = {"endpoint": "localhost", "port": broker.port}
+        context.identity = Identity(own.cert, own.key, ca.cert)
+        yield context, broker
+
+
+def test_connack_with_a_code(strict: tuple[Context, Server]) -> None:
     # Documents and observations differ on how AWS says no (aws-facts.md 11).
-    ca = authorities.Authority()
-    own = ca.client()
-    patient = Patient(ward.clients, ward.name, Folder(ward.folder.path))
-    with Server(ca, ca.server()) as broker:
-        broker.script.connack_code = 5
-        patient.config = {"endpoint": "localhost", "port": broker.port}
-        patient.identity = Identity(own.cert, own.key, ca.cert)
-        assert doctor_cloud.other_client_id(patient) == "another client id is refused"
-        (connection,) = [c for c in broker.connections if c.connect]
-        assert connection.connect.client_id == f"{ward.name}-doctor"
+    context, broker = strict
+    broker.script.connack_code = 5
+    assert doctor_cloud.other_client_id(context) == "another client id is refused"
+    (connection,) = [c for c in broker.connections if c.connect]
+    assert connection.connect.client_id == f"{context.thing}-doctor"
 
 
-def test_no_answer_to_the_connect(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_answer_to_the_connect(
+    strict: tuple[Context, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tools.aws.mqtt._CONNECT_S", 1.0)
-    ca = authorities.Authority()
-    own = ca.client()
-    patient = Patient(ward.clients, ward.name, Folder(ward.folder.path))
-    with Server(ca, ca.server()) as broker:
-        broker.script.withhold["CONNACK"] = -1
-        patient.config = {"endpoint": "localhost", "port": broker.port}
-        patient.identity = Identity(own.cert, own.key, ca.cert)
-        found = one("x", lambda: doctor_cloud.other_client_id(patient))
+    context, broker = strict
+    broker.script.withhold["CONNACK"] = -1
+    found = one("x", lambda: doctor_cloud.other_client_id(context))
     assert found.state == FAILED
     assert "did not end" in found.text
 
@@ -328,6 +383,7 @@ def test_last_session(
 
 
 def report(ward: Ward, **facts: Any) -> None:
+    """The shadow's `reported`."""
     payload = json.dumps({"state": {"reported": facts}}).encode()
     ward.clients.data.update_thing_shadow(thingName=ward.name, payload=payload)
 
@@ -352,17 +408,115 @@ def test_last_session_as_the_device_saw_it(ward: Ward) -> None:
     assert re.search(r"its last will came \d s ago$", found.text)
 
 
+SOUND = {"firmware": "1.0.0", "sensor_found": "bme280@0x76", "safe_mode": False}
+BIRTH = {**SOUND, "online": True, "clock_source": "ntp", "uptime_s": 99, "reset_cause": "pwron"}
+
+
+def test_nothing_reported_yet(ward: Ward) -> None:
+    found = ward.examine()
+    assert found["last report"].text == "it has reported nothing yet"
+    assert list(found) == [check.name for check in doctor.CHECKS]
+
+
 def test_last_report(ward: Ward) -> None:
-    assert ward.examine()["last report"].text == "it has reported nothing yet"
-    report(ward, safe_mode=False, firmware="0.1.0", rssi_dbm=-61)
-    found = ward.examine()["last report"]
-    assert found.state == OK
-    assert "firmware 0.1.0, Wi-Fi -61 dBm" in found.text
+    report(ward, **SOUND, rssi_dbm=-61)
+    found = ward.examine()
+    assert list(found) == [check.name for check in (*doctor.CHECKS, *doctor.HEALTH)]
+    assert found["last report"].state == OK
+    assert found["last report"].text.endswith("ago, firmware 1.0.0")
+    assert (found["Wi-Fi"].state, found["Wi-Fi"].text) == (OK, "-61 dBm")
+    assert found["sensor"].text == "bme280@0x76"
+    # What nobody has said is neither good nor bad.
+    unknown = {name for name, f in found.items() if f.state == UNKNOWN}
+    assert unknown == {"last session", "connection", "readings", "outbox", "restarts"} | {
+        "board's clock"
+    }
+
+
+def test_a_board_that_is_well(ward: Ward) -> None:
+    now = int(time.time())
+    more = {"last_reading": now, "waiting_readings": 0, "dropped_readings": 0, "boots": 3}
+    status(ward, BIRTH | more)
+    found = ward.examine()
+    assert found["restarts"].text.startswith("starts: 3, the last by ")
+    unknown = {name for name, f in found.items() if f.state != OK}
+    assert unknown == {"last session", "Wi-Fi"}
+    assert re.match(r"the last \d s ago; 0 wait on", found["readings"].text)
+
+
+@pytest.mark.parametrize(
+    ("facts", "check", "text", "remedy"),
+    [
+        (
+            {"sensor_found": None, "sensor_last_error": "no bme280 found; on the bus: nothing"},
+            "sensor",
+            "no sensor: no bme280 found; on the bus: nothing",
+            "(docs/wiring.md); then python -m tools command {0} read_now --local",
+        ),
+        (
+            {"sensor_found": None, "sensor_last_error": "no sht3x found; on the bus: 0x76"},
+            "sensor",
+            "no sht3x found",
+            "python -m tools shadow set {0} sensor=auto --local",
+        ),
+        (
+            {"sensor_found": None, "sensor_last_error": "… 0x44 (no driver sht3x on this board)"},
+            "sensor",
+            "no driver",
+            "config {0} 'sensor=…' --no-send --local; then make deploy THING={0}",
+        ),
+        ({"dropped_readings": 12}, "outbox", "12 readings dropped", "outbox_bytes=393216"),
+        ({"clock_source": None}, "board's clock", "clock unknown", "'ntp=…' --no-send --local"),
+        (
+            {"other_board": "0a1b"},
+            "one board",
+            "another board uses this thing: 0a1b",
+            "python -m tools provision {0}-2 --local",
+        ),
+        (
+            {"safe_mode": True, "last_crash": "OSError: [Errno 5] EIO"},
+            "restarts",
+            "safe mode: OSError: [Errno 5] EIO",
+            "python -m tools command {0} get_log --local",
+        ),
+        ({"reset_cause": "wdt"}, "restarts", "restarted: wdt", "get_log --local"),
+        ({"rssi_dbm": -86}, "Wi-Fi", "weak, -86 dBm", "'wifi.0.ssid=…'"),
+        ({"config_problems": ["port: is bad"]}, "settings", "config.json: port: is bad", "config"),
+        ({"online": False}, "connection", "not connected for", "make sim"),
+    ],
+)
+def test_a_board_that_is_not_well(
+    ward: Ward, facts: dict[str, Any], check: str, text: str, remedy: str
+) -> None:
+    said = {key: value for key, value in (BIRTH | facts).items() if value is not None}
+    if facts.get("online") is False:
+        report(ward, **SOUND)
+        said = {"online": False}
+    status(ward, said)
+    ward.assert_broken(check, text, remedy.format(ward.name))
+
+
+def test_settings_it_rejects(ward: Ward) -> None:
+    report(ward, **SOUND, rejected={"interval_s": "must be a whole number", "x": "unknown"})
+    command = f"python -m tools shadow set {ward.name} interval_s=null --local"
+    ward.assert_broken("settings", "rejected: interval_s, x", command)
+
+
+def test_an_old_certificate(ward: Ward, acting: Any) -> None:
+    def describe(real: Any, certificateId: str) -> Any:
+        answer = real.describe_certificate(certificateId=certificateId)
+        year = dt.timedelta(days=366)
+        answer["certificateDescription"]["creationDate"] -= year
+        return answer
+
+    report(ward, **SOUND)
+    clients = acting("iot", describe_certificate=describe)
+    ward.assert_broken("certificate's age", "366 d old", f"rotate {ward.name} --local", clients)
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"[1]", b"null", b"\xff"])
 def test_a_status_that_another_has_written(ward: Ward, payload: bytes) -> None:
-    report(ward, safe_mode=False, firmware="0.1.0")
+    report(ward, **SOUND)
     status(ward, payload)
     found = ward.examine()
     assert found["last session"].text == "AWS does not say"
@@ -377,23 +531,74 @@ def test_report_that_may_not_be_read(ward: Ward, acting: Any) -> None:
 
 
 def test_status_that_may_not_be_read(ward: Ward, acting: Any) -> None:
-    report(ward, safe_mode=False, firmware="0.1.0")
+    report(ward, **SOUND)
     denied = refused("ForbiddenException", "GetRetainedMessage")
     found = ward.examine(acting("iot-data", get_retained_message=denied))
     assert found["last report"].state == found["last session"].state == UNKNOWN
-    assert "firmware 0.1.0; its settings: AWS denies" in found["last report"].text
+    assert "firmware 1.0.0; status: AWS denies" in found["last report"].text
 
 
-def test_safe_mode(ward: Ward) -> None:
-    report(ward, safe_mode=True, last_crash="OSError: [Errno 5] EIO")
-    found = ward.assert_broken("last report", "in safe mode", "make crashlog")
-    assert "EIO" in found.text
+def adopted(ward: Ward, device: Any) -> Ward:
+    """The thing of a board of its own, in place of the ward's."""
+    return Ward(ward.clients, device.thing, Folder(device.things), ward.record, ward.cloud_file)
 
 
-def test_settings_the_board_could_not_use(ward: Ward) -> None:
-    report(ward, safe_mode=False)
-    status(ward, {"online": True, "config_problems": ["interval_s: must be 1 to 86400"]})
-    ward.assert_broken("last report", "interval_s: must be", f"config {ward.name}")
+def test_a_board_without_a_sensor(ward: Ward, new_device: Any, boot: Any) -> None:
+    device = new_device(interval_s=1)
+    board = boot(device, sensor="none")
+    board.wait_for("link: up", timeout=20)
+    own = adopted(ward, device)
+    found = _until(own, "sensor", FAILED)
+    assert found.text == "no sensor: no known sensor found; on the bus: nothing"
+    board.set(sensor="bme280")
+    own._shell(found.remedy.partition("; then ")[2])
+    assert _until(own, "sensor", OK).text.startswith("bme280@0x76; ")
+
+
+def test_a_sensor_that_was_asked_for_and_is_not_there(
+    ward: Ward, new_device: Any, boot: Any
+) -> None:
+    device = new_device(interval_s=1)
+    board = boot(device)
+    board.wait_for("link: up", timeout=20)
+    own = adopted(ward, device)
+    own.clients.data.update_thing_shadow(
+        thingName=device.thing,
+        payload=json.dumps({"state": {"desired": {"sensor": "sht3x"}}}).encode(),
+    )
+    board.wait_for("sensor rejected", timeout=30)  # the board keeps what works, and says so
+    found = _until(own, "settings", FAILED)
+    assert found.text == "rejected: sensor"
+    own._shell(found.remedy)
+    _until(own, "settings", OK)
+
+
+def test_it_listens_for_a_reading(ward: Ward, new_device: Any, boot: Any) -> None:
+    device = new_device(interval_s=1)
+    own = adopted(ward, device)
+    board = boot(device)
+    board.wait_for("link: up", timeout=20)
+    began = time.monotonic()
+    found = {f.check: f for f in doctor.examine(own.clients, own.name, own.folder.path)}
+    assert found["readings"].state == OK, found
+    assert re.match(r"the last \d s ago, every 1 s", found["readings"].text)
+    assert found["connection"].text == "online"
+    assert time.monotonic() - began < 14  # it ended with the first one
+    board.close()  # as if its sampler hung: the session is as it was
+    status(own, BIRTH)
+    report(own, **SOUND, interval_s=1)
+    context = Context(own.clients, own.name, own.folder)
+    late = one("x", lambda: doctor_session.HEALTH["readings"](context))
+    assert late.state == FAILED, late
+    assert re.match(r"no reading (in|for) 1[3-6] s.*; it measures every 1 s", late.text)
+    assert late.remedy == f"python -m tools command {own.name} read_now --local"
+
+
+def _until(ward: Ward, check: str, state: str) -> Finding:
+    deadline = time.monotonic() + 20
+    while (found := ward.examine()[check]).state != state:
+        assert time.monotonic() < deadline, found
+    return found
 
 
 def test_what_the_firmware_reports_is_what_is_looked_at(
@@ -409,16 +614,16 @@ def test_what_the_firmware_reports_is_what_is_looked_at(
     board.set(wifi={"up": False})
     board.wait_for("link: network gone", timeout=20)
     board.set(wifi={"up": True})
-    patient = Patient(ward.clients, device.thing, Folder(device.things))
 
-    def examined(check: Callable[[Patient], str], text: str) -> Finding:
+    def examined(check: Callable[[Context], str], text: str) -> Finding:
         deadline = time.monotonic() + 20
         while True:
-            found = one("x", lambda: check(patient))
+            context = Context(ward.clients, device.thing, Folder(device.things), listen_s=0)
+            found = one("x", partial(check, context))
             if text in found.text:
                 return found
             assert time.monotonic() < deadline, found
             time.sleep(0.1)
 
     examined(doctor_session.last_disconnect, "1 drops, the last by network")
-    assert examined(doctor_session.report, "settings: file damaged").state == FAILED
+    assert examined(doctor_session.HEALTH["settings"], "settings: file damaged").state == FAILED

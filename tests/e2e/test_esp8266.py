@@ -70,7 +70,8 @@ def test_commands(board, device, clients, listener):
     reported(clients, device.thing, interval_s=60)
     assert answer(action="read_now", id="b")["ok"] is True
     assert answer(action="identify", id="c")["ok"] is True
-    assert "log" in answer(action="get_log", id="d")
+    log = answer(action="get_log", id="d")
+    assert log["ok"] is True and 0 < len(log["log"].encode()) <= 256
     assert "unknown" in answer(action="dance", id="e")["reason"]
     command(clients, device.thing, {"action": "reboot", "id": "f"})
     board.wait_for(r"board: reset", timeout=WAIT_S)

@@ -70,6 +70,6 @@ def test_bench(plug, cli, fleet, firmware_file):
 def test_bad_fleet_file(cli, fleet):
     fleet.write_text("thing\nbarn-1\n\nbarn-1\n")
     said = cli.refused("bench-flash", "--fleet", fleet, "--once")
-    assert "line 3: barn-1 is there twice" in said
+    assert "line 4: barn-1 is on line 2 already" in said
     fleet.write_text("name_of_it\nbarn-1\n")
-    assert "no column `thing`" in cli.refused("bench-flash", "--fleet", fleet, "--once")
+    assert "no column named thing" in cli.refused("bench-flash", "--fleet", fleet, "--once")

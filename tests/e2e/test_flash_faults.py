@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.esp import fixtures, images
+from tests.esp import fixtures
 from tests.esp.fixtures import cli, firmware_file, plug  # noqa: F401
 from tools.board import esptool, image
 from tools.errors import ToolError
+from tools.sim.esp import images
 
 
 @pytest.fixture
@@ -128,8 +129,10 @@ def test_board_of_another_thing_keeps_its_readings_on_the_host(plug, cli, order,
     server = plug()
     files = {"main.py": b"", "config.json": b'{"thing_name": "shed-9"}', "data/outbox": b"shed"}
     fixtures.put(server, images.firmware(), files)
+    server.wait_for(">>> ")
     said = cli.ok(*order, "--port", server.url)
     assert "the board was shed-9" in said
+    assert "reading the flash instead" not in said  # it gives a REPL
     assert (cli.things / "shed-9/rescued/246f28aabbcc/data/outbox").read_bytes() == b"shed"
     assert "data/outbox" not in fixtures.files_of(server)
 

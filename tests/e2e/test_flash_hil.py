@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests import hil
 from tests.esp import fixtures
 from tests.esp.fixtures import firmware_file, plug  # noqa: F401
-from tests.hil import scenario
 
 
 def test_every_step_passes_on_a_virtual_board(plug, firmware_file):
@@ -27,10 +27,6 @@ def test_every_step_passes_on_a_virtual_board(plug, firmware_file):
     assert "FAILED" not in ran.stdout
 
 
-def test_a_board_that_is_dead_fails_every_step_but_ends(plug, tmp_path):
-    def run(*args: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(args, 2, "", "error: it is dead\n  try: another\n")
-
-    bench = scenario.Bench("/dev/none", "hil-1", tmp_path, "esp32", "", run, False)
-    done = [scenario.steps(bench).__next__()]
-    assert done[0].wrong == "error: it is dead"
+def test_a_board_that_is_dead_fails_a_step_with_the_reason(tmp_path):
+    bench = hil.Bench("/dev/none", tmp_path, "esp32", firmware="", aws=False)
+    assert next(hil.steps(bench)).wrong == "error: there is no port /dev/none"

@@ -5,38 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.e2e import packets
-from tests.e2e.advisor.bench import THING, Bench, Kit
+from tests.e2e.advisor.bench import THING, Bench
 from tools.sim.board import VirtualBoard
 
 Make = Callable[..., Bench]
-
-
-@pytest.fixture(scope="module")
-def kit(tmp_path_factory: pytest.TempPathFactory, umqtt_dir: Path) -> Kit:
-    return Kit(tmp_path_factory.mktemp("kit"), umqtt_dir)
-
-
-@pytest.fixture
-def make(kit: Kit, tmp_path: Path) -> Iterator[Make]:
-    """make(scale, **config.json) -> a Bench, its board still without power."""
-    with ExitStack() as stack:
-
-        def bench(scale: float, **config: Any) -> Bench:
-            made = stack.enter_context(
-                Bench(kit, tmp_path / "device", scale, **{"interval_s": 1, **config})
-            )
-            stack.callback(lambda: print(*made.board.log, sep="\n"))
-            return made
-
-        yield bench
 
 
 def whole(bench: Bench) -> int:
@@ -83,14 +61,15 @@ def test_readings_go_out_though_the_policy_forbids_to_subscribe(make: Make, how:
     bench.finish()
 
 
-def test_two_boards_with_one_thing_leave_each_other_time(make: Make, kit: Kit) -> None:
+@pytest.mark.timeout(240)
+def test_two_boards_with_one_thing_leave_each_other_time(make: Make) -> None:
     bench = make(12)
     bench.up()
     bench.wait(lambda: bench.shadow.reported(interval_s=1))
     twin = bench.board.folder.with_name("twin")
-    shutil.copytree(kit.device, twin)
+    shutil.copytree(bench.kit.device, twin)
     shutil.copy(bench.board.folder / "config.json", twin)
-    with VirtualBoard(twin, umqtt=kit.umqtt, time_scale=bench.scale) as other:
+    with VirtualBoard(twin, umqtt=bench.kit.umqtt, time_scale=bench.scale) as other:
         other.start()
         bench.pause(60)
         before = len(bench.broker.connections)
@@ -101,7 +80,13 @@ def test_two_boards_with_one_thing_leave_each_other_time(make: Make, kit: Kit) -
         assert 1 <= count <= 8
         said = "shadow: another board uses this thing: "
         assert any(said in line for line in [*bench.board.log, *other.log])
-        assert any(u["state"]["reported"].get("other_board") for u in bench.shadow.updates)
+        mark = len(other.log)
+        other.wait_for("link: up", timeout=60, after=mark)
+        bench.broker.listen(False)  # the other one's handshake takes its time, as a chip's does
+        bench.pause(10)
+        bench.listen()
+        updates = bench.shadow.updates
+        bench.wait(lambda: any(u["state"]["reported"].get("other_board") for u in updates), 400)
     # When the other has gone, and the first has found its own id again, all is well.
     bench.wait(lambda: bench.broker.live(THING), 400)
     bench.pause(20)  # its own id is accepted
@@ -135,10 +120,9 @@ def test_a_retained_reboot_is_refused(make: Make) -> None:
     bench.broker.script.session_present = False
     bench.broker.store.retain(bench.commands, b'{"action": "reboot"}')
     bench.start()
-    time.sleep(12)
-    print(f"boots in 12 s: {bench.board.boots}")
-    told = [json.loads(p.payload) for p in bench.broker.published(bench.results)]
-    assert told[0] == {
+    told = bench.wait(lambda: bench.broker.published(bench.results))
+    bench.pause(30)  # it does not restart: finish()
+    assert json.loads(told[0].payload) == {
         "id": None,
         "action": "reboot",
         "ok": False,

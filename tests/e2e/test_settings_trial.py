@@ -200,3 +200,36 @@ def test_a_delta_before_the_first_answer_does_not_bring_a_bad_value_back(device,
     why = {"interval_s": "restored: the board crashed with it"}
     reported(clients, device.thing, interval_s=1, drain_per_s=9, rejected=why)
     assert board.boots == 2, board.log[-30:]
+
+
+@pytest.mark.parametrize("profile", ["esp32", "esp8266"])
+def test_a_sensor_that_is_not_there_is_refused_and_readings_go_on(
+    new_device, boot, clients, listener, profile
+):
+    device = new_device(board=profile, interval_s=1)
+    board = boot(device, heap=profile, bits=32)
+    topic = f"devices/{device.thing}/data"
+    reported(clients, device.thing, sensor_found="bme280@0x76")
+    mark = len(board.log)
+    desire(clients, device.thing, sensor="sht3x")
+    why = {"sensor": "no sht3x found; on the bus: 0x76"}
+    state = reported(clients, device.thing, rejected=why)
+    assert (state["sensor"], state["sensor_found"]) == ("auto", "bme280@0x76")
+    last = listener.on(topic)[-1]["seq"]
+    listener.wait(topic, lambda m: m["seq"] >= last + 2)
+    assert not [line for line in board.log[mark:] if "sensor: " in line and "shadow" not in line]
+    # What is there is taken, and null gives back what config.json has.
+    desire(clients, device.thing, sensor="bme280@0x76")
+    reported(clients, device.thing, sensor="bme280@0x76", rejected=None)
+    desire(clients, device.thing, sensor=None)
+    reported(clients, device.thing, sensor="auto", sensor_found="bme280@0x76")
+    assert saved(device)["values"] == {} and board.boots == 1, board.log[-30:]
+
+
+def test_a_sensor_that_was_never_there_is_in_the_first_report(device, boot, clients, listener):
+    boot(device, sensor="none")
+    birth = listener.wait(f"devices/{device.thing}/status", lambda m: m["online"])
+    text = "no known sensor found; on the bus: nothing"
+    assert birth["sensor_last_error"] == text and "last_reading" not in birth
+    state = reported(clients, device.thing, sensor_last_error=text)
+    assert "sensor_found" not in state

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.soak import cuts, fuzz, publishes, reconnects
-from tools.dev.soaks import PARTS
+from tools.dev.cli import SOAKS as PARTS
 
 
 @pytest.mark.parametrize("bits", [64, 32])

@@ -1,74 +1,28 @@
 # Run by MicroPython: Session and Connection against the broker of server.py, without a board.
 #
-#   micropython upy_session.py '{"port": 8883, "certs": DIR, ...}'
+#   micropython upy_session.py '{"port": 8883, "folder": DIR, ...}'
 #
 # DIR/certs holds ca.pem, cert.pem, key.pem. Every event is one line of JSON on standard output;
 # the program ends by itself after "seconds", or when as many readings as "publish" are
 # acknowledged.
 
-import json
-import os
-import sys
 import time
 
 from firmware.core.errors import LinkError
 from firmware.net import packets, tls
-from firmware.net.connection import Connection
-from firmware.net.session import Session
-from tests.e2e.upy_tools import Clock, say
-
-GIVEN = {
-    "thing": "t-1",
-    "host": "localhost",
-    "keepalive_s": 60,
-    "window": 8,
-    "limit_bytes": 8192,
-    "topics": ["devices/t-1/commands"],
-    "publish": 0,  # how many; 0: none, and run until the time is over
-    "payload_bytes": 80,
-    "seconds": 20,
-    "random": 0,  # share of the backoff's range: 0 floor, 1 ceiling
-    "speed": 1,  # how much faster the firmware's clock runs than the broker's
-}
+from tests.e2e import upy_tools
+from tests.e2e.upy_tools import say
 
 
-class Device:
+class Device(upy_tools.Device):
     def __init__(self, given):
-        self.given = given
-        self.clock = Clock(given["speed"])
-        thing, port, keepalive_s = given["thing"].encode(), given["port"], given["keepalive_s"]
-        self.session = Session(
-            thing,
-            given["host"],
-            port,
-            keepalive_s,
-            self.clock,
-            given["window"],
-            b"devices/" + thing + b"/data",
-            given["payload_bytes"],
-            self._encode,
-        )
-        status = b"devices/" + thing + b"/status"
-        self.session.set_last_will(status, b'{"online": false}', True, 1)
-        self.session.set_callback(self._message)
-        self.session.on_ack = self._acked
-        self.session.filters = lambda: given["topics"]
+        upy_tools.Device.__init__(self, given, given["payload_bytes"])
         context = None
         try:
             context = tls.context()
         except (LinkError, OSError, MemoryError) as e:
             say("log", text=" ".join([str(part) for part in e.args]))
-        self.connection = Connection(
-            self.session,
-            self.clock,
-            self._random,
-            self._log,
-            context,
-            given["limit_bytes"],
-        )
-        self.connection.on_up = self._up
-        self.sent = self.made = self.acked = 0
-        self.in_order = True
+        self.connection = self.connect(context, self._random)
 
     def _encode(self, seq, buf, at):
         self.made += 1
@@ -80,18 +34,14 @@ class Device:
         return int(self.given["random"] * (limit - 1))
 
     def _log(self, text):
-        say("log", text=text)
+        if " answers, round trip " not in text:
+            say("log", text=text)
 
     def _up(self, present):
         say("up", present=present)
 
     def _message(self, topic, payload):
         say("message", topic=topic.decode(), size=len(payload))
-
-    def _acked(self, tag):
-        if tag > 0:
-            self.in_order = self.in_order and tag == self.acked + 1
-            self.acked += 1
 
     def run(self):
         start = time.ticks_ms()
@@ -125,7 +75,10 @@ class Device:
         say("end", acked=self.acked, in_order=self.in_order, ms=took_ms, **counts)
 
 
-given = dict(GIVEN)
-given.update(json.loads(sys.argv[1]))
-os.chdir(given["certs"])
+given = upy_tools.asked(
+    publish=0,  # how many; 0: none, and run until the time is over
+    payload_bytes=80,
+    seconds=20,
+    random=0,  # share of the backoff's range: 0 floor, 1 ceiling
+)
 Device(given).run()

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from tools.aws import doctor, doctor_tls, local
+from tools.aws import local
 from tools.aws.clients import Clients
-from tools.aws.doctor import FAILED, OK, UNKNOWN, UNTRIED, Finding
-from tools.aws.folder import Folder, Record
 from tools.aws.provision import provision
+from tools.doctor import link
+from tools.doctor import run as doctor
+from tools.doctor.run import FAILED, OK, UNKNOWN, UNTRIED, Finding
+from tools.things.folder import Folder, Record
 from tools.toolchain import ROOT
 
 WIFI = [{"ssid": "virtual"}]
@@ -28,7 +30,7 @@ _LIMIT_S = 60
 def quick(monkeypatch: pytest.MonkeyPatch, top: Path) -> None:
     """`--local` is below ``top``; no second spent where this machine needs a few milliseconds."""
     monkeypatch.setenv("FIELDMOUSE_CLOUD", str(top / "cloud.json"))
-    monkeypatch.setattr(doctor_tls, "_ALERT_S", 0.2)
+    monkeypatch.setattr(link, "_ALERT_S", 0.2)
     # Only finds better words for a connection that has failed, and takes its time.
     monkeypatch.setattr("tools.aws.mqtt.tls.fault", lambda route: "")
 
@@ -53,7 +55,8 @@ class Ward:
 
     def examine(self, clients: Clients | None = None) -> dict[str, Finding]:
         """Every finding by the name of its check."""
-        found = doctor.examine(clients or self.clients, self.name, self.folder.path)
+        asked = clients or self.clients
+        found = doctor.examine(asked, self.name, self.folder.path, listen_s=0)
         return {finding.check: finding for finding in found}
 
     def edit(self, **fields: Any) -> None:
@@ -122,5 +125,5 @@ class Ward:
 
 
 def _hangs_on(name: str, check: str) -> bool:
-    needs = {c.name: c.needs for c in doctor.CHECKS}
+    needs = {c.name: c.needs for c in (*doctor.CHECKS, *doctor.HEALTH)}
     return check in needs[name] or any(_hangs_on(need, check) for need in needs[name])

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from tests.esp import images
-from tests.esp.board import Board
-from tests.esp.server import Server
-from tools import toolchain
-from tools.board import boards, image
+from tools.board import image
+from tools.cli import main
+from tools.sim.esp import images
+from tools.sim.esp.board import Board
+from tools.sim.esp.server import QUICK, Server
+from tools.things import boards
 
 ROOT = Path(__file__).resolve().parents[2]
 # What our firmware says when all is well, from a main.py that needs nothing.
@@ -25,8 +26,8 @@ GOOD_LOG = """\
 [     0.100] config: {thing} at localhost
 [     0.200] sensor: bme280@0x76
 [     0.300] wifi: joining barn
-[     0.400] wifi: up 192.168.4.2 rssi -60
-[     0.500] clock: 847000000 s2000 from pool.ntp.org
+[     0.400] wifi: up 192.168.4.2, -60 dBm
+[     0.500] clock: 2026-11-03 05:46:40 UTC from pool.ntp.org
 [     0.600] link: up, session new
 """
 
@@ -43,20 +44,7 @@ def tree(folder: Path, thing: str = "barn-1", log: str = GOOD_LOG, **files: byte
         "certs/ca.pem": b"-----BEGIN CERTIFICATE-----\n",
         **{name.replace("__", "/"): data for name, data in files.items()},
     }
-    for name, data in contents.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return folder
-
-
-def frozen(folder: Path) -> Path:
-    """What a board of ours has built in: the simulated hardware, and umqtt."""
-    sim = ROOT / "tools" / "sim"
-    ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("shims", "chips"):
-        shutil.copytree(sim / name, folder / "sim" / name, ignore=ignore)
-    shutil.copytree(toolchain.umqtt_dir(), folder / "lib", ignore=ignore)
+    image.write_files(folder, contents)
     return folder
 
 
@@ -68,7 +56,7 @@ def put(server: Server, firmware: bytes, files: dict[str, bytes]) -> None:
         board.power_off()
         board.flash.program(boards.get(board.chip_name).flash_offset, firmware)
         start, size = board.filesystem()
-        board.flash.program(start, image.build(files, size))
+        board.flash.program(start, image.FileSystem(files, size).image())
         board.power_on()
 
     server.do(write)  # by the board's own thread: it may be about to boot
@@ -81,40 +69,57 @@ def files_of(server: Server) -> dict[str, bytes]:
 
 def environment() -> dict[str, str]:
     """What every program of these tests gets: short waits (quick/), few attempts, no colour."""
-    quick = Path(__file__).with_name("quick")
     return os.environ | {
-        "PYTHONPATH": str(quick),
-        "ESPTOOL_CFGFILE": str(quick / "esptool.cfg"),
+        "PYTHONPATH": str(QUICK),
+        "ESPTOOL_CFGFILE": str(QUICK / "esptool.cfg"),
         "NO_COLOR": "1",
     }
 
 
+def until(fd: int, text: bytes) -> bytes:
+    """What a program on a terminal says, up to ``text``."""
+    said = b""
+    while text not in said:
+        try:
+            chunk = os.read(fd, 4096)
+        except OSError as e:  # the program has ended
+            raise AssertionError(f"{text!r} did not come, but {said!r}") from e
+        said += chunk
+    return said
+
+
 class Cli:
-    """`python -m tools …` as a user runs it, with its own things/."""
+    """`python -m tools …` with its own things/, but in this process: a start takes half a second.
+
+    As a program of its own it runs in test_try_flash.py.
+    """
 
     def __init__(self, things: Path) -> None:
         self.things = things
 
-    def __call__(
-        self, *args: str | Path, timeout: float = 110
-    ) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *args: str | Path) -> subprocess.CompletedProcess[str]:
+        argv = [str(arg) for arg in args]
+        out, err = io.StringIO(), io.StringIO()
         env = environment() | {"FIELDMOUSE_THINGS": str(self.things)}
-        argv = [sys.executable, "-m", "tools", *map(str, args)]
-        ran = subprocess.run(
-            argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout
-        )
-        print(f"$ {' '.join(map(str, args))} -> {ran.returncode}\n{ran.stdout}{ran.stderr}")
+        with (
+            mock.patch.dict(os.environ, env),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            code = main(argv)
+        ran = subprocess.CompletedProcess(argv, code, out.getvalue(), err.getvalue())
+        print(f"$ {' '.join(argv)} -> {code}\n{ran.stdout}{ran.stderr}")
         return ran
 
-    def ok(self, *args: str | Path, timeout: float = 110) -> str:
+    def ok(self, *args: str | Path) -> str:
         """Run it; it must succeed. Returns what it said."""
-        ran = self(*args, timeout=timeout)
+        ran = self(*args)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
 
-    def refused(self, *args: str | Path, timeout: float = 110) -> str:
-        """Run it; it must end with exit code 2 and no traceback. Returns what it complained."""
-        ran = self(*args, timeout=timeout)
+    def refused(self, *args: str | Path) -> str:
+        """Run it; it must end with exit code 2. Returns what it complained."""
+        ran = self(*args)
         assert ran.returncode == 2, (ran.returncode, ran.stdout, ran.stderr)
         assert ran.stderr.startswith("error: ")
         assert "Traceback" not in ran.stderr + ran.stdout
@@ -133,12 +138,12 @@ def plug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     with contextlib.ExitStack() as stack:
-        built_in = frozen(tmp_path / "frozen")
 
         def make(timed: bool = False, password: bool = False, **options: Any) -> Server:
             folder = tmp_path / f"board-{len(list(tmp_path.glob('board-*')))}"
-            board = Board(folder, toolchain.micropython(64), frozen=built_in, **options)
-            server = stack.enter_context(Server(board, timed=timed, password=password))
+            server = stack.enter_context(
+                Server(Board(folder, **options), timed=timed, password=password)
+            )
             stack.callback(lambda: print(f"--- {folder.name}", bytes(server.log[-1500:])))
             return server
 

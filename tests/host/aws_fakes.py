@@ -83,7 +83,7 @@ class Faulty:
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._client, name)
 
-        def call(**arguments: Any) -> Any:
+        def call(*words: Any, **arguments: Any) -> Any:
             with self._lock:
                 self.calls.append(name)
                 number = len(self.calls)
@@ -91,7 +91,7 @@ class Faulty:
             if due and not self._after:
                 raise self._error
             try:
-                return real(**arguments)
+                return real(*words, **arguments)
             finally:
                 if due:
                     raise self._error

@@ -36,11 +36,12 @@ def certificate(
     end: dt.datetime = NOW + 3650 * DAY,
     ca: bool = False,
     name: str = "device",
+    host: str = "",
 ) -> x509.Certificate:
-    """A certificate for ``subject_key``, signed by the test authority."""
+    """A certificate for ``subject_key``, signed by the test authority; ``host``: of a server."""
     issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "authority")])
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
@@ -49,8 +50,11 @@ def certificate(
         .not_valid_before(start)
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .sign(key("ec", 9), hashes.SHA256())
     )
+    if host:
+        names = x509.SubjectAlternativeName([x509.DNSName(host)])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(key("ec", 9), hashes.SHA256())
 
 
 @cache

@@ -10,19 +10,11 @@ from tools.sim.board import VirtualBoard
 
 
 class Workbench:
-    """Makes folders that look staged, and boards out of them that are gone after the test."""
+    """Makes folders that look staged, and boards out of them (fixture ``bench``)."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._boards: list[VirtualBoard] = []
-
-    def __enter__(self) -> Workbench:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for board in self._boards:
-            print(f"--- log of {board.folder}", *board.log, sep="\n")
-            board.close()
+        self.boards: list[VirtualBoard] = []
 
     def device(self, main: str, boot: str = "") -> Path:
         """A staged folder whose main.py is ``main``."""
@@ -41,7 +33,7 @@ class Workbench:
         """A running board on a folder that was made before."""
         options = {"umqtt": self._umqtt(), **options}
         board = VirtualBoard(device, **options)
-        self._boards.append(board)
+        self.boards.append(board)
         board.start()
         return board
 

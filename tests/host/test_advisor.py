@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from tools.dev import advisor
-from tools.dev.advisor_cases import CASES
+from tools.dev.advisor import CASES
 from tools.errors import ToolError
 from tools.toolchain import ROOT
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from botocore import xform_name
 
-from tools import cli
 from tools.aws import route
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ LOCAL_ONLY = {"CreateKeysAndCertificate"}  # viewer.py, never against AWS
 
 
 def calls() -> set[str]:
-    """Every AWS operation that is called by its name anywhere in tools/aws."""
+    """Every AWS operation that is called by its name anywhere in tools/aws and tools/doctor."""
     session = boto3.session.Session()
     known: dict[str, str] = {}
     for service in SERVICES:
@@ -37,7 +37,8 @@ def calls() -> set[str]:
         )
         known |= {xform_name(n): n for n in client.meta.service_model.operation_names}
     found = set()
-    for path in (ROOT / "tools" / "aws").glob("*.py"):
+    files = [p for part in ("aws", "doctor") for p in (ROOT / "tools" / part).rglob("*.py")]
+    for path in files:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Attribute) and "_" in node.attr and node.attr in known:
                 found.add(known[node.attr])
@@ -60,9 +61,8 @@ def test_every_way_is_in_the_table(via: str) -> None:
     assert row == (str(route.PORTS[via]), "yes", "yes" if via in route.SUBSCRIBING else "no")
 
 
-def test_every_command_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--help"]) == 0
-    known = set(re.findall(r"^│ (\w[\w-]*) ", capsys.readouterr().out, re.M))
+def test_every_command_exists(said: Any) -> None:
+    known = set(re.findall(r"^│ (\w[\w-]*) ", said("--help").out, re.M))
     named = set(re.findall(r"python -m tools ([a-z]+)", TEXT))
     named |= set(re.findall(r"^\| `([a-z]+) ?(?:THING)?", TEXT.split("## A fleet")[0], re.M))
     named -= {"config", "certs", "thing"}  # files of the first table

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from tests.host import pki
-from tools.aws import doctor_board
-from tools.aws.doctor import FAILED, OK, UNKNOWN, UNTRIED, Finding
-from tools.aws.folder import Folder
-from tools.board import boards, boot_check, prepare
+from tools import options
+from tools.board import boot_check, prepare
+from tools.doctor import board as doctor_board
+from tools.doctor.run import FAILED, OK, UNKNOWN, UNTRIED, Finding
 from tools.errors import ToolError
+from tools.options import ACCOUNT, Account
+from tools.things import boards
+from tools.things.folder import Folder
 
 PORT = "rfc2217://localhost:4000"
 
@@ -30,8 +33,8 @@ class Board:
         self.lines = [
             "[     0.028] config: g-1 at localhost",
             "[     0.029] sensor: bme280@0x76",
-            "[     1.841] wifi: up 192.168.4.2 rssi -58",
-            "[     1.864] clock: 848572266 s2000 from pool.ntp.org",
+            "[     1.841] wifi: up 192.168.4.2, -58 dBm",
+            "[     1.864] clock: 2026-11-21 10:31:06 UTC from pool.ntp.org",
             "[     1.878] link: up, session new",
         ]
         self.resets = 0
@@ -81,7 +84,7 @@ def report(folder: Path) -> dict[str, Finding]:
 def test_all_is_well(board: Board, folder: Path) -> None:
     found = report(folder)
     assert {f.state for f in found.values()} == {OK}
-    assert found["board: Wi-Fi"].text == "up 192.168.4.2 rssi -58"
+    assert found["board: Wi-Fi"].text == "up 192.168.4.2, -58 dBm"
     assert set(found) >= {"board: files", "board: last crash", "board: time", "board: AWS"}
     assert board.resets == 1
 
@@ -93,6 +96,11 @@ def test_other_files(board: Board, folder: Path, path: str) -> None:
     assert finding.state == FAILED
     assert finding.text.endswith(f": {path}")
     assert finding.remedy == f"make deploy THING=g-1 PORT={PORT}"
+    asked = ACCOUNT.set(Account(local=True))
+    try:
+        assert options.deploy("g-1", PORT) == f"{finding.remedy} LOCAL=1"
+    finally:
+        ACCOUNT.reset(asked)
 
 
 def test_no_files_at_all(board: Board, folder: Path) -> None:

@@ -6,33 +6,24 @@ import collections
 import csv
 import itertools
 import threading
-from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moto import mock_aws
 
-from tests.host.aws_fakes import NETWORK_GONE, WIFI, Faulty, FaultyClients, environment
-from tools import cli
+from tests.host.aws_fakes import WIFI, Faulty, FaultyClients
 from tools.aws import fleet
 from tools.aws.clients import Clients
-from tools.aws.fleet import Limiter, Row
+from tools.aws.fleet import Limiter
 from tools.errors import ToolError
+from tools.things import bulk
+from tools.things import fleet as files
+from tools.things.fleet import Spec
 
 SETTINGS: dict[str, Any] = {"wifi": WIFI}
-
-
-@pytest.fixture
-def clients(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Clients]:
-    environment(monkeypatch)
-    monkeypatch.setenv("FIELDMOUSE_THINGS", str(tmp_path / "things"))
-    monkeypatch.setenv("WIFI_SSID", "field")
-    monkeypatch.setenv("WIFI_PASSWORD", "")
-    with mock_aws():
-        yield Clients()
 
 
 def write(path: Path, text: str) -> Path:
@@ -40,8 +31,8 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def rows(count: int) -> list[Row]:
-    return [Row(f"t-{i}") for i in range(count)]
+def rows(count: int) -> list[Spec]:
+    return [Spec(f"t-{i}") for i in range(count)]
 
 
 def counts(iot: Any) -> tuple[int, int]:
@@ -54,15 +45,15 @@ def counts(iot: Any) -> tuple[int, int]:
 
 def test_columns(tmp_path: Path) -> None:
     text = "\ufeffsite,thing,type,board\nnorth,g-1,thermometer,esp8266\n\n ,g-2,,\n"
-    assert fleet.read(write(tmp_path / "f.csv", text)) == [
-        Row("g-1", "thermometer", "esp8266", {"site": "north"}),
-        Row("g-2"),
+    assert files.read(write(tmp_path / "f.csv", text)) == [
+        Spec("g-1", "thermometer", "esp8266", {"site": "north"}),
+        Spec("g-2"),
     ]
 
 
 @pytest.mark.parametrize("name", ["thing", "thing_name", "name"])
 def test_the_column_of_names(tmp_path: Path, name: str) -> None:
-    assert fleet.read(write(tmp_path / "f.csv", f"site,{name}\nx,g-1\n"))[0].thing == "g-1"
+    assert files.read(write(tmp_path / "f.csv", f"site,{name}\nx,g-1\n"))[0].thing == "g-1"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +63,7 @@ def test_the_column_of_names(tmp_path: Path, name: str) -> None:
         ("thing\n", "no things in it"),
         ("device\ng-1\n", "line 1: no column named thing"),
         ("thing,site,site\n", "line 1: column site twice"),
-        ("thing,a b\n", "line 1: 'a b' is no name for an attribute"),
+        ("thing,a b\ng-1,x\n", "line 2: 'a b' is no name for an attribute"),
         ("thing\ng 1\n", "line 2: thing 'g 1' must be 1 to 128 characters"),
         ("thing,site\n,north\n", "line 2: thing '' must be"),
         ("thing\ng-1\ng-2\ng-1\n", "line 4: g-1 is on line 2 already"),
@@ -86,33 +77,33 @@ def test_the_column_of_names(tmp_path: Path, name: str) -> None:
 )
 def test_bad_files(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(ToolError) as caught:
-        fleet.read(write(tmp_path / "f.csv", text))
+        files.read(write(tmp_path / "f.csv", text))
     assert expected in str(caught.value)
 
 
 def test_every_bad_line_is_named_up_to_twenty(tmp_path: Path) -> None:
     with pytest.raises(ToolError) as caught:
-        fleet.read(write(tmp_path / "f.csv", "thing\n" + "a b\n" * 3))
+        files.read(write(tmp_path / "f.csv", "thing\n" + "a b\n" * 3))
     assert all(f"line {n}: " in str(caught.value) for n in (2, 3, 4))
     with pytest.raises(ToolError, match="and 480 more"):
-        fleet.read(write(tmp_path / "f.csv", "thing\n" + "".join(f"a {i}\n" for i in range(500))))
+        files.read(write(tmp_path / "f.csv", "thing\n" + "".join(f"a {i}\n" for i in range(500))))
 
 
 def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="No such file"):
-        fleet.read(tmp_path / "f.csv")
+        files.read(tmp_path / "f.csv")
     (tmp_path / "f.csv").write_bytes(b"thing\n\xff\n")
     with pytest.raises(ToolError, match="is not a CSV file in UTF-8"):
-        fleet.read(tmp_path / "f.csv")
+        files.read(tmp_path / "f.csv")
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=60))
 def test_any_text_is_a_fleet_or_a_clear_refusal(tmp_path_factory: Any, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any.csv"
     refused = ""
-    found: list[Row] = []
+    found: list[Spec] = []
     try:
-        found = fleet.read(write(path, "thing\n" + text))
+        found = files.read(write(path, "thing\n" + text))
     except ToolError as e:
         refused = str(e)
     assert found or refused.startswith(str(path))
@@ -121,14 +112,16 @@ def test_any_text_is_a_fleet_or_a_clear_refusal(tmp_path_factory: Any, text: str
 # Rates.
 
 
-def test_no_kind_of_call_is_faster_than_its_limit() -> None:
+def test_no_kind_of_call_is_faster_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     now, waited = [100.0], []
 
     def sleep(seconds: float) -> None:
         waited.append(seconds)
         now[0] += seconds
 
-    limiter = Limiter(9, lambda: now[0], sleep)
+    monkeypatch.setattr(fleet, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    monkeypatch.setattr(fleet, "PER_SECOND", 9)
+    limiter = Limiter()
     times = []
     for _ in range(50):
         limiter.wait("CreateThing")
@@ -159,6 +152,12 @@ def test_the_default_rate_is_below_ten() -> None:
 # Provisioning.
 
 
+@pytest.fixture
+def wifi(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WIFI_SSID", "field")
+    monkeypatch.setenv("WIFI_PASSWORD", "")
+
+
 def test_a_fleet_and_again(clients: Clients, tmp_path: Path) -> None:
     made = list(fleet.provision_all(clients, rows(20), tmp_path, SETTINGS))
     assert sorted(r.thing for r in made) == sorted(r.thing for r in rows(20))
@@ -182,7 +181,7 @@ def test_interrupted_and_continued_without_doubles(clients: Clients, tmp_path: P
 
 
 def test_a_failed_thing_does_not_stop_the_others(clients: Clients, tmp_path: Path) -> None:
-    iot = Faulty(clients.iot, 25, NETWORK_GONE)
+    iot = Faulty(clients.iot, 25)
     made = list(fleet.provision_all(FaultyClients(iot), rows(20), tmp_path, SETTINGS))
     failed = [r for r in made if r.status == "failed"]
     assert len(failed) == 1
@@ -193,7 +192,7 @@ def test_a_failed_thing_does_not_stop_the_others(clients: Clients, tmp_path: Pat
 
 
 def test_the_network_gone_for_good_and_back(clients: Clients, tmp_path: Path) -> None:
-    iot = Faulty(clients.iot, 60, NETWORK_GONE, lasting=True)
+    iot = Faulty(clients.iot, 60, lasting=True)
     made = list(fleet.provision_all(FaultyClients(iot), rows(20), tmp_path, SETTINGS))
     assert 0 < sum(r.status == "made" for r in made) < 20
     list(fleet.provision_all(clients, rows(20), tmp_path, SETTINGS))
@@ -205,27 +204,26 @@ def test_it_is_parallel(clients: Clients, tmp_path: Path) -> None:
     register = clients.iot.meta.events.register
     register("before-send.iot.CreateThing", lambda **_: threads.add(threading.get_ident()))
     list(fleet.provision_all(clients, rows(20), tmp_path, SETTINGS))
-    assert 1 < len(threads) <= fleet.PARALLEL
+    assert 1 < len(threads) <= bulk.PARALLEL
 
 
-def test_the_command(clients: Clients, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(clients: Clients, wifi: None, tmp_path: Path, said: Any) -> None:
     file = write(tmp_path / "fleet.csv", "thing,site\ng-1,north\ng-2,south\n")
-    assert cli.main(["provision", "--from", str(file), "--set", "interval_s=5"]) == 0
-    assert "2 made, 0 there already, 0 failed" in capsys.readouterr().out
+    shown = said("provision", "--from", str(file), "--set", "interval_s=5").out
+    assert "2 made, 0 there already; " in shown
     with (tmp_path / "fleet-result.csv").open(newline="") as result:
         found = {r["thing"]: r for r in csv.DictReader(result)}
     assert set(found) == {"g-1", "g-2"}
     assert found["g-1"]["status"] == "made"
-    assert Path(found["g-1"]["folder"]) == tmp_path / "things" / "g-1"
+    assert Path(found["g-1"]["folder"]) == tmp_path / "g-1"
     assert len(found["g-1"]["certificate_id"]) == 64
 
 
 def test_the_command_tells_what_failed(
-    clients: Clients, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    clients: Clients, wifi: None, tmp_path: Path, said: Any
 ) -> None:
     clients.iot.create_thing(thingName="g-1", attributePayload={"attributes": {"site": "x"}})
     file = write(tmp_path / "fleet.csv", "thing,site\ng-1,north\ng-2,south\n")
-    assert cli.main(["provision", "--from", str(file)]) == 2
-    shown = capsys.readouterr()
-    assert "1 made, 0 there already, 1 failed" in shown.out
+    shown = said("provision", "--from", str(file), code=2)
+    assert "1 made, 0 there already; " in shown.out
     assert "g-1: the thing g-1 has other attributes: site" in shown.err

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from firmware.core import topics
-from tools.aws import evaluate, policy
-from tools.aws.evaluate import Session
+from tools.aws import policy
+from tools.doctor import evaluate
+from tools.doctor.evaluate import Session
 from tools.errors import ToolError
 
 PREFIX = "arn:aws:iot:eu-west-1:123456789012:"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from moto import mock_aws
 
 from tests.host.aws_fakes import (
     NETWORK_GONE,
@@ -23,23 +21,15 @@ from tests.host.aws_fakes import (
     FaultyClients,
     client_error,
     empty_account,
-    environment,
     files,
 )
-from tools.aws import keys
+from tools.aws import certificates
 from tools.aws.clients import Clients
-from tools.aws.policies import Policies
+from tools.aws.policy import Policies
 from tools.aws.provision import ROOTS, Place, Provisioned, provision
 from tools.errors import ToolError
 
 FILES = {"config.json", "thing.json", "certs/ca.pem", "certs/cert.pem", "certs/key.pem"}
-
-
-@pytest.fixture
-def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
-    environment(monkeypatch)
-    with mock_aws():
-        yield Clients()
 
 
 @pytest.fixture
@@ -49,6 +39,10 @@ def out(tmp_path: Path) -> Path:
 
 def make(clients: Clients, out: Path, **more: Any) -> Provisioned:
     return provision(clients, "greenhouse-1", out, **{"wifi": WIFI, **more})
+
+
+def config_of(folder: Path) -> Any:
+    return json.loads((folder / "config.json").read_text())
 
 
 def active_without_thing(iot: Any) -> list[str]:
@@ -81,7 +75,7 @@ def test_makes_thing_certificate_policies_and_folder(clients: Clients, out: Path
     attached = iot.list_attached_policies(target=arn)["policies"]
     assert {p["policyName"] for p in attached} == {"fieldmouse-send", "fieldmouse-hear"}
     assert files(out) == FILES
-    config = json.loads((out / "config.json").read_text())
+    config = config_of(out)
     assert config["endpoint"] == made.place.endpoint
     assert made.place.endpoint.endswith("-ats.iot.eu-west-1.amazonaws.com")
     assert config["wifi"] == WIFI
@@ -99,7 +93,7 @@ def test_the_key_is_made_here_and_only_for_the_owner(
     key = out / "certs" / "key.pem"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert stat.S_IMODE((out / "config.json").stat().st_mode) == 0o600
-    assert isinstance(keys.read(key), ec.EllipticCurvePrivateKey)
+    assert isinstance(certificates.read_key(key), ec.EllipticCurvePrivateKey)
     assert "create_certificate_from_csr" in iot.calls
     assert "create_keys_and_certificate" not in iot.calls
     shown = capfd.readouterr()
@@ -108,15 +102,15 @@ def test_the_key_is_made_here_and_only_for_the_owner(
 
 def test_an_esp8266_gets_an_rsa_key_and_its_pins(clients: Clients, out: Path) -> None:
     make(clients, out, board="esp8266")
-    key = keys.read(out / "certs" / "key.pem")
+    key = certificates.read_key(out / "certs" / "key.pem")
     assert isinstance(key, rsa.RSAPrivateKey)
     assert key.key_size == 2048
-    assert json.loads((out / "config.json").read_text())["i2c"]["sda"] == 4
+    assert config_of(out)["i2c"]["sda"] == 4
 
 
 def test_the_csr_names_the_thing_and_carries_the_key() -> None:
-    key = keys.make("ec")
-    csr = x509.load_pem_x509_csr(keys.request(key, "t" * 128).encode())
+    key = certificates.make_key("ec")
+    csr = x509.load_pem_x509_csr(certificates.request(key, "t" * 128).encode())
     assert csr.is_signature_valid
     assert csr.public_key() == key.public_key()
     assert csr.subject.rfc4514_string() == "CN=" + "t" * 64
@@ -130,14 +124,9 @@ def test_again_changes_nothing(clients: Clients, out: Path) -> None:
     assert not second.fresh
     assert {name: (out / name).read_bytes() for name in FILES} == before
     assert remains(clients.iot) == (1, 1, 2)
-
-
-def test_an_edited_config_stays(clients: Clients, out: Path) -> None:
+    (out / "config.json").write_text(json.dumps(config_of(out) | {"interval_s": 5}))
     make(clients, out)
-    config = json.loads((out / "config.json").read_text()) | {"interval_s": 5}
-    (out / "config.json").write_text(json.dumps(config))
-    make(clients, out)
-    assert json.loads((out / "config.json").read_text())["interval_s"] == 5
+    assert config_of(out)["interval_s"] == 5
 
 
 def calls_of_a_whole_run(clients: Clients, out: Path) -> int:
@@ -213,7 +202,9 @@ def test_a_full_disk_leaves_nothing_behind(
 
 def test_a_key_without_record_is_used_not_replaced(clients: Clients, out: Path) -> None:
     (out / "certs").mkdir(parents=True)
-    keys.write_secret(out / "certs" / "key.pem", keys.pem(keys.make("ec")))
+    certificates.write_secret(
+        out / "certs" / "key.pem", certificates.key_pem(certificates.make_key("ec"))
+    )
     before = (out / "certs" / "key.pem").read_bytes()
     make(clients, out)
     assert (out / "certs" / "key.pem").read_bytes() == before
@@ -269,7 +260,7 @@ def test_an_endpoint_of_ones_own_is_noted_and_another_thing_refused(
 ) -> None:
     place = Place("abc-ats.iot.eu-west-1.amazonaws.com", 8883, ROOTS[0].read_bytes())
     assert make(clients, out, place=place).notes == ()
-    config = json.loads((out / "config.json").read_text()) | {"endpoint": "iot.example.org"}
+    config = config_of(out) | {"endpoint": "iot.example.org"}
     (out / "config.json").write_text(json.dumps(config))
     (note,) = make(clients, out, place=place).notes
     assert "endpoint is iot.example.org, AWS says abc-ats" in note
@@ -317,12 +308,8 @@ def test_a_policy_that_differs_is_not_changed_unasked(clients: Clients, out: Pat
     assert "--update-policy" in caught.value.hint
     assert clients.iot.get_policy(policyName="fieldmouse-send")["policyDocument"] == other
     for number in range(2, 6):
-        clients.iot.create_policy_version(
-            policyName="fieldmouse-send",
-            policyDocument=json.dumps(
-                {"Version": "2012-10-17", "Statement": [], "Id": str(number)}
-            ),
-        )
+        text = json.dumps({"Version": "2012-10-17", "Statement": [], "Id": str(number)})
+        clients.iot.create_policy_version(policyName="fieldmouse-send", policyDocument=text)
     make(clients, out, policies=Policies(clients.iot, update=True))
     now = json.loads(clients.iot.get_policy(policyName="fieldmouse-send")["policyDocument"])
     assert now["Statement"][0]["Action"] == "iot:Connect"

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
-from tests.host.aws_fakes import NETWORK_GONE, WIFI, Faulty, FaultyClients, environment, files
+from tests.host.aws_fakes import NETWORK_GONE, WIFI, Faulty, FaultyClients, files
 from tools import cli
 from tools.aws import rotate
 from tools.aws.clients import Clients
-from tools.aws.folder import Folder
 from tools.aws.provision import provision
 from tools.errors import ToolError
+from tools.things.folder import Folder
 
 NAME = "greenhouse-1"
 CERTS = {"certs/ca.pem", "certs/cert.pem", "certs/key.pem", "thing.json"}
-
-
-@pytest.fixture
-def clients(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Clients]:
-    environment(monkeypatch)
-    monkeypatch.setenv("FIELDMOUSE_THINGS", str(tmp_path))
-    with mock_aws():
-        yield Clients()
 
 
 @pytest.fixture
@@ -125,7 +115,7 @@ def test_without_a_whole_folder(clients: Clients, tmp_path: Path) -> None:
 
 
 def test_after_a_revocation(clients: Clients, folder: Path) -> None:
-    assert cli.main(["revoke", NAME]) == 0
+    assert cli.main(["revoke", NAME, "--yes"]) == 0
     assert cli.main(["rotate", NAME, "--now"]) == 0
     assert list(statuses(clients.iot).values()) == ["ACTIVE"]
 
@@ -138,16 +128,44 @@ def test_deprovision_in_the_middle_removes_both(clients: Clients, folder: Path) 
 
 
 def test_timed_out(
-    clients: Clients,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    clients: Clients, folder: Path, monkeypatch: pytest.MonkeyPatch, said: Any
 ) -> None:
-    monkeypatch.setattr(rotate, "wait", lambda clients, record, timeout: timeout > 1)
-    assert cli.main(["rotate", NAME, "--timeout", "1"]) == 2
-    shown = capsys.readouterr()
+    monkeypatch.setattr(rotate, "connected", lambda _, records, timeout: records * (timeout > 1))
+    shown = said("rotate", NAME, "--timeout", "1", code=2)
     assert "make deploy THING=greenhouse-1" in shown.out
+    waits = "waiting up to 1 s for greenhouse-1 to connect with the new certificate"
+    assert f"{waits}; Ctrl-C ends only the wait: the old one stays valid" in shown.err
     assert "both are valid" in shown.err
     assert len(statuses(clients.iot)) == 2
     assert cli.main(["rotate", NAME]) == 0
     assert len(statuses(clients.iot)) == 1
+
+
+def test_ctrl_c_while_it_waits_leaves_both_and_it_goes_on(
+    clients: Clients,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: Any,
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rotate, "connected", interrupted)
+    assert "waiting up to 600 s for greenhouse-1" in said("rotate", NAME, code=130).err
+    both = statuses(clients.iot)
+    assert list(both.values()) == ["ACTIVE", "ACTIVE"]
+    monkeypatch.setattr(rotate, "connected", lambda _, records, timeout: records)
+    assert cli.main(["rotate", NAME]) == 0
+    left = statuses(clients.iot)
+    assert left.items() < both.items() and len(left) == 1
+
+
+def test_a_fleet_waits_for_all_and_says_so(
+    clients: Clients, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Any
+) -> None:
+    provision(clients, "g-2", tmp_path / "g-2", wifi=WIFI)
+    (tmp_path / "fleet.csv").write_text(f"thing\n{NAME}\ng-2\n")
+    monkeypatch.setattr(rotate, "connected", lambda _, records, timeout: records[:1])
+    words = ["rotate", "--from", str(tmp_path / "fleet.csv"), "--timeout", "9"]
+    shown = said(*words, code=2).err
+    assert "waiting up to 9 s for 2 things to connect with the new certificate" in shown

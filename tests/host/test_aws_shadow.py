@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from moto import mock_aws
+from moto.backends import get_backend
 
-from tests.host.aws_fakes import Faulty, client_error, environment
+from tests.host.aws_fakes import ACCOUNT, REGION
 from tools import cli
 from tools.aws import command, local, shadow
 from tools.aws.clients import Clients
 from tools.errors import ToolError
 
+NAME = "greenhouse-1"
+
 
 @pytest.fixture
-def clients(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Clients]:
-    environment(monkeypatch)
-    monkeypatch.setenv("FIELDMOUSE_THINGS", str(tmp_path / "things"))
-    with mock_aws():
-        made = Clients()
-        made.iot.create_thing(thingName="greenhouse-1")
-        yield made
+def clients(clients: Clients) -> Clients:
+    clients.iot.create_thing(thingName=NAME)
+    return clients
 
 
 def report(clients: Clients, **values: Any) -> None:
@@ -69,7 +68,7 @@ def test_infinity_is_text_because_it_is_not_json() -> None:
 # The check before anything is sent.
 
 
-def test_good_wishes_pass() -> None:
+def test_good_values_pass() -> None:
     shadow.check({"interval_s": 5, "i2c": {"sda": 4}, "sensor": "auto", "drain_per_s": None}, {})
 
 
@@ -103,35 +102,70 @@ def test_what_is_reported_may_be_anything(junk: Any) -> None:
 # What the device answers.
 
 
-def document(desired: Any, reported: Any, asked: int = 10, told: int = 10) -> dict[str, Any]:
-    stamp = {"rejected": {"interval_s": {"timestamp": told}}}
+def document(desired: Any, reported: Any, asked: int = 10, said: int = 10) -> dict[str, Any]:
+    stamp = {"rejected": {"interval_s": {"timestamp": said}}}
     return {
         "state": {"desired": desired, "reported": reported},
         "metadata": {"desired": {"interval_s": {"timestamp": asked}}, "reported": stamp},
     }
 
 
-def test_met_when_reported_with_the_same_value_and_type() -> None:
+def test_applied_when_reported_with_the_same_value_and_type() -> None:
     desired = {"interval_s": 1}
-    assert shadow.answer(document(desired, {"interval_s": 1}), desired).met == ("interval_s",)
+    assert shadow.answer(document(desired, {"interval_s": 1}), desired).applied == {
+        "interval_s": 1
+    }
     for other in (2, True, "1", None):
         assert shadow.answer(document(desired, {"interval_s": other}), desired).open == (
             "interval_s",
         )
 
 
-def test_a_part_of_i2c_is_met_by_the_whole() -> None:
-    reported = {"i2c": {"id": 0, "sda": 4, "scl": 5}}
-    assert shadow.answer(document({}, reported), {"i2c": {"sda": 4}}).met == ("i2c",)
+def test_a_part_of_i2c_is_applied_by_the_whole() -> None:
+    reported = {"i2c": {"id": 0, "sda": 4, "scl": 5}, "sensor_found": "bme280@0x76"}
+    said = shadow.answer(document({}, reported), {"i2c": {"sda": 4}})
+    assert said.applied == {"i2c": reported["i2c"]}
     assert shadow.answer(document({}, reported), {"i2c": {"sda": 5}}).open == ("i2c",)
 
 
-def test_a_refusal_counts_unless_it_is_older_than_the_wish() -> None:
+def test_a_sensor_is_on_trial_until_it_is_found() -> None:
+    desired = {"sensor": "sht3x"}
+    reported = {"sensor": "sht3x", "sensor_last_error": "no sht3x found"}
+    said = shadow.answer(document(desired, reported), desired)
+    assert (said.on_trial, said.applied, said.final) == ({"sensor": "no sht3x found"}, {}, False)
+    reported["sensor_found"] = "sht3x@0x44"
+    assert shadow.answer(document(desired, reported), desired).applied == desired
+    rejected = {"sensor": "auto", "rejected": {"sensor": "restored: the sensor was lost"}}
+    said = shadow.answer(document(desired, rejected), desired)
+    assert said.rejected == {"sensor": "restored: the sensor was lost"}
+
+
+@pytest.mark.parametrize(
+    ("was", "reported", "version", "config", "back"),
+    [
+        ({}, 60, 7, {}, True),  # it was not desired: nothing will happen
+        ({"interval_s": 5}, 60, 7, {}, True),
+        ({"interval_s": 5}, 5, 7, {}, False),  # not followed yet
+        ({"interval_s": 5}, 5, 8, {}, True),  # config.json has the same
+        ({"interval_s": 5}, 5, 7, {"interval_s": 5}, True),
+        ({"interval_s": 60}, 60, 7, {}, True),  # the default
+    ],
+)
+def test_null_is_back_to_config_json(
+    was: dict[str, Any], reported: int, version: int, config: dict[str, Any], back: bool
+) -> None:
+    found = {"state": {"reported": {"interval_s": reported}}, "version": version}
+    said = shadow.answer(found, {"interval_s": None}, shadow.Before(was, 7, config))
+    assert said.final is back
+    assert said.applied == ({"interval_s": reported} if back else {})
+
+
+def test_a_rejection_counts_unless_it_is_older_than_the_value() -> None:
     desired = {"interval_s": 5}
-    refusal = {"interval_s": 60, "rejected": {"interval_s": "flat battery"}}
-    said = shadow.answer(document(desired, refusal), desired)
-    assert said.refused == {"interval_s": "flat battery"}
-    assert shadow.answer(document(desired, refusal, asked=11), desired).open == ("interval_s",)
+    rejection = {"interval_s": 60, "rejected": {"interval_s": "flat battery"}}
+    said = shadow.answer(document(desired, rejection), desired)
+    assert said.rejected == {"interval_s": "flat battery"}
+    assert shadow.answer(document(desired, rejection, asked=11), desired).open == ("interval_s",)
 
 
 @pytest.mark.parametrize("odd", [None, {}, {"state": {}}, {"state": {"reported": None}}])
@@ -144,20 +178,15 @@ def test_follow_waits_for_the_last_of_them() -> None:
         [
             None,
             document({}, {"interval_s": 5}),
-            document({}, {"interval_s": 5, "sensor": "sht3x"}),
+            document({}, {"interval_s": 5, "sensor": "sht3x", "sensor_found": "sht3x@0x44"}),
         ]
     )
     pauses: list[float] = []
     said = shadow.follow(
         lambda: next(states), {"interval_s": 5, "sensor": "sht3x"}, 60, pauses.append
     )
-    assert said.met == ("interval_s", "sensor")
+    assert list(said.applied) == ["interval_s", "sensor"]
     assert len(pauses) == 2
-
-
-def test_follow_gives_up() -> None:
-    said = shadow.follow(lambda: None, {"interval_s": 5}, 0)
-    assert said.open == ("interval_s",)
 
 
 # The commands, on moto.
@@ -167,45 +196,37 @@ def run(*words: str) -> int:
     return cli.main(list(words))
 
 
-def test_get_set_delete(clients: Clients, capsys: pytest.CaptureFixture[str]) -> None:
+def test_get_set_delete(clients: Clients, said: Any) -> None:
     report(clients, interval_s=60)
     assert run("shadow", "set", "greenhouse-1", "interval_s=5", "--no-wait") == 0
     report(clients, interval_s=5)
-    assert run("shadow", "set", "greenhouse-1", "interval_s=5") == 0
-    assert "interval_s is 5" in capsys.readouterr().out
-    assert run("shadow", "get", "greenhouse-1") == 0
-    assert json.loads(capsys.readouterr().out)["state"]["desired"] == {"interval_s": 5}
+    assert "interval_s is 5" in said("shadow", "set", "greenhouse-1", "interval_s=5").out
+    assert json.loads(said("shadow", "get", "greenhouse-1").out)["state"]["desired"] == {
+        "interval_s": 5
+    }
     assert run("shadow", "delete", "greenhouse-1") == 0
     assert shadow.get(clients.data, "greenhouse-1") is None
 
 
-def test_delete_where_there_is_none(clients: Clients) -> None:
-    # moto knows no such answer.
-    error = client_error("ResourceNotFoundException", "DeleteThingShadow")
-    assert not shadow.delete(Faulty(clients.data, 1, error), "greenhouse-1")
-
-
 def test_set_says_what_the_device_refuses_and_what_it_did_not_answer(
-    clients: Clients, capsys: pytest.CaptureFixture[str]
+    clients: Clients, said: Any
 ) -> None:
     words = ("shadow", "set", "greenhouse-1", "interval_s=5", "--timeout", "0")
-    assert run(*words) == 2
-    shown = capsys.readouterr().err
+    shown = said(*words, code=2).err
     assert "interval_s: no answer within 0 s" in shown
     assert "interval_s=null" in shown
     report(clients, rejected={"interval_s": "too fast for this battery"})
-    assert run(*words) == 2
-    assert "refuses: too fast for this battery" in capsys.readouterr().err
+    assert "has rejected it: too fast for this battery" in said(*words, code=2).err
 
 
-def test_a_bad_wish_reaches_nobody(clients: Clients, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("shadow", "set", "greenhouse-1", "interval_s=0") == 2
-    assert "interval_s: must be" in capsys.readouterr().err
+def test_a_bad_value_reaches_nobody(clients: Clients, said: Any) -> None:
+    shown = said("shadow", "set", "greenhouse-1", "interval_s=0", code=2).err
+    assert "interval_s: must be" in shown
     assert shadow.get(clients.data, "greenhouse-1") is None
     assert run("shadow", "set", "greenhouse-1") == 2
 
 
-def test_a_named_shadow(clients: Clients, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_named_shadow(clients: Clients) -> None:
     assert run("shadow", "set", "greenhouse-1", "anything=1", "--name", "notes") == 0
     found = shadow.get(clients.data, "greenhouse-1", "notes")
     assert found is not None
@@ -221,53 +242,106 @@ def test_a_named_shadow(clients: Clients, capsys: pytest.CaptureFixture[str]) ->
         ("command", "greenhouse-2", "read_now"),
     ],
 )
-def test_a_thing_that_is_not_there(
-    clients: Clients, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
-) -> None:
-    assert run(*words) == 2
-    shown = capsys.readouterr().err
+def test_a_thing_that_is_not_there(clients: Clients, said: Any, words: tuple[str, ...]) -> None:
+    shown = said(*words, code=2).err
     assert "there is no thing greenhouse-2" in shown
     assert "greenhouse-1" in shown
 
 
-def test_get_before_there_is_one(clients: Clients, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("shadow", "get", "greenhouse-1") == 2
-    assert "has no shadow yet" in capsys.readouterr().err
+def test_get_before_there_is_one(clients: Clients, said: Any) -> None:
+    assert "has no shadow yet" in said("shadow", "get", "greenhouse-1", code=2).err
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the device says to a command, after its status; moto has no MQTT."""
+    told: list[dict[str, Any]] = []
+
+    @contextlib.contextmanager
+    def listening(clients: Clients, filters: Any, on_message: Any, *_: Any) -> Iterator[None]:
+        assert published(clients) == []  # it listens before it sends
+        assert filters == [f"devices/{NAME}/commands/result", f"devices/{NAME}/status"]
+        for document in told:
+            kind = "status" if "online" in document else "commands/result"
+            on_message(f"devices/{NAME}/{kind}", json.dumps(document).encode())
+        yield
+
+    monkeypatch.setattr("tools.aws.viewer.listening", listening)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("action", "told", "code", "out", "err"),
+    [
+        ("read_now", [{"id": "7", "ok": True}], 0, "greenhouse-1: read_now: done\n", ""),
+        ("read_now", [{"id": "8", "ok": True}, {"id": "7", "ok": True}], 0, "done", ""),
+        ("reboot", [{"id": "7", "ok": False, "reason": "no \x1b[31m"}], 1, "", r"no \x1b[31m"),
+        (
+            "get_log",
+            [{"id": "7", "ok": True, "log": "one\ntwo\x1b\n", "crash": "boom"}],
+            0,
+            "boom\none\ntwo\\x1b\n",
+            "get_log: done",
+        ),
+        ("get_log", [{"id": "7", "ok": True}], 0, "", "get_log: done"),
+        ("get_log", [{"id": "7", "ok": True, "log": "", "crash": "\n"}], 0, "", "get_log: done"),
+        ("get_log", [{"id": "7", "ok": True, "log": "", "crash": ""}], 0, "", "no running log"),
+        ("get_log", [{"id": "7", "ok": True, "log": 7}], 0, "", "get_log: done"),
+        ("read_now", [{"id": "8", "ok": True}], 2, "", "has not answered (within 0.2 s)"),
+        ("read_now", [{"online": True}], 2, "", "has not answered (within 0.2 s)"),
+        ("read_now", [{"online": False}], 2, "", "greenhouse-1 is not connected"),
+        ("read_now", [{"online": False}, {"online": True}], 2, "", "has not answered"),
+    ],
+)
+def test_the_result_of_a_command(
+    clients: Clients,
+    said: Any,
+    answers: list[dict[str, Any]],
+    action: str,
+    told: list[dict[str, Any]],
+    code: int,
+    out: str,
+    err: str,
+) -> None:
+    answers += told
+    shown = said("command", NAME, action, "--id", "7", "--timeout", "0.2", code=code)
+    assert (out in shown.out) if out else not shown.out
+    assert err in shown.err
+    assert ("doctor greenhouse-1" in shown.err) == (code == 2)
+
+
+@pytest.mark.parametrize("ident", ["7", ""])
+def test_no_answer_to_an_id_may_mean_that_it_was_used_before(
+    clients: Clients, said: Any, answers: list[Any], ident: str
+) -> None:
+    words = ["--id", ident] if ident else []
+    shown = said("command", NAME, "read_now", "--timeout", "0.1", *words, code=2).err
+    assert ("the same id acts once: nothing is done if 7 was sent before" in shown) == bool(ident)
+    assert ("try: another --id, or none; python -m tools doctor" in shown) == bool(ident)
 
 
 def published(clients: Clients) -> list[tuple[str, dict[str, Any]]]:
-    from moto.backends import get_backend
-
-    from tests.host.aws_fakes import ACCOUNT, REGION
-
     sent = get_backend("iot-data")[ACCOUNT][REGION].published_payloads
     return [(topic, json.loads(payload)) for topic, payload in sent]
 
 
-def test_a_command(clients: Clients, capsys: pytest.CaptureFixture[str]) -> None:
-    words = (
-        "command",
-        "greenhouse-1",
-        "set_reporting_interval",
-        "interval_seconds=5",
-        "--id",
-        "7a",
-    )
-    assert run(*words) == 0
+def test_a_command(clients: Clients) -> None:
+    words = ("set_reporting_interval", "interval_seconds=5", "--id", "7a", "--no-wait")
+    assert run("command", NAME, *words) == 0
     wanted = {"id": "7a", "action": "set_reporting_interval", "interval_seconds": 5}
     assert published(clients) == [("devices/greenhouse-1/commands", wanted)]
 
 
 def test_each_command_has_an_id_of_its_own() -> None:
-    made = {json.loads(command.build("read_now", {}))["id"] for _ in range(50)}
+    made = {command.build("read_now", {})["id"] for _ in range(50)}
     assert len(made) == 50
 
 
 def test_a_topic_of_ones_own(clients: Clients, tmp_path: Path) -> None:
-    folder = tmp_path / "things" / "greenhouse-1"
-    folder.mkdir(parents=True)
+    folder = tmp_path / NAME
+    folder.mkdir()
     (folder / "config.json").write_text('{"command_topic": "cmd/{thing}"}')
-    assert run("command", "greenhouse-1", "read_now") == 0
+    assert run("command", "greenhouse-1", "read_now", "--no-wait") == 0
     assert published(clients)[0][0] == "cmd/greenhouse-1"
 
 
@@ -283,35 +357,20 @@ def test_a_topic_of_ones_own(clients: Clients, tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_command_reaches_nobody(
-    clients: Clients, capsys: pytest.CaptureFixture[str], words: list[str], expected: str
+    clients: Clients, said: Any, words: list[str], expected: str
 ) -> None:
-    assert run("command", "greenhouse-1", *words) == 2
-    assert expected in capsys.readouterr().err
+    assert expected in said("command", "greenhouse-1", *words, code=2).err
     assert published(clients) == []
 
 
 # --local
 
 
-def test_local_without_a_cloud(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_local_without_a_cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: Any) -> None:
     monkeypatch.setenv("FIELDMOUSE_CLOUD", str(tmp_path / "cloud.json"))
-    assert run("shadow", "get", "greenhouse-1", "--local") == 2
-    shown = capsys.readouterr().err
+    shown = said("shadow", "get", "greenhouse-1", "--local", code=2).err
     assert "no local AWS is running" in shown
     assert "make sim" in shown
-
-
-def test_the_local_cloud_is_written_read_and_forgotten(tmp_path: Path) -> None:
-    file = tmp_path / "deep" / "cloud.json"
-    cloud = local.Cloud("http://127.0.0.1:4566", 8883, tmp_path / "ca.pem")
-    local.write(cloud, file)
-    assert local.read(file) == cloud
-    local.forget(file)
-    local.forget(file)
-    with pytest.raises(ToolError, match="no local AWS is running"):
-        local.read(file)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"ca_file": "x", "odd": 1}'])

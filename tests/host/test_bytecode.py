@@ -44,13 +44,6 @@ def test_micropython_runs_it_and_names_the_line(tmp_path: Path) -> None:
     assert 'File "a", line 3' in ran.stderr, ran.stderr
 
 
-def test_private_names_are_shortened_unless_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {"firmware/a.py": b"_only_here = []\n"}
-    assert b"_only_here" not in bytecode.compile_all(files)["firmware/a.mpy"]
-    monkeypatch.setattr(bytecode, "SHORTEN", False)
-    assert b"_only_here" in bytecode.compile_all(files)["firmware/a.mpy"]
-
-
 def test_the_second_time_comes_from_the_cache(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""`make check`: which device tests a change is about, and what is run."""
+"""`make check`: which device tests a change is about, and what is run; and `tools bench`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tools.board.image import write_files
 from tools.dev import changed, checks
 from tools.errors import ToolError
 from tools.toolchain import ROOT
@@ -33,9 +34,7 @@ FILES = {
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    write_files(tmp_path, {name: text.encode() for name, text in FILES.items()})
     return tmp_path
 
 
@@ -114,9 +113,63 @@ def test_check_runs_lint_layout_and_both_word_sizes(monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_the_names_are_those_that_pytest_knows() -> None:
-    argv = ["-m", "pytest", "-q", "--collect-only", "tests/host/test_device.py"]
-    found = subprocess.run(
-        [sys.executable, *argv], cwd=ROOT, capture_output=True, text=True, timeout=60
-    ).stdout
-    assert "test_device[test_core_text-64]" in found
+def test_paths_of_any_kind_of_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = "tests/host/test_device.py"
+    assert checks.named(["tests/device/test_core_schema.py"]) == [
+        f"{device}::test_device[test_core_schema-{bits}]" for bits in (64, 32)
+    ]
+    assert checks.named(["tests/device/"]) == [device]
+    host = f"{ROOT}/tests/host/test_wire.py"
+    assert checks.named(["tests/host", f"{host}::test_x"]) == [
+        f"{ROOT}/tests/host",
+        f"{host}::test_x",
+    ]
+    monkeypatch.chdir(ROOT / "tests" / "device")
+    assert len(checks.named(["test_core_schema.py"])) == 2
+    for wrong in ("tests/device/none.py", "tests/device/harness.py"):
+        with pytest.raises(ToolError, match=wrong):
+            checks.named([wrong])
+
+
+def test_a_device_test_runs_in_micropython() -> None:
+    argv = [sys.executable, "-m", "tools", "test", "tests/device/test_core_schema.py"]
+    ran = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.endswith("2 passed, 0 failed\n")
+
+
+# bench: which file, which interpreter, which exit code.
+
+
+def measure(folder: Path, name: str, text: str) -> None:
+    (folder / f"bench_{name}.py").write_text(text)
+
+
+def test_host_and_board_measurements_run_where_they_belong(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    say = "import sys\nprint(sys.implementation.name)\n"
+    measure(tmp_path, "here", f'"""On the host."""\n{say}import tools\n')
+    measure(tmp_path, "there", f"# On the board.\n{say}import harness, firmware.core\n")
+    assert list(checks.benches(tmp_path)) == ["here", "there"]
+    assert [checks.bench(name, tmp_path) for name in ("here", "there")] == [0, 0]
+    assert capfd.readouterr().out.split() == ["cpython", "micropython"]
+
+
+def test_options_follow_the_name(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    measure(tmp_path, "here", '"""On the host."""\nimport sys\nprint(sys.argv[1:])\n')
+    measure(tmp_path, "there", "# On the board.\nimport sys\nprint(sys.argv[1:])\n")
+    for name in ("here", "there"):
+        assert checks.bench(f"{name} --markdown --of 'a b'", tmp_path) == 0
+    assert capfd.readouterr().out.splitlines() == 2 * ["['--markdown', '--of', 'a b']"]
+
+
+def test_a_failing_measurement_fails(tmp_path: Path) -> None:
+    measure(tmp_path, "bad", '"""Fails."""\nraise SystemExit(3)\n')
+    assert checks.bench("bad", tmp_path) == 3
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ToolError, match="no measurement is called nothing") as caught:
+        checks.bench("nothing")
+    assert caught.value.hint == " or ".join(sorted(checks.benches()))

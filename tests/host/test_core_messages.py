@@ -15,7 +15,7 @@ from firmware.core import commands, text, timing
 from firmware.core.timing import pause_ms
 
 sys.modules.setdefault("micropython", SimpleNamespace(const=int))  # type: ignore[arg-type]
-sys.modules.setdefault("firmware.chip", SimpleNamespace(LED_PIN=2))  # type: ignore[arg-type]
+sys.modules.setdefault("firmware.chip", SimpleNamespace(LED_PIN=2, VERIFIED=True))  # type: ignore[arg-type]
 
 from firmware.command_runner import remember, result  # noqa: E402
 

@@ -19,10 +19,17 @@ from tools.toolchain import ROOT
 sys.path.append(str(ROOT / "tests" / "device"))
 sys.modules.setdefault("micropython", SimpleNamespace(const=int))  # type: ignore[arg-type]
 sys.modules.setdefault("machine", SimpleNamespace())  # type: ignore[arg-type]
-sys.modules.setdefault("firmware.chip", SimpleNamespace(LED_PIN=2))  # type: ignore[arg-type]
+sys.modules.setdefault("firmware.chip", SimpleNamespace(LED_PIN=2, VERIFIED=True))  # type: ignore[arg-type]
 
-from shadow_service import ShadowService, delta, merged  # noqa: E402
-from shadow_setup import PREFIX, Board, connect, settle  # noqa: E402
+from shadow_setup import (  # noqa: E402
+    PREFIX,
+    Board,
+    ShadowService,
+    connect,
+    delta,
+    merged,
+    settle,
+)
 
 # As in MicroPython, where text is its UTF-8 in memory.
 packets.memoryview = lambda text: memoryview(text.encode())  # type: ignore[attr-defined]

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.esp import images
-from tools.board import boards, firmware, partitions
-from tools.errors import ToolError
+from tools.board import firmware, partitions
+from tools.errors import ToolError, lines
+from tools.sim.esp import images
+from tools.things import boards
 
 ESP32 = boards.get("esp32")
 
@@ -71,7 +72,9 @@ def test_table_is_complete():
     assert boards.of_chip("ESP32-S3") == "esp32s3"
     with pytest.raises(ToolError) as e:
         boards.get("esp32-c3x")
-    assert e.value.hint == "BOARD=esp32c3"
+    # Each board once, with what it is.
+    assert [lines(e.value).count(f"\n  {name:<8}  Micro") for name in boards.names()] == [1] * 6
+    assert e.value.hint == "--board esp32c3"
 
 
 @pytest.mark.parametrize("chip", ["esp32", "esp8266"])
@@ -143,8 +146,8 @@ def test_damaged_table():
     ("board", "chip", "said"),
     [
         ("esp32c3", "esp32", "made for esp32, not for esp32c3"),
-        ("esp32", "esp8266", "made for the ESP8266, not for esp32"),
-        ("esp8266", "esp32", "made for an ESP32, not for esp8266"),
+        ("esp32", "esp8266", "made for esp8266, not for esp32"),
+        ("esp8266", "esp32", "made for esp32, not for esp8266"),
     ],
 )
 def test_image_for_another_chip(board, chip, said):
@@ -261,3 +264,13 @@ def test_release_that_is_not_in_the_table(tmp_path):
     with pytest.raises(ToolError, match=r"9\.9\.9") as e:
         firmware.obtain(ESP32, "9.9.9", cache=tmp_path)
     assert "FIRMWARE=" in e.value.hint
+
+
+def test_without_a_network_there_is_a_stand_in_that_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(firmware, "CACHE", tmp_path / "cache")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    path, what = images.of(ESP32, tmp_path)
+    assert what.startswith("a stand-in, valid but without MicroPython in it (pip cannot download")
+    assert firmware.obtain(ESP32, local=path).version == "1.25.0"
+    with pytest.raises(ToolError, match="pip cannot download"):
+        images.of(boards.get("esp8266"), tmp_path)

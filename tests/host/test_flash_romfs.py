@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.esp import fixtures, images
+from tests.esp import fixtures
 from tools import toolchain
-from tools.board import boards, deploy, firmware, flash, image, mpremote, partitions, romfs
+from tools.board import bytecode, deploy, firmware, flash, image, mpremote, partitions, romfs
 from tools.errors import ToolError
+from tools.sim.esp import images
+from tools.things import boards
 
 ESP8266 = boards.get("esp8266")
 MOUNT = """
@@ -20,15 +22,16 @@ import os, sys, vfs
 with open(sys.argv[1], "rb") as f: data = f.read()
 vfs.mount(vfs.VfsRom(data), "/rom")
 sys.path.append("/rom")
-import firmware.core.x
-print(sorted(os.listdir("/rom/firmware")), firmware.core.x.ANSWER)
+import append, firmware.core.x
+print(sorted(os.listdir("/rom/firmware")), firmware.core.x.ANSWER, append.ANSWER)
 """
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> dict[str, bytes]:
     files = image.tree(fixtures.tree(tmp_path / "tree"))
-    return files | {"firmware/core/x.py": b"ANSWER = 42\n", "firmware/__init__.py": b""}
+    short = bytecode.compile_all({"append.py": b"ANSWER = 42\n"})  # groups.py
+    return files | {"firmware/core/x.py": b"ANSWER = 42\n", "firmware/__init__.py": b""} | short
 
 
 @pytest.fixture
@@ -48,17 +51,13 @@ def test_code_goes_to_romfs_and_the_rest_to_littlefs(build, tree, tmp_path):
     assert build.has_romfs(ESP8266)
     job = flash.Job("shed-1", tmp_path, ESP8266, "/dev/x", tree, build)
     where = partitions.vfs(build.data, ESP8266, 4 << 20)
-    parts = dict(flash._segments(job, where, {"data/outbox": b"kept"}))
-    assert parts[0] == build.data
-    rom = parts[0xB0000]
+    files, [(offset, rom)] = flash._filled(job, where)
+    assert offset == 0xB0000
     assert rom[:3] == b"\xd2\xcd\x31"  # ROMFS magic
-    assert 0xB0000 + len(rom) <= where.offset
-    flat = bytearray(b"\xff" * where.size)
-    for offset, data in parts.items():
-        if offset >= where.offset:
-            flat[offset - where.offset : offset - where.offset + len(data)] = data
-    found = image.read(bytes(flat))
-    assert not any(name.startswith("firmware/") for name in found)
+    assert offset + len(rom) <= where.offset
+    files.add({"data/outbox": b"kept"})  # as flash does with the readings on the board
+    found = image.read(files.image())
+    assert not any(name.startswith("firmware/") or name.endswith(".mpy") for name in found)
     assert found["main.py"] == tree["main.py"]
     assert found["data/outbox"] == b"kept"
 
@@ -70,7 +69,7 @@ def test_micropython_imports_from_the_image(tree, tmp_path):
     reader.write_text(MOUNT)
     argv = [*toolchain.micropython(64), str(reader), str(file)]
     ran = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True)
-    assert ran.stdout.strip() == "['__init__.mpy', 'core', 'version.py'] 42"
+    assert ran.stdout.strip() == "['__init__.mpy', 'core', 'version.py'] 42 42"
 
 
 def test_code_too_large_for_romfs(tree):
@@ -91,8 +90,11 @@ def test_deploy_renews_romfs_only_when_the_code_differs(tree, monkeypatch, same)
         ran.append(args)
         return f"romfs {digest}\n"
 
-    def sync(port, files, owned, note):
+    owned: set[str] = set()
+
+    def sync(port, files, ours, note):
         synced.append(set(files))
+        owned.update(ours)
         return [], []
 
     monkeypatch.setattr(mpremote, "run", run)
@@ -100,4 +102,5 @@ def test_deploy_renews_romfs_only_when_the_code_differs(tree, monkeypatch, same)
     done = deploy.deploy("/dev/x", ESP8266, tree, print)
     assert done.romfs is not same
     assert [args[:2] for args in ran[1:]] == ([] if same else [["romfs", "deploy"]])
-    assert synced == [{name for name in tree if not name.startswith("firmware/")}]
+    assert synced == [{n for n in tree if not n.startswith("firmware/") and n != "append.mpy"}]
+    assert {"firmware", "append.mpy"} <= owned  # what a build without ROMFS had there

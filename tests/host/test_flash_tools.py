@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.board import boot_check, edit_config, fleet, ports, prepare, rescue, serial_log
+from tools import cli
+from tools.board import bench_queue, boot_check, edit_config, ports, prepare, rescue, serial_log
 from tools.errors import ToolError
 
 GOOD = [
@@ -17,8 +18,8 @@ GOOD = [
     "[     0.017] config: barn-1 at abc-ats.iot.eu-west-1.amazonaws.com",
     "[     0.110] sensor: bme280@0x76",
     "[     1.327] wifi: joining barn",
-    "[     1.427] wifi: up 192.168.4.2 rssi -58",
-    "[     1.447] clock: 848571003 s2000 from pool.ntp.org",
+    "[     1.427] wifi: up 192.168.4.2, -58 dBm",
+    "[     1.447] clock: 2026-11-21 10:10:03 UTC from pool.ntp.org",
     "[     1.458] link: up, session new",
 ]
 CONFIG = {"thing_name": "barn-1", "endpoint": "localhost", "wifi": [{"ssid": "barn"}]}
@@ -109,7 +110,7 @@ def test_nothing_at_all():
 
 def test_log_that_begins_late_is_good_when_the_board_reaches_aws():
     late = "[     3.458] link: up, session new"
-    outcome, seen = watch(["[     2.427] wifi: up 192.168.4.2 rssi -58", late])
+    outcome, seen = watch(["[     2.427] wifi: up 192.168.4.2, -58 dBm", late])
     assert outcome.ok
     assert seen == ["Wi-Fi+", "AWS+"]
     assert not watch([*GOOD[:2], *GOOD[3:]])[0].ok  # a log from its start must show the sensor
@@ -124,8 +125,8 @@ def test_log_lines():
 
 
 def test_ports_by_number(monkeypatch):
-    one = ports.Port("/dev/null", "CP2102 USB to UART", "0001")
-    two = ports.Port("/dev/zero", "USB JTAG/serial debug unit", "")
+    one = ports.Port("/dev/null", "CP2102 USB to UART")
+    two = ports.Port("/dev/zero", "USB JTAG/serial debug unit")
     monkeypatch.setattr(ports, "found", list)
     with pytest.raises(ToolError, match="no board found"):
         ports.choose("")
@@ -149,7 +150,7 @@ def test_port_without_the_right(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("wish", "where", "value"),
+    ("given", "where", "value"),
     [
         ("interval_s=30", ["interval_s"], 30),
         ("sensor=bme280@0x76", ["sensor"], "bme280@0x76"),
@@ -161,8 +162,8 @@ def test_port_without_the_right(monkeypatch):
         ('ntp=["a.b","c.d"]', ["ntp"], ["a.b", "c.d"]),
     ],
 )
-def test_config_change(wish, where, value):
-    found = edit_config.change(CONFIG, [wish])
+def test_config_change(given, where, value):
+    found = edit_config.change(CONFIG, [given])
     for step in where:
         found = found[step]
     assert found == value
@@ -181,12 +182,12 @@ def test_config_change_takes_out_and_asks():
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "given",
     ["interval_s=soon", "intervall_s=30", "wifi=", "wifi.5.ssid=x", "endpoint.x=1", "novalue"],
 )
-def test_config_change_that_would_break_the_board(wish):
+def test_config_change_that_would_break_the_board(given):
     with pytest.raises(ToolError) as e:
-        edit_config.change(CONFIG, [wish])
+        edit_config.change(CONFIG, [given])
     assert "soon" not in str(e.value)
 
 
@@ -199,30 +200,53 @@ def test_board_of_a_thing(tmp_path):
         prepare.tree(tmp_path, prepare.board_of(tmp_path, ""))
 
 
-def row(thing: str, mac: str) -> fleet.Row:
-    return fleet.Row(thing, mac, "ESP32", "esp32", "1.25.0", "0.1.0", "/dev/x", "2026-11-21")
+def test_the_configurations_of_a_fleet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("FIELDMOUSE_THINGS", str(tmp_path))
+    for name in ("b-1", "b-2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps({**CONFIG, "thing_name": name}))
+    file = tmp_path / "fleet.csv"
+    file.write_text("thing,site\nb-1,x\nb-9,a b\nb-2,y\n")
+    words = ["config", "--from", str(file), "interval_s=31", "drain_per_s=7"]
+    assert cli.main(words) == 2
+    assert "--no-send" in capsys.readouterr().err
+    assert cli.main([*words, "--no-send"]) == 2
+    shown = capsys.readouterr()
+    assert "2 done, 1 failed" in shown.out
+    assert "b-9: " in shown.err
+    for name in ("b-1", "b-2"):
+        found = json.loads((tmp_path / name / "config.json").read_text())
+        assert (found["interval_s"], found["drain_per_s"], found["thing_name"]) == (31, 7, name)
+    assert cli.main(["config", "b-1", "--no-send"]) == 2
+    assert "nothing to change" in capsys.readouterr().err
+
+
+def row(thing: str, mac: str) -> bench_queue.Row:
+    return bench_queue.Row(thing, mac, "ESP32", "esp32", "1.25.0", "0.1.0", "/dev/x", "2026-11-21")
 
 
 def test_fleet_queue_and_record(tmp_path: Path):
     things = ["a", "b", "c"]
-    first = fleet.Fleet(things, tmp_path)
+    first = bench_queue.Queue(things, tmp_path)
     assert first.take({"b", "c"}) == "b"
     first.give_back("b")
     assert first.take(set(things)) == "b"  # what failed is the next again
     first.done(row("b", "24:6f:28:00:00:01"))
-    again = fleet.Fleet(things, tmp_path)
+    again = bench_queue.Queue(things, tmp_path)
     assert again.waiting() == ["a", "c"]
     assert again.thing_of("24:6f:28:00:00:01") == "b"
     assert again.take({"x"}) == ""
 
 
 def test_half_written_record_line_counts_as_not_done(tmp_path: Path):
-    made = fleet.Fleet(["a", "b"], tmp_path)
+    made = bench_queue.Queue(["a", "b"], tmp_path)
     made.done(row("a", "m1"))
     made.done(row("b", "m2"))
     text = made.record.read_text()
     made.record.write_text(text[: text.rindex("ESP32")])
-    assert fleet.Fleet(["a", "b"], tmp_path).waiting() == ["b"]
+    assert bench_queue.Queue(["a", "b"], tmp_path).waiting() == ["b"]
 
 
 def test_rescued_files_outlive_an_interrupted_run(tmp_path: Path):

@@ -53,7 +53,7 @@ def tree(tmp_path: Path) -> dict[str, bytes]:
 
 
 def test_superblock_is_what_every_build_mounts(tree):
-    found = superblock(image.build(tree, SIZE))
+    found = superblock(image.FileSystem(tree, SIZE).image())
     assert found["version"] == 0x00020000  # builds up to 1.21 refuse 2.1
     assert (found["block_size"], found["block_count"]) == (4096, SIZE // 4096)
     assert found["name_max"] == 255
@@ -61,22 +61,25 @@ def test_superblock_is_what_every_build_mounts(tree):
 
 @pytest.mark.parametrize("size", [0x200000, 0x100000 - 0x5000, 0x600000])
 def test_image_is_exactly_the_partition(tree, size):
-    made = image.build(tree, size)
+    made = image.FileSystem(tree, size).image()
     assert len(made) == size
     assert superblock(made)["block_count"] == size // 4096
 
 
 def test_what_goes_in_comes_out(tree):
-    assert image.read(image.build(tree, SIZE)) == tree
+    assert image.read(image.FileSystem(tree, SIZE).image()) == tree
 
 
 def test_same_tree_same_image(tree):
-    assert image.build(tree, SIZE) == image.build(dict(reversed(tree.items())), SIZE)
+    assert (
+        image.FileSystem(tree, SIZE).image()
+        == image.FileSystem(dict(reversed(tree.items())), SIZE).image()
+    )
 
 
 def test_micropython_mounts_it_and_sees_the_same_tree(tree, tmp_path):
     file, reader = tmp_path / "fs.img", tmp_path / "reader.py"
-    file.write_bytes(image.build(tree, SIZE))
+    file.write_bytes(image.FileSystem(tree, SIZE).image())
     reader.write_text(READER)
     argv = [*toolchain.micropython(64), str(reader), str(file)]
     ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
@@ -90,7 +93,7 @@ def test_micropython_mounts_it_and_sees_the_same_tree(tree, tmp_path):
 
 
 def test_segments_and_erased_flash_make_the_image(tree):
-    made = image.build(tree, SIZE)
+    made = image.FileSystem(tree, SIZE).image()
     parts = image.segments(made)
     flash = bytearray(b"\xff" * SIZE)
     for offset, data in parts:
@@ -102,11 +105,11 @@ def test_segments_and_erased_flash_make_the_image(tree):
 
 def test_too_large_says_by_how_much():
     with pytest.raises(ToolError, match=r"1 files with 3,000,000 bytes do not fit the 2,097,152"):
-        image.build({"data/outbox": b"x" * 3_000_000}, SIZE)
+        image.FileSystem({"data/outbox": b"x" * 3_000_000}, SIZE)
 
 
 def test_damaged_file_system_is_an_error(tree):
-    made = bytearray(image.build(tree, SIZE))
+    made = bytearray(image.FileSystem(tree, SIZE).image())
     made[0x20:0x60] = b"\0" * 64
     made[0x1020:0x1060] = b"\0" * 64
     with pytest.raises(ToolError, match="damaged"):
@@ -121,7 +124,7 @@ def test_no_file_system_is_seen_as_none(start):
 
 
 def test_second_superblock_block_is_enough(tree):
-    made = bytearray(image.build(tree, SIZE))
+    made = bytearray(image.FileSystem(tree, SIZE).image())
     made[:4096] = b"\xff" * 4096
     assert image.has_filesystem(bytes(made[:8192]))
 

@@ -39,7 +39,7 @@ class Freezer:
 def test_it_names_exactly_the_firmware() -> None:
     found = Freezer()
     found.run(ROOT / "manifest.py")
-    firmware = [name for name in stage._sources(ROOT) if name.startswith("firmware/")]
+    firmware = [name for name in stage.sources(ROOT) if name.startswith("firmware/")]
     assert sorted(found.files) == sorted(firmware)
     assert all((ROOT / name).is_file() for name in found.files)
 

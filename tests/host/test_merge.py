@@ -10,15 +10,12 @@ import pytest
 
 from tests.host.programs import output
 from tools import toolchain
-from tools.board import boards, bytecode, groups, stage
+from tools.board import bytecode, groups, stage
 from tools.board.merge import merge
 from tools.errors import ToolError
+from tools.things import boards
 
-ROOT = toolchain.ROOT
-FIRMWARE = {
-    path.relative_to(ROOT).as_posix(): path.read_bytes()
-    for path in [ROOT / "boot.py", ROOT / "main.py", *sorted((ROOT / "firmware").rglob("*.py"))]
-}
+FIRMWARE = stage.sources(toolchain.ROOT)
 TOGETHER = boards.table()["together"]
 GROUP = {"p/whole.py": ["p/low.py", "p/mid.py", "p/whole.py"]}
 
@@ -127,7 +124,7 @@ def test_files_that_are_not_there_are_left_out() -> None:
             "line 3: the module",
         ),
         ({"a.py": "import p.low\n"}, "line 1: import p.low"),
-        ({"p/mid.py": "import os as gc\n"}, "gc is  gc elsewhere"),
+        ({"p/mid.py": "import os as gc\n"}, "gc is gc elsewhere"),
     ],
 )
 def test_what_is_not_understood_is_refused(files: dict[str, str], why: str) -> None:
@@ -181,9 +178,7 @@ def test_a_traceback_of_a_board_is_found_in_the_sources() -> None:
 def test_files_with_short_names(tmp_path: Path) -> None:
     files = {
         "main.py": "from firmware.loading import run\n\nrun()\n",
-        "firmware/loading.py": "import sys\n\n\ndef run():\n    import firmware\n\n"
-        "    sys.path.append(firmware.__path__[0])\n    from firmware.app import main\n\n"
-        "    main()\n",
+        "firmware/loading.py": "\n\ndef run():\n    from firmware.app import main\n\n    main()\n",
         "firmware/app.py": "from firmware import rare\nfrom firmware.net import link as wire\n\n\n"
         "def main():\n    print(rare.A, wire.B, rare.both())\n\n"
         "    from firmware.net.link import B\n\n"
@@ -203,8 +198,7 @@ def test_files_with_short_names(tmp_path: Path) -> None:
     assert set(made) - apart == {
         *("main.py", "firmware/chip.py", "firmware/drivers/chip.py", "firmware/version.py")
     }
-    board = {("firmware/" if path in apart else "") + path: text for path, text in made.items()}
-    assert output(board, tmp_path, "main.py") == "1 2 (1, 2)\n2 1\n"
+    assert output(made, tmp_path, "main.py") == "1 2 (1, 2)\n2 1\n"
     texts = {name: text.encode() for name, text in files.items()}
     name = next(n for n, members in flat.items() if members == ["firmware/rare.py"])
     said = groups.source_lines(texts, flat, f'File "{name[:-3]}", line 4')
@@ -217,8 +211,7 @@ def test_the_firmware_of_an_esp8266_has_short_names_and_they_are_found_again() -
     assert "firmware/version.py" in made
     flat = groups.flat_groups(FIRMWARE, TOGETHER)
     for target, members in flat.items():
-        place = target if "/" in target else f"firmware/{target}"
-        assert place[:-3] + ".mpy" in made
+        assert target[:-3] + ".mpy" in made
         text = f'File "{Path(target).stem}", line 1'
         assert stage.source_lines(text, "esp8266") == f'File "{members[0]}", line 1'
     taken = {name for name in made if name.startswith("firmware/drivers/")}

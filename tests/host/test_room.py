@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.host import pki
-from tools.board import boards, flash, image, partitions, prepare, room, stage
-from tools.board.boards import Board
+from tools.board import flash, image, partitions, prepare, romfs, room, stage
 from tools.board.partitions import Partition
 from tools.errors import ToolError
+from tools.things import boards
+from tools.things.boards import Board
 
 CONFIG = {"thing_name": "g-1", "endpoint": "x.example.org", "wifi": [{"ssid": "barn"}]}
 _SEQS = 200  # readings in a segment, about
@@ -38,14 +39,14 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes
 
 def on_board(tree: dict[str, bytes], board: Board) -> dict[str, bytes]:
     """What of it lies on LittleFS."""
-    return {p: d for p, d in tree.items() if not (board.romfs and p.startswith("firmware/"))}
+    return romfs.split(tree)[0] if board.romfs else tree
 
 
 class Flash:
     """A file system of a board in use, on the real LittleFS."""
 
     def __init__(self, files: dict[str, bytes], size: int) -> None:
-        self.fs = image._filled(files, size)
+        self.fs = image.FileSystem(files, size)._fs
         self.blocks = size // image.BLOCK
         self.fs.makedirs("data/outbox", exist_ok=True)
 
@@ -88,7 +89,7 @@ def test_the_largest_that_is_taken_leaves_four_blocks_free(
     board = boards.get(name)
     size = partitions.least_bytes(board)
     tree = on_board(trees[name], board)
-    most = room.largest(tree, size)
+    most = room.largest(image.FileSystem(tree, size))
     assert most > 512 * 1024
     flash_ = Flash(tree, size)
     assert full(flash_, most, 600) >= room.FREE_BLOCKS
@@ -101,7 +102,7 @@ def test_the_largest_that_is_taken_leaves_four_blocks_free(
 def test_a_larger_one_is_refused_with_the_largest_that_fits(tmp_path: Path, name: str) -> None:
     board = boards.get(name)
     tree = on_board(staged(tmp_path, name), board)
-    most = room.largest(tree, partitions.least_bytes(board))
+    most = room.largest(image.FileSystem(tree, partitions.least_bytes(board)))
     with pytest.raises(ToolError, match=f"outbox_bytes: .* at most {most:,}"):
         staged(tmp_path, name, outbox_bytes=most + 1)
     before = (tmp_path / name / "config.json").read_bytes()
@@ -117,8 +118,9 @@ def test_the_default_fits_every_board(trees: dict[str, dict[str, bytes]], name: 
     board = boards.get(name)
     tree = on_board(trees[board.profile], board)
     wanted = board.defaults["outbox_bytes"]
-    assert room.problem(wanted, tree, partitions.least_bytes(board)) == ""
-    assert room.largest(tree, partitions.least_bytes(board)) > 4 * wanted
+    files = image.FileSystem(tree, partitions.least_bytes(board))
+    assert room.problem(wanted, files) == ""
+    assert room.largest(files) > 4 * wanted
 
 
 def test_flash_asks_the_partition_that_is_there(tmp_path: Path) -> None:
@@ -131,14 +133,12 @@ def test_flash_asks_the_partition_that_is_there(tmp_path: Path) -> None:
         thing="g-1",
         firmware=types.SimpleNamespace(has_romfs=lambda b: False),
     )
-    flash._room_for_readings(job, Partition("vfs", 1, 0x81, 0x200000, 0x200000))
+    flash._filled(job, Partition("vfs", 1, 0x81, 0x200000, 0x200000))
     with pytest.raises(ToolError, match="at most") as caught:
-        flash._room_for_readings(job, Partition("vfs", 1, 0x81, 0x310000, 0xF0000))
+        flash._filled(job, Partition("vfs", 1, 0x81, 0x310000, 0xF0000))
     assert "outbox_bytes=" in caught.value.hint
     assert prepare.board_of(tmp_path, "esp32") == board
 
 
 def test_where_nothing_is_left() -> None:
-    assert room.largest({"x": b"x" * 90_000}, 30 * image.BLOCK) == 0
-    with pytest.raises(ToolError, match="do not fit"):
-        room.largest({"x": b"x" * 200_000}, 30 * image.BLOCK)
+    assert room.largest(image.FileSystem({"x": b"x" * 90_000}, 30 * image.BLOCK)) == 0

@@ -11,20 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.host import mpy
 from tests.host.programs import output
 from tools import toolchain
-from tools.board import bytecode, names, namespaces, scopes
+from tools.board import bytecode, image, names, namespaces, scopes, stage
 from tools.board.shorten import shorten
 from tools.errors import ToolError
-from tools.sim import hardware
+from tools.sim import launch
 
 ROOT = toolchain.ROOT
-FIRMWARE = {
-    path.relative_to(ROOT).as_posix(): path.read_bytes()
-    for path in sorted((ROOT / "firmware").rglob("*.py"))
-    if path.name != "version.py"
-}
-REST = {name: (ROOT / name).read_bytes() for name in ("main.py", "boot.py", "firmware/version.py")}
+FIRMWARE = stage.sources(ROOT)
+REST = {name: FIRMWARE.pop(name) for name in ("main.py", "boot.py", "firmware/version.py")}
 WHOLE = {"main.py": b""}
 
 
@@ -410,17 +407,12 @@ def test_in_the_firmware_nothing_but_names_changes(made: dict[str, bytes]) -> No
                 assert old.string == new.string
 
 
-def test_in_the_firmware_no_object_loses_a_name(made: dict[str, bytes]) -> None:
-    before = namespaces.find(scopes.read(*file) for file in FIRMWARE.items())
-    after = namespaces.find(scopes.read(*file) for file in made.items())
-    assert before.sizes() == after.sizes()
-    assert len(before.groups) > 60
-
-
 def test_in_the_firmware_few_names_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     def own() -> set[str]:
         compiled = bytecode.compile_all({**FIRMWARE, **REST})
-        return {n for path, data in compiled.items() if path[-4:] == ".mpy" for n in _texts(data)}
+        return {
+            n for path, data in compiled.items() if path[-4:] == ".mpy" for n in mpy.names(data)
+        }
 
     after = own()
     monkeypatch.setenv(bytecode.LONG_NAMES, "1")
@@ -451,37 +443,12 @@ def test_it_can_be_switched_off_for_one_stage(monkeypatch: pytest.MonkeyPatch) -
     assert b"public_name" in bytecode.compile_all(files)["firmware/a.mpy"]
 
 
-def _texts(mpy: bytes) -> list[str]:
-    """The names in a file of bytecode that are no numbers (MicroPython, py/persistentcode.c)."""
-    at = 4
-
-    def number() -> int:
-        nonlocal at
-        value = 0
-        while True:
-            value = value << 7 | mpy[at] & 0x7F
-            at += 1
-            if not mpy[at - 1] & 0x80:
-                return value
-
-    count, found = number(), []
-    number()
-    for _ in range(count):
-        size = number()
-        if not size & 1:
-            found.append(mpy[at : at + (size >> 1)].decode())
-            at += (size >> 1) + 1
-    return found
-
-
 def test_the_firmware_loads_and_its_objects_are_made(tmp_path: Path, umqtt_dir: Path) -> None:
     compiled = bytecode.compile_all({**FIRMWARE, **REST})
-    for name, data in compiled.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(data)
+    image.write_files(tmp_path, compiled)
     modules = [name[:-4].replace("/", ".") for name in compiled if name.endswith(".mpy")]
     modules = [name.removesuffix(".__init__") for name in modules]
-    built_in = hardware.built_in("esp32", umqtt_dir)
+    built_in = launch.built_in("esp32", umqtt_dir)
     (tmp_path / "try.py").write_text(
         f"import sys\nsys.path[:] = {['', *map(str, built_in), '.frozen']}\n"
         f"import _sim\nfor name in {modules}:\n    __import__(name)\nprint('all there')\n"

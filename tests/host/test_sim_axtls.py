@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives import serialization as ser
 
 from tests.e2e import pki
 from tests.host.sim_device import Workbench
-from tools.sim import launch
 
 _WAIT_S = 10.0
 HELD, PEAK, BUFFER = 13_024, 15_616, 5_368  # shared/memory-facts.md 5
@@ -119,12 +118,6 @@ class Peer:
             if not data:
                 raise EOFError("the device has gone")
             self._in.write(data)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Workbench]:
-    with Workbench(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture
@@ -245,9 +238,9 @@ def test_it_takes_der_and_rsa_only(bench: Workbench) -> None:
     assert said == ["ValueError('invalid key',)"] * 3 + ["ValueError('invalid cert',)"] * 2
 
 
-@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize(("bits", "outside"), [(32, False), (64, False), (32, True)])
 def test_the_bytes_of_axtls_are_held_while_connected(
-    bench: Workbench, peer: Peer, bits: int
+    bench: Workbench, peer: Peer, bits: int, outside: bool
 ) -> None:
     board = start(
         bench,
@@ -267,11 +260,15 @@ def test_the_bytes_of_axtls_are_held_while_connected(
         """,
         peer.port,
         bits=bits,
+        tls_outside=outside,
     )
     peer.accept()
     assert peer.read() == b"hello"
     scale = bits // 32
     held = int(board.wait_for(r"held (\d+)")[1])
+    if outside:
+        assert held < 1200
+        return
     assert (HELD - 800) * scale <= held <= (HELD + 200) * scale
     assert -200 * scale <= int(board.wait_for(r"back (-?\d+)")[1])
 
@@ -329,25 +326,6 @@ def test_a_connect_needs_its_buffer_in_one_piece(bench: Workbench, peer: Peer) -
     )
     assert int(board.wait_for(r"free (\d+)")[1]) > PEAK + 2000
     board.wait_for(f"axTLS: no {BUFFER} bytes in one piece")
-
-
-def test_outside_it_takes_nothing_of_the_heap(bench: Workbench, peer: Peer) -> None:
-    board = start(
-        bench,
-        """
-        made, raw = context(), tcp()
-        gc.collect()
-        before = gc.mem_free()
-        sock = made.wrap_socket(raw)
-        gc.collect()
-        print("held", before - gc.mem_free())
-        """,
-        peer.port,
-        bits=32,
-        tls_outside=True,
-    )
-    peer.accept()
-    assert int(board.wait_for(r"held (\d+)")[1]) < 1200
 
 
 def test_reading_comes_before_writing(bench: Workbench, peer: Peer) -> None:
@@ -444,8 +422,3 @@ def test_the_code_lies_in_rom_and_the_folder_stays_as_it_is(bench: Workbench) ->
     board = bench.run(device, heap="esp8266:8k", bits=32)
     board.wait_for("from /rom/firmware/big.* 3000")
     assert {p.name: p.read_bytes() for p in device.rglob("*") if p.is_file()} == before
-
-
-def test_its_heap_is_smaller_than_an_esp32s() -> None:
-    assert launch.heap_of("esp8266", 32) == ("esp8266", 38 * 1024 - 922 - 2560)
-    assert launch.heap_of("esp8266:18k", 32) == ("esp8266", 18 * 1024)

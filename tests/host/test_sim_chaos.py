@@ -8,10 +8,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.host import tls_front
 from tests.host.sim_device import Workbench
 from tools.errors import ToolError
 from tools.sim import chaos
@@ -113,73 +113,42 @@ def test_an_endless_plan_can_be_given_an_end() -> None:
     assert plan.end_s < 21
 
 
-class Echo:
-    """A broker of one line: what comes goes back. ``streams`` is what each connection said."""
+class Line:
+    """An echo behind a proxy; ``streams`` is what each connection said, ``ends`` how it ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str, stack: contextlib.ExitStack) -> None:
         self.streams: list[bytearray] = []
         self.ends: list[str] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                end, _ = self._listener.accept()
-                stream = bytearray()
-                self.streams.append(stream)
-                threading.Thread(target=self._serve, args=(end, stream), daemon=True).start()
-
-    def _serve(self, end: socket.socket, stream: bytearray) -> None:
-        with end:
-            try:
-                while data := end.recv(4096):
-                    stream += data
-                    end.sendall(data)
-                self.ends.append("end")
-            except OSError as e:
-                self.ends.append(type(e).__name__)
-
-    def close(self) -> None:
-        self._listener.close()
-
-
-Connect = Callable[[], socket.socket]
-
-
-class Line:
-    """An echo behind a proxy, and what it takes to talk to it."""
-
-    def __init__(self, text: str) -> None:
-        self.echo = Echo()
         self.hosts: list[dict[str, list[str]]] = []
-        self.proxy = Proxy(self.echo.port, chaos.parse(text), on_hosts=self.hosts.append)
-        self.proxy.start()
-        self.sockets: list[socket.socket] = []
+        self._stack = stack
+        port = stack.enter_context(tls_front.listening(self._echo))
+        self.proxy = Proxy(port, chaos.parse(text), on_hosts=self.hosts.append)
+        stack.enter_context(self.proxy)
 
     def connect(self, address: str = "127.0.0.1", timeout_s: float = 5.0) -> socket.socket:
         end = socket.create_connection((address, self.proxy.port), timeout_s)
-        self.sockets.append(end)
-        return end
+        return self._stack.enter_context(end)
 
-    def close(self) -> None:
-        for end in self.sockets:
-            end.close()
-        self.proxy.close()
-        self.echo.close()
+    def _echo(self, end: socket.socket) -> None:
+        stream = bytearray()
+        self.streams.append(stream)
+        try:
+            while data := end.recv(4096):
+                stream += data
+                end.sendall(data)
+            self.ends.append("end")
+        except OSError as e:
+            self.ends.append(type(e).__name__)
+
+
+Make = Callable[[str], Line]
 
 
 @pytest.fixture
-def line() -> Iterator[Callable[[str], Line]]:
+def line() -> Iterator[Make]:
+    """line(plan) -> Line"""
     with contextlib.ExitStack() as stack:
-
-        def make(text: str) -> Line:
-            made = Line(text)
-            stack.callback(made.close)
-            return made
-
-        yield make
+        yield lambda text: Line(text, stack)
 
 
 def said(end: socket.socket, data: bytes) -> bytes:
@@ -203,9 +172,6 @@ def soon(look: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-Make = Callable[[str], Line]
-
-
 def test_before_the_plan_begins_everything_passes_untouched(line: Make) -> None:
     made = line("silent,latency=5s,bandwidth=1B")
     data = bytes(range(256)) * 4000
@@ -214,7 +180,7 @@ def test_before_the_plan_begins_everything_passes_untouched(line: Make) -> None:
     assert heard(end, len(data)) == data
     end.shutdown(socket.SHUT_WR)
     assert end.recv(1) == b""
-    soon(lambda: made.echo.ends == ["end"])
+    soon(lambda: made.ends == ["end"])
 
 
 def test_latency_both_ways(line: Make) -> None:
@@ -253,7 +219,7 @@ def test_a_stall_lets_so_many_bytes_pass_and_the_rest_later(line: Make, way: str
     time.sleep(0.3)
     end.settimeout(0.3)
     assert said(end, bytes(100)) == bytes(37)
-    assert len(made.echo.streams[0]) == (37 if way == "up" else 100)
+    assert len(made.streams[0]) == (37 if way == "up" else 100)
     end.settimeout(5)
     assert heard(end, 63) == bytes(63)
     assert said(end, b"more") == b"more"
@@ -269,12 +235,12 @@ def test_half_open_is_for_ever_for_a_connection_that_lost_bytes(line: Make, way:
     busy.settimeout(0.4)
     assert said(busy, b"lost") == b""  # outlasts the fault
     assert said(busy, b"and after") == b""
-    heard_up = [bytes(s) for s in made.echo.streams if s]
+    heard_up = [bytes(s) for s in made.streams if s]
     assert heard_up == [b"alostand after" if way == "down" else b"a"]
     assert said(idle, b"x") == b"x" and said(made.connect(), b"y") == b"y"
     busy.close()
     time.sleep(0.1)
-    assert made.echo.ends == (["end"] if way == "down" else [])  # else the broker never learns
+    assert made.ends == (["end"] if way == "down" else [])  # else the broker never learns
 
 
 def test_reset_is_seen_by_both_sides(line: Make) -> None:
@@ -284,7 +250,7 @@ def test_reset_is_seen_by_both_sides(line: Make) -> None:
     made.proxy.begin()
     with pytest.raises(ConnectionResetError):
         end.recv(1)
-    soon(lambda: made.echo.ends == ["ConnectionResetError"])
+    soon(lambda: made.ends == ["ConnectionResetError"])
     with pytest.raises(ConnectionResetError):
         made.connect().recv(1)
     time.sleep(0.4)
@@ -342,7 +308,6 @@ def test_nodns(line: Make) -> None:
 
 def test_a_dead_broker_looks_dead(line: Make) -> None:
     made = line("latency=1ms")
-    made.echo.close()
     made.proxy._target_port = 1  # nobody listens there
     with pytest.raises(ConnectionResetError):
         made.connect().recv(1)
@@ -358,37 +323,36 @@ def test_events_tell_what_happened(line: Make) -> None:
     assert made.proxy.taken == 1
 
 
-def test_nothing_is_left_behind(line: Make) -> None:
-    made = line("silent@50ms")
-    made.connect()
-    made.proxy.begin()
-    time.sleep(0.2)
-    port = made.proxy.port
-    made.close()
+def test_nothing_is_left_behind() -> None:
+    with contextlib.ExitStack() as stack:
+        made = Line("silent@50ms", stack)
+        made.connect()
+        made.proxy.begin()
+        time.sleep(0.2)
+        port = made.proxy.port
     assert not [t for t in threading.enumerate() if t.name == "chaos"]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 1)
 
 
 @pytest.mark.parametrize("time_scale", [1, 10])
-def test_a_name_resolves_as_the_board_s_world_says(tmp_path: Path, time_scale: int) -> None:
-    with Workbench(tmp_path) as bench:
-        board = bench.board(
-            """
-            import socket, time
-            while True:
-                try:
-                    found = socket.getaddrinfo("broker", 8883, 0, socket.SOCK_STREAM)
-                    print("at", [tuple(info[-1][4:8]) for info in found])
-                except OSError as e:
-                    print("errno", e.errno)
-                time.sleep(0.1)
-            """,
-            hosts={"broker": ["127.0.0.3", "127.0.0.1"]},
-            time_scale=time_scale,
-        )
-        board.wait_for(r"at \[\(127, 0, 0, 3\), \(127, 0, 0, 1\)\]")
-        board.set(hosts={"broker": ["127.0.0.2"]})
-        board.wait_for(r"at \[\(127, 0, 0, 2\)\]")
-        board.set(hosts={"broker": []})
-        board.wait_for(r"errno -2")
+def test_a_name_resolves_as_the_board_s_world_says(bench: Workbench, time_scale: int) -> None:
+    board = bench.board(
+        """
+        import socket, time
+        while True:
+            try:
+                found = socket.getaddrinfo("broker", 8883, 0, socket.SOCK_STREAM)
+                print("at", [tuple(info[-1][4:8]) for info in found])
+            except OSError as e:
+                print("errno", e.errno)
+            time.sleep(0.1)
+        """,
+        hosts={"broker": ["127.0.0.3", "127.0.0.1"]},
+        time_scale=time_scale,
+    )
+    board.wait_for(r"at \[\(127, 0, 0, 3\), \(127, 0, 0, 1\)\]")
+    board.set(hosts={"broker": ["127.0.0.2"]})
+    board.wait_for(r"at \[\(127, 0, 0, 2\)\]")
+    board.set(hosts={"broker": []})
+    board.wait_for(r"errno -2")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.host.test_sim_board import gone
+from tools.aws import local
 from tools.sim import folders
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,6 +96,13 @@ class Sim:
                 self.process.wait(10)
                 return
 
+    def stop(self, number: signal.Signals = signal.SIGINT) -> str:
+        """End it by a signal, as it should; what was left of its output."""
+        self.process.send_signal(number)
+        code, out, err = self.end()
+        assert (code, err) == (0, "")
+        return out
+
     def end(self) -> tuple[int, str, str]:
         """Wait for it: exit code, what was left of its output, its errors."""
         out, err = self.process.communicate(timeout=30)
@@ -105,9 +115,18 @@ def sim(*options: str) -> Iterator[Sim]:
     try:
         yield made
     finally:
-        if made.process.poll() is None:
+        with made.process:
             made.process.kill()
-        made.process.communicate()
+
+
+def test_a_reader_that_has_had_enough_ends_it() -> None:
+    with sim("--interval", "1") as ran:
+        ran.until(READING.pattern)
+        children = ran.children()
+        assert ran.process.stdout is not None
+        ran.process.stdout.close()
+        assert (ran.process.wait(30), ran.errors()) == (0, "")
+        assert all(gone(pid) for pid in children)
 
 
 def test_readings_of_every_thing_are_shown_and_ctrl_c_stops_it_all() -> None:
@@ -119,11 +138,10 @@ def test_readings_of_every_thing_are_shown_and_ctrl_c_stops_it_all() -> None:
         assert len(children) == 4
         folder = ran.folder()
         assert (folder / "barn-9.log").is_file()
-        ran.process.send_signal(signal.SIGINT)
-        code, out, err = ran.end()
-    assert (code, err) == (0, "")
-    last = out.splitlines()[-1]
-    assert re.fullmatch(r"\d+ readings of 3 things, the first one .* everything is stopped", last)
+        last = ran.stop().splitlines()[-1]
+    assert re.fullmatch(
+        r"\d+ readings of 3 things, 0 lost, the first one .* everything is stopped", last
+    )
     assert all(gone(pid) for pid in children)
     assert not folder.exists()
 
@@ -151,8 +169,7 @@ def test_an_esp8266_is_run_as_one() -> None:
         ran.until("hPa  seq 2$")
         certs = ran.folder() / "demo-1" / "board" / "certs"
         assert sorted(path.name for path in certs.iterdir()) == ["ca.der", "cert.der", "key.der"]
-        ran.process.send_signal(signal.SIGINT)
-        assert ran.end()[0] == 0
+        ran.stop()
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
@@ -166,33 +183,16 @@ def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
         # By the signal itself: Python had not begun to run anything of ours.
         assert code in (0, 130, -signal.SIGINT)
         assert all(gone(pid) for pid in children)
-        owners = [int(p.read_text()) for p in (ROOT / ".sim").glob("run-*/owner.pid")]
-        assert ran.process.pid not in owners
-
-
-def test_killed_outright_it_takes_its_processes_along_and_the_next_run_tidies_up() -> None:
-    with sim() as ran:
-        ran.until("link: up")
-        children = ran.children()
-        left = ran.folder()
-        ran.process.kill()
-    assert all(gone(pid) for pid in children)
-    assert left.is_dir()
-    folders.sweep(ROOT / ".sim")
-    assert not left.exists()
+        assert list((ROOT / ".sim").glob(f"run-{ran.process.pid}_*")) == []
 
 
 def test_the_end_of_the_cloud_is_an_error_and_the_boards_end_too() -> None:
     with sim() as ran:
         ran.until("link: up")
         children = ran.children()
-        cloud = [
-            pid
-            for pid in children
-            if b"ministack_main.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
-        assert len(cloud) == 1
-        os.kill(cloud[0], signal.SIGKILL)
+        lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+        (cloud,) = [pid for pid, line in lines.items() if b"ministack_main.py" in line]
+        os.kill(cloud, signal.SIGKILL)
         code, _, err = ran.end()
     assert code == 2
     assert err.startswith("error: MiniStack has ended; it said:")
@@ -200,34 +200,22 @@ def test_the_end_of_the_cloud_is_an_error_and_the_boards_end_too() -> None:
     assert all(gone(pid) for pid in children)
 
 
-def test_the_commands_it_prints_change_the_interval() -> None:
-    # The second one of two, so that its commands need the longer form.
-    with sim() as other:
-        other.until("link: up")
-        with sim() as ran:
-            ran.until("hPa  seq 1$")
-            for way, wanted in (("shadow set", 2), ("command", 10)):
-                printed = [x for x in ran.lines if f"tools {way} demo-1" in x]
-                assert len(printed) == 1
-                done = subprocess.run(
-                    printed[0], shell=True, cwd=ROOT, capture_output=True, text=True, timeout=30
-                )
-                assert done.returncode == 0, done.stderr
-                ran.until(rf"^demo-1: shadow: interval_s = {wanted}( after 0\.\d\d s)?$")
-
-
-def test_two_at_a_time_have_clouds_of_their_own() -> None:
+def test_two_at_a_time_have_clouds_of_their_own_and_commands_that_reach_them() -> None:
     with sim("--interval", "1") as first:
         first.until("link: up")
-        with sim("--interval", "1") as second:
+        with sim() as second:
             second.until("hPa  seq 1$")
-            prefix = r"  FIELDMOUSE_CLOUD=\.sim/cloud-\d+\.json \.venv/bin/python -m tools shadow"
-            assert any(re.match(prefix, line) for line in second.lines)
-            second.process.send_signal(signal.SIGTERM)
-            assert second.end()[0] == 0
+            prefix = r"  FIELDMOUSE_CLOUD=\S+/run-\w+/cloud\.json \.venv/bin/python -m tools "
+            for way, wanted in (("shadow set", 2), ("command", 10)):
+                (printed,) = [x for x in second.lines if re.match(f"{prefix}{way} demo-1", x)]
+                done = subprocess.run(
+                    printed, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=30
+                )
+                assert done.returncode == 0, done.stderr
+                second.until(rf"^demo-1: shadow: interval_s = {wanted}( after 0\.\d\d s)?$")
+            second.stop(signal.SIGTERM)
         first.until("hPa  seq ")
-        first.process.send_signal(signal.SIGINT)
-        assert first.end()[0] == 0
+        first.stop()
 
 
 def test_chaos_between_board_and_cloud_is_shown_and_survived() -> None:
@@ -239,9 +227,90 @@ def test_chaos_between_board_and_cloud_is_shown_and_survived() -> None:
         ran.until("chaos: move@6s/1s, [01] open")
         ran.until("link: up")
         ran.until("hPa  seq ")
-        ran.process.send_signal(signal.SIGINT)
-        code, out, _ = ran.end()
-    assert code == 0 and "everything is stopped" in out
+        assert "everything is stopped" in ran.stop()
+
+
+def tool(*arguments: str) -> str:
+    """The output of one of the tools, which must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tools", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("faults", [(), ("--chaos", "latency=5ms")], ids=["direct", "chaos"])
+def test_its_things_are_where_the_tools_look_with_local(
+    faults: tuple[str, ...], tmp_path: Path
+) -> None:
+    home = tmp_path / "things" / "demo-1"
+    certs, config = str(home / "certs"), str(home / "config.json")
+    with sim(*faults) as ran:
+        ran.until("hPa  seq 1$")
+        assert (home / "certs" / "key.pem").stat().st_mode & 0o777 == 0o600
+        cloud = local.read()
+        port = json.loads(Path(config).read_text())["port"]
+        assert port == (cloud.proxy_port if faults else cloud.mqtt_port)
+        assert "FAIL" not in tool("doctor", "demo-1", "--local")
+        tool("stage", "--config", config, "--certs", certs, "--out", str(tmp_path / "staged"))
+        tool("shadow", "set", "demo-1", "interval_s=2", "--local")
+        tool("command", "demo-1", "read_now", "--local")
+        tool("provision", "other", "--local")
+        said = ("-t", "devices/other/data", "-m", "{}", "--client-id", "other", "--local")
+        tool("publish", "-C", str(tmp_path / "things" / "other" / "certs"), *said)
+        ran.stop()
+
+
+def test_killed_outright_it_takes_its_processes_along_and_the_next_run_tidies_up(
+    tmp_path: Path,
+) -> None:
+    other = tmp_path / "things" / "other"
+    with sim() as ran:
+        ran.until("link: up")
+        before = local.read()
+        old = (tmp_path / "things" / "demo-1" / "certs" / "cert.pem").read_bytes()
+        tool("provision", "other", "--local")
+        config = json.loads((other / "config.json").read_text())
+        (other / "config.json").write_text(json.dumps(config | {"interval_s": 7, "port": 1234}))
+        children, left = ran.children(), ran.folder()
+        ran.process.kill()
+    assert all(gone(pid) for pid in children)
+    assert left.is_dir()
+    with sim() as ran:
+        ran.until("other is of an earlier local AWS; to use it again: .* provision other --local$")
+        ran.until("hPa  seq 1$")
+        assert not left.exists()
+        now = local.read()
+        assert (now.gateway_url, now.mqtt_port) == (before.gateway_url, before.mqtt_port)
+        assert (tmp_path / "things" / "demo-1" / "certs" / "cert.pem").read_bytes() != old
+        assert sorted(path.name for path in other.iterdir()) == ["config.json"]
+        again = next(line for line in ran.lines if line.startswith("other is of"))
+        tool(*shlex.split(again.partition("-m tools ")[2]))
+        mended = json.loads((other / "config.json").read_text())
+        assert mended == config | {"interval_s": 7, "port": now.mqtt_port}
+        assert "FAIL" not in tool("doctor", "other", "--local")
+
+
+def test_many_things_of_an_earlier_local_aws_are_one_line() -> None:
+    file = local.ROOT / ".sim" / "cloud.json"
+    assert len(folders.outlived(["a", "b", "c"], file)) == 3
+    said = folders.outlived([f"demo-{n}" for n in range(2, 21)], file)
+    assert said == [
+        "19 things (demo-2, demo-3, …) are of an earlier local AWS; to use one again:"
+        " .venv/bin/python -m tools provision THING --local"
+    ]
+    assert folders.outlived([], file) == []
+
+
+def test_the_local_network_is_let_in_only_when_asked() -> None:
+    for options, said in (((), "on this machine only"), (("--lan",), "open to the local network")):
+        with sim(*options, "--duration", "0.1") as ran:
+            ran.until(rf"MQTT is on port \d+, {said}")
 
 
 @pytest.mark.parametrize(
@@ -254,6 +323,7 @@ def test_chaos_between_board_and_cloud_is_shown_and_survived() -> None:
         (("--thing", "no good"), "thing name 'no good'"),
         (("--board", "esp8267"), "no such board: esp8267"),
         (("--chaos", "rest@10s"), "'rest' is none of"),
+        (("--svg", "/no/such/folder/sim.svg"), "cannot write /no/such/folder/sim.svg"),
     ],
 )
 def test_bad_options_end_it_before_anything_is_started(

@@ -6,20 +6,12 @@ import re
 import select
 import socket
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.host.sim_device import Workbench
 
 WIDTHS = [64, 32]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Workbench]:
-    with Workbench(tmp_path) as made:
-        yield made
 
 
 @pytest.mark.parametrize("epoch", [1970, 2000])
@@ -49,14 +41,14 @@ def test_an_rtc_never_starts_before_2000(bench: Workbench) -> None:
     board = bench.board(
         """
         import _sim, utime
-        real = _sim.host_ms
+        real = _sim.host_ms_sim
 
         def slow():
             found = real()
             utime.sleep_ms(5)
             return found
 
-        _sim.host_ms = slow
+        _sim.host_ms_sim = slow
         import time
         print("year", time.gmtime()[0])
         """
@@ -130,34 +122,6 @@ def test_each_reset_comes_back_with_its_cause(bench: Workbench, bits: int) -> No
         "board: reset (soft reset)",
         "board: reset (watchdog)",
     ]
-
-
-def test_watchdog_ends_a_hang_inside_c(bench: Workbench) -> None:
-    board = bench.board(
-        """
-        import ffi, machine, time
-        if machine.reset_cause() == machine.WDT_RESET:
-            print("came back")
-            while True:
-                time.sleep(1)
-        dog = machine.WDT(timeout=300)
-        for _ in range(5):
-            time.sleep_ms(100)
-            dog.feed()
-        print("fed for 500 ms")
-        ffi.open(None).func("i", "pause", "")()
-        """
-    )
-    board.wait_for("fed for 500 ms")
-    board.wait_for(r"board: reset \(watchdog\)")
-    board.wait_for("came back")
-
-
-def test_wdt_scale_shortens_the_watchdog(bench: Workbench) -> None:
-    board = bench.board(
-        "import machine\nmachine.WDT(timeout=60000)\nwhile 1: pass", wdt_scale=0.001
-    )
-    board.wait_for(r"board: reset \(watchdog\)", timeout=5)
 
 
 def test_power_cut_forgets_rtc_and_cause(bench: Workbench) -> None:
@@ -278,8 +242,8 @@ def test_temperature_follows_its_expression(bench: Workbench) -> None:
         import time
         import _bus
         while True:
-            air = _bus.on_bus()[0x76].environment
-            print("mdeg", air.temperature_mdeg(), air.pressure_pa())
+            air = _bus.on_bus_sim()[0x76].environment_sim
+            print("mdeg", air.temperature_mdeg_sim(), air.pressure_pa_sim())
             time.sleep_ms(50)
         """,
         temperature="10 + 5*floor(t/1000)",
@@ -327,28 +291,6 @@ def test_wlan_joins_loses_and_finds_the_network(bench: Workbench) -> None:
     board.wait_for("status 20[01] 0.0.0.0 -", after=seen)
     board.set(wifi=None)
     board.wait_for("status 1010 192.168.4.2 -58", after=seen)
-
-
-def test_ntp_can_be_silent_wrong_or_choosy(bench: Workbench) -> None:
-    board = bench.board(
-        """
-        import ntptime, time
-        ntptime.timeout = 0.05
-        while True:
-            try:
-                print("ntp", ntptime.host, ntptime.time() + 946684800)
-            except OSError as e:
-                print("ntp", ntptime.host, "errno", e.errno)
-            ntptime.host = "b" if ntptime.host != "b" else "a"
-            time.sleep_ms(20)
-        """,
-        ntp={"hosts": ["b"], "offset_s": -3600},
-    )
-    board.wait_for("ntp pool.ntp.org errno 110")
-    answer = board.wait_for(r"ntp b (\d+)")
-    assert abs(int(answer[1]) + 3600 - time.time()) < 5
-    board.set(ntp={"up": False})
-    board.wait_for("ntp b errno 110")
 
 
 def test_the_rest_of_the_chip(bench: Workbench) -> None:

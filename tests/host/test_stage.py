@@ -18,8 +18,10 @@ from cryptography.hazmat.primitives import serialization as ser
 from firmware.core import schema
 from tests.host import pki
 from tools import cli
-from tools.board import boards, certs, groups, stage
+from tools.board import groups, stage
+from tools.board.image import files_in
 from tools.errors import ToolError
+from tools.things import boards
 from tools.things import config as thing_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,18 +80,13 @@ def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
     return Setting(tmp_path)
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    found = (p for p in folder.rglob("*") if p.is_file())
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in found}
-
-
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
 def test_writes_the_file_system_of_a_board(setting: Setting) -> None:
     made = setting.stage()
-    assert set(tree(setting.out)) == {
+    assert set(files_in(setting.out)) == {
         "boot.py",
         "main.py",
         "config.json",
@@ -99,7 +96,7 @@ def test_writes_the_file_system_of_a_board(setting: Setting) -> None:
         "firmware/core/x.mpy",
         "firmware/version.py",
     }
-    assert made.files == tuple(sorted(tree(setting.out)))
+    assert made.files == tuple(sorted(files_in(setting.out)))
     assert setting.written() == made.config
     assert made.config["interval_s"] == 60
 
@@ -113,26 +110,11 @@ def test_the_board_gets_a_complete_configuration(setting: Setting, board: str) -
     pki.folder(setting.certs, kind.key)
     setting.stage(board)
     found = setting.written()
-    assert set(found) == {*schema.DEFAULTS, *schema.KEYS.split()}
+    assert set(found) == {*schema.DEFAULTS, *schema.KEYS.split()} - {"log_level"}
     assert found["thing_name"] == CONFIG["thing_name"]
     assert found["wifi"] == CONFIG["wifi"]
     assert found["i2c"] == {**kind.i2c, "freq_hz": 100000}
     assert thing_config.check(found) == (found, [])
-
-
-def test_the_limits_of_a_board_unless_the_configuration_has_others(setting: Setting) -> None:
-    def limits() -> list[int]:
-        return [setting.written()[k] for k in ("window", "window_max", "message_bytes")]
-
-    setting.stage()
-    assert limits() == [8, 24, 8192]
-    pki.folder(setting.certs, "rsa")
-    setting.stage("esp8266")
-    assert limits() == [2, 2, 1024]
-    setting.write(CONFIG | {"window": 1, "i2c": {"sda": 12}})
-    setting.stage("esp8266")
-    assert limits() == [1, 2, 1024]
-    assert setting.written()["i2c"] == {"id": -1, "sda": 12, "scl": 5, "freq_hz": 100000}
 
 
 @pytest.mark.parametrize(("board", "sda"), [("esp32", 11), ("esp32c3", 18), ("esp8266", 16)])
@@ -180,14 +162,14 @@ def test_an_esp8266_gets_the_drivers_it_needs(
     with_drivers.write(CONFIG | {"sensor": sensor})
     with_drivers.stage("esp8266", asked)
     assert with_drivers.drivers() == {"__init__", *drivers}
-    assert on_an_esp8266("firmware/core/x.py") in tree(with_drivers.out)
+    assert on_an_esp8266("firmware/core/x.py") in files_in(with_drivers.out)
 
 
 def on_an_esp8266(path: str) -> str:
     """What a file of the firmware is called there, when it is the only one."""
     flat = groups.flat_groups([path], boards.table()["together"])
     name = next(target for target, members in flat.items() if members == [path])
-    return f"firmware/{name[:-3]}.mpy"
+    return f"{name[:-3]}.mpy"
 
 
 def test_a_driver_that_cannot_be_is_a_problem(with_drivers: Setting) -> None:
@@ -209,7 +191,7 @@ def test_the_command_line_takes_sensors(tmp_path: Path) -> None:
 
 
 def test_the_table_has_the_driver_of_every_sensor() -> None:
-    drivers = boards.table()["drivers"]
+    drivers = boards.drivers()
     assert list(drivers) == schema.SENSORS.split()
     found = {f"firmware/drivers/{p.name}" for p in (ROOT / "firmware" / "drivers").glob("*.py")}
     assert found == {"firmware/drivers/__init__.py", *drivers.values()}
@@ -243,10 +225,10 @@ def test_version_py_carries_version_and_build_time(setting: Setting) -> None:
 
 def test_the_same_input_gives_the_same_bytes(setting: Setting) -> None:
     setting.stage()
-    first = tree(setting.out)
+    first = files_in(setting.out)
     setting.out = setting.out.with_name("again")
     setting.stage()
-    assert tree(setting.out) == first
+    assert files_in(setting.out) == first
 
 
 def test_build_time_is_the_commit_of_a_clean_tree_and_the_newest_file_of_a_changed_one(
@@ -357,6 +339,7 @@ def test_every_problem_at_once_by_key_and_never_by_value(setting: Setting) -> No
     for key in ("intervall_s", "interval_s", "port", "cert", "key.pem"):
         assert f"{key}: " in text
     assert "did you mean" in text
+    assert "*-certificate.pem.crt" in text  # what was looked for
     assert PASSWORD not in text
     assert not setting.out.exists()
 
@@ -487,7 +470,7 @@ def test_a_second_stage_replaces_exactly_what_the_first_wrote(setting: Setting) 
     (setting.source / "firmware" / "y.py").write_text("Y = 1\n")
     pki.folder(setting.certs, "rsa")
     setting.stage("esp8266")
-    found = tree(setting.out)
+    found = files_in(setting.out)
     assert kept.items() <= found.items()
     assert set(found) - set(kept) == {
         "boot.py",
@@ -504,10 +487,10 @@ def test_a_second_stage_replaces_exactly_what_the_first_wrote(setting: Setting) 
 
 def test_a_refused_stage_leaves_the_former_output_untouched(setting: Setting) -> None:
     setting.stage()
-    before = tree(setting.out)
+    before = files_in(setting.out)
     setting.write(CONFIG | {"port": 0})
     setting.refused()
-    assert tree(setting.out) == before
+    assert files_in(setting.out) == before
 
 
 def test_a_stage_that_fails_while_moving_in_leaves_the_former_output_untouched(
@@ -516,10 +499,10 @@ def test_a_stage_that_fails_while_moving_in_leaves_the_former_output_untouched(
     setting.stage()
     (setting.out / "main.py").unlink()
     (setting.out / "main.py" / "in the way").mkdir(parents=True)
-    before = tree(setting.out)
+    before = files_in(setting.out)
     (setting.source / "boot.py").write_text("# new\n")
     assert "cannot write" in setting.refused()
-    assert tree(setting.out) == before
+    assert files_in(setting.out) == before
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
@@ -527,7 +510,7 @@ def test_a_folder_that_is_not_a_stage_output_is_refused(setting: Setting) -> Non
     setting.out.mkdir()
     (setting.out / "thesis.tex").write_text("years of work")
     assert "is not empty, and no stage wrote it" in setting.refused()
-    assert set(tree(setting.out)) == {"thesis.tex"}
+    assert set(files_in(setting.out)) == {"thesis.tex"}
 
 
 def test_the_source_tree_is_not_a_stage_output(setting: Setting) -> None:
@@ -556,7 +539,10 @@ def test_the_list_of_files_cannot_lead_out_of_the_folder(setting: Setting) -> No
 
 
 def test_an_unknown_board_and_a_firmware_with_holes(setting: Setting) -> None:
-    assert "no such board: esp9" in setting.refused("esp9")
+    said = setting.refused("esp9")
+    assert "no such board: esp9" in said
+    for name in boards.names():  # each with what it is
+        assert f"\n  {name:<8}  MicroPython's {boards.get(name).build}, " in said
     (setting.source / "main.py").unlink()
     assert "the firmware is incomplete" in setting.refused()
 
@@ -568,14 +554,8 @@ def test_the_real_firmware_stages(setting: Setting) -> None:
     assert all(name.endswith((".py", ".mpy", ".json", ".pem")) for name in made.files)
 
 
-def test_find_reports_what_it_looked_for(tmp_path: Path) -> None:
-    problems: list[str] = []
-    assert certs.find(tmp_path, "key", problems) == []
-    assert "*-private.pem.key" in problems[0]
-
-
 def test_py_keeps_the_sources_and_replaces_what_was_compiled(setting: Setting) -> None:
     setting.stage()
     stage.stage(setting.config, setting.certs, setting.out, source=setting.source, compiled=False)
-    assert "firmware/core/x.py" in tree(setting.out)
-    assert "firmware/core/x.mpy" not in tree(setting.out)
+    assert "firmware/core/x.py" in files_in(setting.out)
+    assert "firmware/core/x.mpy" not in files_in(setting.out)

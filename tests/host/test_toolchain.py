@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.host.programs import script as program
 from tools import toolchain
 from tools.errors import ToolError
 
@@ -15,17 +16,11 @@ from tools.errors import ToolError
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty .tools, an empty PATH but for `sh`'s own folder, and no $MICROPYTHON."""
     monkeypatch.setattr(toolchain, "CACHE", tmp_path / ".tools")
+    monkeypatch.setattr(toolchain, "VENV", tmp_path / ".venv")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv("MICROPYTHON", raising=False)
     monkeypatch.delenv("MICROPYTHON32", raising=False)
     return tmp_path
-
-
-def program(path: Path, script: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return path
 
 
 def answers(version: str, bits: int = 64) -> str:
@@ -83,7 +78,8 @@ def test_each_word_size_has_its_own(cache: Path, monkeypatch: pytest.MonkeyPatch
         toolchain.micropython,
         lambda: toolchain.micropython(32),
         toolchain.umqtt_dir,
-        toolchain.ministack_python,
+        toolchain.venv_python,
+        lambda: toolchain.need("no_such_package"),
     ],
 )
 def test_what_is_not_installed_names_the_remedy(cache: Path, ask) -> None:
@@ -96,9 +92,10 @@ def test_installed_things_are_found(cache: Path) -> None:
     folder = cache / ".tools/umqtt/1.3.4"
     (folder / "umqtt").mkdir(parents=True)
     (folder / "umqtt/simple.py").touch()
-    python = program(cache / ".tools/ministack/bin/python", "")
+    python = program(cache / ".venv/bin/python", "")
     assert toolchain.umqtt_dir() == folder
-    assert toolchain.ministack_python() == python
+    assert toolchain.venv_python() == python
+    toolchain.need("pytest")
 
 
 def test_a_probe_says_what_is_wrong(cache: Path) -> None:

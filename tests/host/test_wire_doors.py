@@ -5,13 +5,16 @@ A door is a function from a text that means harm to what a terminal, or a file f
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import math
 import queue
+import threading
 import types
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,33 +26,36 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.host.hostile import KNOWN, TEXTS
-from tools import cli, errors
+from tools import cli, errors, wire
 from tools.aws import (
-    cli_doctor,
-    cli_fleet,
     cli_shadow,
-    cli_talk,
     cli_things,
     cli_watch,
     clients,
+    collect,
+    command,
     fleet,
     mqtt,
+    publish,
     route,
     shadow,
-    things,
     watch,
 )
-from tools.aws import doctor_session as session
-from tools.aws.doctor import Finding, one
+from tools.aws.facts import Evidence
 from tools.board import cli as board_cli
 from tools.board import deploy, device_cli, mpremote, ports, prepare, rescue, serial_log
 from tools.board import stage as staging
 from tools.board.bench_view import BenchView
 from tools.board.view import Lines
+from tools.doctor import cli as cli_doctor
+from tools.doctor import session
+from tools.doctor.context import Context
+from tools.doctor.run import Finding, one
 from tools.errors import ToolError
-from tools.sim import feed
 from tools.sim.boardlog import Log
-from tools.sim.view import Fleet
+from tools.sim.view import View
+from tools.things import bulk
+from tools.things.folder import Folder
 
 NUMBERS = st.sampled_from([-(2**36), 2**400, 1e300, math.inf, math.nan, True, None, [], 21])
 Door = Callable[[str, Any], str]
@@ -125,20 +131,13 @@ def messages(text: str, number: Any) -> list[tuple[str, bytes]]:
 
 @door
 def watch_table(text: str, number: Any) -> str:
-    seen, console = watch.Watch(), plain()
+    seen, claimed, console = watch.Watch(), watch.Watch(data="sensors/data"), plain()
     for topic, payload in messages(text, number):
         seen.take(topic, payload)
+        claimed.take("sensors/data", payload)
         console.print(seen.table())
     assert seen.odd
-    return said(console)
-
-
-@door
-def watch_claimed(text: str, number: Any) -> str:
-    seen, console = watch.Watch(data="sensors/data"), plain()
-    for _, payload in messages(text, number):
-        seen.take("sensors/data", payload)
-    console.print(seen.table())
+    console.print(claimed.table())
     return said(console)
 
 
@@ -151,7 +150,11 @@ def watch_lines(text: str, number: Any) -> str:
         probe.take(*message)
     with Echo() as echo:
         count = sum(thing.count for thing in probe.things.values())
-        cli_watch._show(watch.Watch(), arrived, count)
+        cli_watch._show(watch.Watch(), arrived, count, live=False)
+        assert arrived.empty()
+        for message in (*messages(text, number), last):
+            arrived.put(message)
+        cli_watch._show(watch.Watch(), arrived, count, live=False, as_json=True)
     assert arrived.empty()
     return echo.text
 
@@ -175,9 +178,9 @@ def subscribe(text: str, number: Any) -> str:
 
     with Echo() as echo:
         echo.set(mqtt, "Connection", Fake)
-        echo.set(clients, "of", lambda local: None)
+        echo.set(clients, "of", lambda local: types.SimpleNamespace(cloud=None))
         echo.set(route, "route", lambda *_: None)
-        cli_talk.subscribe(["#"], count=len(messages(text, number)))
+        publish.subscribe(["#"], count=len(messages(text, number)))
     return echo.text
 
 
@@ -185,8 +188,8 @@ def subscribe(text: str, number: Any) -> str:
 def shadow_get(text: str, number: Any) -> str:
     document = {"state": {"reported": {text: [text, number]}}, "metadata": {text: number}}
     with Echo() as echo:
-        echo.set(cli_shadow, "_Access", lambda *_: types.SimpleNamespace(data=None))
-        echo.set(shadow, "get", lambda *_: document)
+        access = types.SimpleNamespace(get=lambda name: document)
+        echo.set(cli_shadow, "_access", lambda *_: contextlib.nullcontext(access))
         cli_shadow.shadow_get("g-1")
     found = json.loads(echo.text)
     assert json.dumps(found) == json.dumps(document)
@@ -195,11 +198,39 @@ def shadow_get(text: str, number: Any) -> str:
 
 @door
 def shadow_answer(text: str, number: Any) -> str:
-    document = {"state": {"reported": {"rejected": {"interval_s": text}}}}
-    answer = shadow.answer(document, {"interval_s": 5})
-    with pytest.raises(ToolError) as caught:
-        cli_shadow._tell("g-1", {"interval_s": 5}, answer, 1)
-    return errors.lines(caught.value)
+    rejected = {"interval_s": text}
+    reported = {"rejected": rejected, "sensor": text, "i2c": text, "sensor_last_error": text}
+    shown = ""
+    for found in (None, text):
+        document = {"state": {"reported": reported | {"sensor_found": found}}}
+        access: Any = types.SimpleNamespace(get=lambda document=document: document)
+        desired = {"interval_s": 5, "sensor": text, "i2c": None}
+        with Echo() as echo, pytest.raises(ToolError) as caught:
+            cli_shadow._follow("g-1", desired, access, shadow.Before(), 0, threading.Event())
+        shown += echo.text + errors.lines(caught.value)
+    return shown
+
+
+@door
+def command_result(text: str, number: Any) -> str:
+    shown = ""
+    results: list[dict[str, Any]] = [
+        {"ok": True, "log": text, "crash": text},
+        {"ok": True, "log": number, "crash": [text]},
+        {"ok": text, "reason": text},
+        {"reason": [text, number]},
+    ]
+    for result in results:
+        with Echo() as echo:
+            made = types.SimpleNamespace(iot=None)
+            echo.set(clients, "of", lambda local, made=made: made)
+            echo.set(shadow, "check_thing", lambda *_: None)
+            echo.set(command, "spinner", lambda text: contextlib.nullcontext())
+            echo.set(command, "ask", lambda *_, result=result: result)
+            with contextlib.suppress(typer.Exit):
+                command.command("g-1", "get_log")
+        shown += echo.text
+    return shown
 
 
 @door
@@ -235,6 +266,7 @@ def doctor_session(text: str, number: Any) -> str:
         reported = {"safe_mode": value, "last_crash": value, "rssi_dbm": value, "firmware": value}
         for facts in (reported, reported | {"safe_mode": False}, value, {}):
             data = types.SimpleNamespace(
+                get_connection=lambda clientId: {},
                 get_retained_message=lambda topic, status=status: {
                     "payload": json.dumps(status).encode(),
                     "lastModifiedTime": 1795248682000,
@@ -247,39 +279,47 @@ def doctor_session(text: str, number: Any) -> str:
                     )
                 },
             )
-            p: Any = types.SimpleNamespace(
-                thing="g-1",
-                clients=types.SimpleNamespace(data=data),
-                provision=lambda *_: "provision",
-                setting=lambda *_: "config",
+            iot = types.SimpleNamespace(
+                describe_thing=lambda thingName: {},
+                list_thing_principals=lambda thingName: {"principals": []},
             )
-            for check in (session.report, session.last_disconnect):
-                cli_doctor._show(console, one("last", lambda p=p, check=check: check(p)))
+            clients: Any = types.SimpleNamespace(data=data, iot=iot, cloud=None)
+            context = Context(clients, "g-1", Folder(Path("nowhere")), listen_s=0)
+            for check in (session.report, session.last_disconnect, *session.HEALTH.values()):
+                cli_doctor._show(console, one("last", partial(check, context)))
     return said(console)
 
 
 @door
 def table_of_things(text: str, number: Any) -> str:
-    born = things._time(number if isinstance(number, (int, float)) else 0)
-    rows = [things.Row(text, ((text, text),), born, born)]
+    told = {"online": True, "firmware": text, "sensor_last_error": text, "rssi_dbm": number}
+    told |= {"other_board": text, "reset_cause": text, "config_problems": [text], "boots": number}
+    shadow_ = {"state": {"reported": {"interval_s": number, "rejected": {text: number}}}}
+    known = [
+        Evidence(text, told, 1.0, json.loads(reading("1", 21)), 2.0, shadow=shadow_),
+        Evidence("g-1", {"online": text}, 1.0, shadow={"state": {"reported": told}}),
+        Evidence("g-2", certificates=((text, text),), unknown={"shadow": wire.short(text)}),
+    ]
     console = plain()
     with Echo() as echo:
         echo.set(clients, "of", lambda local: None)
-        echo.set(things, "table", lambda *_: rows)
+        echo.set(collect, "everything", lambda *_: known)
         echo.set(rich.console, "Console", lambda **_: console)
         echo.set(cli_things, "spinner", lambda text: Echo())
         cli_things.things()
-    return said(console)
+        cli_things.things(as_json=True)
+    return said(console) + echo.text
 
 
 @door
 def fleet_failure(text: str, number: Any) -> str:
-    console = plain()
-    with Echo() as echo:
-        echo.set(rich.console, "Console", lambda **_: console)
-        failed = (fleet.Result("g-1", "failed", error=text) for _ in range(1))
-        list(cli_fleet._progress(failed, 1))
-    return said(console)
+    def fail(thing: str) -> str:
+        raise ToolError(text)
+
+    with Echo() as echo, pytest.raises(ToolError) as caught:
+        echo.set(rich.console, "Console", lambda **_: plain())
+        bulk.run(["g-1", "g-2"], fail)
+    return echo.text + errors.lines(caught.value)
 
 
 @door
@@ -326,7 +366,7 @@ def removed_files(text: str, number: Any) -> str:
 
 @door
 def port_names(text: str, number: Any) -> str:
-    return str(ports.Port("/dev/ttyUSB0", text, text))
+    return str(ports.Port("/dev/ttyUSB0", text))
 
 
 @door
@@ -360,19 +400,11 @@ def traceback(text: str, number: Any) -> str:
 
 @door
 def sim_view(text: str, number: Any) -> str:
-    fleet_, console = Fleet(["g-1"]), plain()
-
-    def take(topic: str, document: dict[str, Any]) -> None:
-        line = fleet_.message(topic, document)
-        if line is not None:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        console.print(fleet_.render("title"))
-
-    connection = object.__new__(feed.Feed)
-    connection._on_message = take
-    for topic, payload in messages(text, number):
-        connection._received(topic, payload)
-    connection._received("devices/g-1/data", b'{"a":' * 200_000)
+    view, console = View(["g-1"]), plain()
+    deep = ("devices/g-1/data", b'{"a":' * 10_000)
+    for topic, payload in [*messages(text, number), deep]:
+        console.print(view.message(topic, payload), highlight=False, markup=False, soft_wrap=True)
+        console.print(view.render(400, 24))
     return said(console).translate(dict.fromkeys(map(ord, "─━┃│┏┓└┘┡┩╇╭╮╰╯"), "-"))
 
 
@@ -433,7 +465,7 @@ def test_cells_of_csv_files(tmp_path_factory: Any, text: str, number: Any) -> No
 
 
 def test_the_result_names_things_as_they_are(tmp_path: Path) -> None:
-    # tools/board/fleet.py reads it back; a name of a thing is no formula.
+    # tools/things/fleet.py reads it back; a name of a thing is no formula.
     things = ["-x", "_1", "=cmd|x"]
     fleet.write_result(tmp_path / "r.csv", [fleet.Result(thing, "made") for thing in things])
     rows = list(csv.DictReader((tmp_path / "r.csv").read_text("utf-8").splitlines()))

@@ -9,10 +9,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from tests.host import pki
 
@@ -33,23 +29,10 @@ class Front:
     clients: list[bytes]
 
 
-def _server_pem(folder: Path, name: str) -> Path:
-    key = pki.key("ec", 3)
-    signer = pki.key("ec", 9)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")]))
-        .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "authority")]))
-        .public_key(key.public_key())
-        .serial_number(1002)
-        .not_valid_before(pki.NOW - 365 * pki.DAY)
-        .not_valid_after(pki.NOW + 3650 * pki.DAY)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(signer, hashes.SHA256())
-    )
-    path = folder / "server.pem"
-    path.write_bytes(made.public_bytes(pki.PEM) + pki.key_pem(key))
-    return path
+def _server(name: str) -> bytes:
+    private = pki.key("ec", 3)
+    made = pki.certificate(private, start=pki.NOW - 365 * pki.DAY, host=name)
+    return made.public_bytes(pki.PEM) + pki.key_pem(private)
 
 
 @contextlib.contextmanager
@@ -58,11 +41,19 @@ def front(
     client_ca: bytes | None = None,
     alpn: list[str] | None = None,
     name: str = "localhost",
+    pem: bytes = b"",
+    tls: str = "TLSv1_3",
 ) -> Iterator[Front]:
-    """Serve each connection by ``serve`` in a thread; a client certificate of ``client_ca``."""
+    """Serve each connection by ``serve`` in a thread; a client certificate of ``client_ca``.
+
+    ``pem``: another certificate and key than the one for ``name``; ``tls``: the newest version.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory() as folder:
-        context.load_cert_chain(_server_pem(Path(folder), name))
+    context.maximum_version = ssl.TLSVersion[tls]
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(pem or _server(name))
+        file.flush()
+        context.load_cert_chain(file.name)
     if client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=client_ca.decode())

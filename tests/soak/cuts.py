@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e import pki
+from tests.e2e.client import Client
 from tests.e2e.server import Server
-from tests.soak.device import Device
+from tests.soak import PROGRAM, ended
 
 END = {"up": 3_000, "down": 2_600}  # a session up to its first window of publishes is shorter
 HOWS = ("end", "reset", "flip")
@@ -71,11 +72,7 @@ def run(
         tempfile.TemporaryDirectory() as folder,
         Server(ca, ca.server()) as broker,
         Cutter(broker.port) as cutter,
-        Device(
-            Path(folder),
-            umqtt,
-            ca,
-            ca.client(),
+        Client(Path(folder), umqtt, ca, ca.client(), PROGRAM).start(
             bits=bits,
             on_event=lambda event: came.release() if event["event"] == "quiet" else None,
             port=cutter.port,
@@ -92,7 +89,7 @@ def run(
             cutter.next = cut
             broker.kick()
             del broker.connections[:-_KEEP], broker.messages[:]
-        result.end = device.finish(_EACH_S)
+        result.end = ended(device, _EACH_S)
         result.seconds = time.monotonic() - began
         result.cuts = cutter.hits
     free = [event["free"] for event in device.events if event["event"] == "quiet"]

@@ -9,19 +9,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.host.test_device import DEVICE_TESTS, HEAP, HEAP_LINE, RUN
 from tools import toolchain
 
-DEVICE_TESTS = toolchain.ROOT / "tests" / "device"
 # File -> inputs it needs for one of each kind: the packet test draws two of eight samples a turn,
 # the shadow test one of five kinds of message.
 KINDS = {
     "test_mqtt_fuzz": 4,
-    "test_core_fuzz_shadow": 5,
-    "test_core_fuzz_commands": 1,
-    "test_core_fuzz_config": 1,
+    "test_core_fuzz": 5,
 }
-_HEAP_LINE = re.compile(r"# heap: (\d+wk)\n")  # as tests/host/test_device.py reads it
-_HEAP = "36wk"
 _INPUT_S = 0.02  # far more than any takes: beyond it is a hang
 
 
@@ -40,14 +36,16 @@ class Result:
 def run(name: str, mutations: int, umqtt: Path, bits: int, seed: int) -> Result:
     """Run one file with ``mutations`` of each kind; it fails by itself when the heap grows."""
     path = DEVICE_TESTS / f"{name}.py"
-    asked = _HEAP_LINE.match(path.read_text())
+    asked = HEAP_LINE.match(path.read_text())
+    heap = asked[1] if asked else HEAP
     inputs = mutations * KINDS.get(name, 1)
+    program = RUN.format(name)
     search = f"{toolchain.ROOT}:{DEVICE_TESTS}:{umqtt}"
     env = {"FIELDMOUSE_FUZZ": str(inputs), "FIELDMOUSE_SEED": str(seed), "MICROPYPATH": search}
     began = time.monotonic()
     try:
         ran = subprocess.run(
-            [*toolchain.micropython(bits), "-X", f"heapsize={asked[1] if asked else _HEAP}", path],
+            [*toolchain.micropython(bits), "-X", f"heapsize={heap}", "-c", program],
             env={**os.environ, **env},
             capture_output=True,
             text=True,

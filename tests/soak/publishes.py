@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e import pki
+from tests.e2e.client import Client
 from tests.e2e.server import Server
-from tests.soak.device import Device
+from tests.soak import PROGRAM, ended
 
 _LOOK_S = 0.2
 _STILL_S = 30.0  # without a single publish: it hangs
@@ -45,14 +46,15 @@ def run(
         began = last_news = time.monotonic()
         given = {"port": broker.port, "publishes": count, "first_pid": first_pid, "speed": 1}
         given["seconds"] = 36_000
-        with Device(Path(folder), umqtt, ca, ca.client(), bits=bits, **given) as device:
+        client = Client(Path(folder), umqtt, ca, ca.client(), PROGRAM)
+        with client.start(bits=bits, **given) as device:
             while device.running:
                 time.sleep(_LOOK_S)
                 if tally.take(broker):
                     last_news = time.monotonic()
                     progress(tally.seen)
                 assert time.monotonic() - last_news < _STILL_S, (tally.seen, broker.story())
-            end = device.finish(_STILL_S)
+            end = ended(device, _STILL_S)
         tally.take(broker)
         seconds = time.monotonic() - began
     assert not broker.violations, broker.violations

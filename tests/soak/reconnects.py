@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e import pki
+from tests.e2e.client import Client
 from tests.e2e.server import Server
-from tests.soak.device import Device
+from tests.soak import PROGRAM, ended
 
 WARM = 10  # the session whose free heap counts: by then every buffer has its size
 _EACH_S = 20.0  # a session has to come up within this
@@ -46,15 +47,12 @@ def run(
     with tempfile.TemporaryDirectory() as folder, Server(ca, ca.server()) as broker:
         began = time.monotonic()
         ending = _Ending(broker)
-        given = {"port": broker.port, "sessions": count, "seconds": 36_000}
-        device = Device(
-            Path(folder),
-            umqtt,
-            ca,
-            ca.client(),
+        device = Client(Path(folder), umqtt, ca, ca.client(), PROGRAM).start(
             bits=bits,
             on_event=lambda event: came.release() if event["event"] == "quiet" else None,
-            **given,
+            port=broker.port,
+            sessions=count,
+            seconds=36_000,
         )
         with device:
             for number in range(1, count + 1):
@@ -67,7 +65,7 @@ def run(
                 progress(number)
                 ending.end(number, number + 1 in (WARM, count))
                 del broker.connections[:-_KEEP], broker.messages[:]
-            result.end = device.finish(_EACH_S)
+            result.end = ended(device, _EACH_S)
         result.seconds = time.monotonic() - began
     assert not broker.violations, broker.violations
     return result

@@ -278,7 +278,7 @@ def trial_and_power_cuts(bench: Bench, seed: int) -> Play:
 
 
 # Device tests on the real LittleFS: the power fails before and in the middle of every write.
-EVERY_WRITE = ("test_settings_trial", "test_no_time_powercut")
+EVERY_WRITE = ("test_settings_trial", "test_no_time")
 
 
 def cuts(umqtt: Path) -> Iterator[tuple[str, str, bool]]:

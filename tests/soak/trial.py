@@ -31,7 +31,9 @@ from typing import Any
 
 from tests.e2e.limits import limit_ms
 from tests.soak.verdict import COLDEST, RISE, Verdict, judge
-from tools.sim import devices, feed
+from tools import wire
+from tools.aws import viewer, watch
+from tools.sim import devices
 from tools.sim.board import VirtualBoard
 from tools.sim.chaos import Plan
 from tools.sim.chaos_proxy import Proxy
@@ -80,18 +82,19 @@ class Bench:
             self._folder = Path(tempfile.mkdtemp(prefix="fieldmouse-trial-"))
             self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
             self._stack.enter_context(self.cloud)
-            files = feed.enrol(self.cloud.clients.iot, self.cloud.info, self._folder)
-            view = feed.Feed(self.cloud.info, *files, self._take)
-            self._stack.callback(view.close)
-            view.open()
+            filters = [watch.DATA, *watch.OTHERS]
+            listening = viewer.listening(self.cloud.clients, filters, self._take)
+            self._stack.enter_context(listening)
             self._stack = self._stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _take(self, topic: str, document: dict[str, Any]) -> None:
-        levels = topic.split("/")
+    def _take(self, topic: str, payload: bytes) -> None:
+        levels, document = topic.split("/"), wire.document(payload)
+        if document is None:
+            return
         with self._news:
             if topic.endswith("/data"):
                 self._arrived.setdefault(levels[1], []).append((time.monotonic(), document))

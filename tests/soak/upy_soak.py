@@ -10,30 +10,14 @@
 # each connect.
 
 import gc
-import json
-import os
 import sys
 import time
 
 from firmware import loading
 from firmware.core.errors import LinkError
 from firmware.net import packets, tls
-from firmware.net.connection import Connection
-from firmware.net.session import Session
-from tests.e2e.upy_tools import Clock, say
-
-GIVEN = {
-    "thing": "t-1",
-    "host": "localhost",
-    "keepalive_s": 30,
-    "window": 8,
-    "limit_bytes": 8192,
-    "sessions": 0,
-    "publishes": 0,
-    "first_pid": 0,  # the packet id before the first
-    "seconds": 600,
-    "speed": 20,  # how much faster the firmware's clock runs than the broker's
-}
+from tests.e2e import upy_tools
+from tests.e2e.upy_tools import say
 
 REASONS = ("dns", "tcp", "tls", "no_connack", "refused", "closed", "timeout", "no_puback")
 REASONS += ("no_suback", "no_pingresp", "protocol", "memory")
@@ -46,33 +30,13 @@ def scrub(depth):
     return depth and scrub(depth - 1) + (a - b + c - d + e - f + g - h)
 
 
-class Soak:
+class Soak(upy_tools.Device):
     def __init__(self, given):
-        self.given = given
-        thing, port, keepalive_s = given["thing"].encode(), given["port"], given["keepalive_s"]
-        self.clock = Clock(given["speed"])
         self.text = bytearray(b"0000000000 " + b"x" * 69)
-        session = self.session = Session(
-            thing,
-            given["host"],
-            port,
-            keepalive_s,
-            self.clock,
-            given["window"],
-            b"devices/" + thing + b"/data",
-            len(self.text),
-            self._encode,
-        )
-        session.set_last_will(b"devices/" + thing + b"/status", b'{"online": false}', True, 1)
-        session.set_callback(self._message)
-        session.on_ack = self._acked
-        session.filters = lambda: ["devices/" + given["thing"] + "/commands"]
-        clock, limit_bytes = self.clock, given["limit_bytes"]
-        self.link = Connection(session, clock, lambda _: 0, self._log, tls.context(), limit_bytes)
-        self.link.on_up = self._up
-        self.new = self.sent = self.made = self.acked = self.messages = 0
+        upy_tools.Device.__init__(self, given, len(self.text))
+        self.link = self.connect(tls.context(), lambda _: 0)
+        self.new = self.messages = 0
         self.quiet = self.told = 0  # how often all was acknowledged; in which session last
-        self.in_order = True
         self.wraps = 0
         self.reasons = {reason: 0 for reason in REASONS}
 
@@ -95,11 +59,6 @@ class Soak:
 
     def _message(self, topic, payload):
         self.messages += 1
-
-    def _acked(self, tag):
-        if tag > 0:
-            self.acked += 1
-            self.in_order = self.in_order and tag == self.acked
 
     def _up(self, present):
         self.new += not present
@@ -168,9 +127,14 @@ class Soak:
         )
 
 
-given = dict(GIVEN)
-given.update(json.loads(sys.argv[1]))
-os.chdir(given["folder"])
+given = upy_tools.asked(
+    keepalive_s=30,
+    speed=20,
+    sessions=0,
+    publishes=0,
+    first_pid=0,  # the packet id before the first
+    seconds=600,
+)
 loading.keep()
 try:
     Soak(given).run()

@@ -1,0 +1,100 @@
+# heap: 144wk
+# firmware/app.py with startup.py: what a restart remembers of the subscriptions that AWS holds,
+# and what is in memory beside a reading that is about to be sent.
+
+import sys
+
+import fakes_machine  # noqa: F401  for board.py
+import harness
+from fakes import Clock
+from fakes_net import Bench, publish
+from firmware import loading, net, startup
+from firmware.app import App
+
+CONFIG = {
+    "thing_name": "t-1",
+    "endpoint": "h",
+    "port": 8883,
+    "keepalive_s": 60,
+    "window": 8,
+    "window_max": 24,
+    "message_bytes": 1024,
+    "telemetry_topic": "devices/{thing}/data",
+}
+
+
+class Settings:
+    def __init__(self, state):
+        self.state = state
+
+    def note(self, key, value):
+        self.state[key] = value
+
+
+def renew():
+    # The modules that lose what only a start needs.
+    for name in ("session", "connection"):
+        sys.modules.pop("firmware.net." + name, None)
+        if hasattr(net, name):
+            delattr(net, name)
+
+
+def boot(state, topic="devices/{thing}/commands"):
+    renew()
+    app = App()
+    app.clock, app.settings = Clock(), Settings(state)
+    config = dict(CONFIG)
+    config["command_topic"] = topic
+    startup._session(app, config, None)
+    return app
+
+
+def test_known_only_after_suback():
+    # Had the power gone before, the next start would trust a session without subscriptions.
+    for state in ({}, {"filters": "other"}, {"filters": ["a", "b"]}):  # a list: as 0.1.0 left it
+        before = dict(state)
+        app = boot(state)
+        harness.equal((app.session.doubt, state), (True, before))
+        app.outbox, app.runner = None, None
+        for tag in (-1, -2):
+            app.on_ack(tag)
+            harness.equal(state, before)
+        app.on_ack(0)
+        harness.equal(state, {"filters": "devices/t-1/commands"})
+        harness.equal(boot(state).session.doubt, False)
+
+
+def test_another_topic_than_last_time():
+    state = {"filters": "devices/t-1/commands"}
+    harness.equal(boot(state, "a/{thing}").session.doubt, True)
+    app = boot(state)
+    harness.equal(app.session.doubt, False)
+    wanted = ["devices/t-1/commands", "$aws/things/t-1/shadow/get/accepted"]
+    harness.equal(app.session.filters()[:2], wanted)
+
+
+PARTS = "firmware.core.text", "firmware.outbox_files"
+
+
+class Outbox:
+    # As one with a page of older readings to be read; it has none.
+    def get(self, seq):
+        self.beside = [name for name in PARTS if name in sys.modules]
+
+
+def test_only_what_reads_old_readings():
+    # Whatever was loaded for the message before: one above the limit reaches no callback.
+    renew()
+    bench = Bench(limit_bytes=300).up()
+    app = App()
+    app.unload, app.outbox, app.settings = loading.unload, Outbox(), Settings({})
+    bench.session.encode = app.encode
+    for name in PARTS:
+        sys.modules.pop(name, None)
+    loading.keep()
+    from firmware import outbox_files  # noqa: F401
+
+    bench.push(publish(b"t", bytes(900), 7))
+    bench.send(1)
+    harness.equal((bench.session.oversized, bench.acked), (1, [1]))
+    harness.equal(app.outbox.beside, ["firmware.outbox_files"])
