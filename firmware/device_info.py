@@ -80,7 +80,7 @@ def _last_reading(sampler, offset):
 
 def document(s, facts):
     # What is due of `s`, a ShadowSync: (topic, text, retained?). facts: by report(); ours from
-    # now on.
+    # now on. Without memory for it nothing has changed.
     if s.clock.s >= s.birth_s:
         facts = {key: facts[key] for key in facts if facts[key] is not None}
         facts["online"] = True
@@ -91,16 +91,14 @@ def document(s, facts):
         return s.session.lw_topic, text, True
     token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
     if s.get_due:
+        topic, text = s.prefix + b"get", json.dumps({"clientToken": token})
         s.get_due, s.ask_s = False, s.clock.s + _GET_S
         s.pending = token, None, s.clock.s, None
-        return s.prefix + b"get", json.dumps({"clientToken": token}), False
-    s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
+        return topic, text, False
     values, rejected = s.settings.values, dict.fromkeys(s.rejected)  # None takes out
     rejected.update(s.wrong)
     # An object is emptied by deleting it whole; ours follow in another update.
     sweep = not s.wrong or len(rejected) > 40
-    s.rejected = {} if sweep else dict(s.wrong)
-    s.update_due = s.rejected != s.wrong
     facts = {} if s.bare else facts
     if not s.doubt and facts.get("board_id") == s.settings.state.get("board_id"):
         facts.pop("board_id", None)
@@ -113,6 +111,10 @@ def document(s, facts):
         desired["log_level"] = None  # nothing to be desired
     if desired:
         state["desired"] = desired
-    s.pending = token, desired, s.clock.s, facts.get("board_id")
+    pending = token, desired, s.clock.s, facts.get("board_id")
     text = json.dumps({"state": state, "clientToken": token}, separators=_TIGHT)
-    return s.prefix + b"update", text, False
+    topic, state, facts = s.prefix + b"update", None, None
+    s.rejected = {} if sweep else dict(s.wrong)
+    s.update_due, s.pending = s.rejected != s.wrong, pending
+    s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
+    return topic, text, False

@@ -40,6 +40,7 @@ class ShadowSync:
 
     def connected(self, present=None):
         # A delta is not repeated for a client that was away.
+        self.message = None  # (kind, document) that has come
         self.out = None  # (topic, text, retained?) to be sent
         self.birth_s = 0  # clock.s from which a birth message is due
         self.failures = 0  # answers that did not come, in a row
@@ -62,16 +63,30 @@ class ShadowSync:
 
     def step(self):
         # While there is a session. True when there is more to do at once.
+        if self.message:
+            from firmware.core import shadow
+
+            shadow.heard(self)
+            return True
         if self.desired is not None:
             self._apply()
             return True
-        if self.out:
-            return self._send()
+        if not self.out and self._waits():
+            return False
+        try:
+            return self._go_on()
+        except MemoryError:
+            if not self.sampler.driver:
+                raise
+            self.sampler.release()  # the next reading finds it again
+            return True
+
+    def _waits(self):
         unsent = _TAG in self.session.waiting
         if unsent and self.pending:
             self.wait.start(_ANSWER_MS)
         if unsent or self.wait.left_ms():
-            return False
+            return True
         if self.pending:
             # A broker may keep a session and lose what it is subscribed to, as when one connection
             # takes over from another: then nothing ever arrives. A SUBSCRIBE too many does no
@@ -81,30 +96,23 @@ class ShadowSync:
             self.lost()
             self.failures = (self.failures + 1) % _TRIES
             self.get_due = self.failures > 0
-        birth = self.clock.s >= self.birth_s
-        if not (birth or self._due()):
-            return False
+        return self.clock.s < self.birth_s and not self._due()
+
+    def _go_on(self):
         # One after the other in the heap: what makes the document, in the next step what sends it.
-        facts = self.facts(birth)
+        if self.out:
+            from firmware.net import packets
+
+            topic, text, retain = self.out
+            packets.document(self.session, topic, text, _TAG, retain)
+            self.out = None
+            return False
+        facts = self.facts(self.clock.s >= self.birth_s)
         from firmware import device_info
 
         self.out = device_info.document(self, facts)
         self.wait.start(_ANSWER_MS if self.pending else 0)
         return True
-
-    def _send(self):
-        # True when it has to be tried once more.
-        from firmware.net import packets
-
-        topic, text, retain = self.out
-        try:
-            packets.document(self.session, topic, text, _TAG, retain)
-            self.out = None
-        except MemoryError:
-            if not self.sampler.driver:
-                raise
-            self.sampler.release()  # the next reading finds it again
-        return self.out is not None
 
     def _due(self):
         # A get or an update. Not while sessions go without SUBSCRIBE: its tag is 0.

@@ -7,14 +7,24 @@ _FRESH_S = 10  # for how long an answer may be under way and still say what time
 
 
 def receive(s, kind, payload):
-    # Inside the MQTT callback: only notes. kind: what follows ".../shadow/", whatever AWS sends.
+    # Inside the MQTT callback: only taken apart. What it means follows in heard(), when the packet
+    # has left the heap. kind: what follows ".../shadow/", whatever AWS sends.
+    if s.message:
+        heard(s)
     kinds = b"update/delta update/accepted update/rejected get/accepted get/rejected"
     if kind not in kinds.split():
         return
     try:
         # Of an update that is accepted the version counts, and what it takes out of desired.
         inner = b'"reported":' if kind == b"update/accepted" else b'"delta":'
-        message = load(payload, 12, inner)
+        s.message = kind, load(payload, 12, inner)
+    except (ValueError, TypeError):
+        s.junk += 1
+
+
+def heard(s):
+    (kind, message), s.message = s.message, None
+    try:
         _dated(s, kind, message)
         _heard(s, kind, message)
     except (ValueError, TypeError):

@@ -133,6 +133,8 @@ class Board:
     def receive(self, kind, payload):
         # As app.py does it: what the session has received may be written to.
         shadow.receive(self.sync, kind, bytearray(payload))
+        if self.sync.message:
+            shadow.heard(self.sync)
 
     def hear(self, service, count=1 << 29):
         while service.out and count:

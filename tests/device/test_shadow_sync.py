@@ -1,7 +1,11 @@
-# heap: 52wk
+# heap: 60wk
 # Deadlines of the shadow, and a session that does what a broker may do to it.
 
+import json
+
 import harness
+from firmware import device_info
+from firmware.core import shadow
 from shadow_setup import STATUS, Board, ShadowService, connect, in_step, settle
 
 
@@ -181,6 +185,60 @@ def test_a_document_is_sent_with_the_memory_of_the_driver():
     board.session.take = take
     settle(board, service)
     harness.equal(service.reported["rssi"], -2)
+
+
+def test_a_document_is_made_with_the_memory_of_the_driver():
+    board, service = in_step()
+    facts = board.sync.facts
+
+    def short_of_memory(full):
+        if board.sampler.driver:
+            raise MemoryError
+        return facts(full)
+
+    board.sync.facts = short_of_memory
+    board.report(rssi=-3)
+    settle(board, service)
+    harness.equal((service.reported["rssi"], board.sampler.driver), (-3, None))
+
+
+def test_a_document_that_has_no_memory_changes_nothing():
+    board, service = in_step()
+    board.report(rssi=-4)
+    dumps, device_info.json = device_info.json, NoJson
+    before = board.sync.pending, board.sync.rejected, board.sync.update_due, board.sync.since_s
+    board.sampler.driver = None
+    try:
+        harness.raises(MemoryError, board.sync.step)
+    finally:
+        device_info.json = dumps
+    after = board.sync.pending, board.sync.rejected, board.sync.update_due, board.sync.since_s
+    harness.equal(after, before)
+    settle(board, service)
+    harness.equal(service.reported["rssi"], -4)
+
+
+class NoJson:
+    @staticmethod
+    def dumps(*_, **__):
+        raise MemoryError
+
+
+def test_messages_mean_something_once_their_packets_are_gone():
+    board, _ = in_step()
+    sync, old = board.sync, board.sync.seen // 2
+    for version, interval_s in (old + 1, 41), (old + 2, 42):
+        delta = {"version": version, "state": {"interval_s": interval_s}}
+        shadow.receive(sync, b"update/delta", bytearray(json.dumps(delta).encode()))
+        assert sync.message
+    # The second one waits; the first was heard when it came.
+    harness.equal((sync.seen, sync.desired["interval_s"]), (2 * old + 3, 41))
+    while sync.step():
+        pass
+    harness.equal((sync.seen, sync.settings.values["interval_s"]), (2 * old + 5, 42))
+    shadow.receive(sync, b"update/delta", bytearray(b'{"version": 99999, "state": {}}'))
+    sync.connected()  # what it says is in the answer to the next get
+    assert sync.message is None and sync.seen < 99999
 
 
 def fails(*_):
