@@ -110,6 +110,7 @@ class App:
             return up and self.shadow.step()
         except MemoryError:
             chip.log("app: no memory for an answer, later")
+            self.sampler.release()
             self.shadow.lost()
 
     def upkeep(self, what="restart"):  # the latter for commands

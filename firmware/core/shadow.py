@@ -17,7 +17,11 @@ def receive(s, kind, payload):
     try:
         # Of an update that is accepted the version counts, and what it takes out of desired.
         inner = b'"reported":' if kind == b"update/accepted" else b'"delta":'
-        s.message = kind, load(payload, 12, inner)
+        try:
+            s.message = kind, load(payload, 12, inner)
+        except MemoryError:
+            s.sampler.release()  # the next reading finds it again
+            s.message = kind, load(payload, 12, inner)
     except (ValueError, TypeError):
         s.junk += 1
 

@@ -14,7 +14,9 @@ def load(payload, limit, inner=b'"delta":'):
     depth, text, _, deepest = state
     if depth or text or deepest > limit:
         raise ValueError
-    document = json.loads(payload[:end])
+    for i in range(end, len(payload)):
+        payload[i] = 0x20  # so that the same may be loaded again, with more memory
+    document = json.loads(payload)
     if not isinstance(document, dict):
         raise ValueError
     return document

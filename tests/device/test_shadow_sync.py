@@ -5,7 +5,7 @@ import json
 
 import harness
 from firmware import device_info
-from firmware.core import shadow
+from firmware.core import shadow, text
 from shadow_setup import STATUS, Board, ShadowService, connect, in_step, settle
 
 
@@ -205,7 +205,7 @@ def test_a_document_is_made_with_the_memory_of_the_driver():
 def test_a_document_that_has_no_memory_changes_nothing():
     board, service = in_step()
     board.report(rssi=-4)
-    dumps, device_info.json = device_info.json, NoJson
+    dumps, device_info.json = device_info.json, NoJson()
     before = board.sync.pending, board.sync.rejected, board.sync.update_due, board.sync.since_s
     board.sampler.driver = None
     try:
@@ -218,9 +218,31 @@ def test_a_document_that_has_no_memory_changes_nothing():
     harness.equal(service.reported["rssi"], -4)
 
 
+def test_a_message_is_taken_apart_with_the_memory_of_the_driver():
+    board, _ = in_step()
+    sync = board.sync
+    state = '"metadata": {"interval_s": {"timestamp": 1234567890}}, "state": {"interval_s": 43}'
+    delta = '{{"version": {}, {}}}'.format(sync.seen // 2 + 1, state)
+    sync.sampler.driver, text.json = 1, NoJson(sync.sampler)
+    try:
+        shadow.receive(sync, b"update/delta", bytearray(delta.encode()))
+    finally:
+        text.json = json
+    while sync.step():
+        pass
+    harness.equal((sync.settings.values["interval_s"], sync.junk), (43, 0))
+
+
 class NoJson:
-    @staticmethod
-    def dumps(*_, **__):
+    def __init__(self, sampler=None):
+        self.sampler = sampler
+
+    def loads(self, document):
+        if self.sampler.driver:
+            raise MemoryError
+        return json.loads(document)
+
+    def dumps(self, *_, **__):
         raise MemoryError
 
 

@@ -28,7 +28,7 @@ PIECE = 4 * 1024  # the largest single piece once it runs
 # axTLS leaves in pieces (after 60 reconnects it is no more than after ten).
 GROWTH = {"esp32": 256, "esp8266": 768}
 READINGS, RECONNECTS = 200, 10
-_TRIES = 5
+_TRIES = 8
 PROFILES = launch.PROFILES
 
 
