@@ -126,15 +126,23 @@ def test_board_that_gives_no_repl_is_read_by_esptool(plug, cli, order, staged):
 
 
 def test_board_of_another_thing_keeps_its_readings_on_the_host(plug, cli, order, staged):
-    server = plug()
-    files = {"main.py": b"", "config.json": b'{"thing_name": "shed-9"}', "data/outbox": b"shed"}
-    fixtures.put(server, images.firmware(), files)
-    server.wait_for(">>> ")
-    said = cli.ok(*order, "--port", server.url)
-    assert "the board was shed-9" in said
-    assert "reading the flash instead" not in said  # it gives a REPL
-    assert (cli.things / "shed-9/rescued/246f28aabbcc/data/outbox").read_bytes() == b"shed"
-    assert "data/outbox" not in fixtures.files_of(server)
+    for _ in range(3):  # a busy machine may not have booted it in time: then the flash is read
+        server = plug()
+        files = {
+            "main.py": b"",
+            "config.json": b'{"thing_name": "shed-9"}',
+            "data/outbox": b"shed",
+        }
+        fixtures.put(server, images.firmware(), files)
+        server.wait_for(">>> ")
+        said = cli.ok(*order, "--port", server.url)
+        assert "the board was shed-9" in said
+        rescued = cli.things / "shed-9/rescued/246f28aabbcc/data/outbox"
+        assert rescued.read_bytes() == b"shed"
+        assert "data/outbox" not in fixtures.files_of(server)
+        if "reading the flash instead" not in said:  # it gives a REPL
+            return
+    pytest.fail(said)
 
 
 def test_keep_no_leaves_readings_behind(plug, cli, order, staged):
