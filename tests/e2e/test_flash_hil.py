@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests import hil
 from tests.esp import fixtures
 from tests.esp.fixtures import firmware_file, plug  # noqa: F401
 
 
+@pytest.mark.timeout(240)
 def test_every_step_passes_on_a_virtual_board(plug, firmware_file):
     server = plug()
     argv = [sys.executable, "-m", "tests.hil", server.url, "--firmware", str(firmware_file)]
@@ -19,7 +22,7 @@ def test_every_step_passes_on_a_virtual_board(plug, firmware_file):
         env=fixtures.environment(),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=220,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     told = [line for line in ran.stdout.splitlines() if line.startswith("ok ")]
