@@ -105,12 +105,15 @@ class App:
 
     def _answer(self, up):
         try:
-            if self.runner and not self.runner.step(up):
+            # A message that has come counts as older than a command that is done after it.
+            heard = not (up and self.shadow.message)
+            if heard and self.runner and not self.runner.step(up):
                 self.runner = None
             return up and self.shadow.step()
         except MemoryError:
             chip.log("app: no memory for an answer, later")
-            self.sampler.release()
+            if not self.sampler.due:  # else a reading would never come to its end
+                self.sampler.release()
             self.shadow.lost()
 
     def upkeep(self, what="restart"):  # the latter for commands

@@ -84,17 +84,17 @@ def document(s, facts):
     if s.clock.s >= s.birth_s:
         facts = {key: facts[key] for key in facts if facts[key] is not None}
         facts["online"] = True
-        text = json.dumps(facts, separators=_TIGHT)
+        made = s.session.lw_topic, json.dumps(facts, separators=_TIGHT), True
         # Again soon: when a board takes over from its own last session, the will of that may come
         # after the first birth, and takes its place.
         s.birth_s = s.clock.s + (3600 if s.birth_s else 30)
-        return s.session.lw_topic, text, True
+        return made
     token = "{}-{}".format(s.token, s.session.pid)  # another after each packet
     if s.get_due:
-        topic, text = s.prefix + b"get", json.dumps({"clientToken": token})
-        s.get_due, s.ask_s = False, s.clock.s + _GET_S
+        made = s.prefix + b"get", json.dumps({"clientToken": token}), False
         s.pending = token, None, s.clock.s, None
-        return topic, text, False
+        s.get_due, s.ask_s = False, s.clock.s + _GET_S
+        return made
     values, rejected = s.settings.values, dict.fromkeys(s.rejected)  # None takes out
     rejected.update(s.wrong)
     # An object is emptied by deleting it whole; ours follow in another update.
@@ -113,8 +113,8 @@ def document(s, facts):
         state["desired"] = desired
     pending = token, desired, s.clock.s, facts.get("board_id")
     text = json.dumps({"state": state, "clientToken": token}, separators=_TIGHT)
-    topic, state, facts = s.prefix + b"update", None, None
+    made = s.prefix + b"update", text, False
     s.rejected = {} if sweep else dict(s.wrong)
     s.update_due, s.pending = s.rejected != s.wrong, pending
     s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
-    return topic, text, False
+    return made

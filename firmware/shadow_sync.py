@@ -40,7 +40,6 @@ class ShadowSync:
 
     def connected(self, present=None):
         # A delta is not repeated for a client that was away.
-        self.message = None  # (kind, document) that has come
         self.out = None  # (topic, text, retained?) to be sent
         self.birth_s = 0  # clock.s from which a birth message is due
         self.failures = 0  # answers that did not come, in a row
@@ -51,8 +50,9 @@ class ShadowSync:
 
     def lost(self):
         # An answer, or a message that there was no memory for: ask for everything, later.
-        # (token, desired, clock.s, board_id) that is not answered; desired: None in a get
-        self.pending = None
+        # (token, desired, clock.s, board_id) that is not answered; desired: None in a get. And
+        # (kind, document) that has come, and is still to be interpreted.
+        self.pending = self.message = None
         self.get_due = self.update_due = True
         self.wait.start(_LATER_MS)
 
@@ -78,6 +78,8 @@ class ShadowSync:
         except MemoryError:
             if not self.sampler.driver:
                 raise
+            if self.sampler.due:  # the driver would be back before this is tried again
+                return False
             self.sampler.release()  # the next reading finds it again
             return True
 

@@ -21,7 +21,10 @@ def receive(s, kind, payload):
             s.message = kind, load(payload, 12, inner)
         except MemoryError:
             s.sampler.release()  # the next reading finds it again
-            s.message = kind, load(payload, 12, inner)
+            try:
+                s.message = kind, load(payload, 12, inner)
+            except ValueError:  # the first try ended halfway
+                raise MemoryError
     except (ValueError, TypeError):
         s.junk += 1
 
@@ -31,7 +34,11 @@ def heard(s):
     try:
         _dated(s, kind, message)
         _heard(s, kind, message)
-    except (ValueError, TypeError):
+    except MemoryError:
+        raise
+    except Exception as e:
+        if not isinstance(e, (ValueError, TypeError)):
+            s.log("shadow: a bug, {}, in a message, dropped".format(e))
         s.junk += 1
 
 

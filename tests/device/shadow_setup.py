@@ -71,7 +71,7 @@ class Sampler:
     def __init__(self):
         self.sensor = "bme280@0x76"
         self.failures = 0
-        self.driver = 1
+        self.driver, self.due = 1, False
 
     def release(self):
         self.driver = None

@@ -98,3 +98,46 @@ def test_only_what_reads_old_readings():
     bench.send(1)
     harness.equal((bench.session.oversized, bench.acked), (1, [1]))
     harness.equal(app.outbox.beside, ["firmware.outbox_files"])
+
+
+class Order:
+    # A runner of commands, or the traffic with the shadow; notes who had his turn.
+    def __init__(self, name, turns, fails=False):
+        self.name, self.turns, self.fails = name, turns, fails
+        self.message = self.due = False
+
+    def step(self, up=None):
+        self.turns.append(self.name)
+        if self.fails:
+            raise MemoryError
+        self.message = False
+        return True
+
+    def lost(self):
+        self.turns.append("lost")
+
+    def release(self):
+        self.turns.append("release")
+
+
+def test_what_the_shadow_said_before_a_command_comes_first():
+    # A delta and a command in one burst: the command is the newer one, and must stand.
+    turns, app = [], App()
+    app.runner, app.shadow = Order("command", turns), Order("shadow", turns)
+    app.shadow.message = True
+    app._answer(True)
+    app._answer(True)
+    harness.equal(turns, ["shadow", "command", "shadow"])
+    app.shadow.message = True  # no session: the next one asks anew, and the command is at work
+    app._answer(False)
+    harness.equal(turns[3:], ["command"])
+
+
+def test_without_memory_for_an_answer_a_reading_that_is_due_is_finished():
+    for due in (False, True):
+        turns, app = [], App()
+        app.runner, app.shadow = None, Order("shadow", turns, True)
+        app.sampler = Order("sampler", turns)
+        app.sampler.due = due
+        app._answer(True)
+        harness.equal(turns, ["shadow"] + ["release"] * (not due) + ["lost"])

@@ -18,6 +18,7 @@ def fault(*_):
 
 class Counts:
     # Sampler, outbox, shadow and network that do as little as can be.
+    message = None
     waiting = 0
     started = True
 

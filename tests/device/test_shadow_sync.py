@@ -198,6 +198,9 @@ def test_a_document_is_made_with_the_memory_of_the_driver():
 
     board.sync.facts = short_of_memory
     board.report(rssi=-3)
+    board.sampler.due = True  # the sampler would load the driver again before it is tried anew
+    harness.equal((board.sync.step(), board.sampler.driver), (False, 1))
+    board.sampler.due = False
     settle(board, service)
     harness.equal((service.reported["rssi"], board.sampler.driver), (-3, None))
 
@@ -244,6 +247,13 @@ class NoJson:
 
     def dumps(self, *_, **__):
         raise MemoryError
+
+
+def test_a_message_that_finds_no_memory_is_asked_for_again():
+    board, _ = in_step()
+    shadow.receive(board.sync, b"update/delta", bytearray(b'{"version": 77, "state": {}}'))
+    board.sync.lost()  # as app.py does it, whatever had no memory
+    assert board.sync.message is None and board.sync.get_due
 
 
 def test_messages_mean_something_once_their_packets_are_gone():
