@@ -70,7 +70,7 @@ DEFECTS = {
     ),
     "birth not retained": Defect(
         test_mqtt.test_MQTT_Publish_Retained_Messages,
-        "lw_topic, text, True", "lw_topic, text, False", "assert",
+        "separators=_TIGHT), True", "separators=_TIGHT), False", "assert",
     ),
 }  # fmt: skip
 
