@@ -256,6 +256,21 @@ def test_a_message_that_finds_no_memory_is_asked_for_again():
     assert board.sync.message is None and board.sync.get_due
 
 
+def planted(*_):
+    raise RuntimeError("planted")
+
+
+def test_a_bug_in_what_a_message_means_costs_that_message_only():
+    board, _ = in_step()
+    interpreted, shadow._heard = shadow._heard, planted
+    try:
+        board.receive(b"update/delta", b'{"version": 77, "state": {}}')
+    finally:
+        shadow._heard = interpreted
+    harness.equal((board.sync.junk, board.sync.message), (1, None))
+    harness.equal(board.log.lines[-1], "shadow: a bug, planted, in a message, dropped")
+
+
 def test_messages_mean_something_once_their_packets_are_gone():
     board, _ = in_step()
     sync, old = board.sync, board.sync.seen // 2
