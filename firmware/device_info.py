@@ -1,5 +1,5 @@
 # What the board reports: about itself, flat, each name with its unit, and the documents that this
-# goes into. The shadow has at most twelve names beside the settings, of which None takes one out;
+# goes into. The shadow has at most thirteen names beside the settings, of which None takes one out;
 # the birth message all that there is something to say of. Loaded on demand.
 
 import binascii
@@ -45,6 +45,7 @@ def report(app, full):
         "free_heap_bytes": gc.mem_free(),
         "sensor_found": app.sampler.sensor,
         "sensor_last_error": app.sampler.last_error,
+        "sensors": _sensors(app.sampler),
         "dropped_readings": app.outbox.dropped if app.outbox else None,
     }
     info.update({"idf_heap_bytes": idf_heap_bytes()} if chip.VERIFIED else {"tls_verified": False})
@@ -68,6 +69,13 @@ def report(app, full):
     if app.outbox:
         info["waiting_readings"], info["corrupt_readings"] = app.outbox.waiting, app.outbox.corrupt
     return info
+
+
+def _sensors(sampler):
+    if sampler.faulty:
+        from firmware import sensors
+
+        return sensors.report(sampler)
 
 
 def _last_reading(sampler, offset):
@@ -102,13 +110,15 @@ def document(s, facts):
     facts = {} if s.bare else facts
     if not s.doubt and facts.get("board_id") == s.settings.state.get("board_id"):
         facts.pop("board_id", None)
-    facts.update(values)
+    # An empty object is left out: what AWS makes of one is not documented.
+    facts.update({key: None if values[key] == {} else values[key] for key in values})
     facts["rejected"] = None if sweep else rejected
     state = {"reported": facts}
     # Together with reported, else the old desired value would come back as a delta.
     desired = {key: values[key] for key in s.local if key in values}
-    if desired.get("log_level") == "info":
-        desired["log_level"] = None  # nothing to be desired
+    for key in desired:
+        if desired[key] in ("info", {}):
+            desired[key] = None  # nothing to be desired
     if desired:
         state["desired"] = desired
     pending = token, desired, s.clock.s, facts.get("board_id")
@@ -116,5 +126,5 @@ def document(s, facts):
     made = s.prefix + b"update", text, False
     s.rejected = {} if sweep else dict(s.wrong)
     s.update_due, s.pending = s.rejected != s.wrong, pending
-    s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
+    s.since_s, s.sensor, s.faulty = s.clock.s, s.sampler.sensor, s.sampler.faulty
     return made

@@ -35,7 +35,7 @@ class ShadowSync:
         self.bare = False  # the update goes without facts: it was too large
         self.junk = 0
         self.since_s = 0  # of the last report, and what the sampler was like in it
-        self.sensor = self.failing = None
+        self.sensor = self.faulty = None
         self.connected()
 
     def connected(self, present=None):
@@ -120,11 +120,11 @@ class ShadowSync:
         # A get or an update. Not while sessions go without SUBSCRIBE: its tag is 0.
         if self.session.doubt and 0 not in self.session.waiting:
             return False
-        age_s, failing = self.clock.s - self.since_s, self.sampler.failures > 0
+        age_s = self.clock.s - self.since_s
         self.get_due |= self.clock.s >= self.ask_s
         due = self.get_due or self.update_due or age_s >= _HOUR_S
         due = due or (age_s >= _SENSOR_S and self.sampler.sensor != self.sensor)
-        return due or (age_s >= _FAILING_S and failing != self.failing)
+        return due or (age_s >= _FAILING_S and self.sampler.faulty != self.faulty)
 
     def _apply(self):
         # All in one step: reasons kept between the modules that come and go with each would break

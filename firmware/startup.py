@@ -17,6 +17,7 @@ def build(app, config, values, saved, state, problems, context):
     app.offline_s = 0  # clock.s; None: as soon as the session ends
     app.good_s = 0  # clock.s of the last pass without an error
     app.since_s = app.sent = 0  # readings sent in this second
+    app.alarmed = 0  # seq of the reading whose alarm AWS has; below zero: does not have yet
     app.runner = app.joining = None  # while there are commands to be done; or no network
     app.ssid = None  # joined, or lost last
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
@@ -28,6 +29,7 @@ def build(app, config, values, saved, state, problems, context):
     size = config["outbox_bytes"]
     app.outbox = outbox.Outbox("data/outbox", size, log) if app.safe < 2 else None
     app.sampler = sampler.Sampler(values, clock, app.outbox, app.upkeep, log)
+    app.sampler.battery = config.get("battery")
     app.fault = False
     app.settings.apply, app.settings.unload = app.sampler.apply, app.unload
     _session(app, config, context)

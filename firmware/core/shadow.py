@@ -105,7 +105,7 @@ def _answered(s, state, seen):
     older, s.seen = seen + 1 < s.seen, seen
     _landed(s)
     values = s.settings.values
-    s.update_due |= any(reported.get(key) != values[key] for key in values)
+    s.update_due |= any(reported.get(key, {}) != values[key] for key in values)
     rejected = reported.get("rejected", {})
     s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
     _note(s, desired, reported)

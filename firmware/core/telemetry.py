@@ -1,37 +1,38 @@
 # A reading as it lies in the outbox, and as AWS gets it; and what outbox and settings need of a
 # file's bytes. A record: s2000 (seconds since 2000-01-01 UTC, four bytes; below 2^29, or 2017, it
-# is the uptime: there was no time yet), then what QUANTITIES lists, a whole number each, all bits
-# set: not measured. All is unsigned and little-endian.
+# is the uptime: there was no time yet), then what QUANTITIES lists, a whole number each, up to the
+# last one that was measured. Not measured: all bits set, or, where numbers may be negative, the
+# lowest that there is. What follows a record of full length is in core/several.py. All is unsigned
+# and little-endian.
 # Nothing here allocates while s2000 and seq are small ints: on 32-bit boards until 2034, seq 2^30.
 
-# In the order of a record and of a driver's `values`; new ones at the end: older records stay
-# readable. What can be negative is in every reading; anything else may be missing.
-# Name, unit, decimals, lowest and highest that a chip here can measure, bytes in a record (at most
-# 3, so that no value is a heap object). Whole numbers: 2137 with 2 decimals is 21.37.
-QUANTITIES = (
-    (b"temperature", "°C", 2, -4000, 12500, 3),
-    (b"humidity", "%RH", 2, 0, 10000, 2),
-    (b"pressure", "hPa", 2, 30000, 110000, 3),
-)
+from firmware.core.quantities import QUANTITIES
+
 RECORD_BYTES = 4 + sum([row[5] for row in QUANTITIES])
-# The most that write_json() writes beside the thing's name.
-TEXT_BYTES = 82 + 32 * len(QUANTITIES)  # 14 of the name, 6 of punctuation, 12 of the number,
-# and 21 of "time"
+# The most that write_json() writes beside the thing's name: 6 of punctuation and 12 of the number
+# for each quantity, and 21 of "time".
+TEXT_BYTES = 82 + sum([18 + len(row[0]) for row in QUANTITIES])
 
 
-def pack(buf, at, s2000, values):
-    # Writes RECORD_BYTES and gives the end. values may be shorter than QUANTITIES and have None.
+def pack(buf, at, s2000, values, battery_mv=None):
+    # Writes a record and gives its end. values: a driver's, as long as it likes, with None.
     for _ in range(4):
         buf[at] = s2000 & 0xFF
         s2000 >>= 8
         at += 1
-    for i in range(len(QUANTITIES)):
-        value = -1 if i >= len(values) or values[i] is None else values[i]
-        for _ in range(QUANTITIES[i][5]):
+    end, last = at, len(QUANTITIES) - 1
+    for i in range(last + 1):
+        value = battery_mv if i == last else values[i] if i < len(values) else None
+        size = QUANTITIES[i][5]
+        if value is None:
+            value = -1 << 8 * size - 1 if QUANTITIES[i][3] < 0 else -1
+        else:
+            end = at + size
+        for _ in range(size):
             buf[at] = value & 0xFF
             value >>= 8
             at += 1
-    return at
+    return end
 
 
 def time_of(frame, i, starts):
@@ -64,17 +65,24 @@ def write_json(buf, at, frame, i, thing, starts):
     for name, _, decimals, lowest, _, size in QUANTITIES:
         if i + size > end:
             break  # written by a version that knew less
-        none = (1 << 8 * size) - 1
-        value = (frame[i] | frame[i + 1] << 8 | frame[i + 2] << 16) & none
-        if lowest < 0 and value > none >> 1:
-            value -= none + 1
-        if value != none:
+        value = number(frame, i, size, lowest)
+        if value is not None:
             at = _text(buf, _text(buf, _text(buf, at, b', "'), name), b'": ')
             at = _number(buf, at, value, 10**decimals, decimals and 10**decimals)
         if i == first:
             at = _number(buf, _text(buf, at, b', "seq": '), seq, 1, 0)
         i += size
     return _text(buf, at, b', "time": "estimated"}' if found < 0 else b"}")
+
+
+def number(frame, i, size, lowest):
+    # The value at frame[i]; None: not measured.
+    ones = (1 << 8 * size) - 1
+    value = (frame[i] | frame[i + 1] << 8 | frame[i + 2] << 16) & ones
+    if lowest < 0 and value > ones >> 1:
+        value -= ones + 1
+        return None if value == ~(ones >> 1) else value
+    return None if value == ones else value
 
 
 def _text(buf, at, text):

@@ -49,6 +49,7 @@ def probe(bus, addr):
 
 
 class Driver:
+    SETTLE_MS, LEAST_S, FROZEN = 5, 1, 50
     MEASURE_MS = 11  # DS 9.1: 9.3 ms at most, and a millisecond clock may be one short
 
     def start(self):

@@ -32,6 +32,7 @@ def probe(bus, addr):
 
 class Driver:
     name = "mcp9808"
+    SETTLE_MS, LEAST_S, FROZEN = 5, 1, 0
     MEASURE_MS = 400  # DS 5.2.4 gives 250 ms as typical and no maximum
 
     def start(self):

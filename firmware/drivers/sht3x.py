@@ -22,6 +22,7 @@ def probe(bus, addr):
 
 class Driver:
     name = "sht3x"
+    SETTLE_MS, LEAST_S, FROZEN = 5, 1, 50
     MEASURE_MS = 17  # DS 2.2: 15.5 ms at most, and a millisecond clock may be one short
 
     def start(self):

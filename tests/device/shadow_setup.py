@@ -70,7 +70,7 @@ class Settings:
 class Sampler:
     def __init__(self):
         self.sensor = "bme280@0x76"
-        self.failures = 0
+        self.faulty = 0
         self.driver, self.due = 1, False
 
     def release(self):

@@ -45,7 +45,8 @@ LAYERS = {
     "firmware/board.py": f"{_CORE} firmware.chip firmware.soft_watchdog"
     " machine network esp32 esp time os sys gc",
     "firmware/soft_watchdog.py": "micropython machine",
-    "firmware/device_info.py": "firmware.chip firmware.version machine esp32 binascii gc json sys",
+    "firmware/device_info.py": "firmware.chip firmware.version firmware.sensors machine esp32"
+    " binascii gc json sys",
     # Flash.
     "firmware/files.py": _STORE,
     "firmware/outbox.py": f"{_STORE} firmware.outbox_files",
@@ -54,7 +55,9 @@ LAYERS = {
     "firmware/crash.py": f"{_STORE} firmware.files firmware.chip",
     # What the board does. A module that is loaded on demand is imported, not handed in: what is
     # handed in stays.
-    "firmware/sampler.py": f"{_CORE} firmware.drivers firmware.board",
+    "firmware/sampler.py": f"{_CORE} firmware.sensors firmware.sampling",
+    "firmware/sensors.py": f"{_CORE} firmware.drivers firmware.board",
+    "firmware/sampling.py": f"{_CORE} firmware.board",
     "firmware/shadow_sync.py": f"{_CORE} firmware.net.packets firmware.device_info json",
     "firmware/command_runner.py": f"{_CORE} firmware.chip firmware.board firmware.crash"
     " firmware.net.packets json",

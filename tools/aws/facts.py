@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from firmware.core.quantities import QUANTITIES
 from firmware.core.schema import DEFAULTS
-from firmware.core.telemetry import QUANTITIES
 from tools import wire
 from tools.aws.shadow import newest
 

@@ -12,7 +12,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from firmware.core.telemetry import QUANTITIES
+from firmware.core.quantities import QUANTITIES
 from tools import wire
 from tools.aws.facts import QUANTITY_NAMES
 from tools.aws.health import STATES, Health, span, worst_first

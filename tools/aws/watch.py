@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firmware.core.telemetry import QUANTITIES
+from firmware.core.quantities import QUANTITIES
 from tools import wire
 from tools.aws.facts import AHEAD_S, FACTS, QUANTITY_NAMES, Evidence, part, reading_of
 from tools.aws.health import Health, assess

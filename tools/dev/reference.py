@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from firmware.core import commands, schema, telemetry
+from firmware.core import commands, quantities, schema
 from tools.things import boards, config
 from tools.toolchain import ROOT
 
@@ -114,7 +114,7 @@ def _commands() -> list[str]:
 
 def _quantities() -> list[str]:
     lines = ["| field | unit | lowest | highest |", "|---|---|---|---|"]
-    for name, unit, decimals, low, high, _ in telemetry.QUANTITIES:
+    for name, unit, decimals, low, high, _ in quantities.QUANTITIES:
         edges = (f"{edge / 10**decimals:g}" for edge in (low, high))
         lines.append(f"| `{name.decode()}` | {unit} | {' | '.join(edges)} |")
     sensors = ", ".join(f"`{name}`" for name in schema.SENSORS.split())

@@ -12,7 +12,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 
-from firmware.core.telemetry import QUANTITIES
+from firmware.core.quantities import QUANTITIES
 from tools.errors import ToolError
 from tools.things.guess import did_you_mean
 
