@@ -6,7 +6,7 @@ from micropython import const
 import firmware.outbox  # noqa: F401
 from firmware import chip, sampler, settings, shadow_sync  # noqa: F401
 from firmware.core.errors import LinkError
-from firmware.core.telemetry import RECORD_BYTES, write_json
+from firmware.core.telemetry import RECORD_BYTES, TEXT_BYTES, write_json
 from firmware.net.connection import SUBSCRIBE
 
 if not chip.VERIFIED:
@@ -120,7 +120,7 @@ class App:
     def upkeep(self, what="restart"):  # the latter for commands
         from firmware import upkeep
 
-        return getattr(upkeep, what)(self)
+        getattr(upkeep, what)(self)
 
     def _network(self):
         # True while joined, with an address. wifi.py is in the heap only on the way there: after a
@@ -152,9 +152,12 @@ class App:
         while session.used < window and self.sent < most and outbox.next_unsent():
             seq = outbox.read - 1
             frame = outbox.get(seq)
-            if frame and frame[outbox.at] > RECORD_BYTES and not self.upkeep("alarm"):
-                outbox.read = seq  # its alarm goes first
-                break
+            if frame and frame[outbox.at] > RECORD_BYTES:
+                from firmware import sampling
+
+                if not sampling.alarm(self):
+                    outbox.read = seq  # its alarm goes first
+                    break
             session.take(seq)
             self.sent += 1
 
@@ -164,6 +167,8 @@ class App:
         if not frame:
             return 0
         i = self.outbox.at
+        if frame[i] > 12 and len(buf) < TEXT_BYTES + at:  # more than a usual sensor measures
+            buf.extend(bytes(TEXT_BYTES))
         end = write_json(buf, at, frame, i, self.session.client_id, starts)
         if frame[i] > RECORD_BYTES:
             from firmware.core import several

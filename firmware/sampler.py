@@ -12,6 +12,7 @@ from firmware.core.timing import Deadline
 _RETRY_MS = const(1_000)
 _KEPT = const(32)  # readings
 _STORE_RETRY_S = const(10)
+_EXTRA = const("samples offset_cdeg deadband alarm_high alarm_low")
 
 
 class Sampler:
@@ -28,8 +29,10 @@ class Sampler:
         self.turn_s = self.interval_s = 0  # clock.s of the last turn; the interval by then
         self.wait = Deadline(clock)
         self.battery = None  # (pin, thousandths) of the divider in config.json
-        self.extra = None  # what sampling.py keeps; False: there is nothing for it to do
-        self.sensor = None  # "bme280@0x76": those that were found
+        self.extra = False  # what sampling.py keeps; None: not yet; False: nothing is asked of it
+        # As one of several sensors (sensors.py), which it is itself where there is only one.
+        self.driver = self.sensor = self.fault = None  # fault: what is wrong, or of several: each
+        self.failures = self.last = self.same = 0
         self.apply("sensor")
 
     def apply(self, key):
@@ -37,14 +40,18 @@ class Sampler:
         # was found before.
         found = key in ("sensor", "i2c") and self.sensor is not None
         if key in ("sensor", "i2c"):
-            from firmware import sensors
+            self.sensors, self.wanted = (self,), self.settings["sensor"]
+            if isinstance(self.wanted, list):
+                from firmware import sensors
 
-            self.sensors = sensors.listed(self.settings["sensor"])
-            self.sensor = None
-            self.failures = self.faulty = 0  # in a row, of the worst; how many have a fault
+                self.sensors = sensors.listed(self.wanted)
+            self.sensor = self.fault = None  # sensor: "bme280@0x76", those that were found
+            self.failures = 0  # in a row, of the worst
             self.wait.start(0)
             self.release()
-        self.extra = self.extra or None
+        if not self.extra:
+            asked = [key for key in _EXTRA.split() if key in self.settings]
+            self.extra = None if asked or self.battery or len(self.sensors) > 1 else False
         return found
 
     def release(self):
@@ -105,10 +112,20 @@ class Sampler:
 
     def _go_on(self, one):
         driver = one.driver
-        if not driver or (one.frozen and not self.busy):
-            from firmware import sensors
+        if not driver:
+            from firmware import board, drivers
 
-            sensors.find(self, one)
+            bus = board.i2c(self.settings["i2c"], one.failures)
+            self.driver, label = drivers.find(bus, one.sensor or one.wanted)
+            one.driver = self.driver
+            self.wait.start(one.driver.SETTLE_MS)
+            if label != one.sensor:
+                one.sensor = label
+                name = ""
+                if one is not self:
+                    name = one.name + " is "
+                    self.sensor = ", ".join([each.sensor for each in self.sensors if each.sensor])
+                self.log("sensor: {}{}".format(name, label))
         elif not self.busy:
             driver.start()
             self.busy = True
@@ -122,24 +139,21 @@ class Sampler:
             one.same = one.same + 1 if total == one.last else 0
             one.last = total
             hot = self.interval_s < driver.LEAST_S
-            fault = one.fault and not one.hot
-            if fault or one.failures or hot != one.hot or 0 < driver.FROZEN <= one.same:
+            if one.fault or one.failures or hot or 0 < driver.FROZEN <= one.same:
                 from firmware import sensors
 
                 sensors.judge(self, one, hot)
-            if self.extra is False or not self._again(one):
-                self.at += 1
-                if self.at == len(self.sensors):
-                    self.store_reading()
+            if self.extra is not False:
+                try:
+                    from firmware import sampling
 
-    def _again(self, one):
-        # True: it is to measure once more, for the median.
-        try:
-            from firmware import sampling
-
-            return sampling.again(self, one)
-        except MemoryError:  # one value is better than none
-            pass
+                    if sampling.again(self, one):
+                        return
+                except MemoryError:  # one value is better than none
+                    pass
+            self.at += 1
+            if self.at == len(self.sensors):
+                self.store_reading()
 
     def store_reading(self):
         # Once all have measured, or have failed.

@@ -9,45 +9,23 @@ _RETRY_MAX_MS = const(30_000)
 
 
 class Sensor:
-    # One of those in the setting. No methods: their names would keep this module in memory.
-    name = sensor = driver = None  # of a list, its name; "bme280@0x76" once it was found
+    # One of several; a single one is the Sampler itself. No methods: their names would keep this
+    # module in memory.
+    sensor = driver = None  # "bme280@0x76" once it was found
     failures = 0  # in a row
     fault, count = None, 0  # what is wrong with it, and how often since it began
     last = same = 0  # a sum of the newest values; readings in a row that were equal to them
-    hot = frozen = False
 
 
-def listed(setting):
-    # Of the setting `sensor`, as core/schema.py has checked it.
+def listed(rows):
+    # Of the setting `sensor`, a list that core/optional.py has checked.
     made = []
-    for row in setting if isinstance(setting, list) else (None,):
-        one = Sensor()
-        one.wanted = setting
-        if row:
-            at = row.get("address")
-            one.name = row.get("name", row["chip"])
-            one.wanted = row["chip"] + ("" if at is None else "@0x{:02x}".format(at))
+    for row in rows:
+        one, at = Sensor(), row.get("address")
+        one.name = row.get("name", row["chip"])
+        one.wanted = row["chip"] + ("" if at is None else "@0x{:02x}".format(at))
         made.append(one)
     return made
-
-
-def find(s, one):
-    # s: the Sampler.
-    from firmware import board, drivers
-
-    one.frozen = False
-    bus = board.i2c(s.settings["i2c"], one.failures)
-    one.driver, label = drivers.find(bus, one.sensor or one.wanted)
-    s.driver = one.driver
-    s.wait.start(one.driver.SETTLE_MS)
-    if label != one.sensor:
-        one.sensor = label
-        s.log("sensor: " + (label if one.name is None else "{} is {}".format(one.name, label)))
-        _found(s)
-
-
-def _found(s):
-    s.sensor = ", ".join([one.sensor for one in s.sensors if one.sensor]) or None
 
 
 def failed(s, one, error):
@@ -69,7 +47,7 @@ def failed(s, one, error):
     if one.failures < TRIES:
         return
     one.sensor = one.driver = None
-    _found(s)
+    s.sensor = ", ".join([one.sensor for one in s.sensors if one.sensor]) or None
     # Of several, the others go on: this one is tried again with the next reading.
     s.at = (s.at + 1) % len(s.sensors)
     if s.sensor:
@@ -86,25 +64,37 @@ def judge(s, one, hot):
         s.log("sensor: reads again; errors in a row: {}".format(one.failures))
         one.failures = 0
         s.failures = max([each.failures for each in s.sensors])
-    one.hot, one.frozen = hot, 0 < driver.FROZEN <= one.same
-    if one.frozen:  # set up anew before the next reading, which resets most chips
+    if 0 < driver.FROZEN <= one.same:
         _note(s, one, "frozen: the same value again and again")
+        _set_up(s, one)
     elif hot:
         _note(s, one, "read more often than every {} s warms it".format(driver.LEAST_S))
     elif one.fault:
-        one.fault, one.count = None, 0
-        _count(s)
+        one.fault = None
+        _count(s, one)
+
+
+def _set_up(s, one):
+    # Anew, which resets most chips.
+    from firmware import board, drivers
+
+    values = one.driver.values
+    one.driver = drivers.find(board.i2c(s.settings["i2c"], 1), one.sensor)[0]
+    one.driver.values[:] = values
+    s.driver = one.driver
+    s.wait.start(one.driver.SETTLE_MS)
 
 
 def _note(s, one, why):
     if why != one.fault:
         one.fault, one.count = why, 0
     one.count += 1
-    _count(s)
+    _count(s, one)
 
 
-def _count(s):
-    s.faulty = len([one for one in s.sensors if one.fault])
+def _count(s, one):
+    if one is not s:
+        s.fault = ", ".join([each.fault for each in s.sensors if each.fault]) or None
 
 
 def report(s):
@@ -114,6 +104,6 @@ def report(s):
     for one in s.sensors:
         if one.fault:
             row = {"fault": one.fault[:80], "count": one.count}
-            row["sensor"] = one.name or one.sensor or one.wanted
+            row["sensor"] = one.sensor or one.wanted if one is s else one.name
             rows.append(row)
     return rows or None

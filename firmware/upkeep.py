@@ -4,14 +4,12 @@ from micropython import const
 
 from firmware import chip, version
 from firmware.core import telemetry
-from firmware.core.quantities import QUANTITIES
 
 _CHECK_S = const(2)  # between two check()
 _CHANGED_S = const(3)  # in safe mode, time to report a setting that has changed
 _CRASH_S = const(60)  # after a crash: how often the length of the run is written down
 _TRIAL_S = const(60)
 _TAG = const(-1)  # of the shadow's documents in the session
-_ALARM = const(-3)
 _FAILURES = const(3)  # in a row: then a sensor is lost (sampler.py)
 _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
 _NO_TIME_S = const(259_200)  # without the time: a restart costs the dates of what is stored
@@ -128,40 +126,15 @@ def _earliest(app, starts, noted):
     return now if noted is None else now - app.clock.s
 
 
-def alarm(app):
-    # True: the newest reading that the outbox has handed out may be sent. It has the blocks of
-    # core/several.py; alarms among them go first, on a topic of their own.
-    from firmware.core import several
-    from firmware.net import packets
-
-    outbox, session = app.outbox, app.session
-    seq = outbox.read - 1
-    if app.alarmed == seq:
-        return True
-    if _ALARM in session.waiting:
-        return False
-    frame = outbox.get(seq)
-    text = several.text(frame, outbox.at, True)
-    if not text:
-        return True
-    starts, thing = app.settings.state.get("start"), session.client_id
-    buf = bytearray(telemetry.TEXT_BYTES + len(thing) + len(text))
-    end = telemetry.write_json(buf, 0, frame, outbox.at, thing, starts)
-    end = several.add(buf, end, text)
-    topic = session.lw_topic[: -len("status")] + b"alarms"
-    packets.document(session, topic, buf[:end], _ALARM)
-    app.alarmed = -seq
-    return False
-
-
 def reading(app):
     # At log_level debug: the newest one, as it was made.
+    from firmware.core.quantities import rows
     from firmware.core.several import decimal
 
     text = ""
     for one in app.sampler.sensors:
-        text += " {}:".format(one.name) if one.name else ""
-        for value, row in zip(one.driver.values if one.driver else (), QUANTITIES):
+        text += "" if one is app.sampler else " {}:".format(one.name)
+        for value, row in zip(one.driver.values if one.driver else (), rows()):
             if value is not None:
                 text += " {} {}".format(decimal(value, row[2]), row[1])
     line = "sensor:{}, kept in RAM" if app.sampler.kept else "sensor:{}, seq {}"

@@ -1,13 +1,16 @@
 # All that can be measured: one table for the record on flash, the JSON, the limits of alarms, and
-# for tools/. In the order of a record and of a driver's `values`; new ones at the end: older
-# records stay readable. Name, unit, decimals, lowest and highest that is believed, bytes in a
-# record (at most 3, so that no value is a heap object). Whole numbers: 2137 with 2 decimals is
-# 21.37. battery_v is the board's own, of no sensor.
+# for tools/. In columns, because on a board a row takes 60 bytes; those that every reading needs
+# are in core/telemetry.py, which stays in memory. On demand.
 
-QUANTITIES = (
-    (b"temperature", "°C", 2, -5500, 15000, 3),
-    (b"humidity", "%RH", 2, 0, 10000, 2),
-    (b"pressure", "hPa", 2, 30000, 110000, 3),
-    (b"co2", "ppm", 0, 0, 40000, 2),
-    (b"battery_v", "V", 3, 0, 60000, 2),
-)
+from firmware.core.telemetry import DECIMALS, NAMES, SIZES
+
+UNITS = "°C %RH hPa ppm V"
+LIMITS = (-5500, 15000, 0, 10000, 30000, 110000, 0, 40000, 0, 60000)  # what is believed
+
+
+def rows():
+    # (name, unit, decimals, lowest, highest, bytes in a record) of each.
+    names, units = NAMES.decode().split(), UNITS.split()
+    count = range(len(SIZES))
+    low, high = [LIMITS[2 * i] for i in count], [LIMITS[2 * i + 1] for i in count]
+    return list(zip(names, units, DECIMALS, low, high, SIZES))

@@ -1,8 +1,7 @@
 # What the cloud may change, and what it may be: one table for the board, which loads it on demand,
 # and for tools/things, which checks all of config.json before a board gets it.
 
-from firmware.core.quantities import QUANTITIES
-from firmware.core.text import printable
+from firmware.core.text import RARE, among, printable
 
 DEFAULTS = {
     "interval_s": 60,
@@ -10,31 +9,20 @@ DEFAULTS = {
     "i2c": {"id": 0, "sda": 21, "scl": 22, "freq_hz": 100000},
     "drain_per_s": 90,  # AWS takes 100 publishes a second (aws-facts 1.2): some are the shadow's
     "offline_reboot_s": 3600,
-    "samples": 1,  # of which a reading is the median
-    "deadband": {},  # quantity: change that is worth a reading; else one comes after heartbeat_s
-    "heartbeat_s": 3600,
-    "alarm_high": {},  # quantity: limit
-    "alarm_low": {},
-    "hysteresis": {},  # quantity: how far back from its limit an alarm ends
-    "offset_cdeg": {},  # chip, or name in a list of sensors: hundredths of a degree to be added
-    "batch": 12,  # readings between two connects of a board that sleeps
     "log_level": "info",  # not in config.json, and forgotten at each start
 }
 # The other keys of a complete config.json: they decide whether the cloud can be reached at all.
 KEYS = (
-    "thing_name endpoint port keepalive_s wifi ntp telemetry_topic command_topic"
-    " window window_max message_bytes outbox_bytes power"
+    " thing_name endpoint port keepalive_s wifi ntp telemetry_topic command_topic"
+    " window window_max message_bytes outbox_bytes "
 )
+LATER = " power battery "  # keys that a config.json of an older version does not have
 SENSORS = "bme280 bmp280 sht3x mcp9808"
 # Name, lowest, highest of all numbers; one tuple, because each takes memory of its own.
 LIMITS = (
     "interval_s", 1, 86400,
     "drain_per_s", 1, 100,
     "offline_reboot_s", 10, 604800,  # or 0: never
-    "samples", 1, 9,
-    "heartbeat_s", 60, 604800,
-    "batch", 1, 500,
-    "offset_cdeg", -2000, 2000,
     "id", -1, 1,  # of the bus; -1: bit-banged, all the ESP8266 has
     "sda", 0, 48,
     "scl", 0, 48,
@@ -57,54 +45,28 @@ def check(key, value, values, chip=""):
     # (the value to use, None), or (value, what is wrong with it). values: the settings in force;
     # an i2c may be a part, which goes over the one in there. chip: text that ends with its name
     # ("Generic ESP32S3 module with ESP32S3"); on another one Pin() decides.
-    if key not in DEFAULTS and key in KEYS.split():
+    if among(key, KEYS) or among(key, LATER):
         return value, "cannot be changed from the cloud"
-    if not isinstance(DEFAULTS.get(key), dict):
+    if among(key, RARE) or (key == "sensor" and isinstance(value, list)):
+        from firmware.core import optional
+
+        return optional.check(key, value, values, SENSORS)
+    if key != "i2c":
         return value, _wrong(key, value, DEFAULTS)
     if not isinstance(value, dict) or len(value) > 8:  # a flood of unknown keys, each to be named
         return value, "must be an object of at most 8 keys"
-    # Parts: a delta has only what differs.
     made = dict(values.get(key) or DEFAULTS[key])
     made.update(value)
     problems = []
     for name in sorted(map(str, made)):
-        if key == "i2c":
-            why = _wrong(name, made.get(name), DEFAULTS[key])
-        else:
-            why = _limit(key, name, made.get(name))
+        why = _wrong(name, made.get(name), DEFAULTS[key])
         if not why and name in ("sda", "scl") and _taken(made[name], chip):
             why = "is not free on this chip, see docs/wiring.md"
         if why:
             problems.append(printable(name, 40) + ": " + why)
-    if key == "i2c" and made["sda"] == made["scl"]:
+    if made["sda"] == made["scl"]:
         problems.append("scl: must not be the pin of sda")
-    if len(made) > 8:
-        problems.append("has more than 8 keys")
     return (value, "; ".join(problems)) if problems else (made, None)
-
-
-def _limit(key, name, value):
-    # Of an object of limits, by quantity or by sensor. false takes one out: null never gets here.
-    if value is False:
-        return None
-    if key == "offset_cdeg":
-        return _name(name) or _wrong(key, value, DEFAULTS)
-    for row in QUANTITIES:
-        if name == row[0].decode():
-            low, high = [edge / 10 ** row[2] for edge in row[3:5]]
-            low = low if key.startswith("alarm") else 0
-            if type(value) in (int, float) and low <= value <= high:
-                return None
-            return "must be a number from {:g} to {:g}, or false".format(low, high)
-    return "is no quantity"
-
-
-def _name(name):
-    data = name.encode() if isinstance(name, str) else b""
-    good = 1 <= len(data) <= 12 and 0x61 <= data[0] <= 0x7A
-    for byte in data:
-        good = good and (0x61 <= byte <= 0x7A or 0x30 <= byte <= 0x39 or byte == 0x5F)
-    return None if good else "must be 1 to 12 of a-z, 0-9 and _, first a letter"
 
 
 def _taken(pin, chip):
@@ -124,7 +86,17 @@ def _wrong(key, value, known):
         near = [name for name in sorted(known) if name.startswith(str(key)[:3] or " ")]
         return "unknown setting" + (', did you mean "{}"?'.format(near[0]) if near else "")
     if key == "sensor":
-        return _sensors(value) if isinstance(value, list) else _sensor(value)
+        # An address may follow the name of a chip. Those outside 0x08 to 0x77 are reserved
+        # (I2C-bus specification UM10204, 3.1.12).
+        try:
+            chip, at = (value.split("@0x") + ["76"])[:2]
+            full = "{}@0x{:02x}".format(chip, min(max(0x08, int(at, 16)), 0x77))
+            if value == "auto" or (chip in SENSORS.split() and value.lower() in (chip, full)):
+                return None
+        except (AttributeError, ValueError):  # no text, no number
+            pass
+        text = 'must be "auto", one of {}, with "@0x76" after it for an address, or a list of them'
+        return text.format(SENSORS)
     if key == "log_level":
         return None if value in ("info", "debug") else 'must be "info" or "debug"'
     at = LIMITS.index(key)
@@ -133,36 +105,3 @@ def _wrong(key, value, known):
     if type(value) is int and (low <= value <= high or (zero and value == 0)):
         return None
     return "must be {}a whole number from {} to {}".format(zero, low, high)
-
-
-def _sensor(value):
-    # An address may follow the name of a chip. Those outside 0x08 to 0x77 are reserved (I2C-bus
-    # specification UM10204, 3.1.12).
-    try:
-        chip, at = (value.split("@0x") + ["76"])[:2]
-        full = "{}@0x{:02x}".format(chip, min(max(0x08, int(at, 16)), 0x77))
-        if value == "auto" or (chip in SENSORS.split() and value.lower() in (chip, full)):
-            return None
-    except (AttributeError, ValueError):  # no text, no number
-        pass
-    text = 'must be "auto", one of {}, with "@0x76" after it for an address, or a list of sensors'
-    return text.format(SENSORS)
-
-
-def _sensors(rows):
-    if not 1 <= len(rows) <= 4:
-        return "must be a list of 1 to 4 sensors"
-    names = []
-    for row in rows:
-        if not isinstance(row, dict) or set(row) - {"chip", "address", "name"}:
-            return "each must be an object of chip, address and name"
-        chip, at, name = row.get("chip"), row.get("address"), row.get("name", row.get("chip"))
-        if not isinstance(chip, str) or chip not in SENSORS.split():
-            return "chip must be one of " + SENSORS
-        if at is not None and not (type(at) is int and 0x08 <= at <= 0x77):
-            return "address must be a whole number from 8 to 119"
-        if _name(name):
-            return "name " + _name(name)
-        names.append(name)
-    if len(set(names)) < len(names):
-        return "two have one name"

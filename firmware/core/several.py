@@ -4,8 +4,7 @@
 #   n, name, 0          the first sensor: its values are those of the record itself
 #   0, what             an alarm: four times the row of QUANTITIES, and 0 ended, 1 high, 2 low
 
-from firmware.core.quantities import QUANTITIES
-from firmware.core.telemetry import RECORD_BYTES, number
+from firmware.core.telemetry import DECIMALS, NAMES, RECORD_BYTES, SIZES
 
 _STATES = ("normal", "high", "low")
 
@@ -19,7 +18,7 @@ def sensor(buf, at, name, values):
     for row, value in enumerate(values or ()):
         if value is not None:
             buf[mask_at] |= 1 << row
-            for _ in range(QUANTITIES[row][5]):
+            for _ in range(SIZES[row]):
                 buf[at] = value & 0xFF
                 value >>= 8
                 at += 1
@@ -35,7 +34,7 @@ def text(frame, i, alarms=False):
         at += 2 + len(name)
         if not name:
             if alarms:
-                row = QUANTITIES[what >> 2][0].decode()
+                row = NAMES.split()[what >> 2].decode()
                 found.append('"{}": "{}"'.format(row, _STATES[what & 3]))
             continue
         values, at = _values(frame, at, what) if what else (_values(frame, i + 9, 0)[0], at)
@@ -59,13 +58,16 @@ def add(buf, end, text):
 def _values(frame, at, mask):
     # ('"temperature": 21.37' and so on, where they end). mask 0: all rows but the board's own.
     found = []
-    for row in range(4):
-        name, _, decimals, lowest, _, size = QUANTITIES[row]
+    for row, name in enumerate(NAMES.split()[:-1]):
         if mask >> row & 1 or not mask:
-            value = number(frame, at, size, lowest)
-            if value is not None:
-                found.append('"{}": {}'.format(name.decode(), decimal(value, decimals)))
-            at += size
+            bits, value = 8 * SIZES[row], 0
+            for i in range(SIZES[row]):
+                value |= frame[at + i] << 8 * i
+            if row == 0 and value >> bits - 1:
+                value -= 1 << bits
+            if value != (-1 << bits - 1 if row == 0 else (1 << bits) - 1):
+                found.append('"{}": {}'.format(name.decode(), decimal(value, DECIMALS[row])))
+            at += SIZES[row]
     return found, at
 
 

@@ -1,11 +1,17 @@
 # Which sensor is on the bus? Loaded to search; a driver's module only when an address it may have
 # answers. It has probe(bus, addr) -> driver, or None when another chip lives there: all of the
-# set-up, it does not stay in the heap. A driver has name, MEASURE_MS, start(), finish()
-# (SensorError when the answer cannot be trusted) and values: what it measured last, in the order
-# of core/telemetry.py, None for what it cannot. Neither start() nor finish() allocates.
+# set-up, with a reset where the chip has one, it does not stay in the heap. A driver has
+#   name, SETTLE_MS   from probe() to the first start(); MEASURE_MS from start() to finish()
+#   start(), finish() SensorError when the answer cannot be trusted; finish() gives True when there
+#                     is more to measure, for another finish(). Neither allocates
+#   values            what it measured last, in the order of core/quantities.py, None for what it
+#                     cannot
+#   LEAST_S           read more often, it warms itself; FROZEN: so many equal readings in a row are
+#                     suspect, 0: a coarse chip may honestly repeat itself
 
 from firmware.core.errors import SensorError
 
+_MOST = 32  # chips on one bus; where SDA is held low all 112 addresses answer
 # file: (the chips it drives, the addresses their pins can be set to)
 DRIVERS = {
     "bme280": (("bme280", "bmp280"), (0x76, 0x77)),
@@ -19,6 +25,9 @@ def find(bus, sensor):
     # label): the label always has the address. SensorError names what was found instead.
     name, addr = (sensor.lower().split("@") + [""])[:2]
     answering, seen = bus.scan(), []
+    if len(answering) > _MOST:
+        text = "bus: {} addresses answer; SDA or SCL shorted, or no pull-ups"
+        raise SensorError(text.format(len(answering)))
     for at in answering:
         label = "0x{:02x}".format(at)
         try:
@@ -38,7 +47,7 @@ def find(bus, sensor):
             label += " (no driver {} on this board)".format(file)
         except OSError as e:
             label += " (bus: errno {})".format(e.args[0])
-        seen = (seen + [label])[:8]  # on a shorted bus all 112 answer
+        seen = (seen + [label])[:8]
     text = ", ".join(seen) or "nothing"
     if len(seen) < len(answering):
         text += " and {} more".format(len(answering) - len(seen))

@@ -83,9 +83,7 @@ class Bench:
         self.undated = 0  # of them, with the uptime in place of the time
         self.log = []
         self.settings = {"interval_s": interval_s, "sensor": "auto", "i2c": {"sda": 4, "scl": 5}}
-        self.settings["log_level"], self.settings["samples"] = "info", 1
-        for key in ("offset_cdeg", "deadband", "alarm_high", "alarm_low", "hysteresis"):
-            self.settings[key] = {}
+        self.settings["log_level"] = "info"
         self.sampler = sampler.Sampler(self.settings, self.clock, self, self.note, self.log.append)
         BOARD.bench = self
 

@@ -7,7 +7,6 @@ import struct
 import harness
 from fakes import Random
 from firmware.core import telemetry
-from firmware.core.quantities import QUANTITIES
 from firmware.core.telemetry import RECORD_BYTES
 
 UNIX_2000 = 946684800
@@ -139,19 +138,21 @@ def test_a_reading_without_a_temperature():
     assert text_of(record[:end]).endswith(b'"seq": 5, "battery_v": 3.912}')
 
 
-def test_a_new_quantity_is_a_row():
-    old, rows = bytearray(RECORD_BYTES), telemetry.QUANTITIES
+def test_a_new_quantity_is_a_column_more():
+    old, names = bytearray(RECORD_BYTES), ("NAMES", "DECIMALS", "SIZES")
+    before = [getattr(telemetry, name) for name in names]
     telemetry.pack(old, 0, 1, (2137, None, 101325), 3000)
-    telemetry.QUANTITIES = QUANTITIES + ((b"soil", "mV", 3, -500, 500, 2),)
+    telemetry.NAMES += b"soil "
+    telemetry.DECIMALS, telemetry.SIZES = before[1] + b"\3", before[2] + b"\2"
     try:
         new = bytearray(RECORD_BYTES + 2)
-        harness.equal(telemetry.pack(new, 0, 1, (2137,) + (None,) * 4, -7), len(new))
-        wanted = b'21.37, "seq": 5, "soil": -0.007}'
-        assert text_of(new).endswith(wanted), text_of(new)
+        harness.equal(telemetry.pack(new, 0, 1, (2137,) + (None,) * 4 + (7,)), len(new))
+        assert text_of(new).endswith(b'21.37, "seq": 5, "soil": 0.007}'), text_of(new)
         # A record that was stored before, and one that a later version left behind.
         assert b'"pressure": 1013.25, "battery_v": 3.000}' in text_of(old), text_of(old)
     finally:
-        telemetry.QUANTITIES = rows
+        for name, value in zip(names, before):
+            setattr(telemetry, name, value)
     assert text_of(new).endswith(b'21.37, "seq": 5}'), text_of(new)
 
 

@@ -23,7 +23,7 @@ class App(Named):
     def __init__(self, **known):
         self.wlan = Interface([True], 0)
         super().__init__(
-            sampler=Named(readings=0, faulty=0),
+            sampler=Named(readings=0, fault=0),
             outbox=Named(dropped=3),
             connection=Named(down_s=17, sessions=5, up=True),
             clock=Named(s=99, source="ntp", offset=848_563_200),

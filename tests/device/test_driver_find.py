@@ -149,21 +149,28 @@ class Shorted(Bus):
         return self.chips.get(addr) or zeros
 
 
-def test_a_bus_on_which_all_answer_makes_a_short_message():
-    for wanted in ("auto", "sht3x"):
-        text = refused(Shorted({}), wanted)
-        assert text.endswith(", 0x0f and 104 more"), text
-        harness.equal(text.count("0x"), 8)
+def test_a_bus_on_which_all_answer_is_a_fault():
+    # Though one of them looks like a sensor: SDA is held low, or floats.
+    wanted = "bus: 112 addresses answer; SDA or SCL shorted, or no pull-ups"
+    for chips in ({}, {0x77: bosch(0x60)}):
+        for name in ("auto", "sht3x", "bme280@0x77"):
+            harness.equal(refused(Shorted(chips), name), wanted)
+
+
+def test_of_many_chips_the_first_eight_are_named():
+    text = refused(Shorted({}, range(0x50, 0x60)), "sht3x")
+    assert text.endswith(", 0x57 and 8 more"), text
+    harness.equal(text.count("0x"), 8)
 
 
 def test_and_the_sensor_is_found_beyond_the_eighth():
-    chip = bosch(0x60)
-    driver, label = find(Shorted({0x77: chip}), "auto")
+    chip, addresses = bosch(0x60), range(0x60, 0x78)
+    driver, label = find(Shorted({0x77: chip}, addresses), "auto")
     harness.equal(label, "bme280@0x77")
     # What only the set-up needs does not stay with the driver.
     assert not hasattr(sys.modules["firmware.drivers.bme280"], "probe")
     loading.unload()
-    harness.equal(find(Shorted({0x77: chip}), "bme280")[1], label)
+    harness.equal(find(Shorted({0x77: chip}, addresses), "bme280")[1], label)
 
 
 def test_a_driver_that_was_not_staged_is_named():

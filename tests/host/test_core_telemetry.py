@@ -10,8 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from firmware.core import telemetry
-from firmware.core.quantities import QUANTITIES
+from firmware.core.quantities import rows
 
+QUANTITIES = rows()
 U32 = st.integers(0, 2**32 - 1)
 _NUMBERS = st.tuples(
     *(
@@ -52,13 +53,13 @@ def test_a_reading_comes_back_from_its_json(
     wanted = {"device_id": thing, "timestamp": s2000 + 946684800, "seq": seq}
     for (name, _, decimals, *_), value in zip(QUANTITIES, values, strict=True):
         if value is not None:
-            wanted[name.decode()] = value / 10**decimals
+            wanted[name] = value / 10**decimals
     assert json.loads(buf[at:end]) == wanted
     assert not any(buf[:at]) and not any(buf[end:])
 
 
-@pytest.mark.parametrize("row", QUANTITIES, ids=lambda row: row[0].decode())
-def test_a_row_fits_its_bytes(row: tuple[bytes, str, int, int, int, int]) -> None:
+@pytest.mark.parametrize("row", QUANTITIES, ids=lambda row: row[0])
+def test_a_row_fits_its_bytes(row: tuple[str, str, int, int, int, int]) -> None:
     name, unit, decimals, lowest, highest, size = row
     assert name.isascii() and name.islower() and len(name) <= 14 and unit
     assert 0 <= decimals <= 3 and 1 <= size <= 3
@@ -69,7 +70,7 @@ def test_a_row_fits_its_bytes(row: tuple[bytes, str, int, int, int, int]) -> Non
         telemetry.pack(record, 0, 0, values[:-1], values[-1])
         buf = bytearray(telemetry.TEXT_BYTES + 1)
         text = buf[: telemetry.write_json(buf, 0, framed(record, 1), 0, b"t", ())]
-        assert json.loads(text)[name.decode()] == value / 10**decimals
+        assert json.loads(text)[name] == value / 10**decimals
 
 
 def test_what_every_reading_has_comes_first() -> None:

@@ -110,7 +110,8 @@ def test_the_board_gets_a_complete_configuration(setting: Setting, board: str) -
     pki.folder(setting.certs, kind.key)
     setting.stage(board)
     found = setting.written()
-    assert set(found) == {*schema.DEFAULTS, *schema.KEYS.split()} - {"log_level"}
+    known = {*schema.DEFAULTS, *schema.KEYS.split(), *schema.LATER.split()}
+    assert set(found) == known - {"log_level"}
     assert found["thing_name"] == CONFIG["thing_name"]
     assert found["wifi"] == CONFIG["wifi"]
     assert found["i2c"] == {**kind.i2c, "freq_hz": 100000}
