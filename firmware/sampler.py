@@ -138,11 +138,12 @@ class Sampler:
                 total = (total * 31 + (value or 0)) & 0xFFFFF
             one.same = one.same + 1 if total == one.last else 0
             one.last = total
-            hot = self.interval_s < driver.LEAST_S
-            if one.fault or one.failures or hot or 0 < driver.FROZEN <= one.same:
+            suspect = self.interval_s < driver.LEAST_S or 0 < driver.FROZEN <= one.same
+            anew = one.same and driver.FROZEN and not one.same % driver.FROZEN
+            if one.failures or anew or suspect != (one.fault is not None):
                 from firmware import sensors
 
-                sensors.judge(self, one, hot)
+                sensors.judge(self, one)
             if self.extra is not False:
                 try:
                     from firmware import sampling

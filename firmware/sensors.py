@@ -56,7 +56,7 @@ def failed(s, one, error):
             s.store_reading()
 
 
-def judge(s, one, hot):
+def judge(s, one):
     # It has measured. What was wrong is over, or something looks wrong: that is reported, and the
     # readings go on.
     driver = one.driver
@@ -67,7 +67,7 @@ def judge(s, one, hot):
     if 0 < driver.FROZEN <= one.same:
         _note(s, one, "frozen: the same value again and again")
         _set_up(s, one)
-    elif hot:
+    elif s.interval_s < driver.LEAST_S:
         _note(s, one, "read more often than every {} s warms it".format(driver.LEAST_S))
     elif one.fault:
         one.fault = None
