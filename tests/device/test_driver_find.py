@@ -67,11 +67,16 @@ def mcp9808():
     return chip
 
 
+def tmp117():
+    return Registers(b"\x01\x17", 0x0F)  # register 4 stays 0: EEPROM locked, not busy
+
+
 MAKE = {
     "bme280": lambda: bosch(0x60),
     "bmp280": lambda: bosch(0x58),
     "sht3x": sht3x,
     "mcp9808": mcp9808,
+    "tmp117": tmp117,
 }
 
 
