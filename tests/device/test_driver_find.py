@@ -71,6 +71,12 @@ def tmp117():
     return Registers(b"\x01\x17", 0x0F)  # register 4 stays 0: EEPROM locked, not busy
 
 
+def hdc1080():
+    chip = Words()
+    chip.regs = {0xFE: 0x5449, 0xFF: 0x1050}
+    return chip
+
+
 class LM75(Words):
     def __init__(self, config=0):
         self.regs = [0, config, 0x4B00, 0x5000] + [0] * 12
@@ -86,6 +92,7 @@ MAKE = {
     "sht3x": sht3x,
     "mcp9808": mcp9808,
     "tmp117": tmp117,
+    "hdc1080": hdc1080,
     "lm75": LM75,
     "tmp102": lambda: LM75(0x60A0),
 }
