@@ -103,7 +103,7 @@ LIMITS = {"firmware": (250, 40), "tools": (300, 40)}
 # goal is 38 files and 3,200 lines of issue 8.
 FILES, LINES = 37, 3_748
 # A driver; only one of them is in memory.
-DRIVER_LINES = {"bme280.py": 127}  # of two chips, with their formulas
+DRIVER_LINES = {"bme280.py": 129}  # of two chips, with their formulas
 # What app.py, and what it imports outside of functions, and what its objects are made of, may have
 # together: code that an ESP32 keeps in its memory, 5.6 bytes a line (issue 8).
 RESIDENT_LINES = 1_900
