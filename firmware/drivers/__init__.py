@@ -17,6 +17,9 @@ DRIVERS = {
     "bme280": (("bme280", "bmp280"), (0x76, 0x77)),
     "sht3x": (("sht3x",), (0x44, 0x45)),
     "mcp9808": (("mcp9808",), range(0x18, 0x20)),
+    "tmp117": (("tmp117",), range(0x48, 0x4C)),
+    "hdc1080": (("hdc1080",), (0x40,)),
+    "lm75": (("lm75", "tmp102"), range(0x48, 0x50)),  # last: it has no id
 }
 
 

@@ -54,7 +54,7 @@ class Registers:
 
     def readfrom_mem_into(self, addr, reg, buf):
         for i in range(len(buf)):
-            buf[i] = self.regs[reg + i]
+            buf[i] = self.regs[reg + i & 0xFF]
 
 
 def bosch():

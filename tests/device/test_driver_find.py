@@ -5,7 +5,7 @@ import sys
 
 import firmware.drivers
 import harness
-from fakes_bus import Registers
+from fakes_bus import Registers, Words
 from firmware import loading
 from firmware.core import schema
 from firmware.core.errors import SensorError
@@ -67,11 +67,34 @@ def mcp9808():
     return chip
 
 
+def tmp117():
+    return Registers(b"\x01\x17", 0x0F)  # register 4 stays 0: EEPROM locked, not busy
+
+
+def hdc1080():
+    chip = Words()
+    chip.regs = {0xFE: 0x5449, 0xFF: 0x1050}
+    return chip
+
+
+class LM75(Words):
+    def __init__(self, config=0):
+        self.regs = [0, config, 0x4B00, 0x5000] + [0] * 12
+
+    def writeto_mem(self, addr, reg, buf):
+        super().writeto_mem(addr, reg, buf)
+        self.regs[2] &= 0xFF80
+
+
 MAKE = {
     "bme280": lambda: bosch(0x60),
     "bmp280": lambda: bosch(0x58),
     "sht3x": sht3x,
     "mcp9808": mcp9808,
+    "tmp117": tmp117,
+    "hdc1080": hdc1080,
+    "lm75": LM75,
+    "tmp102": lambda: LM75(0x60A0),
 }
 
 
@@ -101,6 +124,7 @@ def test_an_exact_sensor_is_found_beside_others():
     harness.equal(label(both, "bme280@0x76"), "bme280@0x76")
     harness.equal(label(both, "sht3x"), "sht3x@0x44")
     harness.equal(label(Bus(x1a=mcp9808()), "mcp9808@0x1A"), "mcp9808@0x1a")
+    harness.equal(label(Bus(x48=tmp117(), x49=LM75()), "lm75"), "lm75@0x49")
 
 
 def test_error_names_what_was_found_instead():

@@ -67,6 +67,10 @@ def test_first_reading_is_delivered_soon_after_power_on(
         ("bmp280@0x77", {"temperature", "pressure"}),
         ("sht3x@0x45", {"temperature", "humidity"}),
         ("mcp9808@0x1c", {"temperature"}),
+        ("tmp117@0x4a", {"temperature"}),
+        ("hdc1080", {"temperature", "humidity"}),
+        ("lm75@0x4f", {"temperature"}),
+        ("tmp102@0x49", {"temperature"}),
     ],
 )
 def test_each_sensor_is_found_and_reports_what_it_has(

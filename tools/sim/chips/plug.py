@@ -1,8 +1,11 @@
 # Which chips a text like "bme280@0x76" stands for.
 
 from .bosch import BME280, BMP280
+from .hdc1080 import HDC1080
+from .lm75 import LM75B, TMP102
 from .mcp9808 import MCP9808
 from .sht3x import SHT3x
+from .tmp117 import TMP117
 
 # name -> (class, first address, last address)
 CHIPS = {
@@ -10,6 +13,10 @@ CHIPS = {
     "bmp280": (BMP280, 0x76, 0x77),
     "sht3x": (SHT3x, 0x44, 0x45),
     "mcp9808": (MCP9808, 0x18, 0x1F),
+    "tmp117": (TMP117, 0x48, 0x4B),
+    "hdc1080": (HDC1080, 0x40, 0x40),
+    "lm75": (LM75B, 0x48, 0x4F),
+    "tmp102": (TMP102, 0x48, 0x4F),  # a real one no further than 0x4B
 }
 
 _PLUGGED_MS = 10  # past every start-up time, before the MCP9808's first conversion
