@@ -1,0 +1,77 @@
+"""The table of sensors: that it fits the firmware, the datasheets' own sums, and docs/sensors.md."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from firmware.core import schema
+from firmware.drivers import DRIVERS
+from tools.errors import ToolError
+from tools.things import boards, sensors
+from tools.toolchain import ROOT
+
+TABLE = sensors.table()
+QUANTITIES = {"temperature", "humidity", "pressure", "CO2"}
+
+
+def test_every_sensor_of_the_firmware_is_in_the_table() -> None:
+    assert set(schema.SENSORS.split()) - set(TABLE) == set()
+
+
+@pytest.mark.xfail(strict=True, reason="drivers to come; take this mark off when it passes")
+def test_the_table_has_no_other() -> None:
+    assert set(TABLE) == set(schema.SENSORS.split())
+
+
+@pytest.mark.parametrize("file", DRIVERS)
+def test_addresses_are_those_the_driver_is_looked_for_at(file: str) -> None:
+    chips, addresses = DRIVERS[file]
+    ours = {int(at, 16) for chip in chips for at in TABLE[chip].addresses}
+    assert ours == set(addresses)
+
+
+@pytest.mark.parametrize("chip", sorted(set(TABLE) & set(schema.SENSORS.split())))
+def test_the_driver_waits_as_long_as_the_table_says(chip: str) -> None:
+    code = (ROOT / boards.drivers()[chip]).read_text("utf-8")
+    waits = [int(ms) for ms in re.findall(r"\bMEASURE_MS = (?:const\()?(\d+)", code)]
+    assert TABLE[chip].ms <= TABLE[chip].max_ms <= max(waits)
+
+
+@pytest.mark.parametrize("sensor", TABLE.values(), ids=TABLE)
+def test_every_row_is_complete(sensor: sensors.Sensor) -> None:
+    measures = sensor.measures.split(", ")
+    assert set(measures) <= QUANTITIES
+    assert "temperature" in measures
+    # A range, an accuracy and a resolution of each.
+    for text in (sensor.range, sensor.resolution):
+        assert len(re.sub(r"\(.*?\)", "", text).split(", ")) == len(measures), text
+    for unit, quantity in (("°C", "temperature"), ("%RH", "humidity"), ("Pa", "pressure")):
+        for text in (sensor.range, sensor.accuracy, sensor.resolution):
+            assert (unit in text) == (quantity in measures), text
+    assert all(re.fullmatch(r"0x[0-7][0-9a-f]", at) for at in sensor.addresses)
+    assert 0 < sensor.charge_uc and 0 < sensor.idle_ua
+    low, high = re.findall(r"([\d.]+) to ([\d.]+) V", sensor.supply)[0]
+    assert float(low) <= 3.3 <= float(high)
+    assert len(sensor.sheet) > 10
+
+
+# What a datasheet gives as the mean at one reading a second is the charge of a reading and what
+# the chip takes while idle: BME280 1.2, BMP280 1, SHT4x 3.1, TMP117 6.5 (mean of eight).
+@pytest.mark.parametrize(
+    ("chip", "ua"), [("bme280", 3.6), ("bmp280", 2.74), ("sht4x", 2.2), ("tmp117", 16)]
+)
+def test_the_charge_of_a_reading_is_what_the_datasheets_mean_says(chip: str, ua: float) -> None:
+    sensor = TABLE[chip]
+    assert sensor.charge_uc + sensor.idle_ua == pytest.approx(ua, rel=0.07)
+
+
+def test_an_unknown_one_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ToolError) as refused:
+        sensors.get("SHT4")
+    assert refused.value.hint == "--sensor sht4x"
+    assert "there are bme280" in refused.value.message
+    no_hint: Any = pytest.raises(ToolError, sensors.get, "x").value
+    assert no_hint.hint == ""
