@@ -17,6 +17,7 @@ from tools.board import energy, energy_view
 from tools.board.energy import Plan, estimate
 from tools.errors import ToolError
 from tools.things import boards, sensors
+from tools.toolchain import ROOT
 
 BOARDS = boards.names()
 CHIPS = list(sensors.table())
@@ -89,11 +90,14 @@ def test_the_example_by_hand() -> None:
     assert found.rest[0].c_a_day == pytest.approx(sleeping)
 
 
-def test_the_parts_are_near_what_was_measured_as_a_whole() -> None:
-    # Boot from frozen code 70 ms, Wi-Fi with a static address: 100.2 mC with the 15 mA of that
-    # board (glenn20/upy-esp32-experiments, ESPNowvsWifiEnergyUsage).
-    (join,) = (p for p in estimate(Plan()).connect if p.what == "joins the Wi-Fi")
-    assert join.ms * join.ma / 1000 + 3.32 + 0.664 * 15 == pytest.approx(100.2, rel=0.01)
+def test_the_parts_come_to_what_was_measured_as_a_whole() -> None:
+    # Boot from frozen code 70 ms, Wi-Fi with DHCP instead of a static address, 1,626 ms instead of
+    # 734, on a board of 15 mA: 204.3 mC (glenn20/upy-esp32-experiments, ESPNowvsWifiEnergyUsage).
+    # What listening takes was measured for itself (there, ESPNowPowerManagement).
+    (join,) = (part for part in estimate(Plan()).connect if part.what == "joins the Wi-Fi")
+    waits = (1626 - 734) * energy.table()["boards"]["esp32"]["radio_ma"] / 1000
+    own = 15 * (1626 - 70) / 1000
+    assert 3.32 + join.ms * join.ma / 1000 + waits + own == pytest.approx(204.3, rel=0.01)
 
 
 def test_batching_takes_five_times_less_charge() -> None:
@@ -207,3 +211,19 @@ def test_a_battery_too_small_for_its_sensor_is_no_error() -> None:
     assert estimate(Plan(mah=1, sensor="scd4x")).days < 0.1
     with pytest.raises(ToolError, match="no time to sleep"):
         estimate(Plan(interval_s=5, sensor="scd4x"))
+
+
+def test_the_page_has_the_figures_of_the_tool() -> None:
+    text = (ROOT / "docs" / "battery.md").read_text("utf-8")
+    rows = re.findall(r"^\| [^|]+ \| (\d+) \| (\d+) \| ([\d.]+) \| (\d+) \|$", text, re.M)
+    assert len(rows) == 3
+    for connects, awake, mah, days in rows:
+        found = estimate(Plan(batch=144 // int(connects)))
+        assert f"{found.awake_s_a_day:.0f}" == awake
+        assert f"{found.c_a_day / 3.6:.2f}" == mah
+        assert f"{found.days:.0f}" == days
+    found = estimate(Plan())
+    radio = sum(part.ms * part.ma for part in found.wake + found.connect) / 1000
+    assert f"one with radio {5 * round(radio / 5)}:" in text
+    each, hourly = (estimate(Plan(interval_s=300, batch=n)).board_c_a_day for n in (1, 12))
+    assert each / hourly > 6 and "take a sixth of the charge" in text

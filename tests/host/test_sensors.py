@@ -1,14 +1,14 @@
-"""The table of sensors: that it fits the firmware, the datasheets' own sums, and docs/sensors.md."""
+"""The table of sensors: that it fits the firmware, the datasheets and docs/sensors.md."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 
 from firmware.core import schema
 from firmware.drivers import DRIVERS
+from tools.dev import sensor_page
 from tools.errors import ToolError
 from tools.things import boards, sensors
 from tools.toolchain import ROOT
@@ -52,7 +52,7 @@ def test_every_row_is_complete(sensor: sensors.Sensor) -> None:
         for text in (sensor.range, sensor.accuracy, sensor.resolution):
             assert (unit in text) == (quantity in measures), text
     assert all(re.fullmatch(r"0x[0-7][0-9a-f]", at) for at in sensor.addresses)
-    assert 0 < sensor.charge_uc and 0 < sensor.idle_ua
+    assert sensor.charge_uc > 0 and sensor.idle_ua > 0
     low, high = re.findall(r"([\d.]+) to ([\d.]+) V", sensor.supply)[0]
     assert float(low) <= 3.3 <= float(high)
     assert len(sensor.sheet) > 10
@@ -73,5 +73,27 @@ def test_an_unknown_one_is_answered_with_the_nearest() -> None:
         sensors.get("SHT4")
     assert refused.value.hint == "--sensor sht4x"
     assert "there are bme280" in refused.value.message
-    no_hint: Any = pytest.raises(ToolError, sensors.get, "x").value
-    assert no_hint.hint == ""
+    with pytest.raises(ToolError) as refused:
+        sensors.get("x")
+    assert refused.value.hint == ""
+
+
+def test_the_page_has_the_table() -> None:
+    text = sensor_page.PAGE.read_text("utf-8")
+    assert sensor_page.page(text) == text, "python -m tools reference"
+    for chip in TABLE:
+        assert text.count(f"| `{chip}` |") == 3
+
+
+def test_a_page_without_its_marks_is_not_written() -> None:
+    for broken in ("", sensor_page.BEGIN, sensor_page.END + sensor_page.BEGIN):
+        with pytest.raises(ToolError, match="has lost its marks"):
+            sensor_page.page(broken)
+
+
+def test_the_advice_names_sensors_of_the_table() -> None:
+    section = sensor_page.PAGE.read_text("utf-8").split("## Which one")[1].split("\n## ")[0]
+    named = {name.lower() for name in re.findall(r"\b[A-Z][A-Za-z]{1,3}\d+[A-Za-z]*\b", section)}
+    assert named - {"sht85", "co2"} <= set(TABLE)
+    # Each is advised, for something.
+    assert set(TABLE) - named <= {"bmp280", "aht10"}
