@@ -34,9 +34,9 @@ def show(console: Console, plan: Plan) -> None:
     _bars(console, "on another board", same, plan)
     console.print(Text("where the figures are from", style="bold"))
     for source, number in refs.items():
-        console.print(Text(f"({number}) {source}"), soft_wrap=True)
+        console.print(Text(f"({number}) {source}"))
     board = energy.table()["boards"][plan.board]["source"]
-    console.print(Text(f"mA awake: {board}"), soft_wrap=True)
+    console.print(Text(f"mA awake: {board}"))
 
 
 def _headline(now: Estimate) -> str:
