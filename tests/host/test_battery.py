@@ -208,9 +208,9 @@ def test_the_first_kit_of_each_board_is_made_for_a_battery() -> None:
 
 
 def test_a_battery_too_small_for_its_sensor_is_no_error() -> None:
-    assert estimate(Plan(mah=1, sensor="scd4x")).days < 0.1
+    assert estimate(Plan(mah=1, sensor="scd41")).days < 0.1
     with pytest.raises(ToolError, match="no time to sleep"):
-        estimate(Plan(interval_s=5, sensor="scd4x"))
+        estimate(Plan(interval_s=5, sensor="scd41"))
 
 
 def test_the_page_has_the_figures_of_the_tool() -> None:
