@@ -119,7 +119,7 @@ def _quantities() -> list[str]:
         edges = (f"{edge / 10**decimals:g}" for edge in (low, high))
         lines.append(f"| `{name}` | {unit} | {' | '.join(edges)} |")
     sensors = ", ".join(f"`{name}`" for name in schema.SENSORS.split())
-    return [*lines, "", f"Sensors: {sensors}; addresses and wires are in [wiring.md](wiring.md)."]
+    return [*lines, "", f"Sensors: {sensors}; what they do is in [sensors.md](sensors.md)."]
 
 
 def _facts() -> list[str]:
