@@ -5,6 +5,11 @@ is read again whenever it changes. A mistake in it is reported with the key, and
 goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next power-on.
 
     time_scale   1 to 100: how many of the board's seconds go by in one of ours (_scaled.py)
+    sleep_scale  1 to 1,000,000: the same while it is in deep sleep; without it as time_scale
+    rtc_drift_ppm  -100,000 to 100,000, a whole number: how much too fast the oscillator is that
+                 ends a deep sleep, and by which the RTC counts meanwhile
+    wake_wired   false: GPIO16 of an ESP8266 is not wired to RST, so that no timer wakes it
+    wake         any number: when it changes, a board in deep sleep wakes up, as by its wake pin
     epoch        2000 (ESP32, ESP8266) or 1970: the zero of time.time()
     ntp          {"up": true, "offset_s": 0, "hosts": ["pool.ntp.org"]}: false is silence, the
                  offset is the servers' error in seconds, others than "hosts" never answer;
@@ -22,9 +27,10 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
                  required; without "address" the chip's first one; "present": false unplugs it
 
     sensor       the same as text, for the command line: "bme280@0x76,mcp9808" or "none"
-    temperature  degrees Celsius, -60 to 160; a number or an expression in t (seconds since boot),
-    humidity     % relative humidity, 0 to 100        } for all chips that do not say otherwise
-    pressure     hPa, 100 to 1200                     }
+    temperature  degrees Celsius, -60 to 160; a number or an expression in t (seconds since
+                 power-on), for all chips that do not say otherwise
+    humidity     % relative humidity, 0 to 100, likewise
+    pressure     hPa, 100 to 1200, likewise
     i2c_error    a probability (0 to 1) that a read times out, or a fault of every chip: "nack"
                  (acknowledges nothing), "stuck" (a measurement never ends), "crc" (damaged data)
     i2c_stuck    true: a slave holds SDA low until it has seen nine clocks
@@ -69,6 +75,8 @@ POWER_ON = (
 )
 _FAULTS = ("nack", "stuck", "crc")
 _MOST_SCALE = 100  # a TLS handshake would take longer than the firmware allows
+_MOST_SLEEP_SCALE = 1_000_000  # nothing is computed meanwhile
+_MOST_PPM = 100_000
 _HINT = "python -c 'import tools.sim.world; help(tools.sim.world)' lists every key"
 # Takes a value and the key it has, and gives the value to use, or raises ToolError.
 Check = Callable[[Any, str], Any]
@@ -247,6 +255,10 @@ _NETWORK = {"ssid": _NAME, "password": a_text(r".{0,64}", "a password"), "rssi":
 
 SCHEMA: dict[str, Check] = {
     "time_scale": a_number(1, _MOST_SCALE),
+    "sleep_scale": a_number(1, _MOST_SLEEP_SCALE),
+    "rtc_drift_ppm": a_number(-_MOST_PPM, _MOST_PPM, whole=True),
+    "wake_wired": _FLAG,
+    "wake": a_number(0, 2**30, whole=True),
     "epoch": one_of(2000, 1970),
     "ntp": an_object(_NTP),
     "verify_callback": _FLAG,

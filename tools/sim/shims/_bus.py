@@ -138,7 +138,7 @@ for _key in ("sin", "cos", "tan", "sqrt", "exp", "log", "floor", "ceil", "pi"):
 
 
 class _Value:
-    # A setting that is a number or an expression in t = seconds since boot. The host has checked
+    # A setting that is a number or an expression in t = seconds since power-on. The host checked
     # the expression (tools/sim/expression.py) before it gets here.
     def __init__(self, name, default):
         self._name = name
@@ -155,7 +155,7 @@ class _Value:
             if value != self._text:
                 self._code = compile(value, self._name, "eval")
                 self._text = value
-            _names["t"] = _sim.uptime_ms() / 1000
+            _names["t"] = _sim.world_s()
             return eval(self._code, _names)
         except Exception as e:
             print("sim: {} = {!r}: {}".format(self._name, value, e))
