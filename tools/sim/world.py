@@ -17,9 +17,12 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
                  to 255 and "leap" 0 to 3 are what they say of themselves (2 and 0); "forged":
                  true, answers of somebody who has not seen the question
     verify_callback  false: TLS without SSLContext.verify_callback, as in MicroPython 1.22
-    wifi         {"up": true, "rssi": -58, "join_ms": 100, "networks": [{"ssid": "barn",
-                 "password": "right", "rssi": -61}]}; dBm -120 to 0; milliseconds 0 to 60,000 until
-                 joined; without "networks" every SSID is there and takes any password
+    wifi         {"up": true, "rssi": -58, "networks": [{"ssid": "barn", "password": "right",
+                 "rssi": -61, "bssid": "02:00:00:00:00:01", "channel": 6}]}; dBm -120 to 0; channel
+                 1 to 14; several may have one SSID; without "networks" every SSID is there and
+                 takes any password. Milliseconds, 0 to 60,000: "join_ms" (100) with the scan that
+                 connect() makes, "join_pinned_ms" (30) without, where BSSID and channel are right;
+                 "dhcp_ms" (0) from there to an address, unless that is static; "scan_ms" (0)
     hosts        {"name": ["127.0.0.1"]}: what the name server says, in this order; [] is a name
   XX that are not listed go to this machine's resolver
     sensors      [{"chip": "sht3x", "address": 68, "temperature": "21 + t/60", "humidity": 45,
@@ -102,6 +105,11 @@ def check(document: Any) -> dict[str, Any]:
     for name in ("sensor", "sensors"):
         if name in checked:
             plugged({"sensors": None} | checked, name)
+    rows = checked.get("wifi", {}).get("networks", [])
+    named = [row["bssid"].lower() for row in rows if "bssid" in row]
+    for bssid in named:
+        if named.count(bssid) > 1:
+            raise ToolError(f"wifi.networks: two with the bssid {bssid}", "give one another")
     return dict(checked)
 
 
@@ -251,7 +259,14 @@ _NTP = {
     "forged": _FLAG,
 }
 _SENSOR = {"chip": _NAME, "address": a_number(0, 127, whole=True), "present": _FLAG}
-_NETWORK = {"ssid": _NAME, "password": a_text(r".{0,64}", "a password"), "rssi": _DBM}
+_NETWORK = {
+    "ssid": a_text(r".{1,32}", "an SSID"),
+    "password": a_text(r".{0,64}", "a password"),
+    "rssi": _DBM,
+    "bssid": a_text(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", 'six bytes as "02:00:00:00:00:01"'),
+    "channel": a_number(1, 14, whole=True),
+}
+_MS = a_number(0, 60_000, whole=True)
 
 SCHEMA: dict[str, Check] = {
     "time_scale": a_number(1, _MOST_SCALE),
@@ -266,7 +281,10 @@ SCHEMA: dict[str, Check] = {
         {
             "up": _FLAG,
             "rssi": _DBM,
-            "join_ms": a_number(0, 60_000),
+            "join_ms": _MS,
+            "join_pinned_ms": _MS,
+            "dhcp_ms": _MS,
+            "scan_ms": _MS,
             "networks": a_list(an_object(_NETWORK, "ssid")),
         }
     ),

@@ -56,6 +56,9 @@ def deepsleep(*args):
     state["sleep_us"] = time_us
     state["asleep_ms"] = _sim.host_ms()
     if _ESP8266:  # its RTC is set for the time after the sleep, whenever that ends
+        import network
+
+        state["radio"] = network.station.radio_channel()
         state["clock_ms"] += _sim.uptime_ms() + time_us // 1000
     _sim.save()
     _sim.die(_sim.EXIT_DEEPSLEEP)
