@@ -39,6 +39,9 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
     i2c_stuck    true: a slave holds SDA low until it has seen nine clocks
     pins         {"0": 0}: the level of an input, by number; wired: [SDA, SCL], where the chips are
                  soldered to, else on any pins; highest_pin: 0 to 48
+    adc_mv       {"34": 1850, "35": "2100 - t/60"}: millivolts at a pin for the ADC, 0 to 3600, a
+                 number or an expression in t; an ESP8266's is "0". What is not listed has 0
+    chip         which ESP32 it is: decides which pins have an ADC, and its range; "esp32"
     ticks_start  time.ticks_ms() at boot, 0 to 2^30 - 1
     time_anchor_s  Unix seconds at which the board's world and ours had the same time
     unique_id    12 hexadecimal digits; reset_cause: one of CAUSES or the chip's own number
@@ -52,15 +55,24 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from firmware.drivers import DRIVERS
 from tools.errors import ToolError
 from tools.sim import expression
+from tools.sim.checks import (
+    HINT,
+    Check,
+    a_list,
+    a_map,
+    a_number,
+    a_text,
+    an_object,
+    either,
+    one_of,
+)
 
 DEFAULTS: Mapping[str, Any] = {
     "sensor": "bme280@0x76",
@@ -74,15 +86,13 @@ CAUSES = ("power_on", "hard", "watchdog", "deepsleep", "soft", "fault")
 # Settings that a board reads once, when it gets its power.
 POWER_ON = (
     *("time_scale", "time_anchor_s", "epoch", "ticks_start", "unique_id", "tls_outside"),
-    "verify_callback",
+    *("verify_callback", "chip"),
 )
 _FAULTS = ("nack", "stuck", "crc")
+_ESP32S = ("esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6")
 _MOST_SCALE = 100  # a TLS handshake would take longer than the firmware allows
 _MOST_SLEEP_SCALE = 1_000_000  # nothing is computed meanwhile
 _MOST_PPM = 100_000
-_HINT = "python -c 'import tools.sim.world; help(tools.sim.world)' lists every key"
-# Takes a value and the key it has, and gives the value to use, or raises ToolError.
-Check = Callable[[Any, str], Any]
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -92,7 +102,7 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as e:
         raise ToolError(f"{path}: {e.strerror}", "--world FILE") from e
     except ValueError as e:
-        raise ToolError(f"{path}: not JSON: {e}", _HINT) from e
+        raise ToolError(f"{path}: not JSON: {e}", HINT) from e
     try:
         return check(document)
     except ToolError as e:
@@ -160,77 +170,6 @@ def _rows(text: str) -> list[dict[str, Any]]:
     return rows
 
 
-def wrong(where: str, value: Any, wanted: str) -> ToolError:
-    return ToolError(f"{where or 'world'}: {json.dumps(value)[:60]} is not {wanted}", _HINT)
-
-
-def an_object(schema: Mapping[str, Check], *required: str) -> Check:
-    def look(value: Any, where: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise wrong(where, value, "an object")
-        prefix = f"{where}." if where else ""
-        for key in value.keys() - schema.keys():
-            known = ", ".join(schema)
-            raise ToolError(f"{prefix}{key}: unknown key", f"known here: {known}")
-        for key in required:
-            if key not in value:
-                raise ToolError(f"{prefix}{key}: is missing", _HINT)
-        return {key: schema[key](v, prefix + key) for key, v in value.items()}
-
-    return look
-
-
-def a_list(each: Check, length: int | None = None) -> Check:
-    def look(value: Any, where: str) -> list[Any]:
-        if not isinstance(value, list) or length not in (None, len(value)):
-            raise wrong(where, value, f"a list of {length}" if length else "a list")
-        return [each(v, f"{where}[{i}]") for i, v in enumerate(value)]
-
-    return look
-
-
-def a_number(low: float, high: float, whole: bool = False) -> Check:
-    def look(value: Any, where: str) -> Any:
-        kinds = (int,) if whole else (int, float)
-        good = type(value) in kinds and math.isfinite(value) and low <= value <= high
-        if not good:
-            raise wrong(where, value, f"{'a whole number ' if whole else ''}{low:g} to {high:g}")
-        return value
-
-    return look
-
-
-def one_of(*values: Any) -> Check:
-    def look(value: Any, where: str) -> Any:
-        if not any(value == v and type(value) is type(v) for v in values):
-            raise wrong(where, value, " or ".join(json.dumps(v) for v in values))
-        return value
-
-    return look
-
-
-def a_text(pattern: str, wanted: str) -> Check:
-    def look(value: Any, where: str) -> Any:
-        if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise wrong(where, value, wanted)
-        return value
-
-    return look
-
-
-def either(first: Check, kind: type, second: Check) -> Check:
-    return lambda value, where: (second if isinstance(value, kind) else first)(value, where)
-
-
-def a_map(key: Check, each: Check) -> Check:
-    def look(value: Any, where: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise wrong(where, value, "an object")
-        return {key(k, where): each(v, f"{where}.{k}") for k, v in value.items()}
-
-    return look
-
-
 def _expression(low: float, high: float) -> Check:
     def look(value: Any, where: str) -> Any:
         if not isinstance(value, str):
@@ -243,6 +182,7 @@ def _expression(low: float, high: float) -> Check:
 _FLAG = one_of(True, False)
 _NAME = a_text(r".{1,253}", "a name")
 _PIN = a_number(0, 48, whole=True)
+_PIN_NUMBER = a_text(r"\d\d?", "the number of a pin")
 _DBM = a_number(-120, 0)
 _ADDRESS = either(a_text(r"[0-9a-fA-F.:]+", "an address, or null"), type(None), one_of(None))
 _TEMPERATURE, _HUMIDITY, _PRESSURE = (
@@ -294,7 +234,9 @@ SCHEMA: dict[str, Check] = {
     **_ENVIRONMENT,
     "i2c_error": either(a_number(0, 1), str, one_of(*_FAULTS)),
     "i2c_stuck": _FLAG,
-    "pins": a_map(a_text(r"\d\d?", "the number of a pin"), a_number(0, 1, whole=True)),
+    "pins": a_map(_PIN_NUMBER, a_number(0, 1, whole=True)),
+    "adc_mv": a_map(_PIN_NUMBER, _expression(0, 3600)),
+    "chip": one_of(*_ESP32S),
     "wired": a_list(_PIN, 2),
     "highest_pin": _PIN,
     "ticks_start": a_number(0, (1 << 30) - 1, whole=True),

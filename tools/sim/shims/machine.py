@@ -6,6 +6,7 @@ import binascii
 
 import _sim
 import utime
+from _adc import Adcs, Inputs
 from _bus import Buses, pins
 
 _ESP8266 = _sim.ESP8266
@@ -36,6 +37,7 @@ _MASK_US = 0xFFFFFFFF  # ESP8266: microseconds of a sleep, 71 minutes
 Pin = pins
 I2C = Buses(not _ESP8266)
 SoftI2C = Buses(False)
+ADC = Inputs() if _ESP8266 else Adcs()
 
 
 def reset():
