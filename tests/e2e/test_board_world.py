@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Device, Listener, is_now
+from tests.e2e.conftest import SCALE, Device, Listener, is_now
 from tools.sim.board import VirtualBoard
 
 Boot = Callable[..., VirtualBoard]
@@ -192,3 +192,24 @@ def test_an_esp8266_reads_sends_and_comes_back(
     numbers = {m["seq"] for m in listener.on(data(device))}
     assert numbers == set(range(1, max(numbers) + 1))
     assert board.boots == 1
+
+
+SLEEP_FIRST = """
+import machine
+if machine.reset_cause() == machine.PWRON_RESET:
+    machine.deepsleep(2 * 86400 * 1000)
+"""
+
+
+@pytest.mark.parametrize("ntp", [True, False], ids=["ntp", "aws"])
+def test_two_days_asleep_are_two_days_to_every_clock(
+    device: Device, boot: Boot, listener: Listener, ntp: bool
+) -> None:
+    # What the firmware knows of the time comes from NTP, or from AWS's answers.
+    first = device.folder / "boot.py"
+    first.write_text(SLEEP_FIRST + first.read_text())
+    board = boot(device, ntp={"up": ntp}, sleep_scale=1_000_000, temperature="t/10000")
+    reading = listener.wait(data(device), lambda m: m["seq"] >= 3 and "time" not in m, timeout=60)
+    assert 0 <= board.world_s - reading["timestamp"] < 15 * SCALE
+    assert 2 * 86_400 - 60 * SCALE < board.world_s - time.time() < 2 * 86_400 + 60 * SCALE
+    assert reading["temperature"] == pytest.approx(17.28, abs=0.05)

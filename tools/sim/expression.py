@@ -1,7 +1,7 @@
 """Checks an expression such as ``21 + 2*sin(t/60)`` before a virtual board is given it.
 
-Only numbers, ``t`` (seconds since boot), arithmetic and a few functions of `math` are let through:
-the text is evaluated inside MicroPython (tools/sim/shims/_sim.py), which has no sandbox.
+Only numbers, ``t`` (seconds since power-on), arithmetic and a few functions of `math` are let
+through: the text is evaluated inside MicroPython (tools/sim/shims/_sim.py), which has no sandbox.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MAX_LENGTH = 200
 _MAX_POWER = 8  # 9**9**9 would keep an interpreter busy for ever
 _TRIED_AT_S = (0.0, 0.25, 1.0, 61.5, 3600.0, 90000.0)
 _IN_RANGE_S = 1.0  # later a rising expression may leave the range: the chip then stays at its end
-_HINT = "a number, or for example '21 + 2*sin(t/60)' with t = seconds since boot"
+_HINT = "a number, or for example '21 + 2*sin(t/60)' with t = seconds since power-on"
 
 
 def check(text: str, name: str, low: float, high: float) -> float | str:

@@ -5,6 +5,11 @@ is read again whenever it changes. A mistake in it is reported with the key, and
 goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next power-on.
 
     time_scale   1 to 100: how many of the board's seconds go by in one of ours (_scaled.py)
+    sleep_scale  1 to 1,000,000: the same while it is in deep sleep; without it as time_scale
+    rtc_drift_ppm  -100,000 to 100,000, a whole number: how much too fast the oscillator is that
+                 ends a deep sleep, and by which the RTC counts meanwhile
+    wake_wired   false: GPIO16 of an ESP8266 is not wired to RST, so that no timer wakes it
+    wake         any number: when it changes, a board in deep sleep wakes up, as by its wake pin
     epoch        2000 (ESP32, ESP8266) or 1970: the zero of time.time()
     ntp          {"up": true, "offset_s": 0, "hosts": ["pool.ntp.org"]}: false is silence, the
                  offset is the servers' error in seconds, others than "hosts" never answer;
@@ -12,9 +17,12 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
                  to 255 and "leap" 0 to 3 are what they say of themselves (2 and 0); "forged":
                  true, answers of somebody who has not seen the question
     verify_callback  false: TLS without SSLContext.verify_callback, as in MicroPython 1.22
-    wifi         {"up": true, "rssi": -58, "join_ms": 100, "networks": [{"ssid": "barn",
-                 "password": "right", "rssi": -61}]}; dBm -120 to 0; milliseconds 0 to 60,000 until
-                 joined; without "networks" every SSID is there and takes any password
+    wifi         {"up": true, "rssi": -58, "networks": [{"ssid": "barn", "password": "right",
+                 "rssi": -61, "bssid": "02:00:00:00:00:01", "channel": 6}]}; dBm -120 to 0; channel
+                 1 to 14; several may have one SSID; without "networks" every SSID is there and
+                 takes any password. Milliseconds, 0 to 60,000: "join_ms" (100) with the scan that
+                 connect() makes, "join_pinned_ms" (30) without, where BSSID and channel are right;
+                 "dhcp_ms" (0) from there to an address, unless that is static; "scan_ms" (0)
     hosts        {"name": ["127.0.0.1"]}: what the name server says, in this order; [] is a name
   XX that are not listed go to this machine's resolver
     sensors      [{"chip": "sht3x", "address": 68, "temperature": "21 + t/60", "humidity": 45,
@@ -22,14 +30,18 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
                  required; without "address" the chip's first one; "present": false unplugs it
 
     sensor       the same as text, for the command line: "bme280@0x76,mcp9808" or "none"
-    temperature  degrees Celsius, -60 to 160; a number or an expression in t (seconds since boot),
-    humidity     % relative humidity, 0 to 100        } for all chips that do not say otherwise
-    pressure     hPa, 100 to 1200                     }
+    temperature  degrees Celsius, -60 to 160; a number or an expression in t (seconds since
+                 power-on), for all chips that do not say otherwise
+    humidity     % relative humidity, 0 to 100, likewise
+    pressure     hPa, 100 to 1200, likewise
     i2c_error    a probability (0 to 1) that a read times out, or a fault of every chip: "nack"
                  (acknowledges nothing), "stuck" (a measurement never ends), "crc" (damaged data)
     i2c_stuck    true: a slave holds SDA low until it has seen nine clocks
     pins         {"0": 0}: the level of an input, by number; wired: [SDA, SCL], where the chips are
                  soldered to, else on any pins; highest_pin: 0 to 48
+    adc_mv       {"34": 1850, "35": "2100 - t/60"}: millivolts at a pin for the ADC, 0 to 3600, a
+                 number or an expression in t; an ESP8266's is "0". What is not listed has 0
+    chip         which ESP32 it is: decides which pins have an ADC, and its range; "esp32"
     ticks_start  time.ticks_ms() at boot, 0 to 2^30 - 1
     time_anchor_s  Unix seconds at which the board's world and ours had the same time
     unique_id    12 hexadecimal digits; reset_cause: one of CAUSES or the chip's own number
@@ -43,15 +55,24 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from firmware.drivers import DRIVERS
 from tools.errors import ToolError
 from tools.sim import expression
+from tools.sim.checks import (
+    HINT,
+    Check,
+    a_list,
+    a_map,
+    a_number,
+    a_text,
+    an_object,
+    either,
+    one_of,
+)
 
 DEFAULTS: Mapping[str, Any] = {
     "sensor": "bme280@0x76",
@@ -65,13 +86,13 @@ CAUSES = ("power_on", "hard", "watchdog", "deepsleep", "soft", "fault")
 # Settings that a board reads once, when it gets its power.
 POWER_ON = (
     *("time_scale", "time_anchor_s", "epoch", "ticks_start", "unique_id", "tls_outside"),
-    "verify_callback",
+    *("verify_callback", "chip"),
 )
 _FAULTS = ("nack", "stuck", "crc")
+_ESP32S = ("esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6")
 _MOST_SCALE = 100  # a TLS handshake would take longer than the firmware allows
-_HINT = "python -c 'import tools.sim.world; help(tools.sim.world)' lists every key"
-# Takes a value and the key it has, and gives the value to use, or raises ToolError.
-Check = Callable[[Any, str], Any]
+_MOST_SLEEP_SCALE = 1_000_000  # nothing is computed meanwhile
+_MOST_PPM = 100_000
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -81,7 +102,7 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as e:
         raise ToolError(f"{path}: {e.strerror}", "--world FILE") from e
     except ValueError as e:
-        raise ToolError(f"{path}: not JSON: {e}", _HINT) from e
+        raise ToolError(f"{path}: not JSON: {e}", HINT) from e
     try:
         return check(document)
     except ToolError as e:
@@ -94,6 +115,11 @@ def check(document: Any) -> dict[str, Any]:
     for name in ("sensor", "sensors"):
         if name in checked:
             plugged({"sensors": None} | checked, name)
+    rows = checked.get("wifi", {}).get("networks", [])
+    named = [row["bssid"].lower() for row in rows if "bssid" in row]
+    for bssid in named:
+        if named.count(bssid) > 1:
+            raise ToolError(f"wifi.networks: two with the bssid {bssid}", "give one another")
     return dict(checked)
 
 
@@ -144,77 +170,6 @@ def _rows(text: str) -> list[dict[str, Any]]:
     return rows
 
 
-def wrong(where: str, value: Any, wanted: str) -> ToolError:
-    return ToolError(f"{where or 'world'}: {json.dumps(value)[:60]} is not {wanted}", _HINT)
-
-
-def an_object(schema: Mapping[str, Check], *required: str) -> Check:
-    def look(value: Any, where: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise wrong(where, value, "an object")
-        prefix = f"{where}." if where else ""
-        for key in value.keys() - schema.keys():
-            known = ", ".join(schema)
-            raise ToolError(f"{prefix}{key}: unknown key", f"known here: {known}")
-        for key in required:
-            if key not in value:
-                raise ToolError(f"{prefix}{key}: is missing", _HINT)
-        return {key: schema[key](v, prefix + key) for key, v in value.items()}
-
-    return look
-
-
-def a_list(each: Check, length: int | None = None) -> Check:
-    def look(value: Any, where: str) -> list[Any]:
-        if not isinstance(value, list) or length not in (None, len(value)):
-            raise wrong(where, value, f"a list of {length}" if length else "a list")
-        return [each(v, f"{where}[{i}]") for i, v in enumerate(value)]
-
-    return look
-
-
-def a_number(low: float, high: float, whole: bool = False) -> Check:
-    def look(value: Any, where: str) -> Any:
-        kinds = (int,) if whole else (int, float)
-        good = type(value) in kinds and math.isfinite(value) and low <= value <= high
-        if not good:
-            raise wrong(where, value, f"{'a whole number ' if whole else ''}{low:g} to {high:g}")
-        return value
-
-    return look
-
-
-def one_of(*values: Any) -> Check:
-    def look(value: Any, where: str) -> Any:
-        if not any(value == v and type(value) is type(v) for v in values):
-            raise wrong(where, value, " or ".join(json.dumps(v) for v in values))
-        return value
-
-    return look
-
-
-def a_text(pattern: str, wanted: str) -> Check:
-    def look(value: Any, where: str) -> Any:
-        if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise wrong(where, value, wanted)
-        return value
-
-    return look
-
-
-def either(first: Check, kind: type, second: Check) -> Check:
-    return lambda value, where: (second if isinstance(value, kind) else first)(value, where)
-
-
-def a_map(key: Check, each: Check) -> Check:
-    def look(value: Any, where: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise wrong(where, value, "an object")
-        return {key(k, where): each(v, f"{where}.{k}") for k, v in value.items()}
-
-    return look
-
-
 def _expression(low: float, high: float) -> Check:
     def look(value: Any, where: str) -> Any:
         if not isinstance(value, str):
@@ -227,6 +182,7 @@ def _expression(low: float, high: float) -> Check:
 _FLAG = one_of(True, False)
 _NAME = a_text(r".{1,253}", "a name")
 _PIN = a_number(0, 48, whole=True)
+_PIN_NUMBER = a_text(r"\d\d?", "the number of a pin")
 _DBM = a_number(-120, 0)
 _ADDRESS = either(a_text(r"[0-9a-fA-F.:]+", "an address, or null"), type(None), one_of(None))
 _TEMPERATURE, _HUMIDITY, _PRESSURE = (
@@ -243,10 +199,21 @@ _NTP = {
     "forged": _FLAG,
 }
 _SENSOR = {"chip": _NAME, "address": a_number(0, 127, whole=True), "present": _FLAG}
-_NETWORK = {"ssid": _NAME, "password": a_text(r".{0,64}", "a password"), "rssi": _DBM}
+_NETWORK = {
+    "ssid": a_text(r".{1,32}", "an SSID"),
+    "password": a_text(r".{0,64}", "a password"),
+    "rssi": _DBM,
+    "bssid": a_text(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", 'six bytes as "02:00:00:00:00:01"'),
+    "channel": a_number(1, 14, whole=True),
+}
+_MS = a_number(0, 60_000, whole=True)
 
 SCHEMA: dict[str, Check] = {
     "time_scale": a_number(1, _MOST_SCALE),
+    "sleep_scale": a_number(1, _MOST_SLEEP_SCALE),
+    "rtc_drift_ppm": a_number(-_MOST_PPM, _MOST_PPM, whole=True),
+    "wake_wired": _FLAG,
+    "wake": a_number(0, 2**30, whole=True),
     "epoch": one_of(2000, 1970),
     "ntp": an_object(_NTP),
     "verify_callback": _FLAG,
@@ -254,7 +221,10 @@ SCHEMA: dict[str, Check] = {
         {
             "up": _FLAG,
             "rssi": _DBM,
-            "join_ms": a_number(0, 60_000),
+            "join_ms": _MS,
+            "join_pinned_ms": _MS,
+            "dhcp_ms": _MS,
+            "scan_ms": _MS,
             "networks": a_list(an_object(_NETWORK, "ssid")),
         }
     ),
@@ -264,7 +234,9 @@ SCHEMA: dict[str, Check] = {
     **_ENVIRONMENT,
     "i2c_error": either(a_number(0, 1), str, one_of(*_FAULTS)),
     "i2c_stuck": _FLAG,
-    "pins": a_map(a_text(r"\d\d?", "the number of a pin"), a_number(0, 1, whole=True)),
+    "pins": a_map(_PIN_NUMBER, a_number(0, 1, whole=True)),
+    "adc_mv": a_map(_PIN_NUMBER, _expression(0, 3600)),
+    "chip": one_of(*_ESP32S),
     "wired": a_list(_PIN, 2),
     "highest_pin": _PIN,
     "ticks_start": a_number(0, (1 << 30) - 1, whole=True),

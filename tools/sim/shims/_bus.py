@@ -82,6 +82,12 @@ class Pins:
         return pin
 
 
+def number(pin):
+    if not isinstance(pin, Pin):
+        raise ValueError("expecting a pin")
+    return pin._id
+
+
 def _stuck():
     # True while the slave holds SDA low: from the moment the setting turns true.
     global _stuck_clocks, _was_stuck
@@ -137,8 +143,8 @@ for _key in ("sin", "cos", "tan", "sqrt", "exp", "log", "floor", "ceil", "pi"):
     _names[_key] = getattr(math, _key)
 
 
-class _Value:
-    # A setting that is a number or an expression in t = seconds since boot. The host has checked
+class Value:
+    # A setting that is a number or an expression in t = seconds since power-on. The host checked
     # the expression (tools/sim/expression.py) before it gets here.
     def __init__(self, name, default):
         self._name = name
@@ -155,7 +161,7 @@ class _Value:
             if value != self._text:
                 self._code = compile(value, self._name, "eval")
                 self._text = value
-            _names["t"] = _sim.uptime_ms() / 1000
+            _names["t"] = _sim.world_s()
             return eval(self._code, _names)
         except Exception as e:
             print("sim: {} = {!r}: {}".format(self._name, value, e))
@@ -165,9 +171,9 @@ class _Value:
 class _Environment:
     def __init__(self, address):
         self._address = address
-        self._temperature = _Value("temperature", 21.0)
-        self._humidity = _Value("humidity", 45.0)
-        self._pressure = _Value("pressure", 1013.25)
+        self._temperature = Value("temperature", 21.0)
+        self._humidity = Value("humidity", 45.0)
+        self._pressure = Value("pressure", 1013.25)
         self._air = self._raw = None  # the last, and what a Bosch chip makes of it
 
     def _own(self):
