@@ -9,6 +9,7 @@ from firmware.core.errors import SensorError
 # file: (the chips it drives, the addresses their pins can be set to)
 DRIVERS = {
     "bme280": (("bme280", "bmp280"), (0x76, 0x77)),
+    "sht4x": (("sht4x",), (0x44, 0x45, 0x46)),
     "sht3x": (("sht3x",), (0x44, 0x45)),
     "mcp9808": (("mcp9808",), range(0x18, 0x20)),
 }
@@ -20,27 +21,37 @@ def find(bus, sensor):
     name, addr = (sensor.lower().split("@") + [""])[:2]
     answering, seen = bus.scan(), []
     for at in answering:
-        label = "0x{:02x}".format(at)
-        try:
-            for file, (chips, addresses) in DRIVERS.items():
-                if at not in addresses or addr not in ("", label) or name not in ("auto",) + chips:
-                    continue
-                module = __import__("firmware.drivers." + file, None, None, ("probe",))
-                driver = module.probe(bus, at)
-                if driver:
-                    label = driver.name + "@" + label
-                    if name in ("auto", driver.name):
-                        del module.probe  # the driver keeps its module's globals alive
-                        return driver, label
-        except SensorError as e:
-            label += " ({})".format(e)
-        except ImportError:  # staged without it
-            label += " (no driver {} on this board)".format(file)
-        except OSError as e:
-            label += " (bus: errno {})".format(e.args[0])
+        label, why = "0x{:02x}".format(at), []
+        for file, (chips, addresses) in DRIVERS.items():
+            if at not in addresses or addr not in ("", label) or name not in ("auto",) + chips:
+                continue
+            driver = _probe(file, bus, at, name, why)
+            if driver:
+                label = driver.name + "@" + label
+                if name in ("auto", driver.name):
+                    return driver, label
+                break
+        if why:
+            label += " ({})".format("; ".join(why))
         seen = (seen + [label])[:8]  # on a shorted bus all 112 answer
     text = ", ".join(seen) or "nothing"
     if len(seen) < len(answering):
         text += " and {} more".format(len(answering) - len(seen))
     what = "known sensor" if name == "auto" else sensor
     raise SensorError("no {} found; on the bus: {}".format(what, text))
+
+
+def _probe(file, bus, at, name, why):
+    # What is wrong goes to `why`: another kind may live at the same address.
+    try:
+        module = __import__("firmware.drivers." + file, None, None, ("probe",))
+        driver = module.probe(bus, at)
+        if driver and name in ("auto", driver.name):
+            del module.probe  # the driver keeps its module's globals alive
+        return driver
+    except SensorError as e:
+        why.append(str(e))
+    except ImportError:  # staged without it
+        why.append("no driver {} on this board".format(file))
+    except OSError as e:
+        why.append("bus: errno {}".format(e.args[0]))

@@ -10,28 +10,30 @@ _NACK = const(19)
 
 
 def probe(bus, addr):
-    # There is no id register. An SHT3x answers the first command with a good CRC and zeros in the
-    # reserved bits; another chip at its address fails that, or (SHT4x) does not acknowledge.
-    buf = bytearray(3)
-    for command in (
-        b"\xf3\x2d",  # read status, DS 4.11
-        b"\x30\x93",  # break, DS 4.8: while it measures by itself it does not take the next
-        b"\x30\xa2",  # soft reset, DS 4.9; that switches the heater off, too
-    ):
+    # There is no id register. An SHT3x answers the status command with a good CRC and zeros in
+    # the reserved bits; another chip at its address fails that, or (SHT4x) does not acknowledge.
+    # A result that nobody read comes first: it has a CRC, too.
+    def send(command):
         left = _TRIES  # for 1 ms after a command the chip takes no other (DS 4)
-        while left:
+        while True:
             try:
-                bus.writeto(addr, command)
-                break
+                return bus.writeto(addr, command)
             except OSError as e:
                 left -= 1
                 if not left or e.args[0] != _NACK:
                     raise
-        if command == b"\xf3\x2d":
-            bus.readfrom_into(addr, buf)
-            # bits 14, 12, 3 and 2: DS table 18
-            if _crc(buf, 0) or buf[0] & 0x50 or buf[1] & 0x0C:
-                return None
+
+    buf = bytearray(3)
+    try:
+        bus.readfrom_into(addr, buf)
+    except OSError:  # there was none
+        pass
+    send(b"\xf3\x2d")  # read status, DS 4.11
+    bus.readfrom_into(addr, buf)
+    if _crc(buf, 0) or buf[0] & 0x50 or buf[1] & 0x0C:  # bits 14, 12, 3 and 2: DS table 18
+        return None
+    send(b"\x30\x93")  # break, DS 4.8: while it measures by itself it does not take the next
+    send(b"\x30\xa2")  # soft reset, DS 4.9; that switches the heater off, too
     chip = Driver()
     chip.bus, chip.addr, chip.values = bus, addr, [None, None]
     chip.buf = bytearray(6)  # T msb, lsb, crc, RH msb, lsb, crc

@@ -47,7 +47,7 @@ class Registers:
 
     def readfrom_into(self, addr, buf):
         for i in range(len(buf)):
-            buf[i] = self.plain[i]
+            buf[i] = self.plain[i] if i < len(self.plain) else 0xFF
 
     def writeto_mem(self, addr, reg, buf):
         self.regs[reg] = buf[0]

@@ -53,6 +53,12 @@ def sht3x():
     return chip
 
 
+def sht4x():
+    chip = Registers()
+    chip.plain = b"\x00\x00\x81\xbe\xef\x92"
+    return chip
+
+
 def mcp9808():
     # Both ids lie in the byte-wide registers so that each two-byte read finds its own.
     chip = Registers(b"\x00\x54", 0x06)
@@ -71,6 +77,7 @@ MAKE = {
     "bme280": lambda: bosch(0x60),
     "bmp280": lambda: bosch(0x58),
     "sht3x": sht3x,
+    "sht4x": sht4x,
     "mcp9808": mcp9808,
 }
 
@@ -174,6 +181,7 @@ def test_a_driver_that_was_not_staged_is_named():
         text = refused(few, "auto")
     finally:
         firmware.drivers.__path__ = kept
-    what = "no known sensor found; on the bus: 0x44 (no driver sht3x on this board), "
-    harness.equal(text, what + "0x76 (no driver bme280 on this board)")
+    what = "no known sensor found; on the bus: 0x44 ({}), 0x76 (no driver bme280 on this board)"
+    both = "no driver sht4x on this board; no driver sht3x on this board"
+    harness.equal(text, what.format(both))
     harness.equal(refused(few, "auto"), "no known sensor found; on the bus: 0x44, 0x76")

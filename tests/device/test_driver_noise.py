@@ -5,7 +5,7 @@ import harness
 from fakes import Random
 from fakes_bus import Registers, Words, bosch
 from firmware.core.errors import SensorError
-from firmware.drivers import bme280, mcp9808, sht3x
+from firmware.drivers import bme280, mcp9808, sht3x, sht4x
 
 TURNS = harness.count(400)
 
@@ -89,6 +89,14 @@ def test_sht3x_has_a_crc():
     chip.plain = b"\xbe\xef\x92\xbe\xef\x92"
     sensor.bus = Noisy(chip, Random(harness.seed()))
     harness.equal(measured(sensor), {(8552, 7458)})
+
+
+def test_sht4x_has_a_crc():
+    chip = Registers()
+    chip.plain = b"\xbe\xef\x92\xbe\xef\x92"  # its serial number, too
+    sensor = sht4x.probe(chip, 0x44)
+    sensor.bus = Noisy(chip, Random(harness.seed()))
+    harness.equal(measured(sensor), {(8552, 8723)})
 
 
 def test_mcp9808_may_be_wrong_by_an_eighth_of_a_degree():

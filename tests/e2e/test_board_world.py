@@ -66,6 +66,7 @@ def test_first_reading_is_delivered_soon_after_power_on(
     [
         ("bmp280@0x77", {"temperature", "pressure"}),
         ("sht3x@0x45", {"temperature", "humidity"}),
+        ("sht4x@0x46", {"temperature", "humidity"}),
         ("mcp9808@0x1c", {"temperature"}),
     ],
 )

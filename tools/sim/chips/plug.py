@@ -3,6 +3,7 @@
 from .bosch import BME280, BMP280
 from .mcp9808 import MCP9808
 from .sht3x import SHT3x
+from .sht4x import SHT4x
 
 # name -> (class, first address, last address)
 CHIPS = {
@@ -10,6 +11,7 @@ CHIPS = {
     "bmp280": (BMP280, 0x76, 0x77),
     "sht3x": (SHT3x, 0x44, 0x45),
     "mcp9808": (MCP9808, 0x18, 0x1F),
+    "sht4x": (SHT4x, 0x44, 0x46),
 }
 
 _PLUGGED_MS = 10  # past every start-up time, before the MCP9808's first conversion
