@@ -103,7 +103,7 @@ class Sampler:
 
             bus = board.i2c(self.settings["i2c"], self.failures)
             self.driver, sensor = drivers.find(bus, self.sensor or self.settings["sensor"])
-            self.wait.start(_SETTLE_MS)
+            self.wait.start(getattr(self.driver, "SETTLE_MS", _SETTLE_MS))
             if sensor != self.sensor:
                 self.sensor = sensor
                 self.log("sensor: " + sensor)
@@ -111,8 +111,9 @@ class Sampler:
             self.driver.start()
             self.busy = True
             self.wait.start(self.driver.MEASURE_MS)
+        elif self.driver.finish():  # it measures in several turns
+            self.wait.start(self.driver.MEASURE_MS)
         else:
-            self.driver.finish()
             self.busy = self.due = False
             self.readings += 1
             if self.failures:
