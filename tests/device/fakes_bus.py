@@ -57,6 +57,19 @@ class Registers:
             buf[i] = self.regs[reg + i]
 
 
+class Triggered(Registers):
+    # An AHT10 or AHT20 that always says `plain`; a trigger makes it busy for one read.
+    busy = False
+
+    def writeto(self, addr, buf):
+        self.busy = buf[0] == 0xAC
+
+    def readfrom_into(self, addr, buf):
+        Registers.readfrom_into(self, addr, buf)
+        buf[0] |= self.busy << 7
+        self.busy = False
+
+
 def bosch():
     # The worked example of the BMP280 datasheet, 3.12: 25.08 C, 100653 Pa; as a BME280.
     chip = Registers(b"\x70\x6b\x43\x67\x18\xfc\x7d\x8e\x43\xd6\xd0\x0b\x27\x0b\x8c\x00", 0x88)

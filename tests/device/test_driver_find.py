@@ -5,7 +5,7 @@ import sys
 
 import firmware.drivers
 import harness
-from fakes_bus import Registers
+from fakes_bus import Registers, Triggered
 from firmware import loading
 from firmware.core import schema
 from firmware.core.errors import SensorError
@@ -59,6 +59,12 @@ def sht4x():
     return chip
 
 
+def aht(crc):
+    chip = Triggered()
+    chip.plain = bytes((28, 38, 154, 118, 66, 231)) + crc
+    return chip
+
+
 def mcp9808():
     # Both ids lie in the byte-wide registers so that each two-byte read finds its own.
     chip = Registers(b"\x00\x54", 0x06)
@@ -79,6 +85,8 @@ MAKE = {
     "sht3x": sht3x,
     "sht4x": sht4x,
     "mcp9808": mcp9808,
+    "aht20": lambda: aht(b"\x76"),
+    "aht10": lambda: aht(b""),
 }
 
 

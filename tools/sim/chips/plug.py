@@ -1,5 +1,6 @@
 # Which chips a text like "bme280@0x76" stands for.
 
+from .aht20 import AHT10, AHT20
 from .bosch import BME280, BMP280
 from .mcp9808 import MCP9808
 from .sht3x import SHT3x
@@ -12,9 +13,11 @@ CHIPS = {
     "sht3x": (SHT3x, 0x44, 0x45),
     "mcp9808": (MCP9808, 0x18, 0x1F),
     "sht4x": (SHT4x, 0x44, 0x46),
+    "aht20": (AHT20, 0x38, 0x39),
+    "aht10": (AHT10, 0x38, 0x39),
 }
 
-_PLUGGED_MS = 10  # past every start-up time, before the MCP9808's first conversion
+_PLUGGED_MS = 110  # past every start-up time, before the MCP9808's first conversion
 
 
 def make(spec: str) -> "list[tuple[int, object]]":
