@@ -11,6 +11,8 @@ DRIVERS = {
     "bme280": (("bme280", "bmp280"), (0x76, 0x77)),
     "sht4x": (("sht4x",), (0x44, 0x45, 0x46)),
     "sht3x": (("sht3x",), (0x44, 0x45)),
+    # Before any chip that is asked for a register 0xFE: that resets an HTU21D.
+    "htu21d": (("htu21d", "si7021", "sht2x"), (0x40,)),
     "mcp9808": (("mcp9808",), range(0x18, 0x20)),
     "aht20": (("aht20", "aht10"), (0x38, 0x39)),
 }

@@ -41,7 +41,7 @@ def probe(bus, addr):
         if fresh:
             raise SensorError("aht20: still starting")
     chip = Driver()
-    chip.bus, chip.addr, chip.one, chip.values = bus, addr, one, [None, None]
+    chip.bus, chip.addr, chip.one, chip.values, chip.ready = bus, addr, one, [None, None], False
     chip.buf, chip.check = (buf, None) if has_crc else (bytearray(6), check)
     chip.name, chip.init = ("aht20", b"\xbe\x08\x00") if has_crc else ("aht10", b"\xe1\x08\x00")
     return chip

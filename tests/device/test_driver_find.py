@@ -59,6 +59,13 @@ def sht4x():
     return chip
 
 
+def htu21d(number):
+    chip = Registers()
+    chip.regs[0xE7] = 0x02
+    chip.plain = number
+    return chip
+
+
 def aht(crc):
     chip = Triggered()
     chip.plain = bytes((28, 38, 154, 118, 66, 231)) + crc
@@ -84,6 +91,9 @@ MAKE = {
     "bmp280": lambda: bosch(0x58),
     "sht3x": sht3x,
     "sht4x": sht4x,
+    "htu21d": lambda: htu21d(b"\x32\x11\x19HT\x04"),
+    "si7021": lambda: htu21d(b"\x15\xff\xb5\xff\xff\xcb"),
+    "sht2x": lambda: htu21d(b"\x31\x07\xd1\x82\x3c\x42"),
     "mcp9808": mcp9808,
     "aht20": lambda: aht(b"\x76"),
     "aht10": lambda: aht(b""),

@@ -2,6 +2,7 @@
 
 from .aht20 import AHT10, AHT20
 from .bosch import BME280, BMP280
+from .htu21d import HTU21D, SI7021, SHT2x
 from .mcp9808 import MCP9808
 from .sht3x import SHT3x
 from .sht4x import SHT4x
@@ -13,6 +14,9 @@ CHIPS = {
     "sht3x": (SHT3x, 0x44, 0x45),
     "mcp9808": (MCP9808, 0x18, 0x1F),
     "sht4x": (SHT4x, 0x44, 0x46),
+    "htu21d": (HTU21D, 0x40, 0x40),
+    "si7021": (SI7021, 0x40, 0x40),
+    "sht2x": (SHT2x, 0x40, 0x40),
     "aht20": (AHT20, 0x38, 0x39),
     "aht10": (AHT10, 0x38, 0x39),
 }
