@@ -17,7 +17,9 @@ KEYS = (
     " window window_max message_bytes outbox_bytes "
 )
 LATER = " power battery "  # keys that a config.json of an older version does not have
-SENSORS = "bme280 bmp280 sht3x mcp9808 tmp117 hdc1080 lm75 tmp102"
+SENSORS = (
+    "bme280 bmp280 sht4x sht3x htu21d si7021 sht2x mcp9808 tmp117 hdc1080 aht20 aht10 lm75 tmp102"
+)
 # Name, lowest, highest of all numbers; one tuple, because each takes memory of its own.
 LIMITS = (
     "interval_s", 1, 86400,

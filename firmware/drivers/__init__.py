@@ -12,15 +12,20 @@
 from firmware.core.errors import SensorError
 
 _MOST = 32  # chips on one bus; where SDA is held low all 112 addresses answer
-# file: (the chips it drives, the addresses their pins can be set to)
-DRIVERS = {
-    "bme280": (("bme280", "bmp280"), (0x76, 0x77)),
-    "sht3x": (("sht3x",), (0x44, 0x45)),
-    "mcp9808": (("mcp9808",), range(0x18, 0x20)),
-    "tmp117": (("tmp117",), range(0x48, 0x4C)),
-    "hdc1080": (("hdc1080",), (0x40,)),
-    "lm75": (("lm75", "tmp102"), range(0x48, 0x50)),  # last: it has no id
-}
+# File, the addresses its pins can be set to, the chips it drives. In this order they are tried at
+# one address. One text: rows of tuples would take a kilobyte while it searches.
+ROWS = (
+    "bme280 76,77 bme280 bmp280\n"
+    "sht4x 44,45,46 sht4x\n"
+    "sht3x 44,45 sht3x\n"
+    # Before any chip that is asked for a register 0xFE: that resets an HTU21D.
+    "htu21d 40 htu21d si7021 sht2x\n"
+    "mcp9808 18,19,1a,1b,1c,1d,1e,1f mcp9808\n"
+    "tmp117 48,49,4a,4b tmp117\n"
+    "hdc1080 40 hdc1080\n"
+    "aht20 38,39 aht20 aht10\n"
+    "lm75 48,49,4a,4b,4c,4d,4e,4f lm75 tmp102\n"  # last: it has no id
+)
 
 
 def find(bus, sensor):
@@ -32,27 +37,40 @@ def find(bus, sensor):
         text = "bus: {} addresses answer; SDA or SCL shorted, or no pull-ups"
         raise SensorError(text.format(len(answering)))
     for at in answering:
-        label = "0x{:02x}".format(at)
-        try:
-            for file, (chips, addresses) in DRIVERS.items():
-                if at not in addresses or addr not in ("", label) or name not in ("auto",) + chips:
-                    continue
-                module = __import__("firmware.drivers." + file, None, None, ("probe",))
-                driver = module.probe(bus, at)
-                if driver:
-                    label = driver.name + "@" + label
-                    if name in ("auto", driver.name):
-                        del module.probe  # the driver keeps its module's globals alive
-                        return driver, label
-        except SensorError as e:
-            label += " ({})".format(e)
-        except ImportError:  # staged without it
-            label += " (no driver {} on this board)".format(file)
-        except OSError as e:
-            label += " (bus: errno {})".format(e.args[0])
-        seen = (seen + [label])[:8]
+        label, why = "0x{:02x}".format(at), []
+        place, end = label[2:], -1
+        while end + 1 < len(ROWS):
+            start, end = end + 1, ROWS.find("\n", end + 1)
+            file, places, *chips = ROWS[start:end].split()
+            if place not in places or addr not in ("", label) or name not in ["auto"] + chips:
+                continue
+            driver = _probe(file, bus, at, name, why)
+            if driver:
+                label = driver.name + "@" + label
+                if name in ("auto", driver.name):
+                    return driver, label
+                break
+        if why:
+            label += " ({})".format("; ".join(why))
+        seen = (seen + [label])[:8]  # on a shorted bus all 112 answer
     text = ", ".join(seen) or "nothing"
     if len(seen) < len(answering):
         text += " and {} more".format(len(answering) - len(seen))
     what = "known sensor" if name == "auto" else sensor
     raise SensorError("no {} found; on the bus: {}".format(what, text))
+
+
+def _probe(file, bus, at, name, why):
+    # What is wrong goes to `why`: another kind may live at the same address.
+    try:
+        module = __import__("firmware.drivers." + file, None, None, ("probe",))
+        driver = module.probe(bus, at)
+        if driver and name in ("auto", driver.name):
+            del module.probe  # the driver keeps its module's globals alive
+        return driver
+    except SensorError as e:
+        why.append(str(e))
+    except ImportError:  # staged without it
+        why.append("no driver {} on this board".format(file))
+    except OSError as e:
+        why.append("bus: errno {}".format(e.args[0]))

@@ -54,7 +54,7 @@ class Bus:
             self._done = None
         answer = b"\x00\x00\x81" if self._status else self.reading
         for i in range(len(buf)):
-            buf[i] = answer[i]
+            buf[i] = answer[i] if i < len(answer) else 0xFF
         buf[-1] ^= self.damaged
 
     def recover(self):

@@ -5,11 +5,11 @@ import sys
 
 import firmware.drivers
 import harness
-from fakes_bus import Registers, Words
+from fakes_bus import Registers, Triggered, Words
 from firmware import loading
 from firmware.core import schema
 from firmware.core.errors import SensorError
-from firmware.drivers import DRIVERS, find
+from firmware.drivers import ROWS, find
 
 loading.keep()
 
@@ -53,6 +53,25 @@ def sht3x():
     return chip
 
 
+def sht4x():
+    chip = Registers()
+    chip.plain = b"\x00\x00\x81\xbe\xef\x92"
+    return chip
+
+
+def htu21d(number):
+    chip = Registers()
+    chip.regs[0xE7] = 0x02
+    chip.plain = number
+    return chip
+
+
+def aht(crc):
+    chip = Triggered()
+    chip.plain = bytes((28, 38, 154, 118, 66, 231)) + crc
+    return chip
+
+
 def mcp9808():
     # Both ids lie in the byte-wide registers so that each two-byte read finds its own.
     chip = Registers(b"\x00\x54", 0x06)
@@ -90,11 +109,17 @@ MAKE = {
     "bme280": lambda: bosch(0x60),
     "bmp280": lambda: bosch(0x58),
     "sht3x": sht3x,
+    "sht4x": sht4x,
+    "htu21d": lambda: htu21d(b"\x32\x11\x19HT\x04"),
+    "si7021": lambda: htu21d(b"\x15\xff\xb5\xff\xff\xcb"),
+    "sht2x": lambda: htu21d(b"\x31\x07\xd1\x82\x3c\x42"),
     "mcp9808": mcp9808,
     "tmp117": tmp117,
     "hdc1080": hdc1080,
     "lm75": LM75,
     "tmp102": lambda: LM75(0x60A0),
+    "aht20": lambda: aht(b"\x76"),
+    "aht10": lambda: aht(b""),
 }
 
 
@@ -111,11 +136,12 @@ def refused(bus, wanted):
 
 
 def test_auto_knows_every_chip_at_every_address():
-    for chips, addresses in DRIVERS.values():
+    for row in ROWS.strip().split("\n"):
+        _, places, *chips = row.split()
         for name in chips:
-            for at in addresses:
-                bus = Bus(**{"x{:02x}".format(at): MAKE[name]()})
-                harness.equal(label(bus, "auto"), "{}@0x{:02x}".format(name, at))
+            for at in places.split(","):
+                bus = Bus(**{"x" + at: MAKE[name]()})
+                harness.equal(label(bus, "auto"), "{}@0x{}".format(name, at))
 
 
 def test_an_exact_sensor_is_found_beside_others():
@@ -150,7 +176,7 @@ def test_a_chip_that_does_not_answer_does_not_hide_the_next():
 
 
 def test_every_name_that_a_setting_may_have_is_known_here():
-    known = [chip for chips, _ in DRIVERS.values() for chip in chips]
+    known = [chip for row in ROWS.strip().split("\n") for chip in row.split()[2:]]
     harness.equal(sorted(known), sorted(schema.SENSORS.split()))
     text = refused(Bus(x44=sht3x()), "dht22")  # which no setting may be
     harness.equal(text, "no dht22 found; on the bus: 0x44")
@@ -205,6 +231,7 @@ def test_a_driver_that_was_not_staged_is_named():
         text = refused(few, "auto")
     finally:
         firmware.drivers.__path__ = kept
-    what = "no known sensor found; on the bus: 0x44 (no driver sht3x on this board), "
-    harness.equal(text, what + "0x76 (no driver bme280 on this board)")
+    what = "no known sensor found; on the bus: 0x44 ({}), 0x76 (no driver bme280 on this board)"
+    both = "no driver sht4x on this board; no driver sht3x on this board"
+    harness.equal(text, what.format(both))
     harness.equal(refused(few, "auto"), "no known sensor found; on the bus: 0x44, 0x76")

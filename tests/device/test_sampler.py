@@ -2,6 +2,7 @@
 # When the sampler reads, and how it gets over sensors that fail, vanish or come back, a bus that
 # is held, another sensor and other pins.
 
+import firmware.drivers
 import harness
 from fakes import Random
 from fakes_sampler import S2000, WARM, Bench, Bus
@@ -22,6 +23,51 @@ def test_first_reading_at_once_then_every_interval():
     harness.equal(b.times(), [0, 60, 120, 180, 240])
     harness.equal((b.sampler.readings, b.sampler.errors), (5, 0))
     harness.equal(b.opened, 1)
+
+
+class Turns:
+    # Measures in three turns of 50 ms.
+    name = "turns"
+    MEASURE_MS = 50
+    SETTLE_MS = 16
+    values = [2000]
+    left = 0
+
+    def start(self):
+        self.left = 2
+
+    def finish(self):
+        self.left -= 1
+        return True if self.left >= 0 else None
+
+
+def test_a_driver_may_ask_for_one_more_turn():
+    b = Bench()
+    b.sampler.step()
+    b.sampler.driver = Turns()
+    b.clock.pass_ms(5)
+    b.sampler.step()
+    for left in (2, 1, 0):
+        harness.equal((b.out, b.sampler.next_due_ms(), b.sampler.driver.left), ([], 50, left))
+        b.clock.pass_ms(49)
+        b.sampler.step()
+        harness.equal(b.sampler.driver.left, left)
+        b.clock.pass_ms(1)
+        b.sampler.step()
+    harness.equal((b.out, b.sampler.readings), ([(0, 2000, None, None)], 1))
+    b.run(60_000)
+    harness.equal((len(b.out), b.sampler.errors), (2, 0))
+
+
+def test_a_driver_says_how_long_its_chip_settles():
+    b = Bench()
+    found = firmware.drivers.find
+    try:
+        firmware.drivers.find = lambda bus, sensor: (Turns(), "turns@0x38")
+        b.sampler.step()
+    finally:
+        firmware.drivers.find = found
+    harness.equal(b.sampler.next_due_ms(), 16)
 
 
 def test_waits_for_the_conversion_and_says_how_long():

@@ -66,6 +66,11 @@ def test_first_reading_is_delivered_soon_after_power_on(
     [
         ("bmp280@0x77", {"temperature", "pressure"}),
         ("sht3x@0x45", {"temperature", "humidity"}),
+        ("sht4x@0x46", {"temperature", "humidity"}),
+        ("htu21d@0x40", {"temperature", "humidity"}),
+        ("si7021@0x40", {"temperature", "humidity"}),
+        ("aht20@0x38", {"temperature", "humidity"}),
+        ("aht10@0x39", {"temperature", "humidity"}),
         ("mcp9808@0x1c", {"temperature"}),
         ("tmp117@0x4a", {"temperature"}),
         ("hdc1080", {"temperature", "humidity"}),

@@ -7,7 +7,6 @@ import re
 import pytest
 
 from firmware.core import schema
-from firmware.drivers import DRIVERS
 from tools.dev import sensor_page
 from tools.errors import ToolError
 from tools.things import boards, sensors
@@ -26,11 +25,11 @@ def test_the_table_has_no_other() -> None:
     assert set(TABLE) == set(schema.SENSORS.split())
 
 
-@pytest.mark.parametrize("file", DRIVERS)
+@pytest.mark.parametrize("file", {file for file, _ in boards.chips().values()})
 def test_addresses_are_those_the_driver_is_looked_for_at(file: str) -> None:
-    chips, addresses = DRIVERS[file]
-    ours = {int(at, 16) for chip in chips for at in TABLE[chip].addresses}
-    assert ours == set(addresses)
+    rows = {chip: places for chip, (name, places) in boards.chips().items() if name == file}
+    ours = {int(at, 16) for chip in rows for at in TABLE[chip].addresses}
+    assert ours == {place for places in rows.values() for place in places}
 
 
 @pytest.mark.parametrize("chip", sorted(set(TABLE) & set(schema.SENSORS.split())))

@@ -59,7 +59,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from firmware.drivers import DRIVERS
 from tools.errors import ToolError
 from tools.sim import expression
 from tools.sim.checks import (
@@ -73,6 +72,7 @@ from tools.sim.checks import (
     either,
     one_of,
 )
+from tools.things import boards
 
 DEFAULTS: Mapping[str, Any] = {
     "sensor": "bme280@0x76",
@@ -81,7 +81,7 @@ DEFAULTS: Mapping[str, Any] = {
     "pressure": "1013.25 + sin(t/300)",
 }
 # chip -> first and last address; chips/plug.py has the same
-CHIPS = {chip: (min(places), max(places)) for chips, places in DRIVERS.values() for chip in chips}
+CHIPS = {chip: (places[0], places[-1]) for chip, (_, places) in boards.chips().items()}
 CAUSES = ("power_on", "hard", "watchdog", "deepsleep", "soft", "fault")
 # Settings that a board reads once, when it gets its power.
 POWER_ON = (
