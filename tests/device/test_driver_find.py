@@ -221,6 +221,7 @@ def test_and_the_sensor_is_found_beyond_the_eighth():
     assert not hasattr(sys.modules["firmware.drivers.bme280"], "probe")
     loading.unload()
     harness.equal(find(Shorted({0x77: chip}, addresses), "bme280")[1], label)
+    loading.unload()
 
 
 def test_a_driver_that_was_not_staged_is_named():

@@ -29,7 +29,7 @@ class Turns:
     # Measures in three turns of 50 ms.
     name = "turns"
     MEASURE_MS = 50
-    SETTLE_MS = 16
+    SETTLE_MS, LEAST_S, FROZEN = 16, 1, 0
     values = [2000]
     left = 0
 
