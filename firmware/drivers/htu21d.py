@@ -27,7 +27,8 @@ def probe(bus, addr):
         chip.slope = 3
     else:
         chip.name = "sht2x"
-        chip.MEASURE_MS, chip.LEAST_S = 86, 2  # DS2 table 7: 85 ms, and 29; a tenth of the time
+        chip.MEASURE_MS = 86  # DS2 table 7: 85 ms, and 29
+        chip.LEAST_S = 2  # ten times as long
     if user[0] & 0x04:  # the heater, which a reset does not switch off (DS p. 12)
         user[0] &= 0xFB
         bus.writeto_mem(addr, 0xE6, user)

@@ -9,6 +9,7 @@ from firmware import loading
 from firmware.core.errors import SensorError
 from firmware.drivers import find
 from tools.sim.chips.chip import Fixed
+from tools.sim.chips.hdc1080 import HDC1080
 from tools.sim.chips.htu21d import HTU21D, SI7021, SHT2x
 from tools.sim.chips.sht3x import SHT3x
 from tools.sim.chips.sht4x import SHT4x
@@ -33,7 +34,14 @@ def plugged(addr, kind, polite):
     return clock, chip, ChipBus((addr, chip))
 
 
-SIZES = {SHT3x: (2,), SHT4x: (1,), HTU21D: (1, 2), SI7021: (1, 2), SHT2x: (1, 2)}
+SIZES = {
+    SHT3x: (2,),
+    SHT4x: (1,),
+    HTU21D: (1, 2),
+    SI7021: (1, 2),
+    SHT2x: (1, 2),
+    HDC1080: (1, 2, 3),
+}
 
 
 def is_found(addr, kind, polite, name, others, left=()):
@@ -69,9 +77,10 @@ def test_sht3x_and_sht4x():
     is_found(0x46, SHT4x, False, "sht4x", ("sht3x",))
 
 
-def test_htu21d_si7021_and_sht2x():
-    kinds = ((HTU21D, "htu21d"), (SI7021, "si7021"), (SHT2x, "sht2x"))
+def test_htu21d_si7021_sht2x_and_hdc1080():
+    kinds = ((HTU21D, "htu21d"), (SI7021, "si7021"), (SHT2x, "sht2x"), (HDC1080, "hdc1080"))
     for kind, name in kinds:
         others = tuple(other for _, other in kinds if other != name)
-        for left in ((), (b"\xf3",), (b"\xf5",), (b"\xfa\x0f",), (b"\xe7",)):
+        asked = ((), (b"\xf3",), (b"\xf5",), (b"\xfa\x0f",), (b"\xe7",))
+        for left in ((), (b"\x00",), (b"\xfb",)) if kind is HDC1080 else asked:
             is_found(0x40, kind, False, name, others, left)
