@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,3 +217,30 @@ def test_repl_of_a_board(board):
     assert b"KeyboardInterrupt" in said
     board.wait_for(r"(?s)(link: up.*){2}")  # the firmware runs again
     assert board.board.boots == boots + 1
+
+
+SLEEPER = b"""
+import machine, time
+rtc = machine.RTC()
+lives = rtc.memory()
+print("life", machine.reset_cause(), len(lives))
+rtc.memory(lives + b"x")
+time.sleep_ms(100)
+machine.deepsleep(1500) if len(lives) == 0 else machine.deepsleep()
+"""
+
+
+def test_a_board_that_sleeps_answers_nobody_and_comes_back(
+    plug: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = plug()
+    files = image.tree(fixtures.tree(tmp_path / "tree", **{"main.py": SLEEPER}))
+    fixtures.put(server, images.firmware(), files)
+    server.wait_for("life 1 0")
+    began = time.monotonic()
+    server.wait_for("life 4 1")
+    assert time.monotonic() - began > 1.3
+    time.sleep(0.5)
+    assert server.board.boots == 2  # for good
+    server.do(server.board.power_on)
+    server.wait_for("(?s)life 4 1.*life 1 0")

@@ -145,6 +145,34 @@ def test_what_survives_a_sleep(bench: Workbench, chip: str) -> None:
     board.wait_for(f"^life {woken} b'kept' True False$")
 
 
+@pytest.mark.parametrize(("chip", "size"), [("esp32", 2048), ("esp8266", 492)])
+def test_the_memory_of_the_rtc_costs_none_of_the_heap(
+    bench: Workbench, chip: str, size: int
+) -> None:
+    board = bench.board(
+        f"""
+        import machine, micropython
+        rtc = machine.RTC()
+        kept = rtc.memory()
+        if kept:
+            print("kept", kept == bytes(range(256)) * 8, len(kept), kept[:3], kept[-1])
+        else:
+            data = bytearray(i & 255 for i in range({size}))
+            micropython.heap_lock()
+            rtc.memory(data)
+            micropython.heap_unlock()
+            try:
+                rtc.memory(bytes({size + 1}))
+            except ValueError as e:
+                print("refused", e)
+            machine.deepsleep(1)
+        """,
+        heap=chip,
+    )
+    board.wait_for("refused buffer too long")
+    board.wait_for(rf"kept {size == 2048} {size} b'\\x00\\x01\\x02' {(size - 1) % 256}")
+
+
 FOR_GOOD = """
     import machine, time
     print("life", machine.reset_cause(), machine.RTC().memory(), time.gmtime()[0])

@@ -15,6 +15,8 @@ from tools.errors import ToolError
 from tools.sim import world
 from tools.sim.worldtime import WorldTime
 
+RTC_BYTES = 2 + 2048  # of .rtc: length and content of the larger chip's memory
+
 
 class Control:
     """The settings of one board: those given, and over them those of the file ``source``.
@@ -56,11 +58,13 @@ class Control:
         """Keep the files in ``scratch``; the one that FIELDMOUSE_SIM shall name."""
         self._path = scratch / "sim.json"
         self._beside(".seq").write_bytes(b"\0")
+        self._beside(".rtc").write_bytes(bytes(RTC_BYTES))
         return self._path
 
     def power_on(self) -> None:
         """Forget what a chip loses with its power, and take the settings that wait for it."""
         self._beside(".state").unlink(missing_ok=True)
+        self._beside(".rtc").write_bytes(bytes(RTC_BYTES))
         known = self._given | self._file
         self._fixed = {key: known[key] for key in world.POWER_ON if key in known}
         self._time.power_on(self._fixed["time_anchor_s"], self._fixed.get("time_scale", 1))

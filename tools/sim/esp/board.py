@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import pty
 import re
@@ -27,6 +28,7 @@ from tools import toolchain
 from tools.board import partitions
 from tools.errors import ToolError
 from tools.sim import launch
+from tools.sim.control import RTC_BYTES
 from tools.sim.esp import chips
 from tools.sim.esp.loader import FlashArray, Loader
 from tools.things import boards
@@ -38,8 +40,7 @@ _EXITS = {71: "reset", 72: "friendly", 172: "raw", 73: "sleep"}  # of start.py a
 _STRAP_S = 0.02  # how long after EN the boot pin is read
 _BOTH_S = 0.2  # the capacitor on EN, stretched: over RFC 2217 each line takes 50 ms
 # what ended the last run -> the reset cause, as tools/sim/shims/machine.py knows it
-_CAUSE = {"power": "power_on", "reset": "hard", "soft": "soft", "wdt": "watchdog"}
-_CAUSE["sleep"] = "deepsleep"
+_CAUSE = dict(power="power_on", reset="hard", soft="soft", wdt="watchdog", sleep="deepsleep")
 _BANNER = b"ets Jul 29 2019 12:21:46\r\n\r\n"
 _DOWNLOAD = _BANNER + b"rst:0x1 (POWERON_RESET),boot:0x3 (DOWNLOAD_BOOT)\r\nwaiting\r\n"
 _RUN = _BANNER + b"rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
@@ -78,6 +79,7 @@ class Board:
         self._dtr = self._rts = False
         self._strap_at: float | None = None
         self._both_until = 0.0
+        self._wake_at = math.inf  # when a deep sleep ends
         self._micropython = toolchain.micropython(64)
         # What it has built in: the simulated hardware, and umqtt (start.py).
         self._host = self.folder / "host"
@@ -125,6 +127,8 @@ class Board:
                 return
             self._strap_at = None
             self._boot(download=self._dtr and not self._rts)
+        if now >= self._wake_at:
+            self._restart("sleep")
         if self._app is not None and self._app.poll() is not None:
             self._ended(self._app.returncode)
 
@@ -164,6 +168,7 @@ class Board:
     def stop(self) -> None:
         """EN low or power off: whatever runs ends, nothing is flushed."""
         self.loader = None
+        self._wake_at = math.inf
         if self._app is not None:
             self._app.kill()
             self._app.wait()
@@ -227,8 +232,8 @@ class Board:
         sim.write_text(json.dumps(settings | self.settings))
         if cause == "power":
             Path(f"{sim}.state").unlink(missing_ok=True)
-        start, size = self.filesystem()
-        place = [str(self.flash.path), str(start), str(size)]
+            Path(f"{sim}.rtc").write_bytes(bytes(RTC_BYTES))
+        place = map(str, (self.flash.path, *self.filesystem()))
         self._app = subprocess.Popen(
             [*self._micropython, str(START), *place, str(self._host), mode],
             stdin=self._slave,
@@ -283,7 +288,13 @@ class Board:
         what = _EXITS.get(code, "wdt" if code == -signal.SIGALRM else "crash")
         if what in ("friendly", "raw"):
             self._start(what, "soft")
+        elif what == "sleep":
+            state = json.loads((self._host / "sim.json.state").read_text())
+            self._wake_at = time.monotonic() + (state["sleep_us"] / 1e6 or math.inf)
         else:
-            self._out += _RUN
-            self.boots += 1
-            self._start("friendly", what)
+            self._restart(what)
+
+    def _restart(self, cause: str) -> None:
+        self._out += _RUN
+        self.boots += 1
+        self._start("friendly", cause)

@@ -4,8 +4,9 @@
 #   .now    the settings that have changed since, null for one that is gone; small, because what
 #           is read from it lies in the memory of the firmware
 #   .seq    one byte that changes with .now: mapped, so that looking at it costs no memory
-#   .state  what outlives a reset, but not a power cut: the RTC's time and memory, and for the
-#           parent, which is tools/sim/board.py, how long a deep sleep shall be and when it began
+#   .state  what outlives a reset, but not a power cut: the RTC's time, and for the parent, which
+#           is tools/sim/board.py, how long a deep sleep shall be and when it began
+#   .rtc    the same for the RTC's memory: two bytes for its length, then what it holds; mapped
 
 import json
 import os
@@ -89,7 +90,7 @@ def state():
                 _state = json.load(f)
         except (OSError, ValueError, TypeError):
             # Power-on: an RTC starts at 2000-01-01, whatever the host's clock says.
-            _state = {"clock_ms": S2000 * 1000 - _rtc_ms(), "memory": ""}
+            _state = {"clock_ms": S2000 * 1000 - _rtc_ms()}
             save()
     return _state
 
@@ -129,13 +130,13 @@ def libc():
     return ffi.open(None if sys.platform == "linux" else "libSystem.dylib")
 
 
-def mapped(path):
-    # A file as memory, read only; not a byte of it is on the heap.
+def mapped(path, write=False):
+    # A file as memory; not a byte of it is on the heap.
     import uctypes
 
-    with open(path, "rb") as f:
+    with open(path, "r+b" if write else "rb") as f:
         size = f.seek(0, 2)
-        place = libc().func("P", "mmap", "PLiiil")(0, size, 1, 1, f.fileno(), 0)
+        place = libc().func("P", "mmap", "PLiiil")(0, size, 3 if write else 1, 1, f.fileno(), 0)
         return uctypes.bytearray_at(place, size)
 
 
@@ -171,3 +172,7 @@ try:
     _changes = mapped(_path + ".seq")
 except (OSError, TypeError):
     _seen = 0  # settings that never change
+try:
+    rtc_memory = memoryview(mapped(_path + ".rtc", True))
+except (OSError, TypeError):
+    rtc_memory = memoryview(bytearray(2050))

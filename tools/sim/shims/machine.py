@@ -150,12 +150,16 @@ class _Rtc:
         return None
 
     def memory(self, data=None):
+        kept = _sim.rtc_memory
         if data is None:
-            return binascii.unhexlify(_sim.state()["memory"])
-        if len(data) > _RTC_MEMORY_BYTES:
+            return bytes(kept[2 : 2 + (kept[0] | kept[1] << 8)])
+        size = len(data)
+        if size > _RTC_MEMORY_BYTES:
             raise ValueError("buffer too long")
-        _sim.state()["memory"] = binascii.hexlify(data).decode()
-        _sim.save()
+        for i in range(size):  # a slice would take memory
+            kept[2 + i] = data[i]
+        kept[0] = size & 0xFF
+        kept[1] = size >> 8
         return None
 
 
