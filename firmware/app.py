@@ -67,6 +67,9 @@ class App:
                 self.fault = False
                 raise
             bug = not isinstance(e, MemoryError)
+            if not bug and self.outbox and self.sampler.driver:
+                self.sampler.release()  # and once more with the next pass
+                return
             self.connection.failed(LinkError("bug", type(e).__name__, e) if bug else e)
             self.joining = None  # it may have been that, or the time: no tight circle
             clock.ask_s = max(clock.ask_s, clock.s + _ADDRESS_S)
@@ -163,7 +166,12 @@ class App:
 
     def encode(self, seq, buf, at):
         self.unload("firmware.outbox_files")  # what was loaded for a message goes
-        frame, starts = self.outbox.get(seq), self.settings.state.get("start")
+        starts = self.settings.state.get("start")
+        try:
+            frame = self.outbox.get(seq)
+        except MemoryError:  # the driver comes back with the next reading
+            self.sampler.release()
+            frame = self.outbox.get(seq)
         if not frame:
             return 0
         i = self.outbox.at
@@ -194,26 +202,33 @@ class App:
         return subscribes(self.commands.decode(), self.prefix.decode())
 
     def on_message(self, topic, payload):
-        self.unload()
-        try:
-            if topic == self.commands:
-                if not self.runner:
-                    from firmware.command_runner import CommandRunner
+        again = True
+        while again:  # once more without the driver, should there be no memory
+            again = False
+            self.unload()
+            try:
+                if topic == self.commands:
+                    if not self.runner:
+                        from firmware.command_runner import CommandRunner
 
-                    sampler = self.outbox and self.sampler
-                    self.runner = CommandRunner(self.shadow, sampler, self.topic, self.upkeep)
-                # RETAIN is a bit of the packet's first byte (MQTT 3.3.1).
-                self.runner.receive(payload, self.session.transport.op & 1)
-            elif topic.startswith(self.prefix):
-                from firmware.core import shadow
+                        sampler = self.outbox and self.sampler
+                        self.runner = CommandRunner(self.shadow, sampler, self.topic, self.upkeep)
+                    # RETAIN is a bit of the packet's first byte (MQTT 3.3.1).
+                    self.runner.receive(payload, self.session.transport.op & 1)
+                elif topic.startswith(self.prefix):
+                    from firmware.core import shadow
 
-                shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
-        except Exception as e:  # not acknowledged, it would come again in every session
-            bug = not isinstance(e, MemoryError)
-            text = "a bug, {}, in".format(e) if bug else "no memory for"
-            chip.log("app: {} a message, dropped".format(text))
-            self.shadow.junk += bug
-            self.shadow.lost()
+                    shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
+            except Exception as e:  # not acknowledged, it would come again in every session
+                bug = not isinstance(e, MemoryError)
+                again = not bug and self.sampler.driver
+                if again:
+                    self.sampler.release()
+                    continue
+                text = "a bug, {}, in".format(e) if bug else "no memory for"
+                chip.log("app: {} a message, dropped".format(text))
+                self.shadow.junk += bug
+                self.shadow.lost()
         self.unload()  # another message may come next
 
     def on_ack(self, tag):

@@ -63,25 +63,17 @@ class ShadowSync:
 
     def step(self):
         # While there is a session. True when there is more to do at once.
-        if self.message:
-            from firmware.core import shadow
-
-            shadow.heard(self)
-            return True
-        if self.desired is not None:
-            self._apply()
-            return True
-        if not self.out and self._waits():
+        message, sampler = self.message, self.sampler
+        if not message and self.desired is None and not self.out and self._waits():
             return False
+        if not sampler.due:
+            sampler.release()  # one after the other in the heap; the next reading finds it again
         try:
             return self._go_on()
         except MemoryError:
-            if not self.sampler.driver:
+            if not sampler.driver or message is not self.message:
                 raise
-            if self.sampler.due:  # the driver would be back before this is tried again
-                return False
-            self.sampler.release()  # the next reading finds it again
-            return True
+            return False  # when the reading that is due has been taken
 
     def _waits(self):
         unsent = _TAG in self.session.waiting
@@ -101,7 +93,15 @@ class ShadowSync:
         return self.clock.s < self.birth_s and not self._due()
 
     def _go_on(self):
-        # One after the other in the heap: what makes the document, in the next step what sends it.
+        # One after the other, too: what makes the document, in the next step what sends it.
+        if self.message:
+            from firmware.core import shadow
+
+            shadow.heard(self)
+            return True
+        if self.desired is not None:
+            self._apply()
+            return True
         if self.out:
             from firmware.net import packets
 
@@ -130,8 +130,7 @@ class ShadowSync:
     def _apply(self):
         # All in one step: reasons kept between the modules that come and go with each would break
         # up the heap (1 KB more on an ESP8266).
-        values, wrong, tried = self.settings.values, {}, {}
-        desired, self.desired = self.desired, None
+        values, desired, wrong, tried = self.settings.values, self.desired, {}, {}
         for key in sorted(desired):
             value, old, why = desired[key], values.get(key), None
             text = json.dumps(value)[:96]  # what is longer cannot be right
@@ -154,7 +153,7 @@ class ShadowSync:
         for key in bad:
             wrong.setdefault(key, bad[key][1])
         self.update_due |= wrong != self.rejected
-        self.wrong, self.tried = wrong, tried
+        self.wrong, self.tried, self.desired = wrong, tried, None
 
 
 def _same(value, old):

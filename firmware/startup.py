@@ -39,7 +39,7 @@ def build(app, config, values, saved, state, problems, context):
     args = app.prefix, app.facts, hex(chip.random(1 << 24))[2:]
     app.shadow = shadow_sync.ShadowSync(app.connection, app.settings, app.sampler, *args)
     app.connection.on_up = app.shadow.connected
-    app.connection.make_room = app.make_room
+    app.connection.make_room, app.connection.short = app.make_room, app.sampler.release
     app.connection.keep_room()
     app.heap_bytes = device_info.heap_bytes()
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))

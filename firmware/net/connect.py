@@ -69,7 +69,7 @@ def _addresses(link):
 
 def _tcp(link, info, limit_ms):
     raw = socket.socket(info[0], socket.SOCK_STREAM)
-    transport = link.session.transport = Transport(raw, link.clock, link.limit_bytes)
+    transport = link.session.transport = Transport(raw, link.clock, link.limit_bytes, link.short)
     raw.setblocking(False)
     try:  # else Nagle holds small packets back; IPPROTO_TCP, TCP_NODELAY: lwIP, Linux and macOS
         raw.setsockopt(6, 1, 1)

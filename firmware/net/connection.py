@@ -24,8 +24,9 @@ class Connection:
         self.since_s = 0  # of this session, or without one
         self.down_s = 0  # without a session since boot, until the last one began
         self.sessions = 0  # since boot
-        # make_room: before a context is made, and after it. reserve: for axTLS, without a session.
-        self.on_up = self.make_room = self.last_reason = self.reserve = None
+        # make_room: before a context is made, and after it. short: when there is no memory for a
+        # message. reserve: for axTLS, without a session.
+        self.on_up = self.make_room = self.short = self.last_reason = self.reserve = None
 
     def step(self, network):
         session = self.session

@@ -21,7 +21,9 @@ _MORE_BYTES = const(64)  # the least that a long message is read in, as far as t
 
 
 class Transport:
-    def __init__(self, raw, clock, limit_bytes):
+    def __init__(self, raw, clock, limit_bytes, short):
+        # short: makes room, should there be no memory for a message.
+        self.short = short
         self.raw = self.sock = raw  # sock: in the end TLS over raw
         self.half_duplex, self.poll = False, select.poll()
         self._limit = limit_bytes + _KEEP_BYTES
@@ -116,7 +118,7 @@ class Transport:
                     self.body = body
                     return True, room, got
             except MemoryError:
-                pass
+                self.short()
         if got < keep:
             return more, keep, got
         return False, _KEEP_BYTES, _KEEP_BYTES  # enough to acknowledge it
