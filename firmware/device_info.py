@@ -45,11 +45,10 @@ def report(app, full):
         "free_heap_bytes": gc.mem_free(),
         "sensor_found": app.sampler.sensor,
         "sensor_last_error": app.sampler.last_error,
-        "sensors": None,
         "dropped_readings": app.outbox.dropped if app.outbox else None,
     }
     info.update({"idf_heap_bytes": idf_heap_bytes()} if chip.VERIFIED else {"tls_verified": False})
-    if app.sampler.fault:
+    if app.sampler.fault or app.shadow.fault:
         from firmware import sensors
 
         info["sensors"] = sensors.report(app.sampler)
@@ -124,5 +123,5 @@ def document(s, facts):
     made = s.prefix + b"update", text, False
     s.rejected = {} if sweep else dict(s.wrong)
     s.update_due, s.pending, s.gone = s.rejected != s.wrong, pending, ()
-    s.since_s, s.sensor = s.clock.s, (s.sampler.sensor, s.sampler.fault)
+    s.since_s, s.sensor, s.fault = s.clock.s, s.sampler.sensor, s.sampler.fault
     return made

@@ -19,7 +19,7 @@ class ShadowSync:
     def __init__(self, link, settings, sampler, prefix, facts, token):
         # link: a Connection. prefix: of the shadow's topics. facts(full) -> a new dict, for the
         # birth message or for the shadow. token: up to 40 characters, others at each boot.
-        self.session, self.clock, self.log = link.session, link.clock, link.log
+        self.session, self.clock = link.session, link.clock
         self.settings, self.sampler = settings, sampler
         self.prefix, self.facts, self.token = prefix, facts, token
         self.wait = Deadline(link.clock)  # for the answer; or until another try
@@ -34,7 +34,7 @@ class ShadowSync:
         self.bare = False  # the update goes without facts: it was too large
         self.junk = 0
         self.since_s = 0  # of the last report, and what the sampler was like in it
-        self.sensor = None, None  # found, fault
+        self.sensor = self.fault = None
         self.gone = ()  # settings that reported has, and that count no more
         self.connected()
 
@@ -85,7 +85,7 @@ class ShadowSync:
             # A broker may keep a session and lose what it is subscribed to, as when one connection
             # takes over from another: then nothing ever arrives. A SUBSCRIBE too many does no
             # harm. After three times do without: the answer may be larger than the session takes.
-            self.log("shadow: no answer, subscribing again")
+            self.settings.log("shadow: no answer, subscribing again")
             self.session.doubt = True
             self.lost()
             self.failures = (self.failures + 1) % _TRIES
@@ -123,9 +123,8 @@ class ShadowSync:
         age_s = self.clock.s - self.since_s
         self.get_due |= self.clock.s >= self.ask_s
         due = self.get_due or self.update_due or age_s >= _HOUR_S
-        sensor, fault = self.sensor
-        due = due or (age_s >= _SENSOR_S and self.sampler.sensor != sensor)
-        return due or (age_s >= _FAILING_S and self.sampler.fault != fault)
+        due = due or (age_s >= _SENSOR_S and self.sampler.sensor != self.sensor)
+        return due or (age_s >= _FAILING_S and self.sampler.fault != self.fault)
 
     def _apply(self):
         # All in one step: reasons kept between the modules that come and go with each would break
@@ -141,14 +140,15 @@ class ShadowSync:
                 why = self.settings.set(key, value)
                 why = why[:96] if why and len(why) > 96 else why  # else no copy
             if values.get(key) != old:
-                self.log("shadow: {} is now {}".format(key, json.dumps(values.get(key))))
+                self.settings.log("shadow: {} is now {}".format(key, json.dumps(values.get(key))))
                 self.update_due = True
                 self.gone += () if key in values else (key,)
             if why:
                 wrong[key] = why
-                tried[key] = text
+                if not why.startswith("unknown"):
+                    tried[key] = text
                 if why not in (self.wrong.get(key), self.rejected.get(key)):
-                    self.log("shadow: {} rejected: {}".format(key, why))
+                    self.settings.log("shadow: {} rejected: {}".format(key, why))
         bad = self.settings.state.get("rejected", {})  # a command's perhaps, that nobody desires
         for key in bad:
             wrong.setdefault(key, bad[key][1])

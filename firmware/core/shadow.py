@@ -38,7 +38,7 @@ def heard(s):
         raise
     except Exception as e:
         if not isinstance(e, (ValueError, TypeError)):
-            s.log("shadow: a bug, {}, in a message, dropped".format(e))
+            s.settings.log("shadow: a bug, {}, in a message, dropped".format(e))
         s.junk += 1
 
 
@@ -149,7 +149,7 @@ def _compare(s, found):
     other = isinstance(found, str) and ours and s.doubt
     s.session.rival = printable(found, 40) if other else None
     if other:
-        s.log("shadow: another board uses this thing: " + s.session.rival)
+        s.settings.log("shadow: another board uses this thing: " + s.session.rival)
     return ours and found is None
 
 
@@ -174,7 +174,7 @@ def _rejected(s, code):
     if code == 404 and not update:
         _answered(s, {}, -1)
     elif update and (code in (400, 401, 403, 404, 415) or (code == 413 and s.bare)):
-        s.log("shadow: update refused, {}".format(code))
+        s.settings.log("shadow: update refused, {}".format(code))
         s.pending[1].clear()  # so that local stays: what is desired in the cloud is older
         _landed(s)
     else:
