@@ -16,15 +16,18 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
                  "password": "right", "rssi": -61}]}; dBm -120 to 0; milliseconds 0 to 60,000 until
                  joined; without "networks" every SSID is there and takes any password
     hosts        {"name": ["127.0.0.1"]}: what the name server says, in this order; [] is a name
-  XX that are not listed go to this machine's resolver
+                 it does not know, null the answer for one with an IPv6 address only; names that
+                 are not listed go to this machine's resolver
     sensors      [{"chip": "sht3x", "address": 68, "temperature": "21 + t/60", "humidity": 45,
-                 "pressure": 1013.25, "present": true}]: the chips on the bus; only "chip" is
-                 required; without "address" the chip's first one; "present": false unplugs it
+                 "pressure": 1013.25, "co2": 600, "present": true}]: the chips on the bus; only
+                 "chip" is required; without "address" the chip's first one; "present": false
+                 unplugs it
 
     sensor       the same as text, for the command line: "bme280@0x76,mcp9808" or "none"
     temperature  degrees Celsius, -60 to 160; a number or an expression in t (seconds since boot),
     humidity     % relative humidity, 0 to 100        } for all chips that do not say otherwise
     pressure     hPa, 100 to 1200                     }
+    co2          ppm, 300 to 40,000                   }
     i2c_error    a probability (0 to 1) that a read times out, or a fault of every chip: "nack"
                  (acknowledges nothing), "stuck" (a measurement never ends), "crc" (damaged data)
     i2c_stuck    true: a slave holds SDA low until it has seen nine clocks
@@ -58,6 +61,7 @@ DEFAULTS: Mapping[str, Any] = {
     "temperature": "21 + 2*sin(t/60)",
     "humidity": "45 + 4*sin(t/90)",
     "pressure": "1013.25 + sin(t/300)",
+    "co2": "600 + 200*sin(t/600)",
 }
 # chip -> first and last address; chips/plug.py has the same
 CHIPS = {chip: (min(places), max(places)) for chips, places in DRIVERS.values() for chip in chips}
@@ -103,8 +107,9 @@ def wire(world: Mapping[str, Any]) -> dict[str, Any]:
     if world.get("sensors") is not None:
         placed = plugged(world, "sensors")
         told["sensor"] = ",".join(f"{row['chip']}@0x{at:x}" for at, row in placed) or "none"
-        names = ("temperature", "humidity", "pressure")
-        told["own"] = {str(at): {n: row[n] for n in names if n in row} for at, row in placed}
+        told["own"] = {
+            str(at): {n: row[n] for n in _ENVIRONMENT if n in row} for at, row in placed
+        }
     return told
 
 
@@ -229,10 +234,12 @@ _NAME = a_text(r".{1,253}", "a name")
 _PIN = a_number(0, 48, whole=True)
 _DBM = a_number(-120, 0)
 _ADDRESS = either(a_text(r"[0-9a-fA-F.:]+", "an address, or null"), type(None), one_of(None))
-_TEMPERATURE, _HUMIDITY, _PRESSURE = (
-    _expression(*limits) for limits in ((-60, 160), (0, 100), (100, 1200))
-)
-_ENVIRONMENT = {"temperature": _TEMPERATURE, "humidity": _HUMIDITY, "pressure": _PRESSURE}
+_ENVIRONMENT = {
+    "temperature": _expression(-60, 160),
+    "humidity": _expression(0, 100),
+    "pressure": _expression(100, 1200),
+    "co2": _expression(300, 40_000),
+}
 _NTP = {
     "up": _FLAG,
     "offset_s": a_number(-(10**10), 10**10, whole=True),

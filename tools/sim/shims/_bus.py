@@ -1,7 +1,7 @@
 # Pins and the I2C bus of the virtual board. The chips on it are tools/sim/chips.
 # Settings: "sensor" (which chips), "own" (by address, what a chip's surroundings have of their
-# own), "temperature", "humidity", "pressure" (for the others), "i2c_stuck", "i2c_error", "pins",
-# "wired", "highest_pin": see tools/sim/world.py.
+# own), "temperature", "humidity", "pressure", "co2" (for the others), "i2c_stuck", "i2c_error",
+# "pins", "wired", "highest_pin": see tools/sim/world.py.
 #
 # All objects are made before the firmware starts, and a transfer takes no memory: as on a board.
 
@@ -168,6 +168,7 @@ class _Environment:
         self._temperature = _Value("temperature", 21.0)
         self._humidity = _Value("humidity", 45.0)
         self._pressure = _Value("pressure", 1013.25)
+        self._co2 = _Value("co2", 600)
         self._air = self._raw = None  # the last, and what a Bosch chip makes of it
 
     def _own(self):
@@ -181,6 +182,9 @@ class _Environment:
 
     def pressure_pa(self):
         return int(min(max(self._pressure.now(self._own()), 100), 1200) * 100)
+
+    def co2_ppm(self):
+        return int(min(max(self._co2.now(self._own()), 300), 40000))
 
 
 _search = Trim.raw
