@@ -16,7 +16,7 @@ KEYS = (
     "thing_name endpoint port keepalive_s wifi ntp telemetry_topic command_topic"
     " window window_max message_bytes outbox_bytes"
 )
-SENSORS = "bme280 bmp280 sht3x mcp9808"
+SENSORS = "bme280 bmp280 sht3x mcp9808 scd40 scd41 scd43"
 # Name, lowest, highest of all numbers; one tuple, because each takes memory of its own.
 LIMITS = (
     "interval_s", 1, 86400,

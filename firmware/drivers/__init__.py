@@ -1,8 +1,9 @@
 # Which sensor is on the bus? Loaded to search; a driver's module only when an address it may have
 # answers. It has probe(bus, addr) -> driver, or None when another chip lives there: all of the
 # set-up, it does not stay in the heap. A driver has name, MEASURE_MS, start(), finish()
-# (SensorError when the answer cannot be trusted) and values: what it measured last, in the order
-# of core/telemetry.py, None for what it cannot. Neither start() nor finish() allocates.
+# (SensorError when the answer cannot be trusted; True: call it again after MEASURE_MS) and values:
+# what it measured last, in the order of core/telemetry.py, None for what it cannot. Neither
+# start() nor finish() allocates.
 
 from firmware.core.errors import SensorError
 
@@ -11,6 +12,7 @@ DRIVERS = {
     "bme280": (("bme280", "bmp280"), (0x76, 0x77)),
     "sht3x": (("sht3x",), (0x44, 0x45)),
     "mcp9808": (("mcp9808",), range(0x18, 0x20)),
+    "scd4x": (("scd40", "scd41", "scd43"), (0x62,)),
 }
 
 

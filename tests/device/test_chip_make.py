@@ -1,3 +1,4 @@
+# heap: 96wk
 # Choosing the chips of the virtual board by text.
 
 import harness
@@ -6,6 +7,7 @@ from tools.sim.chips import make
 
 def test_make_reads_the_command_line_form():
     harness.equal([at for at, _ in make("bme280")], [0x76])
+    harness.equal([at for at, _ in make("scd40, bme280")], [0x62, 0x76])
     harness.equal([at for at, _ in make("bmp280@0x77, sht3x,mcp9808@0x1f")], [0x1F, 0x44, 0x77])
     harness.equal(make("none"), [])
     for bad in ("dht22", "bme280@0x40", "sht3x,sht3x", "bme280@0xzz"):

@@ -40,9 +40,17 @@ def test_levels_of_the_log():
 
 
 def test_sensors():
-    for value in ("auto", "bme280", "bmp280@0x77", "sht3x@0x44", "mcp9808@0x1F", "bme280@0x08"):
+    for value in (
+        "auto",
+        "bme280",
+        "bmp280@0x77",
+        "sht3x@0x44",
+        "mcp9808@0x1F",
+        "bme280@0x08",
+        "scd41",
+    ):
         harness.equal(schema.check("sensor", value, {}), (value, None))
-    wrong = 'must be "auto" or one of bme280 bmp280 sht3x mcp9808, with "@0x76" after it for an '
+    wrong = 'must be "auto" or one of {}, with "@0x76" after it for an '.format(schema.SENSORS)
     for value in ("", "bme", "auto@0x76", "bme280@", "bme280@76", "bme280@0x00", "bme280@0x78"):
         harness.equal(problem("sensor", value), wrong + "address")
     for value in ("bme280@0x7g", "bme280@0x+8", "BME280", "bme280@0x76@0x77", "x" * 500, "\ud800"):

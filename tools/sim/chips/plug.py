@@ -2,6 +2,7 @@
 
 from .bosch import BME280, BMP280
 from .mcp9808 import MCP9808
+from .scd4x import SCD40, SCD41, SCD43
 from .sht3x import SHT3x
 
 # name -> (class, first address, last address)
@@ -10,9 +11,13 @@ CHIPS = {
     "bmp280": (BMP280, 0x76, 0x77),
     "sht3x": (SHT3x, 0x44, 0x45),
     "mcp9808": (MCP9808, 0x18, 0x1F),
+    "scd40": (SCD40, 0x62, 0x62),
+    "scd41": (SCD41, 0x62, 0x62),
+    "scd43": (SCD43, 0x62, 0x62),
 }
 
-_PLUGGED_MS = 10  # past every start-up time, before the MCP9808's first conversion
+# Past all start-up times but the SCD4x's, before the MCP9808's first conversion.
+_PLUGGED_MS = 10
 
 
 def make(spec: str) -> "list[tuple[int, object]]":
