@@ -2,7 +2,7 @@
 
 A world is one JSON object. Every key may be missing; what is missing is as in DEFAULTS. The file
 is read again whenever it changes. A mistake in it is reported with the key, and the former world
-goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next power-on.
+goes on. The keys of POWER_ON count from the next power-on.
 
     time_scale   1 to 100: how many of the board's seconds go by in one of ours (_scaled.py)
     epoch        2000 (ESP32, ESP8266) or 1970: the zero of time.time()
@@ -24,10 +24,14 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
                  unplugs it
 
     sensor       the same as text, for the command line: "bme280@0x76,mcp9808" or "none"
-    temperature  degrees Celsius, -60 to 160; a number or an expression in t (seconds since boot),
-    humidity     % relative humidity, 0 to 100        } for all chips that do not say otherwise
-    pressure     hPa, 100 to 1200                     }
-    co2          ppm, 300 to 40,000                   }
+    temperature  degrees Celsius, -60 to 160, for all chips that do not say otherwise; a number, an
+                 expression in t (seconds since power-on; expression.py), or "csv:FILE" (curve.py),
+                 beside the world's file; its other columns then count for the next three
+    humidity     % relative humidity, 0 to 100, likewise
+    pressure     hPa, 100 to 1200, likewise
+    co2          ppm, 300 to 40,000, likewise
+    scene        "unplug@30,plug@60,crc@40..50:0x44": what happens to the chips, and when; text, or
+                 a list of texts (scene.py)
     i2c_error    a probability (0 to 1) that a read times out, or a fault of every chip: "nack"
                  (acknowledges nothing), "stuck" (a measurement never ends), "crc" (damaged data)
     i2c_stuck    true: a slave holds SDA low until it has seen nine clocks
@@ -46,15 +50,25 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from firmware.drivers import DRIVERS
 from tools.errors import ToolError
-from tools.sim import expression
+from tools.sim import curve, expression, scene
+from tools.sim.curve import Curve
+from tools.sim.schema import (
+    HINT,
+    Check,
+    a_list,
+    a_map,
+    a_number,
+    a_text,
+    an_object,
+    either,
+    one_of,
+)
 
 DEFAULTS: Mapping[str, Any] = {
     "sensor": "bme280@0x76",
@@ -70,12 +84,10 @@ CAUSES = ("power_on", "hard", "watchdog", "deepsleep", "soft", "fault")
 POWER_ON = (
     *("time_scale", "time_anchor_s", "epoch", "ticks_start", "unique_id", "tls_outside"),
     "verify_callback",
+    "scene",
 )
 _FAULTS = ("nack", "stuck", "crc")
 _MOST_SCALE = 100  # a TLS handshake would take longer than the firmware allows
-_HINT = "python -c 'import tools.sim.world; help(tools.sim.world)' lists every key"
-# Takes a value and the key it has, and gives the value to use, or raises ToolError.
-Check = Callable[[Any, str], Any]
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -85,31 +97,79 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as e:
         raise ToolError(f"{path}: {e.strerror}", "--world FILE") from e
     except ValueError as e:
-        raise ToolError(f"{path}: not JSON: {e}", _HINT) from e
+        raise ToolError(f"{path}: not JSON: {e}", HINT) from e
     try:
-        return check(document)
+        return check(_located(document, path.parent))
     except ToolError as e:
         raise ToolError(f"{path}: {e.message}", e.hint) from e
 
 
 def check(document: Any) -> dict[str, Any]:
     """The same world with its expressions checked; ToolError names the key that cannot be."""
-    checked = an_object(SCHEMA)(document, "")
+    checked = dict(an_object(SCHEMA)(document, ""))
     for name in ("sensor", "sensors"):
         if name in checked:
             plugged({"sensors": None} | checked, name)
-    return dict(checked)
+    if "sensor" in checked or "sensors" in checked:
+        fit(checked)
+    for row in (checked, *checked.get("sensors", ())):
+        _fill(row)
+    return checked
 
 
-def wire(world: Mapping[str, Any]) -> dict[str, Any]:
-    """The world as shims/*.py read it: "sensors" as the text of those present, and their own."""
-    told = {key: value for key, value in world.items() if key != "sensors"}
+def fit(world: Mapping[str, Any]) -> None:
+    """ToolError for a scene that is about an address at which there is no chip."""
+    key = "sensors" if world.get("sensors") is not None else "sensor"
+    chips = [address for address, _ in plugged(world, key)]
+    for kind, at, _, address in scene.parse(world["scene"]) if "scene" in world else ():
+        if address not in (None, *chips):
+            found = ", ".join(f"0x{chip:02x}" for chip in chips) or "none"
+            said = f"scene: {kind}@{at / 1000:g}:0x{address:02x}: no chip there; chips: {found}"
+            raise ToolError(said, "the address of a chip, or none for all")
+
+
+def _fill(row: dict[str, Any]) -> None:
+    """What the file of the temperature has of the rest counts where nothing else is said."""
+    source = row.get("temperature")
+    if isinstance(source, Curve):
+        for name in AIR.keys() & source.columns:
+            row.setdefault(name, AIR[name](f"{curve.PREFIX}{source.path}", name))
+
+
+def _located(document: Any, folder: Path) -> Any:
+    """The same, with the curves it names in ``folder``."""
+    if isinstance(document, list):
+        return [_located(row, folder) for row in document]
+    if not isinstance(document, dict):
+        return document
+    made = dict(document)
+    for key, value in document.items():
+        if key == "sensors":
+            made[key] = _located(value, folder)
+        elif key in AIR and isinstance(value, str) and value.startswith(curve.PREFIX):
+            made[key] = f"{curve.PREFIX}{folder / value.removeprefix(curve.PREFIX)}"
+    return made
+
+
+def wire(
+    world: Mapping[str, Any], keep: Callable[[Curve], Path] = lambda curve: curve.path
+) -> dict[str, Any]:
+    """The world as shims/*.py read it: "sensors" as the text of those present, and their own.
+
+    ``keep`` puts a curve into a file.
+    """
+
+    def air(row: Mapping[str, Any]) -> dict[str, Any]:
+        found = {name: row[name] for name in AIR if name in row}
+        return {n: f"@{keep(v)}" if isinstance(v, Curve) else v for n, v in found.items()}
+
+    told = {key: value for key, value in world.items() if key != "sensors"} | air(world)
+    if "scene" in world:
+        told["scene"] = scene.parse(world["scene"])
     if world.get("sensors") is not None:
         placed = plugged(world, "sensors")
         told["sensor"] = ",".join(f"{row['chip']}@0x{at:x}" for at, row in placed) or "none"
-        told["own"] = {
-            str(at): {n: row[n] for n in _ENVIRONMENT if n in row} for at, row in placed
-        }
+        told["own"] = {str(at): air(row) for at, row in placed}
     return told
 
 
@@ -149,79 +209,10 @@ def _rows(text: str) -> list[dict[str, Any]]:
     return rows
 
 
-def wrong(where: str, value: Any, wanted: str) -> ToolError:
-    return ToolError(f"{where or 'world'}: {json.dumps(value)[:60]} is not {wanted}", _HINT)
-
-
-def an_object(schema: Mapping[str, Check], *required: str) -> Check:
-    def look(value: Any, where: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise wrong(where, value, "an object")
-        prefix = f"{where}." if where else ""
-        for key in value.keys() - schema.keys():
-            known = ", ".join(schema)
-            raise ToolError(f"{prefix}{key}: unknown key", f"known here: {known}")
-        for key in required:
-            if key not in value:
-                raise ToolError(f"{prefix}{key}: is missing", _HINT)
-        return {key: schema[key](v, prefix + key) for key, v in value.items()}
-
-    return look
-
-
-def a_list(each: Check, length: int | None = None) -> Check:
-    def look(value: Any, where: str) -> list[Any]:
-        if not isinstance(value, list) or length not in (None, len(value)):
-            raise wrong(where, value, f"a list of {length}" if length else "a list")
-        return [each(v, f"{where}[{i}]") for i, v in enumerate(value)]
-
-    return look
-
-
-def a_number(low: float, high: float, whole: bool = False) -> Check:
-    def look(value: Any, where: str) -> Any:
-        kinds = (int,) if whole else (int, float)
-        good = type(value) in kinds and math.isfinite(value) and low <= value <= high
-        if not good:
-            raise wrong(where, value, f"{'a whole number ' if whole else ''}{low:g} to {high:g}")
-        return value
-
-    return look
-
-
-def one_of(*values: Any) -> Check:
-    def look(value: Any, where: str) -> Any:
-        if not any(value == v and type(value) is type(v) for v in values):
-            raise wrong(where, value, " or ".join(json.dumps(v) for v in values))
-        return value
-
-    return look
-
-
-def a_text(pattern: str, wanted: str) -> Check:
-    def look(value: Any, where: str) -> Any:
-        if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise wrong(where, value, wanted)
-        return value
-
-    return look
-
-
-def either(first: Check, kind: type, second: Check) -> Check:
-    return lambda value, where: (second if isinstance(value, kind) else first)(value, where)
-
-
-def a_map(key: Check, each: Check) -> Check:
-    def look(value: Any, where: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise wrong(where, value, "an object")
-        return {key(k, where): each(v, f"{where}.{k}") for k, v in value.items()}
-
-    return look
-
-
 def _expression(low: float, high: float) -> Check:
     def look(value: Any, where: str) -> Any:
+        if isinstance(value, str) and value.startswith(curve.PREFIX):
+            return curve.read(value, where, low, high)
         if not isinstance(value, str):
             value = json.dumps(a_number(-1e9, 1e9)(value, where))
         return expression.check(value, where, low, high)
@@ -229,12 +220,17 @@ def _expression(low: float, high: float) -> Check:
     return look
 
 
+def _scene(value: Any, where: str) -> Any:
+    scene.parse(value, where)
+    return value
+
+
 _FLAG = one_of(True, False)
 _NAME = a_text(r".{1,253}", "a name")
 _PIN = a_number(0, 48, whole=True)
 _DBM = a_number(-120, 0)
 _ADDRESS = either(a_text(r"[0-9a-fA-F.:]+", "an address, or null"), type(None), one_of(None))
-_ENVIRONMENT = {
+AIR: dict[str, Check] = {
     "temperature": _expression(-60, 160),
     "humidity": _expression(0, 100),
     "pressure": _expression(100, 1200),
@@ -266,9 +262,10 @@ SCHEMA: dict[str, Check] = {
         }
     ),
     "hosts": a_map(_NAME, a_list(_ADDRESS)),
-    "sensors": a_list(an_object(_SENSOR | _ENVIRONMENT, "chip")),
+    "sensors": a_list(an_object(_SENSOR | AIR, "chip")),
     "sensor": a_text(r".*", 'text such as "bme280@0x76"'),
-    **_ENVIRONMENT,
+    **AIR,
+    "scene": _scene,
     "i2c_error": either(a_number(0, 1), str, one_of(*_FAULTS)),
     "i2c_stuck": _FLAG,
     "pins": a_map(a_text(r"\d\d?", "the number of a pin"), a_number(0, 1, whole=True)),

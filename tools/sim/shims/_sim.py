@@ -75,6 +75,11 @@ def uptime_ms():
     return _age_ms
 
 
+def world_s():
+    # Seconds since power-on: `t` in expressions. The air does not start anew with the board.
+    return _settings.get("boot_t_s", 0) + uptime_ms() / 1000
+
+
 def state():
     global _state
     if _state is None:
