@@ -194,7 +194,7 @@ def test_an_scd40_is_stopped_after_each_reading():
 
 
 def test_the_time_a_reading_takes():
-    for kind, first_ms, next_ms in ((SCD40, 11511, 6005), (SCD41, 10014, 5007)):
+    for kind, first_ms, next_ms in ((SCD40, 11511, 6007), (SCD41, 10014, 5009)):
         clock, chip, bus, sensor = idle(kind)
         for limit in (first_ms, next_ms):
             began = clock.now()
@@ -291,6 +291,20 @@ def test_power_loss_between_start_and_finish():
         measure(clock, sensor)
 
 
+def test_a_bus_that_times_out_is_not_waited_for():
+    # Each time may take 50 ms: no reason to try 48 times.
+    bus = genuine()
+    tries = []
+
+    def timeout(addr, buf):
+        tries.append(addr)
+        raise OSError(110)
+
+    bus.readfrom_into = timeout
+    harness.raises(OSError, probe, bus, 0x62)
+    harness.equal(len(tries), 2)
+
+
 def test_unplugged_while_it_measures():
     clock, chip, bus, sensor = settled(SCD40)
     sensor.start()
@@ -320,14 +334,13 @@ def test_measuring_does_not_allocate():
             phases = 1
             while harness.no_heap(sensor.finish):
                 phases += 1
-            harness.equal((phases, sensor.values[3]), (8 if offset == 1498 else 4, 500))
+            harness.equal((phases, sensor.values[3]), (8 if offset == 1498 else 5, 500))
 
 
 def test_the_contract_of_a_driver():
     sensor = idle(SCD43)[3]
     harness.equal(sensor.values, [None] * 4)
-    assert sensor.SETTLE_MS > 30 and sensor.LEAST_S >= 5 and type(sensor).MEASURE_MS > 5000
-    sensor.start()
+    harness.equal((sensor.SETTLE_MS, sensor.LEAST_S, sensor.FROZEN), (31, 30, 50))
     assert sensor.MEASURE_MS > 5000
 
 

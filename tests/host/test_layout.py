@@ -101,7 +101,7 @@ NOT_ON_ESP8266 = {
 LIMITS = {"firmware": (250, 40), "tools": (300, 40)}
 # The whole firmware, as ../shared/house.py counts it. They may only fall; the goal is 38 files and
 # 3,200 lines of issue 8.
-FILES, LINES = 42, 4_158
+FILES, LINES = 42, 4_135
 # What app.py, and what it imports outside of functions, and what its objects are made of, may have
 # together: code that an ESP32 keeps in its memory, 5.6 bytes a line (issue 8).
 RESIDENT_LINES = 1_900
