@@ -6,7 +6,7 @@ from micropython import const
 import firmware.outbox  # noqa: F401
 from firmware import chip, sampler, settings, shadow_sync  # noqa: F401
 from firmware.core.errors import LinkError
-from firmware.core.telemetry import write_json
+from firmware.core.telemetry import RECORD_BYTES, TEXT_BYTES, write_json
 from firmware.net.connection import SUBSCRIBE
 
 if not chip.VERIFIED:
@@ -15,6 +15,7 @@ if not chip.VERIFIED:
 _IDLE_MS = const(1_000)  # the longest wait for the socket
 _ADDRESS_S = const(10)  # how often the address is checked while all seems well
 _STUCK_S = const(600)  # no pass without an error: a restart
+_ALARM = const(-3)  # tag of an alarm in the session
 _SOON_MS = const(100)  # between two looks at Wi-Fi, backoff and blinking
 
 
@@ -149,7 +150,15 @@ class App:
         window = self.slots if outbox.waiting > self.slots else self.window
         most = self.settings.values["drain_per_s"]
         while session.used < window and self.sent < most and outbox.next_unsent():
-            session.take(outbox.read - 1)
+            seq = outbox.read - 1
+            frame = outbox.get(seq)
+            if frame and frame[outbox.at] > RECORD_BYTES:
+                from firmware import sampling
+
+                if not sampling.alarm(self):
+                    outbox.read = seq  # its alarm goes first
+                    break
+            session.take(seq)
             self.sent += 1
 
     def encode(self, seq, buf, at):
@@ -157,7 +166,16 @@ class App:
         frame, starts = self.outbox.get(seq), self.settings.state.get("start")
         if not frame:
             return 0
-        return write_json(buf, at, frame, self.outbox.at, self.session.client_id, starts)
+        i = self.outbox.at
+        if frame[i] > 12 and len(buf) < TEXT_BYTES + at:  # more than a usual sensor measures
+            buf.extend(bytes(TEXT_BYTES))
+        end = write_json(buf, at, frame, i, self.session.client_id, starts)
+        if frame[i] > RECORD_BYTES:
+            from firmware.core import several
+
+            end = several.add(buf, end, several.text(frame, i))
+            self.unload()
+        return end
 
     def facts(self, full):
         self.unload()
@@ -202,6 +220,8 @@ class App:
         self.offline_s = None  # for upkeep.check()
         if tag > 0:
             self.outbox.ack(tag)
+        elif tag == _ALARM:
+            self.alarmed = -self.alarmed
         elif tag == SUBSCRIBE:
             self.connection.failures[2] = 0
             # Only now: else, after a power cut, a session without subscriptions would be trusted.

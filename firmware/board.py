@@ -96,6 +96,16 @@ def _recover(sda, scl):
         raise SensorError("bus: SDA held low")
 
 
+def battery_mv(pin, thousandths):
+    # Of the divider: thousandths of the battery's voltage for one at the pin. An ESP32 knows its
+    # own reference (esp32/machine_adc.c); an ESP8266 has one input, of 1 V.
+    if CHIP == "esp8266":
+        mv = machine.ADC(0).read_u16() * 1000 // 65535
+    else:
+        mv = machine.ADC(machine.Pin(pin), atten=machine.ADC.ATTN_11DB).read_uv() // 1000
+    return mv * thousandths // 1000
+
+
 def led(on):
     # The ESP8266's LED lies between the pin and 3.3 V.
     machine.Pin(LED_PIN, machine.Pin.OUT).value(on != (CHIP == "esp8266"))

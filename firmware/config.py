@@ -8,7 +8,10 @@ import sys
 
 from firmware import board, chip, files, version
 from firmware.core.schema import DEFAULTS, KEYS, check
+from firmware.core.text import RARE
 from firmware.overrides import change
+
+_KNOWN = list(DEFAULTS) + RARE.split()
 
 
 def prepare():  # what build() takes; then what is known of the last run
@@ -65,7 +68,7 @@ def start(config, crashed, log):
     valid = {}
     _apply(values, saved, valid, "settings: {}: {}", problems)
     for key in valid:
-        texts = json.dumps(values[key]), json.dumps(given.get(key, DEFAULTS[key]))
+        texts = json.dumps(values[key]), json.dumps(given.get(key, DEFAULTS.get(key)))
         log("config: {} {} from the cloud, config.json has {}".format(key, *texts))
     for problem in problems:
         log("config: PROBLEM " + problem)
@@ -74,7 +77,7 @@ def start(config, crashed, log):
 
 def _apply(values, source, sound, text, problems):
     # sound: gets what of it is sound.
-    for key in DEFAULTS:
+    for key in _KNOWN:
         if key in source:
             value, problem = check(key, source[key], values, sys.implementation[2])
             if problem:
@@ -91,12 +94,12 @@ def _good(found, given, crashed, log):
     trial = state["trial"] = _section(state.get("trial"), bool)
     state["rejected"] = _section(state.get("rejected"), str)
     before, now = _section(state.get("config")), {}
-    for key in DEFAULTS:
+    for key in _KNOWN:
         if crashed and key in trial:
             why = "restored: the board crashed with it"
             log("config: {} {}".format(key, why))
             saved, state = change(saved, state, key, trial[key][0], None, why)
-        old = before.get(key, DEFAULTS[key])
+        old = before.get(key, DEFAULTS.get(key))
         value = given.get(key, old)
         over = key == "log_level" and key in saved  # holds until the restart
         if over or (value != old and "config" in state):
@@ -105,7 +108,7 @@ def _good(found, given, crashed, log):
             bad = state.get("rejected", {}).get(key, [saved.get(key, old)])
             local[key] = bad[0] if local.get(key) is None else local[key]
             saved, state = change(saved, state, key, None)
-        if value != DEFAULTS[key]:
+        if value != DEFAULTS.get(key):
             now[key] = value
     return saved, _store(found, saved, state, now, log)
 
@@ -113,7 +116,7 @@ def _good(found, given, crashed, log):
 def _section(entries, kind=None):
     # Without what is no setting any more, or not what this firmware writes: pairs with a `kind`.
     known = {}
-    for key in DEFAULTS if isinstance(entries, dict) else ():
+    for key in _KNOWN if isinstance(entries, dict) else ():
         entry = entries.get(key)
         pair = isinstance(entry, list) and len(entry) == 2
         if (pair and isinstance(entry[1], kind)) if kind else key in entries:

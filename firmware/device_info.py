@@ -1,6 +1,6 @@
 # What the board reports: about itself, flat, each name with its unit, and the documents that this
-# goes into. The shadow has at most twelve names beside the settings, of which None takes one out;
-# the birth message all that there is something to say of. Loaded on demand.
+# goes into. The shadow has at most thirteen names beside the settings, of which None takes one
+# out; the birth message all that there is something to say of. Loaded on demand.
 
 import binascii
 import gc
@@ -45,9 +45,14 @@ def report(app, full):
         "free_heap_bytes": gc.mem_free(),
         "sensor_found": app.sampler.sensor,
         "sensor_last_error": app.sampler.last_error,
+        "sensors": None,
         "dropped_readings": app.outbox.dropped if app.outbox else None,
     }
     info.update({"idf_heap_bytes": idf_heap_bytes()} if chip.VERIFIED else {"tls_verified": False})
+    if app.sampler.fault:
+        from firmware import sensors
+
+        info["sensors"] = sensors.report(app.sampler)
     if not full:
         return info
     info["micropython"] = ".".join([str(n) for n in sys.implementation[1][:3]])
@@ -102,19 +107,22 @@ def document(s, facts):
     facts = {} if s.bare else facts
     if not s.doubt and facts.get("board_id") == s.settings.state.get("board_id"):
         facts.pop("board_id", None)
-    facts.update(values)
+    # What AWS makes of an empty object is not documented.
+    facts.update({key: None if values[key] == {} else values[key] for key in values})
+    facts.update({key: None for key in s.gone if key not in values})
     facts["rejected"] = None if sweep else rejected
     state = {"reported": facts}
     # Together with reported, else the old desired value would come back as a delta.
-    desired = {key: values[key] for key in s.local if key in values}
-    if desired.get("log_level") == "info":
-        desired["log_level"] = None  # nothing to be desired
+    desired = {key: values.get(key) for key in s.local}
+    for key in desired:
+        if desired[key] in ("info", {}):
+            desired[key] = None  # nothing to be desired
     if desired:
         state["desired"] = desired
     pending = token, desired, s.clock.s, facts.get("board_id")
     text = json.dumps({"state": state, "clientToken": token}, separators=_TIGHT)
     made = s.prefix + b"update", text, False
     s.rejected = {} if sweep else dict(s.wrong)
-    s.update_due, s.pending = s.rejected != s.wrong, pending
-    s.since_s, s.sensor, s.failing = s.clock.s, s.sampler.sensor, s.sampler.failures > 0
+    s.update_due, s.pending, s.gone = s.rejected != s.wrong, pending, ()
+    s.since_s, s.sensor = s.clock.s, (s.sampler.sensor, s.sampler.fault)
     return made

@@ -40,23 +40,30 @@ def put(settings, key, value, override, why=None):
     # In force, and on flash. None, or why it was not done: then all is as it was.
     old = settings.values.get(key)
     try:
-        settings.values[key] = value
+        _place(settings.values, key, value)
         found = settings.apply(key) and key in ("i2c", "sensor")
         trial = None if why or override is None or key == "log_level" else bool(found)
         saved, state = change(settings.saved, settings.state, key, override, trial, why)
         files.save_settings(saved, state)
     except (OSError, ValueError, MemoryError) as e:
-        settings.values[key] = old
+        _place(settings.values, key, old)
         settings.apply(key)
         return "not done: {}".format(str(e) or "no memory")
     settings.saved, settings.state = saved, state
+
+
+def _place(values, key, value):
+    # None: of the settings that most boards do not have.
+    values[key] = value
+    if value is None:
+        del values[key]
 
 
 def release(settings, key, override=None, why=None):
     # To an override that was good; None: to config.json. why: what was wrong with the value.
     value = override
     if value is None:
-        value = settings.state.get("config", {}).get(key, DEFAULTS[key])
+        value = settings.state.get("config", {}).get(key, DEFAULTS.get(key))
     return put(settings, key, value, override, why)
 
 

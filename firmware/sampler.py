@@ -1,6 +1,7 @@
-# Reads the sensor when it is time and hands each reading on; what is due stays due until it has
+# Reads the sensors when it is time and hands each reading on; what is due stays due until it has
 # been taken. While no time is believed it is stored with the uptime (core/telemetry.py). While the
-# file system is full or fails, readings are kept in RAM.
+# file system is full or fails, readings are kept in RAM. What is rare is in sensors.py (search,
+# faults) and sampling.py (medians, deadbands, alarms, several sensors), on demand.
 
 from micropython import const
 
@@ -8,12 +9,10 @@ from firmware.core.errors import SensorError
 from firmware.core.telemetry import RECORD_BYTES, pack, u32
 from firmware.core.timing import Deadline
 
-_TRIES = const(3)  # errors in a row, then the sensor is looked for anew
-_RETRY_MS = const(1_000)  # after an error; doubles while no sensor is found
-_RETRY_MAX_MS = const(30_000)
-_SETTLE_MS = const(5)  # a chip just plugged in, or just stopped, needs 1 to 2 ms
+_RETRY_MS = const(1_000)
 _KEPT = const(32)  # readings
 _STORE_RETRY_S = const(10)
+_EXTRA = const("samples offset_cdeg deadband alarm_high alarm_low")
 
 
 class Sampler:
@@ -24,33 +23,49 @@ class Sampler:
         self.started = None  # this boot's start as it is on flash; 0: only a bound
         self.readings = self.errors = 0  # since boot; failed searches are errors too
         self.last_error = None
-        self.buf, self.kept = bytearray(RECORD_BYTES), bytearray()  # kept: records, oldest first
+        self.buf, self.kept = bytearray(RECORD_BYTES), []  # kept: records, oldest first
         self.retry_s = 0  # clock.s before which put() is not tried again
         self.due = True  # a reading is owed
         self.turn_s = self.interval_s = 0  # clock.s of the last turn; the interval by then
         self.wait = Deadline(clock)
-        self.sensor = None  # "bme280@0x76"
+        self.battery = None  # (pin, thousandths) of the divider in config.json
+        self.extra = False  # what sampling.py keeps; None: not yet; False: nothing is asked of it
+        # As one of several sensors (sensors.py), which it is itself where there is only one.
+        self.driver = self.sensor = self.fault = None  # fault: what is wrong, or of several: each
+        self.failures = self.last = self.same = 0
         self.apply("sensor")
 
     def apply(self, key):
         # settings[key] has changed. With another sensor, or other pins, all begins anew. True: one
         # was found before.
-        found = self.sensor is not None
+        found = key in ("sensor", "i2c") and self.sensor is not None
         if key in ("sensor", "i2c"):
-            self.sensor = None
-            self.failures = 0  # in a row
+            self.sensors, self.wanted = (self,), self.settings["sensor"]
+            if isinstance(self.wanted, list):
+                from firmware import sensors
+
+                self.sensors = sensors.listed(self.wanted)
+            self.sensor = self.fault = None  # sensor: "bme280@0x76", those that were found
+            self.failures = 0  # in a row, of the worst
             self.wait.start(0)
             self.release()
+        if not self.extra:
+            asked = [key for key in _EXTRA.split() if key in self.settings]
+            self.extra = None if asked or self.battery or len(self.sensors) > 1 else False
         return found
 
     def release(self):
-        # The driver leaves the heap. The next reading finds it again, at the sensor's address.
-        self.driver = None
-        self.busy = False
+        # The drivers leave the heap. The next reading finds them again, at the same address.
+        for one in self.sensors:
+            one.driver = None
+        self.driver = None  # the one loaded last
+        self.busy, self.at = False, 0  # a measurement is under way; of which sensor
 
     def read_now(self):
         # One extra reading. Whoever asks may just have plugged the sensor in: look at once.
         self.due = True
+        if self.extra:
+            self.extra.stored = None  # whatever the deadband
         if not self.sensor:
             self.wait.start(0)
 
@@ -75,68 +90,103 @@ class Sampler:
         self.interval_s = interval_s
         if (self.sensor and not self.due) or self.wait.left_ms():
             return
+        one = self.sensors[self.at]
         try:
-            self._go_on()
+            self._go_on(one)
             return
-        except SensorError as e:
-            text = "{}: {}".format(self.driver.name, e) if self.driver else str(e)
-        except OSError as e:
-            text = "bus: errno {}".format(e.args[0])
-        except MemoryError:
-            if self.driver or not self.sensor:
+        except (SensorError, OSError) as e:
+            error = e
+        except MemoryError as e:
+            if one.driver or not one.sensor:
                 raise
-            text = "no memory"  # to find it again; a session may have it, which can end
-        self.errors += 1
-        self.failures += 1
-        if text != self.last_error or self.failures == 1:  # not the same line every minute
-            self.log("sensor: " + text)
-        self.last_error = text
+            error = e  # to find it again; a session may have it, which can end
         self.busy = False
-        most_ms = _RETRY_MS if self.sensor else _RETRY_MAX_MS
-        self.wait.start(min(_RETRY_MS << min(self.failures - 1, 5), most_ms))
-        if self.failures >= _TRIES:
-            self.sensor = self.driver = None
+        self.errors += 1
+        try:
+            from firmware import sensors
 
-    def _go_on(self):
-        if not self.driver:
+            sensors.failed(self, one, error)
+        except MemoryError:
+            self.wait.start(_RETRY_MS)
+            self.release()
+
+    def _go_on(self, one):
+        driver = one.driver
+        if not driver:
             from firmware import board, drivers
 
-            bus = board.i2c(self.settings["i2c"], self.failures)
-            self.driver, sensor = drivers.find(bus, self.sensor or self.settings["sensor"])
-            self.wait.start(_SETTLE_MS)
-            if sensor != self.sensor:
-                self.sensor = sensor
-                self.log("sensor: " + sensor)
+            bus = board.i2c(self.settings["i2c"], one.failures)
+            self.driver, label = drivers.find(bus, one.sensor or one.wanted)
+            one.driver = self.driver
+            self.wait.start(one.driver.SETTLE_MS)
+            if label != one.sensor:
+                one.sensor = label
+                name = ""
+                if one is not self:
+                    name = one.name + " is "
+                    self.sensor = ", ".join([each.sensor for each in self.sensors if each.sensor])
+                self.log("sensor: {}{}".format(name, label))
         elif not self.busy:
-            self.driver.start()
+            driver.start()
             self.busy = True
-            self.wait.start(self.driver.MEASURE_MS)
+            self.wait.start(driver.MEASURE_MS)
+        elif driver.finish():  # what it has more to measure
+            self.wait.start(driver.MEASURE_MS)
         else:
-            self.driver.finish()
-            self.busy = self.due = False
-            self.readings += 1
-            if self.failures:
-                self.log("sensor: reads again; errors in a row: {}".format(self.failures))
-            self.failures = 0
-            pack(self.buf, 0, self.clock.s, self.driver.values)
-            if self.kept or not self.store(self.buf):
-                self.outbox.dropped += len(self.kept) == _KEPT * RECORD_BYTES
-                self.kept = (self.kept + self.buf)[-_KEPT * RECORD_BYTES :]
-            try:
-                if self.settings["log_level"] != "info":
-                    self.note("reading")
-            except MemoryError:  # no reason to lose the sensor
-                pass
+            self.busy, total = False, 0
+            for value in driver.values:
+                total = (total * 31 + (value or 0)) & 0xFFFFF
+            one.same = one.same + 1 if total == one.last else 0
+            one.last = total
+            suspect = self.interval_s < driver.LEAST_S or 0 < driver.FROZEN <= one.same
+            anew = one.same and driver.FROZEN and not one.same % driver.FROZEN
+            if one.failures or anew or suspect != (one.fault is not None):
+                from firmware import sensors
+
+                sensors.judge(self, one)
+            if self.extra is not False:
+                try:
+                    from firmware import sampling
+
+                    if sampling.again(self, one):
+                        return
+                except MemoryError:  # one value is better than none
+                    pass
+            self.at += 1
+            if self.at == len(self.sensors):
+                self.store_reading()
+
+    def store_reading(self):
+        # Once all have measured, or have failed.
+        self.at, self.due, first = 0, False, self.sensors[0]
+        self.readings += 1
+        try:
+            if self.extra:
+                from firmware import sampling
+
+                end = sampling.pack(self)
+            else:
+                end = pack(self.buf, 0, self.clock.s, first.driver.values)
+        except MemoryError:  # the first one is better than none
+            end = first.driver and pack(self.buf, 0, self.clock.s, first.driver.values)
+        if not end:
+            return
+        if self.kept or not self.store(self.buf, end):
+            self.outbox.dropped += len(self.kept) == _KEPT
+            self.kept = self.kept[1 - _KEPT :] + [self.buf[:end]]
+        try:
+            if self.settings["log_level"] != "info":
+                self.note("reading")
+        except MemoryError:  # no reason to lose the sensor
+            pass
 
     def flush(self):
-        # True once the first that is kept is stored. Memory for the rest comes first: without it
-        # the same reading would be stored again.
-        rest = self.kept[RECORD_BYTES:]
-        if self.store(self.kept):
-            self.kept = rest
+        # True once the first that is kept is stored.
+        if self.store(self.kept[0], len(self.kept[0])):
+            self.kept.pop(0)
             return True
 
-    def store(self, record):
+    def store(self, record, size):
         # True once it is stored, with its time if that is known by now.
         clock, s2000 = self.clock, u32(record, 0)
         if clock.offset is not None and not s2000 >> 29:
@@ -146,7 +196,7 @@ class Sampler:
         try:
             if self.started is None or (self.started and clock.offset is None):
                 self.note("start")
-            self.outbox.put(record, RECORD_BYTES)
+            self.outbox.put(record, size)
             return True
         except OSError as e:
             self.retry_s = clock.s + _STORE_RETRY_S

@@ -28,14 +28,14 @@ class ShadowSync:
         # key: the value before a change by command, or in config.json, that AWS has not accepted.
         # The desired value that it replaced is still in the cloud and must not win.
         local = settings.state.get("local")
-        local = local if isinstance(local, dict) else {}
-        self.local = {key: local[key] for key in local if key in settings.values}
+        self.local = dict(local) if isinstance(local, dict) else {}
         self.ask_s = 0  # of the next get, should nothing happen
         self.doubt = False  # whether reported has our board_id
         self.bare = False  # the update goes without facts: it was too large
         self.junk = 0
         self.since_s = 0  # of the last report, and what the sampler was like in it
-        self.sensor = self.failing = None
+        self.sensor = None, None  # found, fault
+        self.gone = ()  # settings that reported has, and that count no more
         self.connected()
 
     def connected(self, present=None):
@@ -120,11 +120,12 @@ class ShadowSync:
         # A get or an update. Not while sessions go without SUBSCRIBE: its tag is 0.
         if self.session.doubt and 0 not in self.session.waiting:
             return False
-        age_s, failing = self.clock.s - self.since_s, self.sampler.failures > 0
+        age_s = self.clock.s - self.since_s
         self.get_due |= self.clock.s >= self.ask_s
         due = self.get_due or self.update_due or age_s >= _HOUR_S
-        due = due or (age_s >= _SENSOR_S and self.sampler.sensor != self.sensor)
-        return due or (age_s >= _FAILING_S and failing != self.failing)
+        sensor, fault = self.sensor
+        due = due or (age_s >= _SENSOR_S and self.sampler.sensor != sensor)
+        return due or (age_s >= _FAILING_S and self.sampler.fault != fault)
 
     def _apply(self):
         # All in one step: reasons kept between the modules that come and go with each would break
@@ -141,12 +142,12 @@ class ShadowSync:
                 why = self.settings.set(key, value)
                 why = why[:96] if why and len(why) > 96 else why  # else no copy
             if values.get(key) != old:
-                self.log("shadow: {} is now {}".format(key, json.dumps(values[key])))
+                self.log("shadow: {} is now {}".format(key, json.dumps(values.get(key))))
                 self.update_due = True
+                self.gone += () if key in values else (key,)
             if why:
                 wrong[key] = why
-                if key in values:
-                    tried[key] = text
+                tried[key] = text
                 if why not in (self.wrong.get(key), self.rejected.get(key)):
                     self.log("shadow: {} rejected: {}".format(key, why))
         bad = self.settings.state.get("rejected", {})  # a command's perhaps, that nobody desires

@@ -17,6 +17,7 @@ def build(app, config, values, saved, state, problems, context):
     app.offline_s = 0  # clock.s; None: as soon as the session ends
     app.good_s = 0  # clock.s of the last pass without an error
     app.since_s = app.sent = 0  # readings sent in this second
+    app.alarmed = app.alarm_sessions = 0  # upkeep.alarm()
     app.runner = app.joining = None  # while there are commands to be done; or no network
     app.ssid = None  # joined, or lost last
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
@@ -28,6 +29,10 @@ def build(app, config, values, saved, state, problems, context):
     size = config["outbox_bytes"]
     app.outbox = outbox.Outbox("data/outbox", size, log) if app.safe < 2 else None
     app.sampler = sampler.Sampler(values, clock, app.outbox, app.upkeep, log)
+    battery = config.get("battery")
+    if battery:
+        app.sampler.battery = battery["pin"], int(battery["ratio"] * 1000 + 0.5)
+        app.sampler.apply("battery")
     app.fault = False
     app.settings.apply, app.settings.unload = app.sampler.apply, app.unload
     _session(app, config, context)
@@ -56,7 +61,7 @@ def _session(app, config, context):
     data, app.commands, app.topic, status, app.prefix = [name.encode() for name in names]
     app.window, app.slots = config["window"], config["window_max"]
     where = config["endpoint"], config["port"], config["keepalive_s"]
-    args = app.clock, app.slots, data, telemetry.TEXT_BYTES + len(thing), app.encode
+    args = app.clock, app.slots, data, telemetry.USUAL_BYTES + len(thing), app.encode
     session = app.session = Session(thing, *where, *args)
     session.set_last_will(status, b'{"online": false}', True, 1)
     session.set_callback(app.on_message)

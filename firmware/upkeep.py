@@ -3,7 +3,7 @@
 from micropython import const
 
 from firmware import chip, version
-from firmware.core.telemetry import QUANTITIES, RECORD_BYTES, time_of
+from firmware.core import telemetry
 
 _CHECK_S = const(2)  # between two check()
 _CHANGED_S = const(3)  # in safe mode, time to report a setting that has changed
@@ -121,17 +121,22 @@ def _earliest(app, starts, noted):
     # In mid-boot, where the time was dropped, that is now. Without clock.py: memory is short here.
     outbox = app.outbox
     frame = outbox.get(outbox.next - 1) or outbox.get(outbox.next - 2)  # one may be passed over
-    newest = abs(time_of(frame, outbox.at, starts)) if frame else 0
+    newest = abs(telemetry.time_of(frame, outbox.at, starts)) if frame else 0
     now = max(newest, version.BUILD_S2000, app.settings.state.get("clock", 0))
     return now if noted is None else now - app.clock.s
 
 
 def reading(app):
     # At log_level debug: the newest one, as it was made.
-    text, values = "", app.sampler.driver.values
-    for value, row in zip(values, QUANTITIES):
-        if value is not None:
-            text += " {:.{}f} {}".format(value / 10 ** row[2], row[2], row[1])
+    from firmware.core.quantities import rows
+    from firmware.core.several import decimal
+
+    text = ""
+    for one in app.sampler.sensors:
+        text += "" if one is app.sampler else " {}:".format(one.name)
+        for value, row in zip(one.driver.values if one.driver else (), rows()):
+            if value is not None:
+                text += " {} {}".format(decimal(value, row[2]), row[1])
     line = "sensor:{}, kept in RAM" if app.sampler.kept else "sensor:{}, seq {}"
     chip.log(line.format(text, app.outbox.next - 1))
 
@@ -142,8 +147,8 @@ def flush(app):
     while sampler.kept and sampler.flush():
         pass
     if sampler.kept:
-        outbox.dropped += len(sampler.kept) // RECORD_BYTES
-        outbox.saved, sampler.kept = -1, sampler.kept[:0]  # so that flush() saves the count
+        outbox.dropped += len(sampler.kept)
+        outbox.saved, sampler.kept = -1, []  # so that flush() saves the count
     outbox.flush()
 
 

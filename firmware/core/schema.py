@@ -1,7 +1,7 @@
 # What the cloud may change, and what it may be: one table for the board, which loads it on demand,
 # and for tools/things, which checks all of config.json before a board gets it.
 
-from firmware.core.text import printable
+from firmware.core.text import RARE, among, printable
 
 DEFAULTS = {
     "interval_s": 60,
@@ -13,10 +13,14 @@ DEFAULTS = {
 }
 # The other keys of a complete config.json: they decide whether the cloud can be reached at all.
 KEYS = (
-    "thing_name endpoint port keepalive_s wifi ntp telemetry_topic command_topic"
-    " window window_max message_bytes outbox_bytes"
+    " thing_name endpoint port keepalive_s wifi ntp telemetry_topic command_topic"
+    " window window_max message_bytes outbox_bytes "
 )
-SENSORS = "bme280 bmp280 sht3x mcp9808 scd40 scd41 scd43"
+LATER = " power battery "  # keys that a config.json of an older version does not have
+SENSORS = (
+    "bme280 bmp280 sht4x sht3x htu21d si7021 sht2x mcp9808 tmp117 hdc1080 aht20 aht10"
+    " scd40 scd41 scd43 lm75 tmp102"
+)
 # Name, lowest, highest of all numbers; one tuple, because each takes memory of its own.
 LIMITS = (
     "interval_s", 1, 86400,
@@ -44,8 +48,12 @@ def check(key, value, values, chip=""):
     # (the value to use, None), or (value, what is wrong with it). values: the settings in force;
     # an i2c may be a part, which goes over the one in there. chip: text that ends with its name
     # ("Generic ESP32S3 module with ESP32S3"); on another one Pin() decides.
-    if key not in DEFAULTS and key in KEYS.split():
+    if among(key, KEYS) or among(key, LATER):
         return value, "cannot be changed from the cloud"
+    if among(key, RARE) or (key == "sensor" and isinstance(value, list)):
+        from firmware.core import optional
+
+        return optional.check(key, value, values, SENSORS)
     if key != "i2c":
         return value, _wrong(key, value, DEFAULTS)
     if not isinstance(value, dict) or len(value) > 8:  # a flood of unknown keys, each to be named
@@ -90,7 +98,8 @@ def _wrong(key, value, known):
                 return None
         except (AttributeError, ValueError):  # no text, no number
             pass
-        return 'must be "auto" or one of {}, with "@0x76" after it for an address'.format(SENSORS)
+        text = 'must be "auto", one of {}, with "@0x76" after it for an address, or a list of them'
+        return text.format(SENSORS)
     if key == "log_level":
         return None if value in ("info", "debug") else 'must be "info" or "debug"'
     at = LIMITS.index(key)

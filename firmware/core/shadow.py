@@ -1,7 +1,7 @@
 # What the messages of the shadow service mean (docs/architecture.md has the table): functions on
 # `s`, a ShadowSync. On demand.
 
-from firmware.core.text import load, printable
+from firmware.core.text import RARE, among, load, printable
 
 _FRESH_S = 10  # for how long an answer may be under way and still say what time it is
 
@@ -105,7 +105,9 @@ def _answered(s, state, seen):
     older, s.seen = seen + 1 < s.seen, seen
     _landed(s)
     values = s.settings.values
-    s.update_due |= any(reported.get(key) != values[key] for key in values)
+    s.update_due |= any(reported.get(key, {}) != values[key] for key in values)
+    s.gone = tuple([key for key in reported if key not in values and among(key, RARE)])
+    s.update_due |= len(s.gone) > 0
     rejected = reported.get("rejected", {})
     s.rejected = rejected if isinstance(rejected, dict) else {"?": True}  # to be put right
     _note(s, desired, reported)
@@ -157,6 +159,10 @@ def _note(s, desired, reported):
     values = s.settings.values
     s.desired = noted = {key: desired[key] for key in values if desired.get(key) is not None}
     others = [key for key in desired if key not in values and desired[key] != reported.get(key)]
+    for key in [key for key in others if among(key, RARE)]:
+        others.remove(key)
+        if desired[key] is not None:
+            noted[key] = desired[key]
     others.sort(key=str)
     others[3:] = others[3:] and ["..."]
     for key in others:
@@ -188,5 +194,5 @@ def _landed(s, board_id=None):
     s.wait.start(0)
     s.bare = s.bare and desired is None
     for key in desired or ():
-        if desired[key] in (None, s.settings.values[key]):
+        if desired[key] in (None, s.settings.values.get(key)):
             s.forget(key)

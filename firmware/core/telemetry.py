@@ -1,37 +1,44 @@
 # A reading as it lies in the outbox, and as AWS gets it; and what outbox and settings need of a
 # file's bytes. A record: s2000 (seconds since 2000-01-01 UTC, four bytes; below 2^29, or 2017, it
-# is the uptime: there was no time yet), then what QUANTITIES lists, a whole number each, all bits
-# set: not measured. All is unsigned and little-endian.
+# is the uptime: there was no time yet), then what is listed below, a whole number each,
+# little-endian, up to the last one that was measured. Not measured: all bits set, or, where
+# numbers may be negative, the lowest that there is. What follows a record of full length is in
+# core/several.py.
 # Nothing here allocates while s2000 and seq are small ints: on 32-bit boards until 2034, seq 2^30.
 
-# In the order of a record and of a driver's `values`; new ones at the end: older records stay
-# readable. What can be negative is in every reading; anything else may be missing.
-# Name, unit, decimals, lowest and highest that a chip here can measure, bytes in a record (at most
-# 3, so that no value is a heap object). Whole numbers: 2137 with 2 decimals is 21.37.
-QUANTITIES = (
-    (b"temperature", "°C", 2, -4000, 12500, 3),
-    (b"humidity", "%RH", 2, 0, 10000, 2),
-    (b"pressure", "hPa", 2, 30000, 110000, 3),
-)
-RECORD_BYTES = 4 + sum([row[5] for row in QUANTITIES])
-# The most that write_json() writes beside the thing's name.
-TEXT_BYTES = 82 + 32 * len(QUANTITIES)  # 14 of the name, 6 of punctuation, 12 of the number,
-# and 21 of "time"
+# What can be measured, in the order of a record and of a driver's `values`; the other columns are
+# in core/quantities.py. New ones go to the end, so that older records stay readable; battery_v,
+# which is of no sensor, comes to pack() by itself. Whole numbers: 2137 with 2 decimals is 21.37;
+# only the first may be negative.
+NAMES = b"temperature humidity pressure co2 battery_v "  # each with a space after it
+DECIMALS = b"\x02\x02\x02\x00\x03"
+SIZES = b"\x03\x02\x03\x02\x02"  # bytes; at most 3: no value is a heap object
+RECORD_BYTES = 4 + sum(SIZES)
+# The most that write_json() writes beside the thing's name: 6 of punctuation and 12 of the number
+# for each quantity, and 21 of "time". Of the first three, which are all that most sensors measure:
+TEXT_BYTES = 82 + 17 * len(SIZES) + len(NAMES)
+USUAL_BYTES = TEXT_BYTES - 48
 
 
-def pack(buf, at, s2000, values):
-    # Writes RECORD_BYTES and gives the end. values may be shorter than QUANTITIES and have None.
+def pack(buf, at, s2000, values, battery_mv=None):
+    # Writes a record and gives its end. values: a driver's, as long as it likes, with None.
     for _ in range(4):
         buf[at] = s2000 & 0xFF
         s2000 >>= 8
         at += 1
-    for i in range(len(QUANTITIES)):
-        value = -1 if i >= len(values) or values[i] is None else values[i]
-        for _ in range(QUANTITIES[i][5]):
+    end = at
+    for i in range(len(SIZES)):
+        value = values[i] if i < len(values) else battery_mv if i == 4 else None
+        size = SIZES[i]
+        if value is None:
+            value = -1 << 8 * size - 1 if i == 0 else -1
+        else:
+            end = at + size
+        for _ in range(size):
             buf[at] = value & 0xFF
             value >>= 8
             at += 1
-    return at
+    return end
 
 
 def time_of(frame, i, starts):
@@ -60,20 +67,30 @@ def write_json(buf, at, frame, i, thing, starts):
     s2000 = abs(found) + 4800
     at = _number(buf, at, s2000 // 10000 + 94668, 1, 0)
     at = _number(buf, at, s2000 % 10000, 1000, 0)
-    first = i = i + 9
-    for name, _, decimals, lowest, _, size in QUANTITIES:
-        if i + size > end:
-            break  # written by a version that knew less
-        none = (1 << 8 * size) - 1
-        value = (frame[i] | frame[i + 1] << 8 | frame[i + 2] << 16) & none
-        if lowest < 0 and value > none >> 1:
-            value -= none + 1
-        if value != none:
-            at = _text(buf, _text(buf, _text(buf, at, b', "'), name), b'": ')
-            at = _number(buf, at, value, 10**decimals, decimals and 10**decimals)
-        if i == first:
+    i, name = i + 9, 0
+    for row in range(len(SIZES)):
+        if i + SIZES[row] > end:
+            break  # not measured, or written by a version that knew less
+        ones = (1 << 8 * SIZES[row]) - 1
+        value = (frame[i] | frame[i + 1] << 8 | frame[i + 2] << 16) & ones
+        if row == 0 and value > ones >> 1:
+            value -= ones + 1
+        if value == (~(ones >> 1) if row == 0 else ones):
+            value = None
+        else:
+            at = _text(buf, at, b', "')
+        while NAMES[name] > 0x20:
+            if value is not None:
+                buf[at] = NAMES[name]
+                at += 1
+            name += 1
+        name += 1
+        if value is not None:
+            scale = 10 ** DECIMALS[row]
+            at = _number(buf, _text(buf, at, b'": '), value, scale, scale if scale > 1 else 0)
+        if not row:
             at = _number(buf, _text(buf, at, b', "seq": '), seq, 1, 0)
-        i += size
+        i += SIZES[row]
     return _text(buf, at, b', "time": "estimated"}' if found < 0 else b"}")
 
 

@@ -4,6 +4,10 @@
 
 import json
 
+# Settings that are about more than a plain reading (core/optional.py). Most boards have none of
+# them: then there is no such key in the settings in force.
+RARE = " samples deadband heartbeat_s alarm_high alarm_low hysteresis offset_cdeg batch "
+
 
 def load(payload, limit, inner=b'"delta":'):
     # The object in payload, which is written to; ValueError or TypeError for anything else.
@@ -51,6 +55,11 @@ def squeeze(buf, at, end, state, inner=b'"delta":'):
                     skip = depth
     state[:] = depth, text, skip, deepest
     return to
+
+
+def among(key, words):
+    # words: with a space before and after each. Without a list, which would take 30 bytes a word.
+    return isinstance(key, str) and " " not in key and " {} ".format(key) in words
 
 
 def printable(text, limit):

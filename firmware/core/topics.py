@@ -9,6 +9,11 @@ def of(thing, data, commands):
     return data, commands, commands + "/result", status, prefix
 
 
+def alarms(status):
+    # Of the topic of status, text or bytes.
+    return status[: -len("status")] + ("alarms" if isinstance(status, str) else b"alarms")
+
+
 def subscribes(commands, prefix):
     # Exact topics, no wildcards, and at most the 8 filters that AWS takes in one SUBSCRIBE.
     kinds = "get/accepted get/rejected update/accepted update/rejected update/delta"

@@ -25,8 +25,6 @@ def probe(bus, addr):
     bus.readfrom_mem_into(addr, _STATUS, buf)
     if buf[0] & 0x01:
         raise SensorError(name + ": still starting")  # calibration not copied yet
-    bus.writeto_mem(addr, _CTRL_MEAS, b"\x00")  # sleep
-    bus.writeto_mem(addr, 0xF5, b"\x00")  # config: filter off
     cal, hum = bytearray(26), bytearray(7)
     # dig_T1 to dig_P9, one unused, dig_H1; dig_H2 to dig_H6 (DS table 16). There is no CRC, and a
     # bit lost here would falsify every reading from now on. All 0x00 or 0xFF: nobody is talking.
@@ -45,11 +43,15 @@ def probe(bus, addr):
     chip.values = [None, None, None]
     chip.buf = bytearray(12 if humid else 10)  # from _STATUS to the last data byte
     chip.check = bytearray(chip.buf)
+    bus.writeto_mem(addr, 0xE0, b"\xb6")  # soft reset: sleep mode, no filter (DS 5.4.2)
     return chip
 
 
 class Driver:
+    SETTLE_MS = 5  # DS 1.1: start-up 2 ms at most
     MEASURE_MS = 11  # DS 9.1: 9.3 ms at most, and a millisecond clock may be one short
+    LEAST_S = 1  # a hundredth of the time: it does not warm itself
+    FROZEN = 50  # BMP280 3.5: a noise of 3.3 Pa
 
     def start(self):
         # ctrl_hum takes effect with the next write to ctrl_meas (DS 5.4.3). Each time: the chip

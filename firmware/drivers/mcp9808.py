@@ -32,6 +32,9 @@ def probe(bus, addr):
 
 class Driver:
     name = "mcp9808"
+    SETTLE_MS = 5
+    LEAST_S = 1  # it converts all the time, read or not
+    FROZEN = 0
     MEASURE_MS = 400  # DS 5.2.4 gives 250 ms as typical and no maximum
 
     def start(self):

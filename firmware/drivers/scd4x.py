@@ -32,8 +32,7 @@ def probe(bus, addr):
     chip = Driver()
     chip.bus, chip.addr, chip.name, chip.values, chip.word = bus, addr, name, [None] * 4, word
     chip.buf, chip.periodic, chip.running, chip.mark = bytearray(9), name == "scd40", False, None
-    # The offset's lowest bit, 0.003 C, is our mark: a chip that has it has had power since it was
-    # reset and its first reading discarded, as the datasheet wants (version 1.3, 3.10).
+    # Its lowest bit, 0.003 C, is our mark of a chip reset and read since it got its power.
     chip.fresh, chip.phase, chip.MEASURE_MS = not offset[1] & 0x01, 0, 5001
     if chip.fresh:
         chip.mark = b"\x24\x1d" + bytes((offset[0], offset[1] | 0x01, offset[2] ^ 0x31))
@@ -43,9 +42,10 @@ def probe(bus, addr):
 
 class Driver:
     SETTLE_MS, LEAST_S, FROZEN = 31, 30, 50  # reinit: DS table 7; at 30 s it warms less: DS 3.9
+    MEASURE_MS = 5500  # the SCD40's "5 seconds" (DS 3.6.1), which have no tolerance
 
     def start(self):
-        self.phase, self.MEASURE_MS = 0, 5500 if self.periodic else 5001  # DS 3.6.1: no tolerance
+        self.phase, self.MEASURE_MS = 0, Driver.MEASURE_MS if self.periodic else 5001  # DS 3.11.1
         if not self.running:
             self.bus.writeto(self.addr, b"\x21\xb1" if self.periodic else b"\x21\x9d")
             self.running = self.periodic
@@ -73,7 +73,7 @@ class Driver:
         return self.phase < 5
 
     def _take(self, buf):
-        if self.fresh:
+        if self.fresh:  # discarded, as the datasheet wants in its version 1.3, 3.10
             self.fresh = False
             return self.start()
         ppm, t, rh = buf[0] << 8 | buf[1], buf[3] << 8 | buf[4], buf[6] << 8 | buf[7]

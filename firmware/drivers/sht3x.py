@@ -1,19 +1,39 @@
 # Sensirion SHT30, SHT31, SHT35 and SHT85 over I2C: single shot, high repeatability.
-# "DS" = Sensirion SHT3x-DIS datasheet, version 5.
+# "DS" = Sensirion SHT3x-DIS datasheet, version 7.
+
+from micropython import const
 
 from firmware.core.errors import SensorError
 
+_TRIES = const(40)  # each 0.1 ms at 100 kHz, and together more than 1 ms at any clock
+_NACK = const(19)
+
 
 def probe(bus, addr):
-    # There is no id register. An SHT3x answers this command with a good CRC and zeros in the
-    # reserved bits; another chip at its address fails that, or (SHT4x) does not acknowledge.
+    # There is no id register. An SHT3x answers the status command with a good CRC and zeros in
+    # the reserved bits; another chip at its address fails that, or (SHT4x) does not acknowledge.
+    # A result that nobody read comes first: it has a CRC, too.
+    def send(command):
+        left = _TRIES  # for 1 ms after a command the chip takes no other (DS 4)
+        while True:
+            try:
+                return bus.writeto(addr, command)
+            except OSError as e:
+                left -= 1
+                if not left or e.args[0] != _NACK:
+                    raise
+
     buf = bytearray(3)
-    bus.writeto(addr, b"\xf3\x2d")  # read status, DS 4.11
+    try:
+        bus.readfrom_into(addr, buf)
+    except OSError:  # there was none
+        pass
+    send(b"\xf3\x2d")  # read status, DS 4.11
     bus.readfrom_into(addr, buf)
     if _crc(buf, 0) or buf[0] & 0x50 or buf[1] & 0x0C:  # bits 14, 12, 3 and 2: DS table 18
         return None
-    bus.writeto(addr, b"\x30\x66")  # DS 4.10: heater off, another program may have left it on
-    bus.writeto(addr, b"\x30\x93")  # break, DS 4.8: measuring by itself it refuses single shots
+    send(b"\x30\x93")  # break, DS 4.8: while it measures by itself it does not take the next
+    send(b"\x30\xa2")  # soft reset, DS 4.9; that switches the heater off, too
     chip = Driver()
     chip.bus, chip.addr, chip.values = bus, addr, [None, None]
     chip.buf = bytearray(6)  # T msb, lsb, crc, RH msb, lsb, crc
@@ -22,7 +42,10 @@ def probe(bus, addr):
 
 class Driver:
     name = "sht3x"
+    SETTLE_MS = 5  # DS 2.2: 1.5 ms
     MEASURE_MS = 17  # DS 2.2: 15.5 ms at most, and a millisecond clock may be one short
+    LEAST_S = 1  # DS table 10: only ten a second may warm it
+    FROZEN = 50  # 16 bits of both
 
     def start(self):
         self.bus.writeto(self.addr, b"\x24\x00")  # DS 4.3, clock stretching off

@@ -33,7 +33,7 @@ class Session(MQTTClient):
         self.buf[3 : self._head - 2] = bytes((len(topic) >> 8, len(topic) & 0xFF)) + topic
         self.encode, self.clock = encode, clock
         self.waiting = {}  # tag: packet, until it is acknowledged
-        slots += 4  # for SUBSCRIBE and documents
+        slots += 5  # for SUBSCRIBE and documents
         self.pids, self.tags, self.sent_ms = [0] * slots, [0] * slots, [0] * slots
         self.sent = bytearray(slots)
         self.used = self.oversized = 0  # slots; messages

@@ -47,14 +47,27 @@ class Registers:
 
     def readfrom_into(self, addr, buf):
         for i in range(len(buf)):
-            buf[i] = self.plain[i]
+            buf[i] = self.plain[i] if i < len(self.plain) else 0xFF
 
     def writeto_mem(self, addr, reg, buf):
         self.regs[reg] = buf[0]
 
     def readfrom_mem_into(self, addr, reg, buf):
         for i in range(len(buf)):
-            buf[i] = self.regs[reg + i]
+            buf[i] = self.regs[reg + i & 0xFF]
+
+
+class Triggered(Registers):
+    # An AHT10 or AHT20 that always says `plain`; a trigger makes it busy for one read.
+    busy = False
+
+    def writeto(self, addr, buf):
+        self.busy = buf[0] == 0xAC
+
+    def readfrom_into(self, addr, buf):
+        Registers.readfrom_into(self, addr, buf)
+        buf[0] |= self.busy << 7
+        self.busy = False
 
 
 def bosch():

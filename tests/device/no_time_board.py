@@ -16,7 +16,8 @@ BUILT = upkeep.version.BUILD_S2000
 
 class Chip:
     # A driver; each reading is the number of those before it.
-    MEASURE_MS = 1
+    MEASURE_MS = LEAST_S = 1
+    FROZEN = 0
 
     def __init__(self, board):
         self.board, self.values = board, [0]
@@ -46,7 +47,8 @@ class Board:
         args = self.outbox, self.upkeep, self.lines.append
         self.settings.values["sensor"] = self.settings.values["i2c"] = None
         self.sampler = Sampler(self.settings.values, self.clock, *args)
-        self.sampler.sensor, self.sampler.driver = "chip", Chip(self)
+        self.sampler.sensor, self.sampler.sensors[0].driver = "chip", Chip(self)
+        self.sampler.extra = False
         if known:
             self.know()
 

@@ -4,6 +4,7 @@ import json
 
 from fakes import Clock, Log, opened
 from firmware.core import shadow
+from firmware.core.text import RARE
 from firmware.shadow_sync import ShadowSync
 
 SETTINGS = {"interval_s": 60, "sensor": "auto", "i2c": {"sda": 21, "scl": 22}, "drain_per_s": 20}
@@ -22,7 +23,7 @@ def check(key, value, values):
         return value, "must be an object"
     if key == "sensor":
         return value, None if isinstance(value, str) else "must be text"
-    if key not in SETTINGS:
+    if key not in SETTINGS and key != "samples":
         return value, "unknown setting"
     return value, None if _above_0(value) else BAD
 
@@ -42,12 +43,15 @@ class Settings:
         self.given = []  # (key, value) of each set()
         self._check = table
 
+    def known(self, key):
+        return key in SETTINGS or key in RARE.split()
+
     def set(self, key, value):
         if value is None:
             return self.release(key)
         self.given.append((key, value))
         value, problem = self._check(key, value, self.values)
-        if problem or value == self.values[key]:
+        if problem or value == self.values.get(key):
             return problem
         problem = self.refuse and self.refuse(key)
         if not problem:
@@ -56,7 +60,9 @@ class Settings:
 
     def release(self, key):
         self.given.append((key, None))
-        self.values[key] = self.config[key]
+        self.values[key] = self.config.get(key)
+        if self.values[key] is None:
+            del self.values[key]
         del self.saved[key]
 
     def note(self, key, value):
@@ -70,7 +76,7 @@ class Settings:
 class Sampler:
     def __init__(self):
         self.sensor = "bme280@0x76"
-        self.failures = 0
+        self.fault = 0
         self.driver, self.due = 1, False
 
     def release(self):

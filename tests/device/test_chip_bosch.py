@@ -60,9 +60,12 @@ def test_soft_reset_copies_the_trim_again():
     chip.write(b"\xe0\xb5")  # any other value: nothing
     chip.write(b"\xf5\x10")
     chip.write(b"\xe0\xb6")
+    harness.raises(OSError, read, chip, 0xF3)
+    clock.pass_ms(1)
     harness.equal(read(chip, 0xF3), b"\x01")
     harness.equal(read(chip, 0x88, 2), b"\x00\x00")
-    clock.pass_ms(2)
+    chip.write(b"\xf4\x25")  # too early
+    clock.pass_ms(1)
     harness.equal(read(chip, 0xF3, 3), b"\x00\x00\x00")
     harness.equal(read(chip, 0x88, 2), b"\x70\x6b")
 

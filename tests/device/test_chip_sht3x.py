@@ -7,8 +7,13 @@ from tools.sim.chips.sht3x import SHT3x, crc8
 
 
 def ask(chip, command, size):
-    chip.write(command)
+    tell(chip, command)
     return fetch(chip, size)
+
+
+def tell(chip, command):
+    chip.skip_ms(2)  # it takes a moment from one command to the next
+    chip.write(command)
 
 
 def test_crc_example_of_the_datasheet():
@@ -19,14 +24,14 @@ def test_crc_example_of_the_datasheet():
 def test_status_after_power_on_and_clear():
     chip, _ = powered(SHT3x)
     harness.equal(ask(chip, b"\xf3\x2d", 3), bytes((0x80, 0x10, crc8(0x8010))))
-    chip.write(b"\x30\x41")
+    tell(chip, b"\x30\x41")
     harness.equal(ask(chip, b"\xf3\x2d", 3), b"\x00\x00\x81")
 
 
 def test_single_shot_is_not_acknowledged_before_it_is_done():
     chip, clock = powered(SHT3x)
     chip.environment = Fixed(25000, 50000)
-    chip.write(b"\x24\x00")
+    tell(chip, b"\x24\x00")
     clock.pass_ms(15)
     harness.raises(OSError, fetch, chip, 6)
     harness.raises(OSError, chip.write, b"\xf3\x2d")
@@ -40,9 +45,9 @@ def test_single_shot_is_not_acknowledged_before_it_is_done():
 def test_unknown_command_is_refused_and_noted():
     chip, _ = powered(SHT3x)
     for bad in (b"\x12\x34", b"\xfd", b"\x20\x33", b"\xe0\x00"):
-        harness.raises(OSError, chip.write, bad)
-    chip.write(b"\x30\x41")
-    harness.raises(OSError, chip.write, b"\x89")
+        harness.raises(OSError, tell, chip, bad)
+    tell(chip, b"\x30\x41")
+    harness.raises(OSError, tell, chip, b"\x89")
     chip._status |= 2
     harness.equal(chip._status, 2)
     harness.equal(ask(chip, b"\xf3\x2d", 3)[1], 0)
@@ -56,25 +61,46 @@ def test_serial_number():
 
 def test_periodic_mode_refuses_single_shots_until_break():
     chip, clock = powered(SHT3x)
-    chip.write(b"\x21\x30")  # once a second
+    tell(chip, b"\x21\x30")  # once a second
     harness.raises(OSError, ask, chip, b"\xe0\x00", 6)
     clock.pass_ms(1000)
     harness.equal(len(ask(chip, b"\xe0\x00", 6)), 6)
     harness.raises(OSError, ask, chip, b"\xe0\x00", 6)
-    harness.raises(OSError, chip.write, b"\x24\x00")
-    chip.write(b"\x30\x93")
-    chip.write(b"\x24\x00")
+    harness.raises(OSError, tell, chip, b"\x24\x00")
+    tell(chip, b"\x30\x93")
+    tell(chip, b"\x24\x00")
 
 
 def test_soft_reset_and_heater():
     chip, clock = powered(SHT3x)
-    chip.write(b"\x30\x41")
-    chip.write(b"\x30\x6d")
+    tell(chip, b"\x30\x41")
+    tell(chip, b"\x30\x6d")
     harness.equal(ask(chip, b"\xf3\x2d", 3)[0], 0x20)
-    chip.write(b"\x30\xa2")
-    harness.raises(OSError, ask, chip, b"\xf3\x2d", 3)
+    tell(chip, b"\x30\xa2")
+    clock.pass_ms(1)
+    harness.raises(OSError, chip.write, b"\xf3\x2d")
+    harness.raises(OSError, fetch, chip, 3)
     clock.pass_ms(1)
     harness.equal(ask(chip, b"\xf3\x2d", 3)[:2], b"\x80\x10")
+
+
+def test_one_command_a_millisecond():
+    chip, clock = powered(SHT3x)
+    chip.write(b"\x30\x41")
+    harness.raises(OSError, chip.write, b"\x30\x93")
+    clock.pass_ms(1)
+    chip.write(b"\x30\x93")
+    for _ in range(10):  # where no time passes, the refused ones count
+        harness.raises(OSError, chip.write, b"\x30\x93")
+    chip.write(b"\x30\x93")
+
+
+def test_a_result_that_nobody_read_is_lost_with_the_next_command():
+    chip, clock = powered(SHT3x)
+    chip.write(b"\x24\x00")
+    clock.pass_ms(16)
+    harness.equal(ask(chip, b"\xf3\x2d", 3), bytes((0x80, 0x10, crc8(0x8010))))
+    harness.raises(OSError, fetch, chip, 6)
 
 
 def test_faults():
@@ -83,8 +109,8 @@ def test_faults():
     got = ask(chip, b"\xf3\x2d", 3)
     assert got[2] != crc8(0x8010)
     chip.fault = "nack"
-    harness.raises(OSError, chip.write, b"\xf3\x2d")
+    harness.raises(OSError, tell, chip, b"\xf3\x2d")
     chip.fault = "stuck"
-    chip.write(b"\x24\x00")
+    tell(chip, b"\x24\x00")
     clock.pass_ms(1000)
     harness.raises(OSError, fetch, chip, 6)

@@ -40,23 +40,74 @@ def test_levels_of_the_log():
 
 
 def test_sensors():
-    for value in (
-        "auto",
-        "bme280",
-        "bmp280@0x77",
-        "sht3x@0x44",
-        "mcp9808@0x1F",
-        "bme280@0x08",
-        "scd41",
-    ):
+    for value in ("auto", "bme280", "bmp280@0x77", "sht3x@0x44", "mcp9808@0x1F", "bme280@0x08"):
         harness.equal(schema.check("sensor", value, {}), (value, None))
-    wrong = 'must be "auto" or one of {}, with "@0x76" after it for an '.format(schema.SENSORS)
+    wrong = 'must be "auto", one of {}, with "@0x76" after it for an address, or a list of them'
+    wrong = wrong.format(schema.SENSORS)
     for value in ("", "bme", "auto@0x76", "bme280@", "bme280@76", "bme280@0x00", "bme280@0x78"):
-        harness.equal(problem("sensor", value), wrong + "address")
+        harness.equal(problem("sensor", value), wrong)
     for value in ("bme280@0x7g", "bme280@0x+8", "BME280", "bme280@0x76@0x77", "x" * 500, "\ud800"):
-        harness.equal(problem("sensor", value), wrong + "address")
-    for value in (None, 7, True, [], {}, ["bme280"]):
-        harness.equal(problem("sensor", value), wrong + "address")
+        harness.equal(problem("sensor", value), wrong)
+    for value in (None, 7, True, {}):
+        harness.equal(problem("sensor", value), wrong)
+
+
+def test_lists_of_sensors():
+    air = {"chip": "bme280", "address": 0x76, "name": "air"}
+    soil = {"chip": "sht3x", "address": 0x45, "name": "soil_2"}
+    for value in ([air], [air, soil], [{"chip": "sht3x"}], [air, {"chip": "bme280"}]):
+        harness.equal(schema.check("sensor", value, {}), (value, None))
+    for value, wrong in (
+        ([], "must be a list of 1 to 4 sensors"),
+        ([air] * 5, "must be a list of 1 to 4 sensors"),
+        (["bme280"], "each must be an object of chip, address and name"),
+        ([{"chip": "sht3x", "pin": 4}], "each must be an object of chip, address and name"),
+        ([{}], "chip must be one of " + schema.SENSORS),
+        ([{"chip": "auto"}], "chip must be one of " + schema.SENSORS),
+        ([{"chip": ["sht3x"]}], "chip must be one of " + schema.SENSORS),
+        ([{"chip": "sht3x", "address": 7}], "address must be a whole number from 8 to 119"),
+        ([{"chip": "sht3x", "address": "0x44"}], "address must be a whole number from 8 to 119"),
+        ([{"chip": "sht3x", "address": True}], "address must be a whole number from 8 to 119"),
+        ([air, air], "two have one name"),
+    ):
+        harness.equal(problem("sensor", value), wrong)
+    text = "name must be 1 to 12 of a-z, 0-9 and _, first a letter"
+    for name in ("", "a" * 13, "Air", "1st", "_a", "a b", "\xe4", "\ud800", 7, None, ["a"]):
+        harness.equal(problem("sensor", [{"chip": "sht3x", "name": name}]), text)
+
+
+def test_limits_by_quantity():
+    for key, good, low in (
+        ("alarm_high", {"temperature": 30, "humidity": 0, "co2": 40000}, "-55"),
+        ("alarm_low", {"temperature": -54.5, "battery_v": 3.3}, "-55"),
+        ("deadband", {"temperature": 0.25, "pressure": 1100}, "0"),
+        ("hysteresis", {"temperature": False}, "0"),
+    ):
+        harness.equal(schema.check(key, good, {}), (good, None))
+        harness.equal(schema.check(key, {}, {}), ({}, None))
+        wrong = "temperature: must be a number from {} to 150, or false".format(low)
+        for value in (151, -56, True, None, "30", [30], {}, 1e30):
+            harness.equal(problem(key, {"temperature": value}), wrong)
+        harness.equal(problem(key, {"wind": 1}), "wind: is no quantity")
+        harness.equal(problem(key, 30), "must be an object of at most 8 keys")
+    # A delta has only what differs; false takes one out.
+    now = {"alarm_high": {"temperature": 30, "humidity": 90}}
+    value, wrong = schema.check("alarm_high", {"temperature": False}, now)
+    harness.equal((value, wrong), ({"temperature": False, "humidity": 90}, None))
+
+
+def test_offsets_by_sensor():
+    good = {"bme280": -35, "soil_2": 2000, "air": False}
+    harness.equal(schema.check("offset_cdeg", good, {}), (good, None))
+    wrong = "air: must be a whole number from -2000 to 2000"
+    for value in (0.5, 2001, "1", None, True, {}):
+        harness.equal(problem("offset_cdeg", {"air": value}), wrong)
+    text = "must be 1 to 12 of a-z, 0-9 and _, first a letter"
+    harness.equal(problem("offset_cdeg", {"Air": 1}), "Air: " + text)
+    many = {"a%d" % n: 1 for n in range(5)}
+    more = {"b%d" % n: 1 for n in range(5)}
+    wrong = schema.check("offset_cdeg", more, {"offset_cdeg": many})[1]
+    harness.equal(wrong, "has more than 8 keys")
 
 
 def test_a_part_of_i2c_goes_over_what_is_in_force():

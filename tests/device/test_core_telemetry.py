@@ -7,7 +7,7 @@ import struct
 import harness
 from fakes import Random
 from firmware.core import telemetry
-from firmware.core.telemetry import QUANTITIES, RECORD_BYTES
+from firmware.core.telemetry import RECORD_BYTES
 
 UNIX_2000 = 946684800
 THING = b"greenhouse-1"
@@ -21,8 +21,12 @@ def framed(record, seq=4711):
 def written(s2000, cdeg, cpct=None, pa=None, seq=4711, thing=THING):
     record = bytearray(RECORD_BYTES)
     buf = bytearray(telemetry.TEXT_BYTES + len(thing))
-    harness.equal(telemetry.pack(record, 0, s2000, (cdeg, cpct, pa)), RECORD_BYTES)
-    return bytes(buf[: telemetry.write_json(buf, 0, framed(record, seq), 0, thing, ())])
+    end = telemetry.pack(record, 0, s2000, (cdeg, cpct, pa))
+    harness.equal(
+        end, 4 + 3 + (2 if (cpct, pa) != (None, None) else 0) + (3 if pa is not None else 0)
+    )
+    frame = framed(record[:end], seq)
+    return bytes(buf[: telemetry.write_json(buf, 0, frame, 0, thing, ())])
 
 
 def test_the_example_of_the_design():
@@ -50,7 +54,7 @@ def test_numbers_around_zero_keep_sign_and_digits():
         (-27315, b"-273.15"),
         (137200, b"1372.00"),
         (8388607, b"83886.07"),
-        (-8388608, b"-83886.08"),
+        (-8388607, b"-83886.07"),
     ):
         assert b'"temperature": ' + text + b", " in written(1, cdeg), text
 
@@ -72,7 +76,7 @@ def test_numbers_up_to_the_end_of_32_bits():
 def test_any_reading_comes_back_from_json():
     random = Random(harness.seed())
     for _ in range(harness.count(300)):
-        s2000, cdeg = random(1 << 30) * 4 + random(4), random(1 << 24) - (1 << 23)
+        s2000, cdeg = random(1 << 30) * 4 + random(4), random((1 << 24) - 1) - (1 << 23) + 1
         cpct, pa = random(65535), random(16777215)
         seq = random(1 << 30) * 4 + random(4)
         got = json.loads(written(s2000, cdeg, cpct, pa, seq))
@@ -84,42 +88,72 @@ def test_any_reading_comes_back_from_json():
 
 def test_the_longest_text_fits_its_buffer():
     thing = b"t" * 128
-    size = len(written((1 << 32) - 1, -8388608, 65534, 16777214, (1 << 32) - 1, thing))
+    size = len(written((1 << 32) - 1, -8388607, 65534, 16777214, (1 << 32) - 1, thing))
     assert size <= telemetry.TEXT_BYTES + len(thing), size
 
 
 def test_both_write_where_they_are_asked_to():
     record = bytearray(RECORD_BYTES + 3)
-    harness.equal(telemetry.pack(record, 2, 1, (2137,)), RECORD_BYTES + 2)
-    harness.equal(bytes(record), b"\0\0\x01\0\0\0\x59\x08\0" + b"\xff" * 5 + b"\0")
+    harness.equal(telemetry.pack(record, 2, 1, (2137,)), 4 + 3 + 2)
+    harness.equal(bytes(record), b"\0\0\x01\0\0\0\x59\x08\0" + b"\xff" * 9 + b"\0")
     buf = bytearray(200)
     wanted = written(1, 2137)
-    frame = framed(memoryview(record)[2:-1])
+    frame = framed(memoryview(record)[2:9])
     end = telemetry.write_json(buf, 5, b"\xf5" * 7 + frame + frame, 7, THING, ())
     harness.equal(end, 5 + len(wanted))
     harness.equal(bytes(buf), b"\0" * 5 + wanted + b"\0" * (200 - end))
 
 
-def test_a_new_quantity_is_a_row():
-    old = bytearray(RECORD_BYTES)
-    telemetry.pack(old, 0, 1, (2137, None, 101325))
-    telemetry.QUANTITIES = QUANTITIES + (
-        (b"soil", "mV", 3, -500, 500, 2),
-        (b"co2", "ppm", 0, 0, 1, 2),
-    )
+def text_of(record):
+    buf = bytearray(telemetry.TEXT_BYTES + len(THING) + 64)
+    return bytes(buf[: telemetry.write_json(buf, 0, framed(record, 5), 0, THING, ())])
+
+
+def test_records_of_older_versions_are_read():
+    # 0.1.0 wrote 12 bytes for each reading, whatever had been measured.
+    for record, wanted in (
+        (b"\1\0\0\0\x59\x08\0\xff\xff\xcd\x8b\1", b'21.37, "seq": 5, "pressure": 1013.25}'),
+        (b"\1\0\0\0\xff\xff\xff\x94\x11\xff\xff\xff", b'-0.01, "seq": 5, "humidity": 45.00}'),
+        (b"\1\0\0\0\x59\x08\0\xff\xff\xff\xff\xff", b'21.37, "seq": 5}'),
+    ):
+        assert text_of(record).endswith(wanted), text_of(record)
+
+
+def test_co2_and_the_battery():
+    record = bytearray(RECORD_BYTES)
+    end = telemetry.pack(record, 0, 1, (2137, 4500, None, 417), 3912)
+    harness.equal(end, RECORD_BYTES)
+    wanted = b'21.37, "seq": 5, "humidity": 45.00, "co2": 417, "battery_v": 3.912}'
+    assert text_of(record).endswith(wanted), text_of(record)
+    harness.equal(telemetry.pack(record, 0, 1, (2137, 4500, None, 417)), RECORD_BYTES - 2)
+
+
+def test_a_reading_without_a_temperature():
+    # The first of several sensors may fail.
+    record = bytearray(RECORD_BYTES)
+    end = telemetry.pack(record, 0, 1, (None, 4500))
+    wanted = b'"timestamp": 946684801, "seq": 5, "humidity": 45.00}'
+    assert text_of(record[:end]).endswith(wanted), text_of(record)
+    end = telemetry.pack(record, 0, 1, (), 3912)
+    assert text_of(record[:end]).endswith(b'"seq": 5, "battery_v": 3.912}')
+
+
+def test_a_new_quantity_is_a_column_more():
+    old, names = bytearray(RECORD_BYTES), ("NAMES", "DECIMALS", "SIZES")
+    before = [getattr(telemetry, name) for name in names]
+    telemetry.pack(old, 0, 1, (2137, None, 101325), 3000)
+    telemetry.NAMES += b"soil "
+    telemetry.DECIMALS, telemetry.SIZES = before[1] + b"\3", before[2] + b"\2"
     try:
-        buf = bytearray(telemetry.TEXT_BYTES + len(THING) + 64)
-        new = bytearray(RECORD_BYTES + 4)
-        harness.equal(telemetry.pack(new, 0, 1, (2137, None, None, -7, 415)), len(new))
-        size = telemetry.write_json(buf, 0, framed(new, 5), 0, THING, ())
-        assert bytes(buf[:size]).endswith(b'"seq": 5, "soil": -0.007, "co2": 415}'), buf
+        new = bytearray(RECORD_BYTES + 2)
+        harness.equal(telemetry.pack(new, 0, 1, (2137,) + (None,) * 4 + (7,)), len(new))
+        assert text_of(new).endswith(b'21.37, "seq": 5, "soil": 0.007}'), text_of(new)
         # A record that was stored before, and one that a later version left behind.
-        size = telemetry.write_json(buf, 0, framed(old, 5), 0, THING, ())
-        assert bytes(buf[:size]).endswith(b'21.37, "seq": 5, "pressure": 1013.25}'), buf
+        assert b'"pressure": 1013.25, "battery_v": 3.000}' in text_of(old), text_of(old)
     finally:
-        telemetry.QUANTITIES = QUANTITIES
-    size = telemetry.write_json(buf, 0, framed(new, 5), 0, THING, ())
-    assert bytes(buf[:size]).endswith(b'21.37, "seq": 5}'), buf
+        for name, value in zip(names, before):
+            setattr(telemetry, name, value)
+    assert text_of(new).endswith(b'21.37, "seq": 5}'), text_of(new)
 
 
 def test_packing_and_writing_do_not_allocate():

@@ -23,7 +23,7 @@ class App(Named):
     def __init__(self, **known):
         self.wlan = Interface([True], 0)
         super().__init__(
-            sampler=Named(readings=0),
+            sampler=Named(readings=0, fault=0),
             outbox=Named(dropped=3),
             connection=Named(down_s=17, sessions=5, up=True),
             clock=Named(s=99, source="ntp", offset=848_563_200),
@@ -44,10 +44,10 @@ def report(app, full, verified=True):
         chip.VERIFIED = before
 
 
-def test_the_shadow_carries_at_most_twelve():
+def test_the_shadow_carries_at_most_thirteen():
     for verified in (True, False):
         few = report(App(), False, verified)
-        assert len(few) <= 12, few
+        assert len(few) <= 13, few
         full = report(App(), True, verified)
         assert set(few) <= set(full) and len(full) > 20, full
         harness.equal(full["tls_verified"], verified)

@@ -73,7 +73,7 @@ def test_ctrl_hum_is_written_before_ctrl_meas():
     b = bus()
     b.writeto_mem = lambda addr, reg, buf: order.append((addr, reg, bytes(buf)))
     sensor = bme280.probe(b, 0x77)
-    harness.equal(order, [(0x77, 0xF4, b"\x00"), (0x77, 0xF5, b"\x00")])
+    harness.equal(order, [(0x77, 0xE0, b"\xb6")])  # soft reset, the last thing
     del order[:]
     sensor.start()
     harness.equal(order, [(0x77, 0xF2, b"\x01"), (0x77, 0xF4, b"\x25")])
@@ -193,7 +193,9 @@ def test_measuring_does_not_allocate():
 
 def found(kind):
     clock, chip, bus = powered(0x76, kind)
-    return clock, chip, bus, bme280.probe(bus, 0x76)
+    sensor = bme280.probe(bus, 0x76)
+    clock.pass_ms(sensor.SETTLE_MS)
+    return clock, chip, bus, sensor
 
 
 def test_driver_against_the_model():
@@ -253,9 +255,24 @@ def test_faults_of_the_model_are_errors():
 
 
 def test_soft_reset_by_somebody_else_during_probe():
-    _, chip, bus = powered(0x76, BME280)
+    clock, chip, bus = powered(0x76, BME280)
     chip.write(b"\xe0\xb6")
+    harness.raises(OSError, bme280.probe, bus, 0x76)
+    clock.pass_ms(1)
     harness.raises(SensorError, bme280.probe, bus, 0x76)
+    clock.pass_ms(1)
+    harness.equal(bme280.probe(bus, 0x76).name, "bme280")
+
+
+def test_start_right_after_probe_is_an_error_not_a_wrong_value():
+    for ms in (0, 1):
+        clock, chip, bus = powered(0x76, BME280)
+        sensor = bme280.probe(bus, 0x76)
+        clock.pass_ms(ms)
+        harness.raises((OSError, SensorError), measure, clock, sensor)
+        clock.pass_ms(2)
+        measure(clock, sensor)
+        harness.equal(sensor.values[0], 2100)
 
 
 def test_filter_and_normal_mode_left_by_another_program_are_ended():
@@ -263,7 +280,7 @@ def test_filter_and_normal_mode_left_by_another_program_are_ended():
     chip.write(b"\xf5\x1c\xf4\x27")
     clock.pass_ms(100)
     sensor = bme280.probe(bus, 0x76)
-    clock.pass_ms(20)
+    clock.pass_ms(sensor.SETTLE_MS)
     chip.environment = Fixed(50000)
     measure(clock, sensor)
     harness.equal(sensor.values[0], 5000)

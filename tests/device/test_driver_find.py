@@ -5,11 +5,11 @@ import sys
 
 import firmware.drivers
 import harness
-from fakes_bus import Registers
+from fakes_bus import Registers, Triggered, Words
 from firmware import loading
 from firmware.core import schema
 from firmware.core.errors import SensorError
-from firmware.drivers import DRIVERS, find
+from firmware.drivers import ROWS, find
 
 loading.keep()
 
@@ -53,6 +53,25 @@ def sht3x():
     return chip
 
 
+def sht4x():
+    chip = Registers()
+    chip.plain = b"\x00\x00\x81\xbe\xef\x92"
+    return chip
+
+
+def htu21d(number):
+    chip = Registers()
+    chip.regs[0xE7] = 0x02
+    chip.plain = number
+    return chip
+
+
+def aht(crc):
+    chip = Triggered()
+    chip.plain = bytes((28, 38, 154, 118, 66, 231)) + crc
+    return chip
+
+
 def mcp9808():
     # Both ids lie in the byte-wide registers so that each two-byte read finds its own.
     chip = Registers(b"\x00\x54", 0x06)
@@ -67,6 +86,25 @@ def mcp9808():
     return chip
 
 
+def tmp117():
+    return Registers(b"\x01\x17", 0x0F)  # register 4 stays 0: EEPROM locked, not busy
+
+
+def hdc1080():
+    chip = Words()
+    chip.regs = {0xFE: 0x5449, 0xFF: 0x1050, 0xE7: 0xFFFF}
+    return chip
+
+
+class LM75(Words):
+    def __init__(self, config=0):
+        self.regs = [0, config, 0x4B00, 0x5000] + [0] * 12
+
+    def writeto_mem(self, addr, reg, buf):
+        super().writeto_mem(addr, reg, buf)
+        self.regs[2] &= 0xFF80
+
+
 def scd4x(variant):
     # Every answer is its variant; three words of it make a serial number.
     chip = Registers()
@@ -78,10 +116,20 @@ MAKE = {
     "bme280": lambda: bosch(0x60),
     "bmp280": lambda: bosch(0x58),
     "sht3x": sht3x,
+    "sht4x": sht4x,
+    "htu21d": lambda: htu21d(b"\x32\x11\x19HT\x04"),
+    "si7021": lambda: htu21d(b"\x15\xff\xb5\xff\xff\xcb"),
+    "sht2x": lambda: htu21d(b"\x31\x07\xd1\x82\x3c\x42"),
     "mcp9808": mcp9808,
+    "tmp117": tmp117,
+    "hdc1080": hdc1080,
+    "lm75": LM75,
+    "tmp102": lambda: LM75(0x60A0),
     "scd40": lambda: scd4x(b"\x04\x40\x3f"),
     "scd41": lambda: scd4x(b"\x14\x40\x51"),
     "scd43": lambda: scd4x(b"\x54\x41\xe9"),
+    "aht20": lambda: aht(b"\x76"),
+    "aht10": lambda: aht(b""),
 }
 
 
@@ -98,11 +146,12 @@ def refused(bus, wanted):
 
 
 def test_auto_knows_every_chip_at_every_address():
-    for chips, addresses in DRIVERS.values():
+    for row in ROWS.strip().split("\n"):
+        _, places, *chips = row.split()
         for name in chips:
-            for at in addresses:
-                bus = Bus(**{"x{:02x}".format(at): MAKE[name]()})
-                harness.equal(label(bus, "auto"), "{}@0x{:02x}".format(name, at))
+            for at in places.split(","):
+                bus = Bus(**{"x" + at: MAKE[name]()})
+                harness.equal(label(bus, "auto"), "{}@0x{}".format(name, at))
 
 
 def test_an_exact_sensor_is_found_beside_others():
@@ -111,6 +160,7 @@ def test_an_exact_sensor_is_found_beside_others():
     harness.equal(label(both, "bme280@0x76"), "bme280@0x76")
     harness.equal(label(both, "sht3x"), "sht3x@0x44")
     harness.equal(label(Bus(x1a=mcp9808()), "mcp9808@0x1A"), "mcp9808@0x1a")
+    harness.equal(label(Bus(x48=tmp117(), x49=LM75()), "lm75"), "lm75@0x49")
 
 
 def test_error_names_what_was_found_instead():
@@ -136,7 +186,7 @@ def test_a_chip_that_does_not_answer_does_not_hide_the_next():
 
 
 def test_every_name_that_a_setting_may_have_is_known_here():
-    known = [chip for chips, _ in DRIVERS.values() for chip in chips]
+    known = [chip for row in ROWS.strip().split("\n") for chip in row.split()[2:]]
     harness.equal(sorted(known), sorted(schema.SENSORS.split()))
     text = refused(Bus(x44=sht3x()), "dht22")  # which no setting may be
     harness.equal(text, "no dht22 found; on the bus: 0x44")
@@ -159,21 +209,29 @@ class Shorted(Bus):
         return self.chips.get(addr) or zeros
 
 
-def test_a_bus_on_which_all_answer_makes_a_short_message():
-    for wanted in ("auto", "sht3x"):
-        text = refused(Shorted({}), wanted)
-        assert text.endswith(", 0x0f and 104 more"), text
-        harness.equal(text.count("0x"), 8)
+def test_a_bus_on_which_all_answer_is_a_fault():
+    # Though one of them looks like a sensor: SDA is held low, or floats.
+    wanted = "bus: 112 addresses answer; SDA or SCL shorted, or no pull-ups"
+    for chips in ({}, {0x77: bosch(0x60)}):
+        for name in ("auto", "sht3x", "bme280@0x77"):
+            harness.equal(refused(Shorted(chips), name), wanted)
+
+
+def test_of_many_chips_the_first_eight_are_named():
+    text = refused(Shorted({}, range(0x50, 0x60)), "sht3x")
+    assert text.endswith(", 0x57 and 8 more"), text
+    harness.equal(text.count("0x"), 8)
 
 
 def test_and_the_sensor_is_found_beyond_the_eighth():
-    chip = bosch(0x60)
-    driver, label = find(Shorted({0x77: chip}), "auto")
+    chip, addresses = bosch(0x60), range(0x60, 0x78)
+    driver, label = find(Shorted({0x77: chip}, addresses), "auto")
     harness.equal(label, "bme280@0x77")
     # What only the set-up needs does not stay with the driver.
     assert not hasattr(sys.modules["firmware.drivers.bme280"], "probe")
     loading.unload()
-    harness.equal(find(Shorted({0x77: chip}), "bme280")[1], label)
+    harness.equal(find(Shorted({0x77: chip}, addresses), "bme280")[1], label)
+    loading.unload()
 
 
 def test_a_driver_that_was_not_staged_is_named():
@@ -184,6 +242,7 @@ def test_a_driver_that_was_not_staged_is_named():
         text = refused(few, "auto")
     finally:
         firmware.drivers.__path__ = kept
-    what = "no known sensor found; on the bus: 0x44 (no driver sht3x on this board), "
-    harness.equal(text, what + "0x76 (no driver bme280 on this board)")
+    what = "no known sensor found; on the bus: 0x44 ({}), 0x76 (no driver bme280 on this board)"
+    both = "no driver sht4x on this board; no driver sht3x on this board"
+    harness.equal(text, what.format(both))
     harness.equal(refused(few, "auto"), "no known sensor found; on the bus: 0x44, 0x76")

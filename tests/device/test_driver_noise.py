@@ -3,9 +3,9 @@
 
 import harness
 from fakes import Random
-from fakes_bus import Registers, Words, bosch
+from fakes_bus import Registers, Triggered, Words, bosch
 from firmware.core.errors import SensorError
-from firmware.drivers import bme280, mcp9808, scd4x, sht3x
+from firmware.drivers import aht20, bme280, htu21d, mcp9808, scd4x, sht3x, sht4x
 
 TURNS = harness.count(400)
 
@@ -90,6 +90,43 @@ def test_sht3x_has_a_crc():
     chip.plain = b"\xbe\xef\x92\xbe\xef\x92"
     sensor.bus = Noisy(chip, Random(harness.seed()))
     harness.equal(measured(sensor), {(8552, 7458)})
+
+
+def test_sht4x_has_a_crc():
+    chip = Registers()
+    chip.plain = b"\xbe\xef\x92\xbe\xef\x92"  # its serial number, too
+    sensor = sht4x.probe(chip, 0x44)
+    sensor.bus = Noisy(chip, Random(harness.seed()))
+    harness.equal(measured(sensor), {(8552, 8723)})
+
+
+def test_htu21d_has_a_crc():
+    chip = Registers(b"\x02", 0xE7)
+    chip.plain = b"\x32\x11\x19HT\x04"
+    sensor = htu21d.probe(chip, 0x40)
+
+    class Turns(Registers):
+        # 25.00 C after 0xF3, 50.00 %RH after 0xF5.
+        def writeto(self, addr, buf):
+            self.plain = b"\x72\xb2\x3f" if buf == b"\xf5" else b"\x68\xac\xe3"
+
+    sensor.bus = Noisy(Turns(), Random(harness.seed()))
+    harness.equal(measured(sensor), {(2500, 5000)})
+
+
+def test_aht20_has_a_crc_and_aht10_is_read_twice():
+    for plain, name in (
+        (b"\x1c\x26\x9a\x76\x42\xe7\x76", "aht20"),
+        (b"\x19\x26\x9a\x76\x42\xe7", "aht10"),
+    ):
+        chip = Triggered()
+        chip.plain = plain
+        sensor = aht20.probe(chip, 0x38)
+        harness.equal(sensor.name, name)
+        chip = Registers()
+        chip.plain = plain
+        sensor.bus = Noisy(chip, Random(harness.seed()))
+        harness.equal(measured(sensor), {(2827, 1508)})
 
 
 class Commands:

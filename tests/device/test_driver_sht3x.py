@@ -7,7 +7,7 @@ from fakes_bus import Registers, measure, powered
 from firmware.core.errors import SensorError
 from firmware.drivers.sht3x import probe
 from tools.sim.chips.chip import Fixed
-from tools.sim.chips.sht3x import SHT3x
+from tools.sim.chips.sht3x import SHT3x, crc8
 
 GOOD = b"\xbe\xef\x92\xbe\xef\x92"
 
@@ -23,6 +23,12 @@ def found(bus):
     answer, bus.plain = bus.plain, b"\x00\x00\x81"
     sensor = probe(bus, 0x44)
     bus.plain = answer
+    return sensor
+
+
+def settled(clock, bus):
+    sensor = probe(bus, 0x44)
+    clock.pass_ms(sensor.SETTLE_MS)
     return sensor
 
 
@@ -68,10 +74,32 @@ def test_probe_wants_a_status_that_can_be_one():
     harness.equal(probe(replay(b"\x00\x00\x81"), 0x44).name, "sht3x")
 
 
+def test_every_raw_value_against_the_formula_in_floats():
+    # DS 4.13, in steps, with both ends.
+    bus = replay(bytearray(6))
+    sensor = found(bus)
+    answer = bus.plain
+    seen = 0
+    for raw in range(0, 65536, 5):  # 65535 is 5 * 13107
+        answer[0] = answer[3] = raw >> 8
+        answer[1] = answer[4] = raw & 0xFF
+        answer[2] = answer[5] = crc8(raw)
+        celsius = -45 + 175 * raw / 65535
+        try:
+            sensor.finish()
+        except SensorError:
+            assert not -39.99 < celsius < 124.99, celsius
+            continue
+        seen += 1
+        assert abs(sensor.values[0] - celsius * 100) <= 0.8, (raw, sensor.values)
+        assert abs(sensor.values[1] - 10000 * raw / 65535) <= 0.8, (raw, sensor.values)
+    assert seen > 12000, seen
+
+
 def test_whole_range_against_the_model():
     # One step is 0.0027 C and 0.0015 %RH (DS 4.13), the result is in hundredths.
     clock, chip, bus = powered(0x44, SHT3x)
-    sensor = probe(bus, 0x44)
+    sensor = settled(clock, bus)
     for step in range(401):
         mdeg, mpct = -40000 + 165000 * step // 400, 100000 * step // 400
         chip.environment = Fixed(mdeg, mpct)
@@ -83,7 +111,7 @@ def test_whole_range_against_the_model():
 
 def test_finish_too_early_is_an_error():
     clock, _, bus = powered(0x44, SHT3x)
-    sensor = probe(bus, 0x44)
+    sensor = settled(clock, bus)
     sensor.start()
     clock.pass_ms(14)
     harness.raises(OSError, sensor.finish)  # it does not acknowledge
@@ -94,7 +122,7 @@ def test_finish_too_early_is_an_error():
 def test_faults_of_the_model_are_errors():
     for fault, error in (("nack", OSError), ("stuck", OSError), ("crc", SensorError)):
         clock, chip, bus = powered(0x44, SHT3x)
-        sensor = probe(bus, 0x44)
+        sensor = settled(clock, bus)
         measure(clock, sensor)
         chip.fault = fault
         harness.raises(error, measure, clock, sensor)
@@ -105,7 +133,7 @@ def test_faults_of_the_model_are_errors():
 
 def test_power_loss_between_start_and_finish():
     clock, chip, bus = powered(0x44, SHT3x)
-    sensor = probe(bus, 0x44)
+    sensor = settled(clock, bus)
     sensor.start()
     chip.power_on()
     clock.pass_ms(sensor.MEASURE_MS)
@@ -114,10 +142,44 @@ def test_power_loss_between_start_and_finish():
 
 
 def test_probe_ends_what_another_program_left_running():
-    clock, chip, bus = powered(0x44, SHT3x)
-    for left in (b"\x30\x6d", b"\x21\x30"):  # heater on; measuring once a second
-        chip.write(left)
-    chip.environment = Fixed(20000)
-    sensor = probe(bus, 0x44)
-    measure(clock, sensor)
-    harness.equal(sensor.values[0], 2000)
+    # Heater on; measuring once a second; both; and a single shot of a moment ago.
+    for left in ((b"\x30\x6d",), (b"\x21\x30",), (b"\x30\x6d", b"\x21\x30"), (b"\x24\x00",)):
+        clock, chip, bus = powered(0x44, SHT3x)
+        for command in left:
+            chip.write(command)
+            clock.pass_ms(2)
+        if left[0] == b"\x24\x00":
+            harness.raises(OSError, probe, bus, 0x44)  # until it is over
+            clock.pass_ms(16)
+        chip.environment = Fixed(20000)
+        sensor = probe(bus, 0x44)
+        harness.raises(OSError, sensor.start)  # it is in its soft reset
+        clock.pass_ms(sensor.SETTLE_MS)
+        measure(clock, sensor)
+        harness.equal(sensor.values[0], 2000)
+
+
+def test_probe_waits_for_a_chip_that_rests_after_a_command():
+    # DS 4: 1 ms from one command to the next.
+    _, chip, bus = powered(0x44, SHT3x)
+    for command in (b"\x30\x41", b"\x89"):  # clear status; what an SHT4x is asked for
+        try:
+            chip.write(command)
+        except OSError:
+            pass
+        harness.raises(OSError, chip.write, b"\xf3\x2d")
+        harness.equal(probe(bus, 0x44).name, "sht3x")
+        chip.skip_ms(5)
+
+
+def test_probe_gives_up():
+    class Deaf(Registers):
+        def writeto(self, addr, buf):
+            self.asked += 1
+            raise OSError(self.errno)
+
+    bus = Deaf()
+    for bus.errno, times in ((19, 40), (110, 1)):  # no acknowledge; a line held low
+        bus.asked = 0
+        harness.raises(OSError, probe, bus, 0x44)
+        harness.equal(bus.asked, times)

@@ -2,6 +2,7 @@
 # When the sampler reads, and how it gets over sensors that fail, vanish or come back, a bus that
 # is held, another sensor and other pins.
 
+import firmware.drivers
 import harness
 from fakes import Random
 from fakes_sampler import S2000, WARM, Bench, Bus
@@ -22,6 +23,51 @@ def test_first_reading_at_once_then_every_interval():
     harness.equal(b.times(), [0, 60, 120, 180, 240])
     harness.equal((b.sampler.readings, b.sampler.errors), (5, 0))
     harness.equal(b.opened, 1)
+
+
+class Turns:
+    # Measures in three turns of 50 ms.
+    name = "turns"
+    MEASURE_MS = 50
+    SETTLE_MS, LEAST_S, FROZEN = 16, 1, 0
+    values = [2000]
+    left = 0
+
+    def start(self):
+        self.left = 2
+
+    def finish(self):
+        self.left -= 1
+        return True if self.left >= 0 else None
+
+
+def test_a_driver_may_ask_for_one_more_turn():
+    b = Bench()
+    b.sampler.step()
+    b.sampler.driver = Turns()
+    b.clock.pass_ms(5)
+    b.sampler.step()
+    for left in (2, 1, 0):
+        harness.equal((b.out, b.sampler.next_due_ms(), b.sampler.driver.left), ([], 50, left))
+        b.clock.pass_ms(49)
+        b.sampler.step()
+        harness.equal(b.sampler.driver.left, left)
+        b.clock.pass_ms(1)
+        b.sampler.step()
+    harness.equal((b.out, b.sampler.readings), ([(0, 2000, None, None)], 1))
+    b.run(60_000)
+    harness.equal((len(b.out), b.sampler.errors), (2, 0))
+
+
+def test_a_driver_says_how_long_its_chip_settles():
+    b = Bench()
+    found = firmware.drivers.find
+    try:
+        firmware.drivers.find = lambda bus, sensor: (Turns(), "turns@0x38")
+        b.sampler.step()
+    finally:
+        firmware.drivers.find = found
+    harness.equal(b.sampler.next_due_ms(), 16)
 
 
 def test_waits_for_the_conversion_and_says_how_long():
@@ -62,7 +108,7 @@ def test_a_whole_reading_does_not_allocate():
     harness.equal((b.sampler.busy, stored), (True, [0]))
     b.clock.pass_ms(20)
     harness.no_heap(b.sampler.step)  # finish(), pack() and put()
-    harness.equal((b.sampler.readings, stored), (2, [12]))
+    harness.equal((b.sampler.readings, stored), (2, [9]))
 
 
 def test_read_now_is_one_more_and_keeps_the_schedule():
@@ -82,7 +128,7 @@ def test_being_late_does_not_add_up():
         step_ms = 1 + random(400)
         b.clock.pass_ms(step_ms)
         passed_ms += step_ms
-        b.sampler.step()
+        b.step()
         b.out.clear()
     b.run(100)
     harness.equal(b.sampler.readings, passed_ms // 10_000 + 1)
@@ -340,6 +386,7 @@ def test_let_go_and_then_unplugged():
 class Chip:
     # A driver whose every reading is one hundredth warmer than the last.
     MEASURE_MS = 1
+    SETTLE_MS, LEAST_S, FROZEN = 5, 1, 0
 
     def __init__(self):
         self.values = [-1, None, 101325]
@@ -354,7 +401,7 @@ class Chip:
 def bench(interval_s=10, offset=None, full=False):
     b = Bench(interval_s, offset)
     b.run(10)
-    b.sampler.driver, b.full = Chip(), full
+    b.sampler.sensors[0].driver, b.full = Chip(), full
     return b
 
 
@@ -402,7 +449,7 @@ def test_no_reading_without_a_time_is_stored_before_its_boot_is():
     b = bench()
     b.note_fails = True
     run(b, 25)
-    harness.equal((b.out, len(b.sampler.kept), b.sampler.started), ([], 3 * 12, None))
+    harness.equal((b.out, len(b.sampler.kept), b.sampler.started), ([], 3, None))
     b.note_fails = False
     run(b, 10)
     harness.equal((readings(b)[:3], b.undated), ([(0, 0), (10, 1), (20, 2)], 4))
@@ -439,7 +486,7 @@ def test_full_file_system_loses_nothing_and_is_not_written_to_at_every_step():
 def test_a_full_file_system_that_stays_so_is_bounded_too():
     b = bench(offset=S2000, full=True)
     run(b, 395)
-    harness.equal((b.dropped, len(b.sampler.kept)), (8, 32 * 12))
+    harness.equal((b.dropped, len(b.sampler.kept)), (8, 32))
     b.full = False
     run(b, 30)
     harness.equal(readings(b), [(10 * n, n) for n in range(8, 43)])
@@ -454,36 +501,6 @@ def test_a_time_that_is_corrected_moves_later_readings_only():
     b.full = False
     run(b, 16)
     harness.equal(readings(b), [(5, 0), (10, 1), (20, 2), (30, 3)])
-
-
-class NoRoom:
-    # There is no memory for what is left of it.
-    def __init__(self, kept):
-        self.kept = kept
-
-    def __len__(self):
-        return len(self.kept)
-
-    def __getitem__(self, at):
-        if isinstance(at, slice) and at.stop is None:
-            raise MemoryError
-        return self.kept[at]
-
-    def __setitem__(self, at, byte):
-        self.kept[at] = byte
-
-
-def test_without_memory_no_reading_is_stored_twice():
-    b = bench(offset=S2000, full=True)
-    run(b, 15)
-    b.full = False
-    b.clock.pass_ms(10_000)
-    kept = b.sampler.kept
-    b.sampler.kept = NoRoom(kept)
-    harness.raises(MemoryError, b.sampler.step)
-    b.sampler.kept = kept
-    run(b, 1)
-    harness.equal(readings(b), [(0, 0), (10, 1), (25, 2)])
 
 
 def test_uptime_outlives_the_wrap_of_the_ticks():

@@ -141,14 +141,14 @@ def test_a_sensor_that_comes_or_goes_is_reported_soon_and_not_too_often():
 def test_readings_that_fail_are_reported_within_a_minute():
     board, service = in_step()
     board.pass_s(60)
-    for failures in (1, 0):
-        board.sampler.failures = failures
+    for fault in (1, 2, 0):
+        board.sampler.fault = fault
         board.pass_s(1)
         harness.equal(updates(board), 1)
         settle(board, service)
-        board.sampler.failures = not failures
+        board.sampler.fault = 7
         board.pass_s(59)
-        board.sampler.failures = failures
+        board.sampler.fault = fault
         board.pass_s(3)
         harness.equal(updates(board), 0)
 

@@ -82,11 +82,10 @@ def test_a_reading_in_the_log():
     upkeep.chip.log = lines.append
     made = board()
     made.outbox.next = 4712
-    made.sampler.driver = Link(0)
-    for values in ([2137, 4510, 101325], [-5, None, 100000], [12500]):
-        made.sampler.driver.values = values
+    chip = made.sampler.sensors[0].driver
+    for chip.values in ([2137, 4510, 101325], [-5, None, 100000], [12500]):
         upkeep.reading(made)
-    made.sampler.kept = b"x"
+    made.sampler.kept = [b"x"]
     upkeep.reading(made)
     upkeep.chip.log = chip_log
     wanted = "sensor: 21.37 °C 45.10 %RH 1013.25 hPa, seq 4711"
@@ -156,7 +155,7 @@ def kept(made, seconds):
     FLASH.fuse = 0
     made.run(seconds)
     FLASH.fuse = None
-    return len(made.sampler.kept) // 12
+    return len(made.sampler.kept)
 
 
 def test_what_waits_in_ram_is_tried_once_more():

@@ -6,16 +6,17 @@ import json
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from firmware.core import telemetry
-from firmware.core.telemetry import QUANTITIES
+from firmware.core.quantities import rows
 
+QUANTITIES = rows()
 U32 = st.integers(0, 2**32 - 1)
 _NUMBERS = st.tuples(
     *(
-        st.integers(-(2 ** (8 * size - 1)), 2 ** (8 * size - 1) - 1)
+        st.none() | st.integers(1 - 2 ** (8 * size - 1), 2 ** (8 * size - 1) - 1)
         if lowest < 0
         else st.none() | st.integers(0, 2 ** (8 * size) - 2)
         for _, _, _, lowest, _, size in QUANTITIES
@@ -38,22 +39,27 @@ def framed(record: bytearray, seq: int) -> bytes:
 def test_a_reading_comes_back_from_its_json(
     s2000: int, values: tuple[int | None, ...], seq: int, thing: str, at: int
 ) -> None:
+    assume(set(values) != {None})
     record = bytearray(at + telemetry.RECORD_BYTES + 1)
-    assert telemetry.pack(record, at, s2000, values) == len(record) - 1
+    end = telemetry.pack(record, at, s2000, values[:-1], values[-1])
+    sizes = [row[5] for row in QUANTITIES]
+    measured = [i + 1 for i, value in enumerate(values) if value is not None]
+    assert end == at + 4 + sum(sizes[: max(measured, default=0)])
     assert not any(record[:at]) and not record[-1]
+    record[end:] = b"\0"
     buf = bytearray(at + telemetry.TEXT_BYTES + len(thing) + 1)
     frame = bytes(at) + framed(record[at:-1], seq)
     end = telemetry.write_json(buf, at, frame, at, thing.encode(), ())
     wanted = {"device_id": thing, "timestamp": s2000 + 946684800, "seq": seq}
     for (name, _, decimals, *_), value in zip(QUANTITIES, values, strict=True):
         if value is not None:
-            wanted[name.decode()] = value / 10**decimals
+            wanted[name] = value / 10**decimals
     assert json.loads(buf[at:end]) == wanted
     assert not any(buf[:at]) and not any(buf[end:])
 
 
-@pytest.mark.parametrize("row", QUANTITIES, ids=lambda row: row[0].decode())
-def test_a_row_fits_its_bytes(row: tuple[bytes, str, int, int, int, int]) -> None:
+@pytest.mark.parametrize("row", QUANTITIES, ids=lambda row: row[0])
+def test_a_row_fits_its_bytes(row: tuple[str, str, int, int, int, int]) -> None:
     name, unit, decimals, lowest, highest, size = row
     assert name.isascii() and name.islower() and len(name) <= 14 and unit
     assert 0 <= decimals <= 3 and 1 <= size <= 3
@@ -61,10 +67,10 @@ def test_a_row_fits_its_bytes(row: tuple[bytes, str, int, int, int, int]) -> Non
     for value in (lowest, highest):
         record = bytearray(telemetry.RECORD_BYTES)
         values[QUANTITIES.index(row)] = value  # type: ignore[call-overload]
-        telemetry.pack(record, 0, 0, values)
+        telemetry.pack(record, 0, 0, values[:-1], values[-1])
         buf = bytearray(telemetry.TEXT_BYTES + 1)
         text = buf[: telemetry.write_json(buf, 0, framed(record, 1), 0, b"t", ())]
-        assert json.loads(text)[name.decode()] == value / 10**decimals
+        assert json.loads(text)[name] == value / 10**decimals
 
 
 def test_what_every_reading_has_comes_first() -> None:

@@ -273,6 +273,7 @@ def test_wlan_joins_loses_and_finds_the_network(bench: Workbench) -> None:
                 up = w.isconnected()
                 print("status", said, w.ifconfig()[0], w.status("rssi") if up else "-")
                 if said == network.STAT_WRONG_PASSWORD:
+                    w.disconnect()
                     w.connect("barn", "right")
             time.sleep_ms(10)
         """,

@@ -80,7 +80,7 @@ def test_the_chips_are_those_there_are() -> None:
         ({"hosts": {"a": None}}, "hosts.a: null is not a list"),
         ({"sensors": {}}, "sensors: {} is not a list"),
         ({"sensors": [{"address": 68}]}, "sensors[0].chip: is missing"),
-        ({"sensors": [{"chip": "sht9"}]}, "sensors[0]: no chip 'sht9'; known: bme280, bmp280"),
+        ({"sensors": [{"chip": "sht9"}]}, "sensors[0]: no chip 'sht9'; known: aht10, aht20, b"),
         ({"sensors": [{"chip": "sht3x", "address": 70}]}, "sensors[0]: sht3x has addresses 0x44"),
         ({"sensors": [{"chip": "sht3x"}] * 2}, "sensors[1]: two chips at 0x44"),
         ({"sensors": [{"chip": "sht3x", "temperature": "t+"}]}, "sensors[0].temperature: 't+'"),

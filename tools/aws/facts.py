@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from firmware.core.schema import DEFAULTS
-from firmware.core.telemetry import QUANTITIES
+from firmware.core.quantities import rows
 from tools import wire
 from tools.aws.shadow import newest
+from tools.things.values import SETTINGS
 
 _TOGETHER_S = 2  # birth message and shadow of one connect
 AHEAD_S = 60  # a time that much in the future is none
 _LONGEST_SLEEP_S = 7 * 86_400
-QUANTITY_NAMES = tuple(row[0].decode() for row in QUANTITIES)
+QUANTITY_NAMES = tuple(row[0] for row in rows())
 # Facts of the shadow that the birth message has too: not there means null (docs/aws.md).
 FACTS = {
     *("firmware", "board_id", "other_board", "reset_cause", "safe_mode", "last_crash"),
@@ -102,7 +102,7 @@ class Facts:
         if key in self._both:
             return self._both[key]
         # The shadow has settings that no birth has, the birth facts that no shadow has.
-        if key in DEFAULTS:
+        if key in SETTINGS:
             return self.reported.get(key)
         return None if key in FACTS else self.birth.get(key)
 

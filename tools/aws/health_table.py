@@ -12,7 +12,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from firmware.core.telemetry import QUANTITIES
+from firmware.core.quantities import rows
 from tools import wire
 from tools.aws.facts import QUANTITY_NAMES
 from tools.aws.health import STATES, Health, span, worst_first
@@ -61,7 +61,7 @@ def _quantity(name: str) -> Cell:
 _COLUMNS: dict[str, Cell] = {
     "thing": lambda h: h.thing,
     "state": lambda h: h.state,
-    **{row[1]: _quantity(row[0].decode()) for row in QUANTITIES},
+    **{row[1]: _quantity(row[0]) for row in rows()},
     "read at": _read_at,
     "age": _age,
     "every": lambda h: None if h.interval_s is None else span(h.interval_s),

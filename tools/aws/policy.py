@@ -42,7 +42,8 @@ def publishes(topics: tuple[str, ...]) -> list[tuple[str, bool]]:
     Only status is retained: AWS refuses that on every topic that starts with $.
     """
     data, _, result, status, shadow = topics
-    sent = data, result, status, shadow + "get", shadow + "update"
+    alarms = firmware_topics.alarms(status)
+    sent = data, result, alarms, status, shadow + "get", shadow + "update"
     return [(topic, topic == status) for topic in sent]
 
 

@@ -13,6 +13,7 @@ from tools import wire
 from tools.aws.errors import explained, found
 from tools.errors import ToolError
 from tools.things.guess import did_you_mean, guessed
+from tools.things.values import SETTINGS
 
 _POLL_S = 0.5
 _OF_SENSOR = ("sensor", "i2c")  # taken back when a sensor is lost with them (docs/config.md)
@@ -55,7 +56,7 @@ class Before:
         if key not in self.desired or not _contains(value, self.desired[key]):
             return True
         return document.get("version", 0) > self.version or _contains(
-            value, self.config.get(key, schema.DEFAULTS.get(key))
+            value, self.config.get(key, SETTINGS.get(key))
         )
 
 
@@ -91,8 +92,8 @@ def _value(text: str) -> Any:
 def check(desired: Mapping[str, Any], reported: Mapping[str, Any]) -> None:
     """ToolError with every value that the firmware would refuse; None (null) takes one back."""
     # What is reported may be anything: others write to the shadow too.
-    sound = {k: schema.check(k, v, {}) for k, v in reported.items() if k in schema.DEFAULTS}
-    current = {**schema.DEFAULTS, **{k: v for k, (v, wrong) in sound.items() if not wrong}}
+    sound = {k: schema.check(k, v, {}) for k, v in reported.items() if k in SETTINGS}
+    current = {**SETTINGS, **{k: v for k, (v, wrong) in sound.items() if not wrong}}
     problems = []
     for key, value in desired.items():
         if value is None:
@@ -103,7 +104,7 @@ def check(desired: Mapping[str, Any], reported: Mapping[str, Any]) -> None:
     if len(json.dumps(dict(desired))) > _MAX_BYTES:
         problems.append("the shadow holds at most 8 KB")
     if problems:
-        hint = "what can be set: " + ", ".join(schema.DEFAULTS)
+        hint = "what can be set: " + ", ".join(SETTINGS)
         raise ToolError("\n  ".join(["the device would refuse this:", *problems]), hint)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firmware.core.telemetry import QUANTITIES
+from firmware.core.quantities import rows
 from tools import wire
 from tools.aws.facts import AHEAD_S, FACTS, QUANTITY_NAMES, Evidence, part, reading_of
 from tools.aws.health import Health, assess
@@ -259,7 +259,7 @@ def _iso(unix_s: float) -> str:
 def _line(name: str, reading: dict[str, Any]) -> str:
     mark = "~" if "time" in reading else ""
     cells = [f"{mark}{clock_text(reading['timestamp'])}", name]
-    for (_, unit, *_), key in zip(QUANTITIES, QUANTITY_NAMES, strict=True):
+    for (_, unit, *_), key in zip(rows(), QUANTITY_NAMES, strict=True):
         if key in reading:
             cells.append(f"{reading[key]:.{2 if key == 'temperature' else 1}f} {unit}")
     cells += [f"seq {reading['seq']}"] if "seq" in reading else []

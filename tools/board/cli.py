@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tools.board import device_cli
+from tools.board import battery_cli, device_cli
 from tools.options import BoardName, Local, Port, Thing, Yes, home
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def register(app: typer.Typer) -> None:
     app.command("erase")(erase)
     app.command("bench-flash")(bench_flash)
     device_cli.register(app)
+    battery_cli.register(app)
 
 
 def stage(

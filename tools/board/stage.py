@@ -101,12 +101,20 @@ def _sensors(
     unknown = [name for name in asked if name not in drivers]
     problems += [f"no such sensor: {name}; use {', '.join(drivers)}" for name in unknown]
     chosen = list(asked) or board.sensors
-    named = str(config["sensor"]).split("@")[0] if config else "auto"
-    if unknown or named == "auto" or drivers[named] in [drivers[name] for name in chosen]:
+    has = {drivers[name] for name in chosen if name in drivers}
+    missing = [name for name in _named(config) if drivers[name] not in has]
+    if unknown or not missing:
         return chosen
     if asked:
-        problems.append(f"sensor: is {named}, and its driver is not asked for")
-    return [named]
+        problems.append(f"sensor: is {missing[0]}, and its driver is not asked for")
+    return _named(config)
+
+
+def _named(config: dict[str, Any] | None) -> list[str]:
+    """The chips that `sensor` names; none: whichever is found."""
+    sensor = config["sensor"] if config else "auto"
+    rows = sensor if isinstance(sensor, list) else [{"chip": sensor.partition("@")[0]}]
+    return [row["chip"] for row in rows if row["chip"] != "auto"]
 
 
 def source_lines(text: str, board: str = "esp32", source: Path = ROOT) -> str:

@@ -149,13 +149,18 @@ def run_advisor(
 
 
 def reference(context: typer.Context) -> None:
-    """Write docs/reference.md anew: every key, setting, command and log line, from the code."""
+    """Write docs/reference.md, the drawings of docs/wiring.md and the tables of sensors anew."""
+    from tools.dev import drawings, sensor_page
     from tools.dev import reference as writer
 
     commands = getattr(context.find_root().command, "commands", {})
     helps = {name: c.get_short_help_str(200) for name, c in sorted(commands.items())}
-    writer.PAGE.write_text(writer.page(helps), "utf-8")
-    typer.echo(f"{writer.PAGE.relative_to(ROOT)} is up to date")
+    pages = {writer.PAGE: writer.page(helps)}
+    pages |= {drawings.FOLDER / name: text for name, text in drawings.all_of_them().items()}
+    pages[sensor_page.PAGE] = sensor_page.page(sensor_page.PAGE.read_text("utf-8"))
+    for path, text in pages.items():
+        path.write_text(text, "utf-8")
+        typer.echo(f"{path.relative_to(ROOT)} is up to date")
 
 
 def _finish(outcomes: Sequence[Outcome]) -> None:

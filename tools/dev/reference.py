@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from firmware.core import commands, schema, telemetry
+from firmware.core import commands, quantities, schema
 from tools.things import boards, config
+from tools.things.values import SETTINGS
 from tools.toolchain import ROOT
 
 PAGE = ROOT / "docs" / "reference.md"
@@ -79,14 +80,14 @@ def _keys() -> list[str]:
         "| key | default | must be | |",
         "|---|---|---|---|",
     ]
-    for key in (*config.KEYS, *(k for k in schema.DEFAULTS if k not in config.KEYS)):
+    for key in (*config.KEYS, *(k for k in SETTINGS if k not in config.KEYS)):
         needed = f"{key}: is missing" in missing
-        value = whole.get(key, schema.DEFAULTS.get(key))
+        value = whole.get(key, SETTINGS.get(key))
         default = "" if needed else f"`{json.dumps(value, ensure_ascii=False)}`"
         if key in small and small[key] != value and not needed:
             default += f"; ESP8266: `{json.dumps(small[key])}`"
         marks = ["**required**"] if needed else []
-        marks += ["**cloud**"] if key in schema.DEFAULTS else []
+        marks += ["**cloud**"] if key in SETTINGS else []
         marks += [] if key in config.KEYS else ["not in config.json"]
         lines.append(f"| `{key}` | {default} | {_limits(key)} | {', '.join(marks)} |")
     return lines
@@ -114,11 +115,11 @@ def _commands() -> list[str]:
 
 def _quantities() -> list[str]:
     lines = ["| field | unit | lowest | highest |", "|---|---|---|---|"]
-    for name, unit, decimals, low, high, _ in telemetry.QUANTITIES:
+    for name, unit, decimals, low, high, _ in quantities.rows():
         edges = (f"{edge / 10**decimals:g}" for edge in (low, high))
-        lines.append(f"| `{name.decode()}` | {unit} | {' | '.join(edges)} |")
+        lines.append(f"| `{name}` | {unit} | {' | '.join(edges)} |")
     sensors = ", ".join(f"`{name}`" for name in schema.SENSORS.split())
-    return [*lines, "", f"Sensors: {sensors}; addresses and wires are in [wiring.md](wiring.md)."]
+    return [*lines, "", f"Sensors: {sensors}; what they do is in [sensors.md](sensors.md)."]
 
 
 def _facts() -> list[str]:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from firmware.core.schema import DEFAULTS
 from tools import options, wire
 from tools.aws.errors import explained
 from tools.aws.health import Health, span
 from tools.doctor.context import Context, Fault, Unknown
 from tools.errors import ToolError
+from tools.things.values import SETTINGS
 
 _LOGS = "make logs PORT=..."
 _POWER = f"power and Wi-Fi of the board; {_LOGS}"
@@ -138,7 +138,7 @@ def _mend_rival(c: Context, text: str) -> str:
 
 
 def _mend_settings(c: Context, text: str) -> str:
-    keys = [key for key in DEFAULTS if key in text.partition("rejected: ")[2].split(", ")]
+    keys = [key for key in SETTINGS if key in text.partition("rejected: ")[2].split(", ")]
     if keys:
         return c.ask("shadow set", *(f"{key}=null" for key in keys))
     return c.setting("KEY=VALUE")

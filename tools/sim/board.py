@@ -62,7 +62,8 @@ class VirtualBoard:
     ) -> None:
         self.folder = launch.staged(folder)
         self._log = Log(lambda: self.running, on_line)
-        self._control = Control(self.folder, settings, world, self._log.add)
+        self._stirred = threading.Condition()  # what may end a sleep has changed
+        self._control = Control(self.folder, settings, world, self._log.add, self._stir)
         self._launch = launch.prepare(micropython, bits, umqtt, heap)
         self._scratch = folders.temporary("fieldmouse-board")
         self._env = self._launch.env | {"FIELDMOUSE_SIM": str(self._control.begin(self._scratch))}
@@ -70,6 +71,7 @@ class VirtualBoard:
         self._thread: threading.Thread | None = None
         self._off = threading.Event()
         self._told: dict[str, Any] = {}
+        self.asleep = False  # in deep sleep, without a process
         self.boots = 0  # processes started since power-on
         self.cause = "power_on"  # why the current one was started
 
@@ -96,6 +98,11 @@ class VirtualBoard:
         """Every line so far (the oldest go after 20,000)."""
         return self._log.kept()
 
+    @property
+    def world_s(self) -> float:
+        """Unix seconds in the board's world; they go on while it sleeps or has no power."""
+        return self._control.world_s()
+
     def set(self, **settings: Any) -> None:
         """Change settings of the board's world while it runs; None takes one back."""
         self._control.set(settings)
@@ -119,6 +126,7 @@ class VirtualBoard:
     def kill(self) -> None:
         """Cut the power (SIGKILL, at any instruction) and return once the board is dark."""
         self._off.set()
+        self._stir()
         self._end_process()
         if self._thread is not None:
             self._thread.join()
@@ -153,8 +161,33 @@ class VirtualBoard:
             return
         crash = f"crash, signal {-code}" if code < 0 else f"crash, exit code {code}"
         self.cause, said = _CAUSES.get(code, ("fault", crash))
-        self._log.add(f"board: reset ({said})")
-        self._off.wait(self._control.sleep_s() if self.cause == "deepsleep" else _REBOOT_S)
+        if self.cause == "deepsleep":
+            self._sleep(f"board: reset ({said})")
+        else:
+            self._log.add(f"board: reset ({said})")
+            self._off.wait(_REBOOT_S)
+
+    def _sleep(self, said: str) -> None:
+        chip = self._told["profile"]
+        wired = chip != "esp8266" or self._control.get("wake_wired", True)
+        called = self._control.get("wake")
+        wait_s = self._control.fall_asleep(wired)
+        self.asleep = True
+        self._log.add(said)
+        if wait_s is None:
+            why = "" if wired else " (GPIO16 is not wired to RST)"
+            self._log.add(f"board: asleep for good{why}; a wake pin, RST or its power ends this")
+        with self._stirred:
+            stirred = self._stirred.wait_for(
+                lambda: self._off.is_set() or self._control.get("wake") != called, wait_s
+            )
+        self._told["woken_by"] = "pin" if stirred else "timer"
+        self.asleep = False
+        self._control.wake_up(rtc_counts=chip != "esp8266")
+
+    def _stir(self) -> None:
+        with self._stirred:
+            self._stirred.notify_all()
 
     def _one_life(self) -> int:
         self._control.boot(self._told | {"reset_cause": self.cause})

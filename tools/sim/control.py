@@ -15,13 +15,14 @@ from typing import Any
 from tools.errors import ToolError
 from tools.sim import world
 from tools.sim.curve import Curve
+from tools.sim.worldtime import WorldTime
 
 
 class Control:
     """The settings of one board: those given, and over them those of the file ``source``.
 
     ToolError for a setting that cannot be (tools/sim/world.py); later mistakes in ``source`` are
-    reported to ``log``, and what it said before goes on.
+    reported to ``log``, and what it said before goes on. ``on_change`` is called after a change.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Control:
         given: Mapping[str, Any],
         source: Path | None,
         log: Callable[[str], None],
+        on_change: Callable[[], None],
     ) -> None:
         self._given = {
             **world.DEFAULTS,
@@ -39,6 +41,9 @@ class Control:
         }
         self._source = source
         self._log = log
+        self._on_change = on_change
+        self._time = WorldTime()
+        self._wakes_s: float | None = None  # when the timer of a sleep ends it
         self._file: dict[str, Any] = world.read(source) if source else {}
         world.fit(self._given | self._file)
         self._stamp = self._stamp_now()
@@ -61,11 +66,18 @@ class Control:
         self._beside(".state").unlink(missing_ok=True)
         known = self._given | self._file
         self._fixed = {key: known[key] for key in world.POWER_ON if key in known}
+        self._time.power_on(self._fixed["time_anchor_s"], self._fixed.get("time_scale", 1))
 
     def boot(self, told: Mapping[str, Any]) -> None:
         """Write all settings for a process that starts now; ``told`` are the board's own."""
         with self._lock:
-            self._told = dict(told)
+            now_s = self._time.now_s()
+            self._told = {
+                **told,
+                "boot_ms": int(now_s * 1000),
+                "boot_t_s": round(now_s - self._time.power_on_s, 3),
+                "ahead_ms": self._time.ahead_ms,
+            }
             self._at_boot = self._told | self._now()
             self._changed = set()
             self._beside(".now").write_text("{}")
@@ -79,6 +91,7 @@ class Control:
             for name in settings.keys() - checked.keys():
                 self._given.pop(name, None)
             self._tell()
+        self._on_change()
 
     def look(self) -> None:
         """Read ``source`` again if it has changed."""
@@ -97,18 +110,57 @@ class Control:
         self._log(f"world: {self._source.name} read again{wait}")
         with self._lock:
             self._tell()
+        self._on_change()
 
-    def sleep_s(self) -> float | None:
-        """Seconds of the deep sleep just begun; None is for ever, as `deepsleep()` means it."""
-        sleep_ms = float(json.loads(self._beside(".state").read_text()).get("sleep_ms", 0))
-        scale = float(self._fixed.get("time_scale", 1))
-        return sleep_ms / 1000 / scale if sleep_ms > 0 else None
+    def get(self, key: str, default: Any = None) -> Any:
+        """A setting as it is now."""
+        return self._known().get(key, default)
+
+    def world_s(self) -> float:
+        """Unix seconds in the board's world."""
+        return self._time.now_s()
+
+    def fall_asleep(self, wired: bool) -> float | None:
+        """The board sleeps as its .state says: seconds of ours until its timer ends that.
+
+        None is never: without a time, or when the timer is not ``wired`` to what wakes the chip.
+        """
+        state = self._state()
+        scale = float(self.get("sleep_scale", self._fixed.get("time_scale", 1)))
+        self._time.fall_asleep(scale)
+        self._wakes_s = None
+        if not wired or not state["sleep_us"]:
+            return None
+        # The oscillator that ends it: fast, and it is over early.
+        sleep_s = state["sleep_us"] / 1e6 / (1 + self._drift())
+        self._wakes_s = state["asleep_ms"] / 1000 + sleep_s
+        return max(0.0, (self._wakes_s - self._time.now_s()) / scale)
+
+    def wake_up(self, rtc_counts: bool) -> None:
+        """The sleep is over, by its timer or before.
+
+        ``rtc_counts``: the RTC went on meanwhile, by the oscillator of the timer: when that ends
+        the sleep, the RTC has counted what was asked for.
+        """
+        now_s = self._time.wake_up(self._wakes_s)
+        state = self._state()
+        if rtc_counts:
+            slept_ms = now_s * 1000 - state["asleep_ms"]
+            state["clock_ms"] += round(slept_ms * self._drift())
+        self._replace(self._beside(".state"), state)
+
+    def _drift(self) -> float:
+        return float(self.get("rtc_drift_ppm", 0)) / 1e6
+
+    def _state(self) -> dict[str, Any]:
+        return dict(json.loads(self._beside(".state").read_text()))
+
+    def _known(self) -> dict[str, Any]:
+        known = self._given | self._file
+        return {k: v for k, v in known.items() if k not in world.POWER_ON} | self._fixed
 
     def _now(self) -> dict[str, Any]:
-        known = self._given | self._file
-        return world.wire(
-            {k: v for k, v in known.items() if k not in world.POWER_ON} | self._fixed, self._keep
-        )
+        return world.wire(self._known(), self._keep)
 
     def _keep(self, curve: Curve) -> Path:
         packed = curve.packed()

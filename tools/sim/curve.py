@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tools.errors import ToolError
 
@@ -70,6 +71,21 @@ def read(text: str, name: str, low: float, high: float) -> Curve:
     if not points:
         raise ToolError(f"{name}: {path} has no values", _HINT)
     return Curve(path, columns, tuple(points))
+
+
+def located(document: Any, folder: Path) -> Any:
+    """The same world, with the curves it names in ``folder``."""
+    if isinstance(document, list):
+        return [located(row, folder) for row in document]
+    if not isinstance(document, dict):
+        return document
+    made = dict(document)
+    for key, value in document.items():
+        if key == "sensors":
+            made[key] = located(value, folder)
+        elif key in COLUMNS and isinstance(value, str) and value.startswith(PREFIX):
+            made[key] = f"{PREFIX}{folder / value.removeprefix(PREFIX)}"
+    return made
 
 
 def _rows(path: Path, name: str) -> Iterator[tuple[int, list[str]]]:

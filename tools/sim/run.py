@@ -166,11 +166,13 @@ class Simulation:
 
     def _boot(self, name: str, clients: Clients) -> None:
         settings: dict[str, Any] = {"interval_s": self.options.interval_s, **self._driver()}
-        hosts: dict[str, Any] = {}
+        around: dict[str, Any] = {}
         if self.proxy is not None:
             settings["port"] = self.proxy.port
-            hosts["hosts"] = self.proxy.hosts()
+            around["hosts"] = self.proxy.hosts()
         kind = self.options.board
+        if self._profile == "esp32":
+            around["chip"] = boards.get(kind).chip
         home = self.things / name
         shutil.rmtree(home, ignore_errors=True)  # config.json of an earlier run
         device = devices.make(clients, name, self.folder / name, kind, home, **settings)
@@ -188,7 +190,7 @@ class Simulation:
             heap=self._profile,
             on_line=on_line,
             **self._world(number),
-            **hosts,
+            **around,
         )
         self.boards.append(board)
         self._stack.callback(board.close)

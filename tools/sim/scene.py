@@ -48,6 +48,21 @@ def parse(value: Any, where: str = "scene") -> list[Event]:
     return events
 
 
+def check(value: Any, where: str) -> Any:
+    """``value`` as it is, if it is a scene."""
+    parse(value, where)
+    return value
+
+
+def fit(value: Any, chips: list[int]) -> None:
+    """ToolError for an event that is about an address at which none of the ``chips`` is."""
+    for kind, at, _, address in parse(value):
+        if address not in (None, *chips):
+            found = ", ".join(f"0x{chip:02x}" for chip in chips) or "none"
+            said = f"scene: {kind}@{at / 1000:g}:0x{address:02x}: no chip there; chips: {found}"
+            raise ToolError(said, "the address of a chip, or none for all")
+
+
 def _events(part: str, where: str) -> list[Event]:
     found = _EVENT.fullmatch(part)
     if part.startswith(_OF_THE_AIR):

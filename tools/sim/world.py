@@ -5,6 +5,11 @@ is read again whenever it changes. A mistake in it is reported with the key, and
 goes on. The keys of POWER_ON count from the next power-on.
 
     time_scale   1 to 100: how many of the board's seconds go by in one of ours (_scaled.py)
+    sleep_scale  1 to 1,000,000: the same while it is in deep sleep; without it as time_scale
+    rtc_drift_ppm  -100,000 to 100,000, a whole number: how much too fast the oscillator is that
+                 ends a deep sleep, and by which the RTC counts meanwhile
+    wake_wired   false: GPIO16 of an ESP8266 is not wired to RST, so that no timer wakes it
+    wake         any number: when it changes, a board in deep sleep wakes up, as by its wake pin
     epoch        2000 (ESP32, ESP8266) or 1970: the zero of time.time()
     ntp          {"up": true, "offset_s": 0, "hosts": ["pool.ntp.org"]}: false is silence, the
                  offset is the servers' error in seconds, others than "hosts" never answer;
@@ -12,9 +17,12 @@ goes on. The keys of POWER_ON count from the next power-on.
                  to 255 and "leap" 0 to 3 are what they say of themselves (2 and 0); "forged":
                  true, answers of somebody who has not seen the question
     verify_callback  false: TLS without SSLContext.verify_callback, as in MicroPython 1.22
-    wifi         {"up": true, "rssi": -58, "join_ms": 100, "networks": [{"ssid": "barn",
-                 "password": "right", "rssi": -61}]}; dBm -120 to 0; milliseconds 0 to 60,000 until
-                 joined; without "networks" every SSID is there and takes any password
+    wifi         {"up": true, "rssi": -58, "networks": [{"ssid": "barn", "password": "right",
+                 "rssi": -61, "bssid": "02:00:00:00:00:01", "channel": 6}]}; dBm -120 to 0; channel
+                 1 to 14; several may have one SSID; without "networks" every SSID is there and
+                 takes any password. Milliseconds, 0 to 60,000: "join_ms" (100) with the scan that
+                 connect() makes, "join_pinned_ms" (30) without, where BSSID and channel are right;
+                 "dhcp_ms" (0) from there to an address, unless that is static; "scan_ms" (0)
     hosts        {"name": ["127.0.0.1"]}: what the name server says, in this order; [] is a name
                  it does not know, null the answer for one with an IPv6 address only; names that
                  are not listed go to this machine's resolver
@@ -37,6 +45,9 @@ goes on. The keys of POWER_ON count from the next power-on.
     i2c_stuck    true: a slave holds SDA low until it has seen nine clocks
     pins         {"0": 0}: the level of an input, by number; wired: [SDA, SCL], where the chips are
                  soldered to, else on any pins; highest_pin: 0 to 48
+    adc_mv       {"34": 1850, "35": "2100 - t/60"}: millivolts at a pin for the ADC, 0 to 3600, a
+                 number or an expression in t; an ESP8266's is "0". What is not listed has 0
+    chip         which ESP32 it is: decides which pins have an ADC, and its range; "esp32"
     ticks_start  time.ticks_ms() at boot, 0 to 2^30 - 1
     time_anchor_s  Unix seconds at which the board's world and ours had the same time
     unique_id    12 hexadecimal digits; reset_cause: one of CAUSES or the chip's own number
@@ -54,11 +65,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from firmware.drivers import DRIVERS
 from tools.errors import ToolError
 from tools.sim import curve, expression, scene
-from tools.sim.curve import Curve
-from tools.sim.schema import (
+from tools.sim.checks import (
     HINT,
     Check,
     a_list,
@@ -69,6 +78,8 @@ from tools.sim.schema import (
     either,
     one_of,
 )
+from tools.sim.curve import Curve
+from tools.things import boards
 
 DEFAULTS: Mapping[str, Any] = {
     "sensor": "bme280@0x76",
@@ -78,16 +89,18 @@ DEFAULTS: Mapping[str, Any] = {
     "co2": "600 + 200*sin(t/600)",
 }
 # chip -> first and last address; chips/plug.py has the same
-CHIPS = {chip: (min(places), max(places)) for chips, places in DRIVERS.values() for chip in chips}
+CHIPS = {chip: (places[0], places[-1]) for chip, (_, places) in boards.chips().items()}
 CAUSES = ("power_on", "hard", "watchdog", "deepsleep", "soft", "fault")
 # Settings that a board reads once, when it gets its power.
 POWER_ON = (
     *("time_scale", "time_anchor_s", "epoch", "ticks_start", "unique_id", "tls_outside"),
-    "verify_callback",
-    "scene",
+    *("verify_callback", "chip", "scene"),
 )
 _FAULTS = ("nack", "stuck", "crc")
+_ESP32S = ("esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6")
 _MOST_SCALE = 100  # a TLS handshake would take longer than the firmware allows
+_MOST_SLEEP_SCALE = 1_000_000  # nothing is computed meanwhile
+_MOST_PPM = 100_000
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -99,7 +112,7 @@ def read(path: Path) -> dict[str, Any]:
     except ValueError as e:
         raise ToolError(f"{path}: not JSON: {e}", HINT) from e
     try:
-        return check(_located(document, path.parent))
+        return check(curve.located(document, path.parent))
     except ToolError as e:
         raise ToolError(f"{path}: {e.message}", e.hint) from e
 
@@ -110,45 +123,25 @@ def check(document: Any) -> dict[str, Any]:
     for name in ("sensor", "sensors"):
         if name in checked:
             plugged({"sensors": None} | checked, name)
+    rows = checked.get("wifi", {}).get("networks", [])
+    named = [row["bssid"].lower() for row in rows if "bssid" in row]
+    for bssid in named:
+        if named.count(bssid) > 1:
+            raise ToolError(f"wifi.networks: two with the bssid {bssid}", "give one another")
     if "sensor" in checked or "sensors" in checked:
         fit(checked)
     for row in (checked, *checked.get("sensors", ())):
-        _fill(row)
+        source = row.get("temperature")
+        if isinstance(source, Curve):
+            for name in AIR.keys() & source.columns:
+                row.setdefault(name, AIR[name](f"{curve.PREFIX}{source.path}", name))
     return checked
 
 
 def fit(world: Mapping[str, Any]) -> None:
     """ToolError for a scene that is about an address at which there is no chip."""
     key = "sensors" if world.get("sensors") is not None else "sensor"
-    chips = [address for address, _ in plugged(world, key)]
-    for kind, at, _, address in scene.parse(world["scene"]) if "scene" in world else ():
-        if address not in (None, *chips):
-            found = ", ".join(f"0x{chip:02x}" for chip in chips) or "none"
-            said = f"scene: {kind}@{at / 1000:g}:0x{address:02x}: no chip there; chips: {found}"
-            raise ToolError(said, "the address of a chip, or none for all")
-
-
-def _fill(row: dict[str, Any]) -> None:
-    """What the file of the temperature has of the rest counts where nothing else is said."""
-    source = row.get("temperature")
-    if isinstance(source, Curve):
-        for name in AIR.keys() & source.columns:
-            row.setdefault(name, AIR[name](f"{curve.PREFIX}{source.path}", name))
-
-
-def _located(document: Any, folder: Path) -> Any:
-    """The same, with the curves it names in ``folder``."""
-    if isinstance(document, list):
-        return [_located(row, folder) for row in document]
-    if not isinstance(document, dict):
-        return document
-    made = dict(document)
-    for key, value in document.items():
-        if key == "sensors":
-            made[key] = _located(value, folder)
-        elif key in AIR and isinstance(value, str) and value.startswith(curve.PREFIX):
-            made[key] = f"{curve.PREFIX}{folder / value.removeprefix(curve.PREFIX)}"
-    return made
+    scene.fit(world.get("scene", []), [address for address, _ in plugged(world, key)])
 
 
 def wire(
@@ -211,8 +204,6 @@ def _rows(text: str) -> list[dict[str, Any]]:
 
 def _expression(low: float, high: float) -> Check:
     def look(value: Any, where: str) -> Any:
-        if isinstance(value, str) and value.startswith(curve.PREFIX):
-            return curve.read(value, where, low, high)
         if not isinstance(value, str):
             value = json.dumps(a_number(-1e9, 1e9)(value, where))
         return expression.check(value, where, low, high)
@@ -220,21 +211,28 @@ def _expression(low: float, high: float) -> Check:
     return look
 
 
-def _scene(value: Any, where: str) -> Any:
-    scene.parse(value, where)
-    return value
+def _air(low: float, high: float) -> Check:
+    formula = _expression(low, high)
+
+    def look(value: Any, where: str) -> Any:
+        if isinstance(value, str) and value.startswith(curve.PREFIX):
+            return curve.read(value, where, low, high)
+        return formula(value, where)
+
+    return look
 
 
 _FLAG = one_of(True, False)
 _NAME = a_text(r".{1,253}", "a name")
 _PIN = a_number(0, 48, whole=True)
+_PIN_NUMBER = a_text(r"\d\d?", "the number of a pin")
 _DBM = a_number(-120, 0)
 _ADDRESS = either(a_text(r"[0-9a-fA-F.:]+", "an address, or null"), type(None), one_of(None))
 AIR: dict[str, Check] = {
-    "temperature": _expression(-60, 160),
-    "humidity": _expression(0, 100),
-    "pressure": _expression(100, 1200),
-    "co2": _expression(300, 40_000),
+    "temperature": _air(-60, 160),
+    "humidity": _air(0, 100),
+    "pressure": _air(100, 1200),
+    "co2": _air(300, 40_000),
 }
 _NTP = {
     "up": _FLAG,
@@ -246,10 +244,21 @@ _NTP = {
     "forged": _FLAG,
 }
 _SENSOR = {"chip": _NAME, "address": a_number(0, 127, whole=True), "present": _FLAG}
-_NETWORK = {"ssid": _NAME, "password": a_text(r".{0,64}", "a password"), "rssi": _DBM}
+_NETWORK = {
+    "ssid": a_text(r".{1,32}", "an SSID"),
+    "password": a_text(r".{0,64}", "a password"),
+    "rssi": _DBM,
+    "bssid": a_text(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", 'six bytes as "02:00:00:00:00:01"'),
+    "channel": a_number(1, 14, whole=True),
+}
+_MS = a_number(0, 60_000, whole=True)
 
 SCHEMA: dict[str, Check] = {
     "time_scale": a_number(1, _MOST_SCALE),
+    "sleep_scale": a_number(1, _MOST_SLEEP_SCALE),
+    "rtc_drift_ppm": a_number(-_MOST_PPM, _MOST_PPM, whole=True),
+    "wake_wired": _FLAG,
+    "wake": a_number(0, 2**30, whole=True),
     "epoch": one_of(2000, 1970),
     "ntp": an_object(_NTP),
     "verify_callback": _FLAG,
@@ -257,7 +266,10 @@ SCHEMA: dict[str, Check] = {
         {
             "up": _FLAG,
             "rssi": _DBM,
-            "join_ms": a_number(0, 60_000),
+            "join_ms": _MS,
+            "join_pinned_ms": _MS,
+            "dhcp_ms": _MS,
+            "scan_ms": _MS,
             "networks": a_list(an_object(_NETWORK, "ssid")),
         }
     ),
@@ -265,10 +277,12 @@ SCHEMA: dict[str, Check] = {
     "sensors": a_list(an_object(_SENSOR | AIR, "chip")),
     "sensor": a_text(r".*", 'text such as "bme280@0x76"'),
     **AIR,
-    "scene": _scene,
+    "scene": scene.check,
     "i2c_error": either(a_number(0, 1), str, one_of(*_FAULTS)),
     "i2c_stuck": _FLAG,
-    "pins": a_map(a_text(r"\d\d?", "the number of a pin"), a_number(0, 1, whole=True)),
+    "pins": a_map(_PIN_NUMBER, a_number(0, 1, whole=True)),
+    "adc_mv": a_map(_PIN_NUMBER, _expression(0, 3600)),
+    "chip": one_of(*_ESP32S),
     "wired": a_list(_PIN, 2),
     "highest_pin": _PIN,
     "ticks_start": a_number(0, (1 << 30) - 1, whole=True),

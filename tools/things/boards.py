@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from firmware.drivers import DRIVERS
+from firmware.drivers import ROWS
 from tools.errors import ToolError
 
 TABLE = Path(__file__).with_name("boards.json")
@@ -91,13 +91,20 @@ def table() -> dict[str, Any]:
 
 
 @cache
-def drivers() -> dict[str, str]:
-    """Sensor -> the file of its driver, from the one table: firmware/drivers/__init__.py."""
+def chips() -> dict[str, tuple[str, list[int]]]:
+    """Sensor -> its driver's module, and its addresses: the table of firmware/drivers."""
+    rows = [row.split() for row in ROWS.splitlines()]
     return {
-        chip: f"firmware/drivers/{file}.py"
-        for file, (chips, _) in DRIVERS.items()
-        for chip in chips
+        chip: (file, [int(place, 16) for place in places.split(",")])
+        for file, places, *named in rows
+        for chip in named
     }
+
+
+@cache
+def drivers() -> dict[str, str]:
+    """Sensor -> the file of its driver."""
+    return {chip: f"firmware/drivers/{file}.py" for chip, (file, _) in chips().items()}
 
 
 def _profile(board: Board) -> dict[str, Any]:

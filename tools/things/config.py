@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from firmware.core import schema, text, topics
+from firmware.core import optional, schema, text, topics
 from tools.errors import ToolError
 from tools.things import values
 from tools.things.guess import did_you_mean, guessed
@@ -64,9 +64,23 @@ def _topic(path: str, value: Any, problems: list[str]) -> Any:
 
 
 def _of_schema(key: str) -> tuple[Any, _Reader]:
-    return schema.DEFAULTS[key], _settable
+    return values.SETTINGS[key], _settable
 
 
+def _battery(path: str, value: Any, problems: list[str]) -> Any:
+    """Where its voltage is measured, and the divider's ratio; None: nowhere."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        _add(problems, path, "must be an object of pin and ratio, or null")
+        return None
+    return _fields(f"{path}.", value, _BATTERY, problems)
+
+
+_BATTERY: _Table = {
+    "pin": (_REQUIRED, _value(number(0, 48))),
+    "ratio": (_REQUIRED, _value(values.ratio)),
+}
 _NTP = ("pool.ntp.org", "time.cloudflare.com", "time.nist.gov")
 _NETWORK: _Table = {
     "ssid": (_REQUIRED, _value(values.ssid)),
@@ -94,6 +108,9 @@ _CONFIG: _Table = {
     "window_max": (24, _value(number(1, 100))),
     "message_bytes": (8192, _value(number(512, 16384))),  # the longest that the board takes in
     "outbox_bytes": (98304, _value(number(8192, 2097152))),
+    **{key: _of_schema(key) for key in optional.DEFAULTS},
+    "power": ("mains", _value(values.power)),
+    "battery": (None, _battery),
 }
 KEYS = tuple(_CONFIG)
 
@@ -121,6 +138,8 @@ def check(
         _, wrong = schema.check("i2c", config["i2c"], {}, chip)
         problems += [f"i2c.{part}" for part in (wrong.split("; ") if wrong else ())]
     _topics(config, problems)
+    wrong = values.battery_pin(config["battery"], chip) if not problems else None
+    _add(problems, "battery.pin", wrong)
     if not problems and config["window_max"] < config["window"]:
         problems.append("window_max: must not be less than window")
     if len(problems) > _MAX_PROBLEMS:
@@ -168,7 +187,12 @@ def read(
 
 
 def for_board(config: Mapping[str, Any]) -> bytes:
-    """The file as a board gets it: MicroPython's json reads no surrogate pairs, so no escapes."""
+    """The file as a board gets it: MicroPython's json reads no surrogate pairs, so no escapes.
+
+    Settings that most boards do not have are left out: each takes memory there.
+    """
+    usual = {**optional.DEFAULTS, "power": "mains", "battery": None}
+    config = {k: v for k, v in config.items() if k not in usual or v != usual[k]}
     return json.dumps(config, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from firmware.core import schema
+from tools.things import values
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -28,7 +29,7 @@ def guessed(key: str, problem: str) -> str:
     for part in problem.split("; "):
         name, inner, what = part.rpartition(": ")
         if what.startswith("unknown setting"):
-            known: Any = schema.DEFAULTS["i2c"] if inner else schema.DEFAULTS
+            known: Any = schema.DEFAULTS["i2c"] if inner else values.SETTINGS
             part = f"{name}: unknown key" if inner else "unknown setting"
             part += did_you_mean(name or key, known)
         parts.append(part)

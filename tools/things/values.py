@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from firmware.core import topics
+from firmware.core import optional, schema, topics
 from firmware.core.commands import utf8_len
 
 Rule = Callable[[Any], str | None]
+
+# What the cloud may change, with its default.
+SETTINGS: Mapping[str, Any] = {**schema.DEFAULTS, **optional.DEFAULTS}
 
 BASIC_INGEST = "$aws/rules/"  # the one $ prefix a device may publish to by choice
 _TOPIC_BYTES = 256  # AWS quotas: UTF-8 bytes, and 7 slashes (aws-facts 1.5)
@@ -82,6 +85,42 @@ def password(value: Any) -> str | None:
     if size == 64 and _HEX_KEY.fullmatch(value):
         return None
     return "must be 8 to 63 characters, or 64 hex digits, or empty for an open network"
+
+
+def power(value: Any) -> str | None:
+    """Where the current comes from."""
+    return None if value in ("mains", "battery") else 'must be "mains" or "battery"'
+
+
+def ratio(value: Any) -> str | None:
+    """The battery's voltage for one volt at the pin: (R1 + R2) / R2 of the divider."""
+    if type(value) in (int, float) and 1 <= value <= 100:
+        return None
+    return "must be a number from 1 to 100: the battery's voltage for 1 V at the pin"
+
+
+# Inputs of ADC1, which work while Wi-Fi does. ESP-IDF Programming Guide, "ADC" and "GPIO & RTC
+# GPIO" of each chip; ESP8266EX datasheet 2: one input, TOUT, which MicroPython calls 0.
+_ADC1 = {
+    "esp8266": range(1),
+    "esp32": range(32, 40),
+    "esp32s2": range(1, 11),
+    "esp32s3": range(1, 11),
+    "esp32c3": range(5),
+    "esp32c6": range(7),
+}
+
+
+def battery_pin(battery: Mapping[str, Any] | None, chip: str) -> str | None:
+    """Whether `battery.pin` is an input that can be read while Wi-Fi is on.
+
+    ``chip``: esptool's name; "": not known, nothing is refused.
+    """
+    pins = _ADC1.get(chip.lower().replace("-", ""))
+    if battery is None or pins is None or battery["pin"] in pins:
+        return None
+    known = f"{pins[0]} to {pins[-1]}" if len(pins) > 1 else str(pins[0])
+    return f"is no input of ADC1 on this chip: {known}"
 
 
 def telemetry_topic(value: Any, thing: str) -> str | None:

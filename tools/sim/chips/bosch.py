@@ -10,7 +10,7 @@ _STATUS = 0xF3
 _CTRL_MEAS = 0xF4
 _CONFIG = 0xF5
 _DATA = 0xF7
-_START_MS = 2  # power-on to first communication; NVM copy after a soft reset
+_START_MS = 2  # from power-on or soft reset (BMP280 4.3.2: the complete power-on procedure)
 _STANDBY_MS = (1, 63, 125, 250, 500, 1000)  # t_sb; 6 and 7 differ between the chips
 
 
@@ -26,7 +26,7 @@ class BMP280(Chip):
 
     def power_on(self) -> None:
         self._reset()
-        self._silent = True
+        self._silent_ms = _START_MS
 
     def _reset(self) -> None:
         regs = self._regs
@@ -38,9 +38,9 @@ class BMP280(Chip):
             regs[_DATA + 6] = 0x80
         self._osrs_h = 0  # what ctrl_hum said at the last write to ctrl_meas
         self._pointer = 0
-        self._silent = False  # not even acknowledging
         self._born = self.now_ms()
-        self._starting = True  # NVM not copied to the trimming registers yet
+        self._silent_ms = 1  # not even acknowledging
+        self._starting = True  # NVM not copied to the trimming registers yet; it takes no orders
         self._measuring = False
         self._next_mode = None  # a mode written during a measurement waits for its end
         self._filter = None  # [pressure, temperature] of the IIR filter
@@ -60,7 +60,9 @@ class BMP280(Chip):
             self._pointer = self._pointer + 1 & 0xFF
 
     def _set(self, reg: int, value: int) -> None:
-        if reg == _RESET and value == 0xB6:
+        if self._starting:
+            pass
+        elif reg == _RESET and value == 0xB6:
             self._reset()
         elif reg == _CTRL_HUM and self.HUMID:
             self._regs[reg] = value & 0x07
@@ -79,9 +81,9 @@ class BMP280(Chip):
         # Brings the registers to the present.
         age = self.since_ms(self._born)
         if self._starting and age >= _START_MS:
-            self._starting = self._silent = False
+            self._starting = False
             self.trim.copy_to(self._regs, self.HUMID)
-        if self._silent:
+        if age < self._silent_ms:
             self.nack()
         regs = self._regs
         for _ in range(32):  # in normal mode several cycles may have gone by

@@ -42,6 +42,7 @@ class Chip:
         self._clock = clock or _Ticks()
         self._mark = self._clock.now()
         self._age_ms = 0
+        self.rest(0)
         self.power_on()
 
     def now_ms(self) -> int:
@@ -78,6 +79,18 @@ class Chip:
 
     def nack(self) -> None:
         raise OSError(errno.ENODEV)
+
+    def rest(self, ms: int) -> None:
+        # After a command that takes a moment, during which the bus may be polled.
+        self._rest_us, self._rested = ms * 1000, self.now_ms()
+
+    def resting(self) -> bool:
+        # A transfer that is refused takes 0.1 ms: an address at 100 kHz. It is counted, because
+        # the clock of a test stands still meanwhile.
+        if self._rest_us <= self.since_ms(self._rested) * 1000:
+            return False
+        self._rest_us -= 100
+        return True
 
     def skip_ms(self, ms: int) -> None:
         self._age_ms += ms

@@ -1,4 +1,4 @@
-# Sensirion SHT3x-DIS (datasheet version 5): 16-bit commands, answers in words with a CRC each.
+# Sensirion SHT3x-DIS (datasheet version 7): 16-bit commands, answers in words with a CRC each.
 
 import utime
 
@@ -34,7 +34,8 @@ _SERIAL = (0x3780, 0x3682)
 _ALERT_RESET = 0x8010  # status after a reset: alert pending, reset detected (DS table 18)
 _HEATER = 0x2000
 _BAD_COMMAND = 0x0002
-_START_MS = 1  # power-up and soft reset
+_START_MS = 2  # power-up and soft reset: 1.5 ms at most (DS 2.2)
+_REST_MS = 1  # from one command to the next (DS 4), and after a break (DS 4.8)
 
 
 class SHT3x(Chip):
@@ -52,19 +53,24 @@ class SHT3x(Chip):
 
     def _write(self, data: bytes) -> None:
         command = data[0] << 8 | data[1] if len(data) == 2 else None
-        if self._deaf() and command != _BREAK:
+        if self._deaf(command):
             self.nack()
         self._answer = None
+        if not self._period_ms:
+            self._since = None  # what a single shot has measured, and nobody has read
         self._status &= ~_BAD_COMMAND
+        self.rest(_REST_MS)
         if not self._obey(command):
             self._status |= _BAD_COMMAND
             self.nack()
 
-    def _deaf(self) -> bool:
-        # Nothing is acknowledged while starting up or while a single shot runs.
-        if self.since_ms(self._born) < _START_MS:
+    def _deaf(self, command) -> bool:
+        # Nothing is acknowledged while starting up and right after a command; a break alone while
+        # a single shot runs.
+        if self.since_ms(self._born) < _START_MS or self.resting():
             return True
-        return self._since is not None and not self._period_ms and not self._done()
+        measuring = self._since is not None and not self._period_ms and not self._done()
+        return measuring and command != _BREAK
 
     def _done(self) -> bool:
         return self.fault != "stuck" and self.since_ms(self._since) >= self._busy_ms
@@ -108,6 +114,8 @@ class SHT3x(Chip):
             self._answer = self._measured()
 
     def _read(self, buf: bytearray) -> None:
+        if self.since_ms(self._born) < _START_MS:
+            self.nack()
         if self._since is not None and not self._period_ms:
             self._finish_single()
         if self._answer is None:

@@ -83,6 +83,12 @@ class Pins:
         return pin
 
 
+def number(pin):
+    if not isinstance(pin, Pin):
+        raise ValueError("expecting a pin")
+    return pin._id
+
+
 def _stuck():
     # True while SDA is held low: by a scene, or by a slave from the moment the setting turns true.
     global _stuck_clocks, _was_stuck
@@ -144,24 +150,15 @@ for _key in ("sin", "cos", "tan", "sqrt", "exp", "log", "floor", "ceil", "pi"):
     _names[_key] = getattr(math, _key)
 
 
-class _Value:
+class Value:
     # A setting that is a number, an expression in t = seconds since power-on, or "@" and the file
     # of a curve. The host checked it (tools/sim/expression.py, curve.py) before it gets here.
-    def __init__(self, name, default, low, high, scale):
+    def __init__(self, name, default):
         self._name = name
         self._default = default
-        self._low, self._high, self._scale = low, high, scale
         self._text = self._code = None
-        self._last = None  # what was measured last
 
-    def whole(self, air):
-        # In whole parts of `scale`; the last ones again while the air is frozen.
-        if self._last is None or not air.frozen:
-            value = self._now(_sim.get("own", _NOTHING).get(air.address, _NOTHING))
-            self._last = int(min(max(value, self._low), self._high) * self._scale)
-        return self._last
-
-    def _now(self, own):
+    def now(self, own):
         value = own.get(self._name)
         if value is None:
             value = _sim.get(self._name, self._default)
@@ -183,15 +180,30 @@ class _Value:
             return self._default
 
 
+class _Air(Value):
+    # What a chip measures: from `low` to `high`, and all the same while the air is frozen.
+    def __init__(self, name, default, low, high, scale):
+        super().__init__(name, default)
+        self._low, self._high, self._scale = low, high, scale
+        self._last = None  # what was measured last
+
+    def whole(self, air):
+        # In whole parts of `scale`.
+        if self._last is None or not air.frozen:
+            value = self.now(_sim.get("own", _NOTHING).get(air.address, _NOTHING))
+            self._last = int(min(max(value, self._low), self._high) * self._scale)
+        return self._last
+
+
 class _Environment:
     frozen = False
 
     def __init__(self, address):
         self.address = address
-        self._temperature = _Value("temperature", 21.0, -60, 160, 1000)
-        self._humidity = _Value("humidity", 45.0, 0, 100, 1000)
-        self._pressure = _Value("pressure", 1013.25, 100, 1200, 100)
-        self._co2 = _Value("co2", 600, 300, 40000, 1)
+        self._temperature = _Air("temperature", 21.0, -60, 160, 1000)
+        self._humidity = _Air("humidity", 45.0, 0, 100, 1000)
+        self._pressure = _Air("pressure", 1013.25, 100, 1200, 100)
+        self._co2 = _Air("co2", 600, 300, 40000, 1)
         self._air = self._raw = None  # the last, and what a Bosch chip makes of it
 
     def temperature_mdeg(self):

@@ -1,4 +1,5 @@
-# Lets the board's whole world run faster than ours: setting "time_scale": 10, read at boot only.
+# Lets the board's whole world run faster than ours: setting "time_scale": 10, read at boot only,
+# and be ahead of it by the time that a deep sleep did not really take (tools/sim/worldtime.py).
 #
 #   faster       ticks, sleeps, the RTC, the time that NTP and the shadow service say, a chip's
 #                conversion times, t in expressions, the waits of select.poll(), the watchdog's
@@ -22,15 +23,17 @@ _MASK = (1 << 30) - 1
 _HALF = 1 << 29
 _scale = 1
 _anchor_ns = 0  # when both worlds had the same time
+_ahead_ms = 0
 _last_us = _real.ticks_us()
 _ms = _us = 0  # the ticks
 _rest_us = 0  # of a millisecond
 
 
 def install(sim):
-    global _scale, _anchor_ns
+    global _scale, _anchor_ns, _ahead_ms
     _scale = sim.get("time_scale", 1)
     _anchor_ns = int(sim.get("time_anchor_s", _real.time())) * 1000000000
+    _ahead_ms = sim.get("ahead_ms", 0)
     here = sys.modules[__name__]
     sys.modules["utime"] = sim.utime = here
     sim.born_now()
@@ -41,7 +44,7 @@ def install(sim):
 
 
 def time_ns():
-    return _anchor_ns + int((_real.time_ns() - _anchor_ns) * _scale)
+    return _anchor_ns + int((_real.time_ns() - _anchor_ns) * _scale) + _ahead_ms * 1000000
 
 
 def time():
@@ -128,5 +131,5 @@ class Json:
         if isinstance(found, dict) and "clientToken" in found and "timestamp" in found:
             if type(found["timestamp"]) is int:
                 since_s = found["timestamp"] - _anchor_ns // 1000000000
-                found["timestamp"] += int(since_s * (_scale - 1))
+                found["timestamp"] += int(since_s * (_scale - 1)) + _ahead_ms // 1000
         return found

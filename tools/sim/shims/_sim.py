@@ -5,7 +5,7 @@
 #           is read from it lies in the memory of the firmware
 #   .seq    one byte that changes with .now: mapped, so that looking at it costs no memory
 #   .state  what outlives a reset, but not a power cut: the RTC's time and memory, and for the
-#           parent, which is tools/sim/board.py, how long a deep sleep shall be
+#           parent, which is tools/sim/board.py, how long a deep sleep shall be and when it began
 
 import json
 import os
@@ -27,8 +27,7 @@ _settings = {}
 _changes = bytearray(1)
 _seen = -1
 _state = None
-_last_ms = utime.ticks_ms()
-_age_ms = 0
+_last_ms = _age_ms = 0
 
 
 def _read(path):
@@ -60,10 +59,12 @@ def _apply():
 
 
 def born_now():
-    # Also after the clock was exchanged: marks of the old one mean nothing.
+    # Also after the clock was exchanged: marks of the old one mean nothing. "boot_ms" is when the
+    # chip came out of reset: starting this process took some time since.
     global _last_ms, _age_ms
     _last_ms = utime.ticks_ms()
-    _age_ms = 0
+    now = host_ms()
+    _age_ms = max(0, now - _settings.get("boot_ms", now))
 
 
 def uptime_ms():
@@ -165,6 +166,7 @@ _exit = libc().func("v", "_exit", "i")
 _setitimer = libc().func("i", "setitimer", "ipp")
 _settings = _read(_path) if _path else {}
 ESP8266 = _settings.get("profile") == "esp8266"
+born_now()
 try:
     _changes = mapped(_path + ".seq")
 except (OSError, TypeError):

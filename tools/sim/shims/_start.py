@@ -5,7 +5,7 @@ import sys
 import _memory  # first: what it marks lies before all that follows
 import _sim
 
-if _sim.get("time_scale", 1) != 1:
+if _sim.get("time_scale", 1) != 1 or _sim.get("ahead_ms", 0):
     import _scaled
 
     _scaled.install(_sim)  # before anything else looks at a clock

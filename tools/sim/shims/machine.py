@@ -6,6 +6,7 @@ import binascii
 
 import _sim
 import utime
+from _adc import Adcs, Inputs
 from _bus import Buses, pins
 
 _ESP8266 = _sim.ESP8266
@@ -26,12 +27,17 @@ _CAUSES = {
     "fault": _FAULT,
 }
 _boot_cause = _sim.get("reset_cause", "power_on")
+_slept = _boot_cause == "deepsleep"
 _RTC_MEMORY_BYTES = 492 if _ESP8266 else 2048
+_PIN_WAKE, _TIMER_WAKE = 2, 4
 _WDT_MS = 3200  # ESP8266: fixed
+_MOST_INT = 0x7FFFFFFF  # mp_int_t of a chip
+_MASK_US = 0xFFFFFFFF  # ESP8266: microseconds of a sleep, 71 minutes
 
 Pin = pins
 I2C = Buses(not _ESP8266)
 SoftI2C = Buses(False)
+ADC = Inputs() if _ESP8266 else Adcs()
 
 
 def reset():
@@ -46,13 +52,37 @@ def reset_cause():
     return _CAUSES.get(_boot_cause, _boot_cause)
 
 
-def deepsleep(time_ms=0):
+def deepsleep(*args):
+    time_us = _sleep_us(*args)
     state = _sim.state()
-    state["sleep_ms"] = time_ms
-    if _ESP8266:  # its RTC is set anew for the time it sleeps
-        state["clock_ms"] += _sim.uptime_ms() + time_ms
+    state["sleep_us"] = time_us
+    state["asleep_ms"] = _sim.host_ms()
+    if _ESP8266:  # its RTC is set for the time after the sleep, whenever that ends
+        import network
+
+        state["radio"] = network.station.radio_channel()
+        state["clock_ms"] += _sim.uptime_ms() + time_us // 1000
     _sim.save()
     _sim.die(_sim.EXIT_DEEPSLEEP)
+
+
+def _sleep_us(time_ms=...):
+    # 0 is for ever. As mp_machine_deepsleep() of both ports: the ESP8266's time wraps; less than 0
+    # is more than an ESP32's timer can hold, so that it is not set.
+    if time_ms is ...:
+        return 0
+    if not isinstance(time_ms, int):
+        raise TypeError("can't convert {} to int".format(type(time_ms).__name__))
+    if not -_MOST_INT - 1 <= time_ms <= _MOST_INT:
+        raise OverflowError("overflow converting long int to machine word")
+    if _ESP8266:
+        return max(time_ms, 1) * 1000 & _MASK_US
+    return 0 if time_ms < 0 else time_ms * 1000 or 1
+
+
+def _wake_reason():
+    # ESP_SLEEP_WAKEUP_TIMER or _EXT0; 0 after any other reset.
+    return (_PIN_WAKE if _sim.get("woken_by") == "pin" else _TIMER_WAKE) if _slept else 0
 
 
 def unique_id():
@@ -133,3 +163,5 @@ WDT = _Wdt()
 RTC = _Rtc()
 if _ESP8266:
     Timer = _Timer()
+else:
+    PIN_WAKE, TIMER_WAKE, wake_reason = _PIN_WAKE, _TIMER_WAKE, _wake_reason

@@ -1,4 +1,4 @@
-"""What a schema is made of: checks of one value, each of which names the key that is wrong."""
+"""What a world is checked with: each takes a value and gives what to use, or raises ToolError."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from tools.errors import ToolError
 
 HINT = "python -c 'import tools.sim.world; help(tools.sim.world)' lists every key"
-# Takes a value and the key it has, and gives the value to use, or raises ToolError.
+# Takes a value and the key it has.
 Check = Callable[[Any, str], Any]
 
 

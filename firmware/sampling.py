@@ -1,0 +1,160 @@
+# What a plain reading of one sensor does not need: the median of several, an offset, deadbands,
+# alarms, the battery, several sensors. On demand, and only where a setting or config.json asks for
+# it; s is the Sampler.
+#
+# On demand, too, what sends the alarms of the readings in the outbox: alarm().
+
+from micropython import const
+
+from firmware.core import quantities, several, telemetry
+
+ALARM = const(-3)  # tag of an alarm in the session
+_MOST_BYTES = const(96)  # of a record (outbox.py)
+# How far a value must come back from its limit, unless the setting `hysteresis` says.
+_HYSTERESIS = (30, 200, 100, 50, 50)
+
+
+class Extra:
+    # No methods: their names would keep this module in memory.
+    stored = None  # values as stored last, of all sensors; None: the next is stored in any case
+    stored_s = 0
+    alarms = b""
+
+
+def again(s, one):
+    # One has measured. True: once more, for the median.
+    settings = s.settings
+    if s.extra is None:
+        s.extra = Extra()
+        s.extra.alarms, s.extra.taken, s.buf = bytearray(5), [], bytearray(_MOST_BYTES)
+    taken, values = s.extra.taken, one.driver.values
+    count = settings.get("samples", 1)
+    if count > 1:
+        taken.append(list(values))
+        if len(taken) < count:
+            return True
+        for row in range(len(values)):
+            column = sorted([each[row] for each in taken if each[row] is not None])
+            if column:
+                values[row] = column[len(column) // 2]
+        del taken[:]
+    if values[0] is not None:
+        values[0] += settings.get("offset_cdeg", {}).get(
+            one.driver.name if one is s else one.name, 0
+        )
+    return False
+
+
+def pack(s):
+    # The record of what they have measured, into s.buf; gives its end. 0: it need not be stored.
+    extra, many = s.extra, len(s.sensors) > 1
+    del extra.taken[:]
+    measured = [[] if one.failures or not one.driver else one.driver.values for one in s.sensors]
+    battery_mv = None
+    if s.battery:
+        from firmware import board
+
+        battery_mv = board.battery_mv(*s.battery)
+    first = (list(measured[0]) + [None] * 4)[:4] + [battery_mv]
+    end = telemetry.pack(s.buf, 0, s.clock.s, first[:4], battery_mv)
+    changes = _alarms(s.settings, extra.alarms, first)
+    values = [list(each) for each in measured] + [[battery_mv]]
+    if not changes and not _moved(s, values):
+        return 0
+    extra.stored, extra.stored_s = values, s.clock.s
+    if not many and not changes:
+        return end
+    end = telemetry.RECORD_BYTES
+    for row, state in changes:
+        s.log("sensor: alarm, {}".format(_said(row, state, first[row])))
+        s.buf[end], s.buf[end + 1] = 0, row << 2 | state
+        end += 2
+    for one, values in zip(s.sensors if many else (), measured):
+        if values:
+            name = one.name.encode()
+            end = several.sensor(s.buf, end, name, None if one is s.sensors[0] else values)
+    return end
+
+
+def _moved(s, values):
+    # Whether it is worth storing. Only what has a deadband counts, and what has come or gone.
+    deadband, old = s.settings.get("deadband", {}), s.extra.stored
+    if old is None or not any(deadband.values()):
+        return True
+    if s.clock.s - s.extra.stored_s >= s.settings.get("heartbeat_s", 3600):
+        return True
+    for before, now in zip(old, values):
+        if len(before) != len(now):
+            return True
+        start = len(telemetry.SIZES) - 1 if now is values[-1] else 0
+        for row, value in enumerate(now, start):
+            was, band = before[row - start], _scaled(deadband, row)
+            if (was is None) != (value is None):
+                return True
+            if band and value is not None and abs(value - was) >= band:
+                return True
+    return False
+
+
+def _alarms(settings, states, values):
+    # [(row, new state)]: 0 ended, 1 high, 2 low.
+    changes = []
+    for row, value in enumerate(values):
+        if value is None:
+            continue
+        high, low = (_scaled(settings.get(key, {}), row) for key in ("alarm_high", "alarm_low"))
+        back = _scaled(settings.get("hysteresis", {}), row)
+        back = _HYSTERESIS[row] if back is None else back
+        state = states[row]
+        if high is not None and value >= high:
+            state = 1
+        elif low is not None and value <= low:
+            state = 2
+        elif state == 1 and (high is None or value <= high - back):
+            state = 0
+        elif state == 2 and (low is None or value >= low + back):
+            state = 0
+        if state != states[row]:
+            states[row] = state
+            changes.append((row, state))
+    return changes
+
+
+def _scaled(limits, row):
+    # A limit as the whole number that values are; None: there is none.
+    limit = limits.get(telemetry.NAMES.split()[row].decode())
+    if limit is None or limit is False:
+        return None
+    return int(limit * 10 ** telemetry.DECIMALS[row] + (0.5 if limit > 0 else -0.5))
+
+
+def _said(row, state, value):
+    name, unit, decimals = quantities.rows()[row][:3]
+    state = ("normal", "high", "low")[state]
+    return "{} {}: {} {}".format(name, state, several.decimal(value, decimals), unit)
+
+
+def alarm(app):
+    # True: the newest reading that the outbox has handed out may be sent. It has the blocks of
+    # core/several.py; alarms among them go first, on a topic of their own. app.alarmed: the seq
+    # whose alarm AWS has; below zero, does not have yet.
+    from firmware.core import topics
+    from firmware.net import packets
+
+    outbox, session = app.outbox, app.session
+    seq = outbox.read - 1
+    if app.alarmed == seq:
+        return True
+    if ALARM in session.waiting:
+        return False
+    frame = outbox.get(seq)
+    text = several.text(frame, outbox.at, True)
+    if not text:
+        return True
+    starts, thing = app.settings.state.get("start"), session.client_id
+    buf = bytearray(telemetry.TEXT_BYTES + len(thing) + len(text))
+    end = telemetry.write_json(buf, 0, frame, outbox.at, thing, starts)
+    end = several.add(buf, end, text)
+    packets.document(session, topics.alarms(session.lw_topic), buf[:end], ALARM)
+    app.alarmed, app.alarm_sessions = -seq, app.connection.sessions + 1
+    return False

@@ -1,0 +1,285 @@
+# heap: 96wk
+# The median of several, offsets, deadbands, alarms, the battery, several sensors, and the faults
+# that are reported while the readings go on.
+
+import json
+import struct
+import sys
+
+import firmware
+import harness
+from fakes_sampler import BOARD, Bench
+from firmware import loading, sampling, sensors
+from firmware.core import several, telemetry
+from firmware.core.errors import SensorError
+
+THING = b"shed"
+
+
+class Chip:
+    # A driver that measures what the test has put into `next`, one after the other; the last one
+    # again and again. An error is raised.
+    MEASURE_MS, SETTLE_MS, LEAST_S, FROZEN = 1, 5, 1, 0
+
+    def __init__(self, name="sht3x", *values):
+        self.name, self.next, self.values = name, list(values), [None, None]
+
+    def start(self):
+        if isinstance(self.next[0], OSError):
+            raise self.next[0]
+
+    def finish(self):
+        value = self.next.pop(0) if len(self.next) > 1 else self.next[0]
+        if isinstance(value, Exception):
+            raise value
+        self.values[: len(value)] = value
+
+
+class Found:
+    # In place of firmware/drivers: by name, None for one that is not there.
+    def __init__(self):
+        self.chips, self.asked = {}, []
+
+    def find(self, bus, wanted):
+        self.asked.append(wanted)
+        chip = self.chips.get(wanted.split("@")[0])
+        if not chip:
+            raise SensorError("no {} found; on the bus: nothing".format(wanted))
+        return chip, chip.name + "@0x44"
+
+
+def bench(*chips, **settings):
+    # With one sensor, or a list of those given; the payloads of what is stored.
+    b = Bench(10)
+    b.found = Found()
+    b.found.chips = {chip.name: chip for chip in chips}
+    b.settings.update(settings)
+    if len(chips) > 1:
+        b.settings["sensor"] = [{"chip": chip.name, "name": chip.name[:3]} for chip in chips]
+    else:
+        b.settings["sensor"] = chips[0].name
+    b.sampler.apply("sensor")
+    b.stored = []
+    b.put = lambda record, size: b.stored.append(bytes(record[:size]))
+    return b
+
+
+def run(b, seconds):
+    # drivers.find() is the test's, whenever it is loaded.
+    drivers = __import__("firmware.drivers", None, None, ("find",))
+    for _ in range(2 * seconds):
+        for _ in range(12):
+            drivers.find = b.found.find
+            b.sampler.step()
+            b.clock.pass_ms(1)
+        b.clock.pass_ms(488)
+    return b
+
+
+loading.keep()
+
+
+def payloads(b, alarms=False):
+    made = []
+    for n, record in enumerate(b.stored):
+        frame = bytes([len(record)]) + struct.pack("<I", n + 1) + record + b"\xaa\x55"
+        buf = bytearray(telemetry.TEXT_BYTES + len(THING))
+        end = telemetry.write_json(buf, 0, frame, 0, THING, ())
+        if len(record) > telemetry.RECORD_BYTES:
+            end = several.add(buf, end, several.text(frame, 0, alarms))
+        document = json.loads(bytes(buf[:end]))
+        made.append(
+            {k: document[k] for k in document if k not in ("device_id", "seq", "timestamp")}
+        )
+    return made
+
+
+def temperatures(b):
+    return [round(p["temperature"] * 100) for p in payloads(b)]
+
+
+def test_the_median_of_three():
+    chip = Chip("sht3x", [2100, 4000], [9999, 4100], [2110, 4200], [2000, 10], [2000, 30], [1, 20])
+    b = run(bench(chip, samples=3), 11)
+    harness.equal(payloads(b)[0], {"temperature": 21.1, "humidity": 41.0})
+    harness.equal((temperatures(b), b.sampler.readings), ([2110, 2000], 2))
+
+
+def test_a_sample_that_fails_is_taken_again():
+    chip = Chip("sht3x", [2100], SensorError("crc"), [2200], [2300])
+    b = run(bench(chip, samples=3), 5)
+    harness.equal((temperatures(b), b.sampler.errors), ([2200], 1))
+
+
+def test_another_count_of_samples_counts_at_once():
+    chip = Chip("sht3x", [1], [2], [3], [4])
+    b = run(bench(chip), 9)
+    harness.equal(b.sampler.extra, False)
+    b.settings["samples"] = 3
+    b.sampler.apply("samples")
+    run(b, 10)
+    harness.equal(temperatures(b), [1, 3])
+
+
+def test_an_offset_by_the_name_of_the_chip():
+    b = run(bench(Chip("sht3x", [2100, 5]), offset_cdeg={"sht3x": -250, "bme280": 700}), 1)
+    harness.equal(payloads(b), [{"temperature": 18.5, "humidity": 0.05}])
+
+
+def test_a_deadband_stores_what_has_moved():
+    rows = [[2100, 50], [2119, 900], [2120, 50], [2101, 50], [2100, 50], [2100, 50]]
+    b = run(bench(Chip("sht3x", *rows), deadband={"temperature": 0.2}), 51)
+    harness.equal(temperatures(b), [2100, 2120, 2100])
+    harness.equal(b.sampler.readings, 6)
+    # At the latest after heartbeat_s; and when somebody asks.
+    b.settings["heartbeat_s"] = 60
+    run(b, 100)
+    harness.equal(len(b.stored), 4)
+    b.sampler.read_now()
+    run(b, 1)
+    harness.equal(len(b.stored), 5)
+    b.settings["deadband"] = {"temperature": False}
+    run(b, 20)
+    harness.equal(len(b.stored), 7)
+
+
+def test_alarms_begin_and_end_with_hysteresis():
+    rows = [[2999], [3000], [3100], [2980], [2951], [2950], [3000], [400], [500], [549], [550]]
+    limits = {"alarm_high": {"temperature": 30}, "alarm_low": {"temperature": 5}}
+    b = run(bench(Chip("sht3x", *rows), hysteresis={"temperature": 0.5}, **limits), 101)
+    said = [p.get("alarms", {}).get("temperature") for p in payloads(b, True)]
+    harness.equal(
+        said, [None, "high", None, None, None, "normal", "high", "low"] + [None] * 2 + ["normal"]
+    )
+    assert "sensor: alarm, temperature high: 30.00 °C" in b.log, b.log
+    assert "sensors" not in payloads(b)[1] and "alarms" not in payloads(b)[1]
+    # Without the limit there is no alarm.
+    b.settings["alarm_low"] = {"temperature": 20}
+    run(b, 10)
+    b.settings["alarm_low"] = {}
+    run(b, 10)
+    said = [p.get("alarms") for p in payloads(b, True)][-2:]
+    harness.equal(said, [{"temperature": "low"}, {"temperature": "normal"}])
+
+
+def test_an_alarm_passes_the_deadband():
+    limits = {"deadband": {"temperature": 5}, "alarm_high": {"temperature": 21.1}}
+    b = run(bench(Chip("sht3x", [2100], [2109], [2110], [2109]), **limits), 41)
+    harness.equal(temperatures(b), [2100, 2110])
+
+
+def test_the_battery():
+    b = bench(Chip("sht3x", [2100, 50]), alarm_low={"battery_v": 3.4})
+    volts = [3900, 3399]
+    BOARD.battery_mv = lambda pin, thousandths: volts.pop(0) if pin == 34 else 1 / 0
+    b.sampler.battery = 34, 2000
+    b = run(b, 11)
+    first, second = payloads(b)
+    harness.equal(first, {"temperature": 21.0, "humidity": 0.5, "battery_v": 3.9})
+    harness.equal(payloads(b, True)[1]["alarms"], {"battery_v": "low"})
+
+
+def test_several_sensors():
+    air, soil = Chip("bme280", [2100, 50, 101325]), Chip("sht3x", [1500, 99], [1600, 98])
+    b = run(bench(air, soil), 11)
+    first, second = payloads(b)
+    harness.equal((first["temperature"], first["pressure"]), (21.0, 1013.25))
+    wanted = {"temperature": 21.0, "humidity": 0.5, "pressure": 1013.25}
+    harness.equal(
+        second["sensors"], {"bme": wanted, "sht": {"temperature": 16.0, "humidity": 0.98}}
+    )
+    harness.equal(b.sampler.sensor, "bme280@0x44, sht3x@0x44")
+    assert "sensor: sht is sht3x@0x44" in b.log, b.log
+
+
+def test_of_several_what_works_goes_on():
+    air, soil = Chip("bme280", [2100]), Chip("sht3x", [1500])
+    b = run(bench(air, soil), 1)
+    soil.next = [SensorError("crc")]
+    run(b, 20)
+    harness.equal(len(b.stored), 3)
+    harness.equal(payloads(b)[-1]["sensors"], {"bme": {"temperature": 21.0}})
+    harness.equal((b.sampler.fault, b.sampler.sensor), ("crc", "bme280@0x44"))
+    row = sensors.report(b.sampler)[0]
+    harness.equal((row["sensor"], row["fault"]), ("sht", "crc"))
+    assert row["count"] >= 3, row
+    # And the other way round: without the first there is no temperature of its own.
+    air.next, soil.next = [OSError(19)], [[1700]]
+    run(b, 30)
+    last = payloads(b)[-1]
+    harness.equal(last, {"sensors": {"sht": {"temperature": 17.0}}})
+    air.next = [[2200]]
+    run(b, 20)
+    harness.equal(payloads(b)[-1]["temperature"], 22.0)
+    harness.equal(
+        (b.sampler.fault, b.sampler.failures, sensors.report(b.sampler)), (None, 0, None)
+    )
+
+
+def test_of_several_none_works():
+    b = bench(Chip("bme280", OSError(19)), Chip("sht3x", [1500]))
+    b.found.chips["sht3x"] = None
+    run(b, 60)
+    harness.equal((b.stored, b.sampler.due, b.sampler.sensor), ([], True, None))
+    assert b.sampler.errors < 30, b.sampler.errors  # it does not hammer the bus
+    b.found.chips["sht3x"] = Chip("sht3x", [1500])
+    run(b, 40)
+    harness.equal(payloads(b)[-1], {"sensors": {"sht": {"temperature": 15.0}}})
+
+
+def test_a_frozen_value_is_reported_and_set_up_anew():
+    chip = Chip("sht3x", [2100, 50])
+    chip.FROZEN = 5
+    b = run(bench(chip), 50)
+    harness.equal((len(b.stored), b.sampler.fault, len(b.found.asked)), (5, None, 1))
+    run(b, 31)
+    row = sensors.report(b.sampler)[0]
+    harness.equal((row["fault"], row["count"]), ("frozen: the same value again and again", 1))
+    harness.equal((len(b.stored), len(b.found.asked)), (9, 2))
+    run(b, 20)
+    harness.equal((sensors.report(b.sampler)[0]["count"], len(b.found.asked)), (2, 3))
+    chip.next = [[2101, 50], [2102, 50]]
+    run(b, 10)
+    harness.equal((b.sampler.fault, len(b.stored)), (None, 12))
+
+
+def test_reading_too_often_is_reported():
+    chip = Chip("aht20", [2100, 50], [2101, 50], [2102, 50])
+    chip.LEAST_S = 20
+    b = run(bench(chip), 1)
+    row = sensors.report(b.sampler)[0]
+    harness.equal(row["fault"], "read more often than every 20 s warms it")
+    chip.next = [SensorError("crc"), [2105, 50]]
+    run(b, 12)
+    harness.equal(
+        sensors.report(b.sampler)[0]["fault"], "read more often than every 20 s warms it"
+    )
+    b.change(20)
+    run(b, 40)
+    harness.equal((sensors.report(b.sampler), len(b.stored)), (None, 4))
+
+
+def test_without_memory_for_more_a_plain_reading_is_stored():
+    b = bench(Chip("sht3x", [2100, 50]), offset_cdeg={"sht3x": 100})
+    run(b, 1)
+    again, pack = sampling.again, sampling.pack
+
+    def full(*args):
+        raise MemoryError
+
+    class NoMemory:
+        pass
+
+    no = NoMemory()
+    no.again = no.pack = full
+    sys.modules["firmware.sampling"] = firmware.sampling = no
+    try:
+        run(b, 10)
+    finally:
+        del sys.modules["firmware.sampling"]
+    harness.equal((temperatures(b), again, pack), ([2200, 2100], sampling.again, sampling.pack))
+
+
+def test_a_plain_sensor_needs_none_of_it():
+    b = run(bench(Chip("sht3x", [2100, 50])), 11)
+    harness.equal((b.sampler.extra, len(b.stored[0])), (False, 9))
