@@ -18,7 +18,8 @@ KEYS = (
 )
 LATER = " power battery "  # keys that a config.json of an older version does not have
 SENSORS = (
-    "bme280 bmp280 sht4x sht3x htu21d si7021 sht2x mcp9808 tmp117 hdc1080 aht20 aht10 lm75 tmp102"
+    "bme280 bmp280 sht4x sht3x htu21d si7021 sht2x mcp9808 tmp117 hdc1080 aht20 aht10"
+    " scd40 scd41 scd43 lm75 tmp102"
 )
 # Name, lowest, highest of all numbers; one tuple, because each takes memory of its own.
 LIMITS = (

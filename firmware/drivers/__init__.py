@@ -24,6 +24,7 @@ ROWS = (
     "tmp117 48,49,4a,4b tmp117\n"
     "hdc1080 40 hdc1080\n"
     "aht20 38,39 aht20 aht10\n"
+    "scd4x 62 scd40 scd41 scd43\n"
     "lm75 48,49,4a,4b,4c,4d,4e,4f lm75 tmp102\n"  # last: it has no id
 )
 

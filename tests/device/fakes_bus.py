@@ -107,4 +107,5 @@ def powered(addr, kind):
 def measure(clock, sensor):
     sensor.start()
     clock.pass_ms(sensor.MEASURE_MS)
-    sensor.finish()
+    while sensor.finish():  # one more phase
+        clock.pass_ms(sensor.MEASURE_MS)

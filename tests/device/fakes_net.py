@@ -326,6 +326,9 @@ class Link:
     def keep_room(self):
         pass
 
+    def short(self):
+        pass
+
 
 class Bench:
     # A Session over a Net, with what its callbacks got. A reading is a payload put into texts.

@@ -76,7 +76,7 @@ class Settings:
 class Sampler:
     def __init__(self):
         self.sensor = "bme280@0x76"
-        self.fault = 0
+        self.fault = None
         self.driver, self.due = 1, False
 
     def release(self):
@@ -115,7 +115,7 @@ class Board:
         self.sampler = Sampler()
         self.session = Session()
         self.clock = Clock()
-        self.log = Log()
+        self.log = self.settings.log = Log()
         self.facts = {}  # what reported carries besides the settings
         # The board is its own Connection: session, clock, log.
         self.sync = ShadowSync(self, self.settings, self.sampler, PREFIX, self._facts, token)

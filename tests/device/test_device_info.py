@@ -23,12 +23,12 @@ class App(Named):
     def __init__(self, **known):
         self.wlan = Interface([True], 0)
         super().__init__(
-            sampler=Named(readings=0, fault=0),
+            sampler=Named(readings=0, fault=None),
             outbox=Named(dropped=3),
             connection=Named(down_s=17, sessions=5, up=True),
             clock=Named(s=99, source="ntp", offset=848_563_200),
             session=Named(oversized=1, rival=None),
-            shadow=Named(junk=4),
+            shadow=Named(junk=4, fault=None),
             settings=Named(state={"boots": 7}),
             problems=[],
             last_crash=None,

@@ -5,7 +5,7 @@ import harness
 from fakes import Random
 from fakes_bus import Registers, Triggered, Words, bosch
 from firmware.core.errors import SensorError
-from firmware.drivers import aht20, bme280, htu21d, mcp9808, sht3x, sht4x
+from firmware.drivers import aht20, bme280, htu21d, mcp9808, scd4x, sht3x, sht4x
 
 TURNS = harness.count(400)
 
@@ -127,6 +127,32 @@ def test_aht20_has_a_crc_and_aht10_is_read_twice():
         chip.plain = plain
         sensor.bus = Noisy(chip, Random(harness.seed()))
         harness.equal(measured(sensor), {(2827, 1508)})
+
+
+class Commands:
+    # An SCD41 that says the same to the same command.
+    writeto_mem = None
+    answers = {
+        0x20: b"\x14\x40\x51",
+        0x36: b"\xf8\x96\x31\x9f\x07\xc2\x3b\xbe\x89",
+        0x23: b"\x05\xdb\x18",  # its mark is set
+        0xE4: b"\x80\x06\x04",
+        0xEC: b"\x01\xf4\x33\x66\x67\xa2\x5e\xb9\x3c",
+    }
+
+    def writeto(self, addr, buf):
+        self.plain = self.answers.get(buf[0])
+
+    def readfrom_into(self, addr, buf):
+        for i in range(len(buf)):
+            buf[i] = self.plain[i]
+
+
+def test_scd4x_has_a_crc():
+    chip = Commands()
+    sensor = scd4x.probe(chip, 0x62)
+    sensor.bus = Noisy(chip, Random(harness.seed()))
+    harness.equal(measured(sensor), {(2500, 3700, None, 500)})
 
 
 def test_mcp9808_may_be_wrong_by_an_eighth_of_a_degree():

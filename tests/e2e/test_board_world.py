@@ -5,6 +5,7 @@ Everything here is seen from the cloud: what a subscriber gets over mutual TLS.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import time
@@ -16,6 +17,7 @@ import pytest
 
 from tests.e2e.conftest import SCALE, Device, Listener, is_now
 from tools.sim.board import VirtualBoard
+from tools.sim.world import CHIPS
 
 Boot = Callable[..., VirtualBoard]
 New = Callable[..., Device]
@@ -72,6 +74,8 @@ def test_first_reading_is_delivered_soon_after_power_on(
         ("aht20@0x38", {"temperature", "humidity"}),
         ("aht10@0x39", {"temperature", "humidity"}),
         ("mcp9808@0x1c", {"temperature"}),
+        ("scd40", {"temperature", "humidity", "co2"}),
+        ("scd41", {"temperature", "humidity", "co2"}),
         ("tmp117@0x4a", {"temperature"}),
         ("hdc1080", {"temperature", "humidity"}),
         ("lm75@0x4f", {"temperature"}),
@@ -87,6 +91,11 @@ def test_each_sensor_is_found_and_reports_what_it_has(
     assert reading["temperature"] == pytest.approx(33, abs=0.1)
 
 
+@pytest.mark.parametrize("chip", sorted(CHIPS))
+def test_every_chip_of_the_simulator_is_found(device: Device, boot: Boot, chip: str) -> None:
+    boot(device, sensor=chip).wait_for(rf"sensor: {chip}@0x")
+
+
 def test_a_sensor_unplugged_is_reported_and_one_plugged_in_is_used(
     device: Device, boot: Boot, listener: Listener
 ) -> None:
@@ -99,6 +108,25 @@ def test_a_sensor_unplugged_is_reported_and_one_plugged_in_is_used(
     assert len(listener.on(data(device))) <= count + 1  # at most the one on its way
     board.set(sensor="mcp9808", temperature=33)
     listener.wait(data(device), lambda m: m["temperature"] == 33, timeout=40)
+    assert board.boots == 1
+
+
+def test_a_scene_unplugs_the_sensor_and_plugs_it_in_again(
+    device: Device, boot: Boot, listener: Listener
+) -> None:
+    board = boot(device, sensor="sht3x", temperature=20, scene="unplug@12,plug@20,crc@50..52")
+    listener.wait(data(device))
+    board.wait_for("sensor: .*bus: errno 19")
+    board.wait_for("sensor: no .* found; on the bus: nothing")
+    gone = len(listener.on(data(device)))
+    board.wait_for(r"sensor: reads again; errors in a row: \d+", timeout=30)
+    reading = listener.wait(data(device), lambda m: m["seq"] > gone + 1)
+    assert reading["temperature"] == pytest.approx(20, abs=0.02)
+    # Nothing was reported in place of a reading.
+    times = sorted(m["timestamp"] for m in listener.on(data(device)))
+    assert max(b - a for a, b in itertools.pairwise(times)) >= 7
+    board.wait_for("sensor: sht3x: crc", timeout=30)
+    board.wait_for("sensor: reads again", after=len(board.log) - 1, timeout=30)
     assert board.boots == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -413,6 +414,14 @@ def test_lan_and_local_are_no_longer_on_when_they_are_no() -> None:
     assert "--lan" in make("-n", "sim", "LAN=1").stdout
     assert "--lan" not in make("-n", "sim", "LAN=0").stdout + make("-n", "sim", LAN="eth0").stdout
     assert "--local" not in make("-n", "things", "LOCAL=0").stdout
+
+
+def test_make_sim_passes_on_what_is_measured() -> None:
+    given = {"SENSOR": "bme280@0x76,sht3x", "TEMPERATURE": "ramp(20, 30, 60, 120)"}
+    given["SCENE"] = "unplug@30,plug@60:0x44"
+    words = shlex.split(make("-n", "sim", *(f"{k}={v}" for k, v in given.items())).stdout)
+    for name, value in given.items():
+        assert words[words.index(f"--{name.lower()}") + 1] == value
 
 
 def test_provision_takes_local() -> None:

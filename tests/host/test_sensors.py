@@ -20,7 +20,6 @@ def test_every_sensor_of_the_firmware_is_in_the_table() -> None:
     assert set(schema.SENSORS.split()) - set(TABLE) == set()
 
 
-@pytest.mark.xfail(strict=True, reason="drivers to come; take this mark off when it passes")
 def test_the_table_has_no_other() -> None:
     assert set(TABLE) == set(schema.SENSORS.split())
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -173,10 +174,17 @@ def test_a_board_has_no_more_than_it_starts_with() -> None:
     assert launch.heap_of("36k", 64) == ("esp32", 36864)
 
 
+PLAYED = "crc@0..9:0x76,freeze@1..2,stuck@1..2,unplug@900,plug@901,sda@902..903"
+
+
 @pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("scene", [None, PLAYED], ids=["still", "scene"])
 def test_a_running_board_takes_nothing_but_what_its_firmware_does(
-    bench: Workbench, bits: int
+    bench: Workbench, tmp_path: Path, bits: int, scene: str | None
 ) -> None:
+    curve = tmp_path / "day.csv"
+    curve.write_text("seconds,temperature\n" + "".join(f"{s},9\n" for s in range(9999)))
+    air: dict[str, Any] = {} if scene is None else {"scene": scene, "temperature": f"csv:{curve}"}
     board = bench.board(
         """
         import esp32, gc, machine, network, socket, time
@@ -203,9 +211,7 @@ def test_a_running_board_takes_nothing_but_what_its_firmware_does(
         """,
         bits=bits,
         time_scale=3,
-        temperature=21.5,
-        humidity=50,
-        pressure=1000,
+        **{"temperature": 21.5, "humidity": 50, "pressure": 1000, **air},
     )
     assert int(board.wait_for(r"garbage (\d+)")[1]) < 1500 * bits // 32
     assert int(board.wait_for(r"kept (-?\d+)")[1]) <= 64 * bits // 32
@@ -251,6 +257,8 @@ def test_memory_error_is_the_boards_own(bench: Workbench) -> None:
         ({"sensor": "foo"}, "no chip 'foo'"),
         ({"sensor": "bme280@0x20"}, "addresses 0x76 to 0x77"),
         ({"temperature": "1/0"}, "division by zero"),
+        ({"temperature": "csv:/nonexistent.csv"}, "No such file"),
+        ({"scene": "crc@4"}, "does not say until when"),
         ({"heap": "12"}, "heap: '12'"),
         ({"heap": "large"}, "heap: 'large'"),
         ({"heap": "-65536"}, "heap: '-65536'"),

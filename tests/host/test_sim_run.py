@@ -164,6 +164,26 @@ def test_it_follows_sensor_temperature_interval_and_duration(tmp_path: Path) -> 
     assert "-7.50" in text
 
 
+def test_a_scene_is_played_and_a_mistake_in_it_is_an_error_at_once() -> None:
+    options = ("--sensor", "mcp9808", "--temperature", "ramp(4, 5, 0, 1)")
+    with sim(*options, "--scene", "unplug@4..9", "--interval", "1") as ran:
+        ran.until("demo-1: .*sensor: no .* found; on the bus: nothing")
+        ran.until("demo-1: .*sensor: reads again")
+        ran.until(READING.pattern)
+        ran.stop()
+    with sim("--scene", "unplug@4:0x44") as ran:
+        code, _, err = ran.end()
+    assert code == 2
+    assert err.startswith("error: scene: unplug@4:0x44: no chip there; chips: 0x76\n  try: ")
+
+
+def test_an_esp8266_gets_the_driver_of_its_sensor() -> None:
+    with sim("--board", "esp8266", "--sensor", "sht3x", "--interval", "1") as ran:
+        ran.until("sensor: sht3x@0x44")
+        ran.until("seq 2$")
+        ran.stop()
+
+
 def test_an_esp8266_is_run_as_one() -> None:
     with sim("--board", "esp8266", "--interval", "1") as ran:
         ran.until("hPa  seq 2$")

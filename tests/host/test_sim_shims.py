@@ -243,15 +243,18 @@ def test_temperature_follows_its_expression(bench: Workbench) -> None:
         import _bus
         while True:
             air = _bus.on_bus_sim()[0x76].environment_sim
-            print("mdeg", air.temperature_mdeg_sim(), air.pressure_pa_sim())
+            print("mdeg", air.temperature_mdeg_sim(), air.pressure_pa_sim(), air.co2_ppm_sim())
             time.sleep_ms(50)
         """,
         temperature="10 + 5*floor(t/1000)",
         pressure=900,
+        co2="1200 + t*0",
     )
-    board.wait_for("mdeg 10000 90000")
-    board.set(temperature=-3.5)
-    board.wait_for("mdeg -3500 90000")
+    board.wait_for("mdeg 10000 90000 1200")
+    board.set(temperature=-3.5, co2=415.7)
+    board.wait_for("mdeg -3500 90000 415")
+    board.set(co2=None)
+    board.wait_for("mdeg -3500 90000 6[0-9][0-9]")
 
 
 def test_wlan_joins_loses_and_finds_the_network(bench: Workbench) -> None:

@@ -86,6 +86,8 @@ def test_the_chips_are_those_there_are() -> None:
         ({"sensors": [{"chip": "sht3x", "temperature": "t+"}]}, "sensors[0].temperature: 't+'"),
         ({"sensors": [{"chip": "sht3x", "humidity": 101}]}, "sensors[0].humidity: 101"),
         ({"sensors": [{"chip": "sht3x", "present": "no"}]}, "sensors[0].present"),
+        ({"co2": 299}, "co2: 299 is outside 300 to 40000"),
+        ({"sensors": [{"chip": "sht3x", "co2": "40001 - t"}]}, "sensors[0].co2: 40001 at t=0"),
         ({"i2c_error": 2}, "i2c_error: 2 is not 0 to 1"),
         ({"i2c_error": "bad"}, 'i2c_error: "bad" is not "nack" or "stuck" or "crc"'),
     ],
@@ -99,9 +101,13 @@ def test_a_mistake_is_named_by_its_key(document: Any, said: str) -> None:
 
 
 def test_what_the_shims_read() -> None:
-    sensors = [{"chip": "sht3x", "temperature": 3}, {"chip": "bme280", "present": False}]
+    sensors = [
+        {"chip": "sht3x", "temperature": 3, "co2": 900},
+        {"chip": "bme280", "present": False},
+    ]
     told = world.wire({"sensor": "none", "sensors": sensors, "temperature": 20})
-    assert told == {"sensor": "sht3x@0x44", "own": {"68": {"temperature": 3}}, "temperature": 20}
+    own = {"68": {"temperature": 3, "co2": 900}}
+    assert told == {"sensor": "sht3x@0x44", "own": own, "temperature": 20}
     assert world.wire({"sensors": []})["sensor"] == "none"
 
 

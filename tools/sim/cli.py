@@ -14,7 +14,11 @@ from tools.errors import ToolError
 _SENSOR = "CHIP[@ADDR], several joined by commas; 'none' unplugs it"
 _CHAOS = "a bad network on purpose: 'latency=200ms,reset@20s*1m', or random:7; see docs/faults.md"
 _Chaos = Annotated[str | None, typer.Option(metavar="FAULTS", help=_CHAOS)]
-_TEMPERATURE = "degrees Celsius, a number or an expression in t (seconds), as '21 + 2*sin(t/60)'"
+_TEMPERATURE = (
+    "degrees Celsius: a number, an expression in t (seconds), as '21 + 2*sin(t/60)', or csv:FILE"
+)
+_SCENE = "what happens to the chips, and when: 'unplug@30,plug@60,crc@70..80'; docs/simulator.md"
+_Scene = Annotated[str | None, typer.Option(metavar="EVENTS", help=_SCENE)]
 
 
 def _writable(path: Path | None) -> Path | None:
@@ -24,6 +28,12 @@ def _writable(path: Path | None) -> Path | None:
             f"cannot write {path}", "a file in a folder that is there, as --svg sim.svg"
         )
     return path
+
+
+_Svg = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", callback=_writable, help="write the last picture as SVG"),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,13 +48,11 @@ def sim(
     interval: Annotated[int, typer.Option(help="seconds between two readings")] = 5,
     sensor: Annotated[str, typer.Option(help=_SENSOR)] = "bme280@0x76",
     temperature: Annotated[str, typer.Option(help=_TEMPERATURE)] = "21 + 2*sin(t/60)",
+    scene: _Scene = None,
     duration: Annotated[
         float | None, typer.Option(metavar="S", help="stop after so many seconds")
     ] = None,
-    svg: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", callback=_writable, help="write the last picture as SVG"),
-    ] = None,
+    svg: _Svg = None,
     keep: Annotated[bool, typer.Option(help="keep the boards' files and logs in .sim/")] = False,
     board: Annotated[str, typer.Option(help="which board they are: esp32, esp8266, …")] = "esp32",
     chaos: _Chaos = None,
@@ -62,6 +70,7 @@ def sim(
             interval_s=interval,
             sensor=sensor,
             temperature=temperature,
+            scene=scene,
             board=board,
             duration_s=duration,
             svg=svg,
@@ -83,6 +92,7 @@ def board(
     bits: Annotated[int, typer.Option(help="word size of the interpreter, 64 or 32")] = 64,
     sensor: Annotated[str, typer.Option(help=_SENSOR)] = "bme280@0x76",
     temperature: Annotated[str, typer.Option(help=_TEMPERATURE)] = "21 + 2*sin(t/60)",
+    scene: _Scene = None,
     umqtt: Annotated[
         Path | None, typer.Option(metavar="DIR", help="folder with another umqtt/simple.py")
     ] = None,
@@ -108,6 +118,7 @@ def board(
             world=world,
             sensor=sensor,
             temperature=temperature,
+            **({} if scene is None else {"scene": scene}),
         ),
         sys.stdout,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 from tools.errors import ToolError
 from tools.sim import world
+from tools.sim.curve import Curve
 from tools.sim.worldtime import WorldTime
 
 RTC_BYTES = 2 + 2048  # of .rtc: length and content of the larger chip's memory
@@ -45,6 +47,7 @@ class Control:
         self._time = WorldTime()
         self._wakes_s: float | None = None  # when the timer of a sleep ends it
         self._file: dict[str, Any] = world.read(source) if source else {}
+        world.fit(self._given | self._file)
         self._stamp = self._stamp_now()
         self._fixed: dict[str, Any] = {}  # what counts until the next power-on
         self._told: dict[str, Any] = {}
@@ -161,7 +164,14 @@ class Control:
         return {k: v for k, v in known.items() if k not in world.POWER_ON} | self._fixed
 
     def _now(self) -> dict[str, Any]:
-        return world.wire(self._known())
+        return world.wire(self._known(), self._keep)
+
+    def _keep(self, curve: Curve) -> Path:
+        packed = curve.packed()
+        path = self._beside(f".{hashlib.sha256(packed).hexdigest()[:16]}")
+        if not path.exists():
+            path.write_bytes(packed)
+        return path
 
     def _tell(self) -> None:
         now = self._told | self._now()

@@ -1,7 +1,8 @@
 """Checks an expression such as ``21 + 2*sin(t/60)`` before a virtual board is given it.
 
-Only numbers, ``t`` (seconds since power-on), arithmetic and a few functions of `math` are let
-through: the text is evaluated inside MicroPython (tools/sim/shims/_sim.py), which has no sandbox.
+Only numbers, ``t`` (seconds since power-on), arithmetic, a few functions of `math` and ``ramp``
+are let through: the text is evaluated inside MicroPython (tools/sim/shims/_bus.py), which has no
+sandbox. ``ramp(20, 30, 60, 120)`` is 20 until t=60, rises to 30 at t=120, and stays there.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ _MAX_POWER = 8  # 9**9**9 would keep an interpreter busy for ever
 _TRIED_AT_S = (0.0, 0.25, 1.0, 61.5, 3600.0, 90000.0)
 _IN_RANGE_S = 1.0  # later a rising expression may leave the range: the chip then stays at its end
 _HINT = "a number, or for example '21 + 2*sin(t/60)' with t = seconds since power-on"
+_RAMP = "ramp(first, last, start, end), with end after start, as in ramp(20, 30, 60, 120)"
 
 
 def check(text: str, name: str, low: float, high: float) -> float | str:
@@ -94,6 +96,8 @@ def _evaluate(node: ast.expr, t: float) -> Any:
                 raise ToolError(f"a power must be a number up to {_MAX_POWER}")
             return _BINARY[type(op)](_evaluate(left, t), _evaluate(right, t))
         case ast.Call(func=ast.Name(id=called), args=args, keywords=[]):
+            if called == "ramp":
+                return _ramp(t, [_evaluate(arg, t) for arg in args])
             if called not in _FUNCTIONS:
                 return _named(called, t)
             return _FUNCTIONS[called](*(_evaluate(arg, t) for arg in args))
@@ -101,11 +105,20 @@ def _evaluate(node: ast.expr, t: float) -> Any:
 
 
 def _named(name: str, t: float) -> float:
+    if name == "ramp":
+        raise ToolError(f"it is {_RAMP}")
     if name in _FUNCTIONS:
         raise ToolError(f"{name} needs its argument: {name}(...)")
     if name not in ("t", "pi"):
-        raise ToolError(f"{name} is not known; there are t, pi, {', '.join(_FUNCTIONS)}")
+        raise ToolError(f"{name} is not known; there are t, pi, ramp, {', '.join(_FUNCTIONS)}")
     return t if name == "t" else math.pi
+
+
+def _ramp(t: float, args: list[Any]) -> float:
+    if len(args) != 4 or args[3] <= args[2]:
+        raise ToolError(f"it is {_RAMP}")
+    first, last, start, end = map(float, args)
+    return first + (last - first) * (min(max(t, start), end) - start) / (end - start)
 
 
 def _is_small(node: ast.expr) -> bool:

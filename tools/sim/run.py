@@ -23,7 +23,7 @@ from rich.live import Live
 from tools.aws import viewer, watch
 from tools.aws.clients import Clients
 from tools.errors import ToolError
-from tools.sim import chaos, devices, folders, launch, world
+from tools.sim import chaos, curve, devices, folders, launch, world
 from tools.sim.board import VirtualBoard, interrupt, on_endings
 from tools.sim.chaos_proxy import Proxy
 from tools.sim.cloud import LocalCloud, free_port
@@ -43,6 +43,7 @@ class Options:
     interval_s: int = 5
     sensor: str = world.DEFAULTS["sensor"]
     temperature: str = world.DEFAULTS["temperature"]
+    scene: str | None = None  # what happens to the chips, in the language of scene.py
     board: str = "esp32"  # which of tools/things/boards.json they are
     duration_s: float | None = None
     svg: Path | None = None
@@ -73,7 +74,7 @@ class Simulation:
         """Bring up the cloud, the viewer and the boards; ToolError says what cannot be."""
         for name in self.fleet.things:
             check_name(name)
-        world.check({"temperature": self.options.temperature, "sensor": self.options.sensor})
+        world.check(self._world(0))
         self._profile = boards.get(self.options.board).profile
         launch.prepare(None, 64, None, self._profile)
         self.folder = self._stack.enter_context(folders.scratch(self.options.keep))
@@ -164,7 +165,7 @@ class Simulation:
         self._stack.enter_context(self.proxy)
 
     def _boot(self, name: str, clients: Clients) -> None:
-        settings: dict[str, Any] = {"interval_s": self.options.interval_s}
+        settings: dict[str, Any] = {"interval_s": self.options.interval_s, **self._driver()}
         around: dict[str, Any] = {}
         if self.proxy is not None:
             settings["port"] = self.proxy.port
@@ -187,15 +188,27 @@ class Simulation:
         board = VirtualBoard(
             device,
             heap=self._profile,
-            sensor=self.options.sensor,
-            temperature=_shifted(self.options.temperature, number),
             on_line=on_line,
+            **self._world(number),
             **around,
         )
         self.boards.append(board)
         self._stack.callback(board.close)
         self.fleet.booted(name, device)
         board.start()
+
+    def _world(self, number: int) -> dict[str, Any]:
+        """What board ``number`` measures."""
+        temperature = _shifted(self.options.temperature, number)
+        found = {"sensor": self.options.sensor, "temperature": temperature}
+        return found if self.options.scene is None else found | {"scene": self.options.scene}
+
+    def _driver(self) -> dict[str, Any]:
+        """The setting by which a board gets a driver that it would not have."""
+        usual = boards.get(self.options.board).sensors
+        rows = world.plugged({"sensor": self.options.sensor}, "sensor")
+        others = [row["chip"] for _, row in rows if row["chip"] not in usual]
+        return {"sensor": others[0]} if others else {}
 
     def _message(self, topic: str, payload: bytes) -> None:
         line = self.fleet.message(topic, payload)
@@ -238,7 +251,9 @@ class Simulation:
 
 def _shifted(temperature: str, number: int) -> str:
     """The same curve a little later for each further board, so that they can be told apart."""
-    return temperature.replace("t/60", f"(t+{17 * number})/60") if number else temperature
+    if not number or temperature.startswith(curve.PREFIX):
+        return temperature
+    return temperature.replace("t/60", f"(t+{17 * number})/60")
 
 
 def run(options: Options, console: Console) -> None:

@@ -2,7 +2,7 @@
 
 A world is one JSON object. Every key may be missing; what is missing is as in DEFAULTS. The file
 is read again whenever it changes. A mistake in it is reported with the key, and the former world
-goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next power-on.
+goes on. The keys of POWER_ON count from the next power-on.
 
     time_scale   1 to 100: how many of the board's seconds go by in one of ours (_scaled.py)
     sleep_scale  1 to 1,000,000: the same while it is in deep sleep; without it as time_scale
@@ -24,16 +24,22 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
                  connect() makes, "join_pinned_ms" (30) without, where BSSID and channel are right;
                  "dhcp_ms" (0) from there to an address, unless that is static; "scan_ms" (0)
     hosts        {"name": ["127.0.0.1"]}: what the name server says, in this order; [] is a name
-  XX that are not listed go to this machine's resolver
+                 it does not know, null the answer for one with an IPv6 address only; names that
+                 are not listed go to this machine's resolver
     sensors      [{"chip": "sht3x", "address": 68, "temperature": "21 + t/60", "humidity": 45,
-                 "pressure": 1013.25, "present": true}]: the chips on the bus; only "chip" is
-                 required; without "address" the chip's first one; "present": false unplugs it
+                 "pressure": 1013.25, "co2": 600, "present": true}]: the chips on the bus; only
+                 "chip" is required; without "address" the chip's first one; "present": false
+                 unplugs it
 
     sensor       the same as text, for the command line: "bme280@0x76,mcp9808" or "none"
-    temperature  degrees Celsius, -60 to 160; a number or an expression in t (seconds since
-                 power-on), for all chips that do not say otherwise
+    temperature  degrees Celsius, -60 to 160, for all chips that do not say otherwise; a number, an
+                 expression in t (seconds since power-on; expression.py), or "csv:FILE" (curve.py),
+                 beside the world's file; its other columns then count for the next three
     humidity     % relative humidity, 0 to 100, likewise
     pressure     hPa, 100 to 1200, likewise
+    co2          ppm, 300 to 40,000, likewise
+    scene        "unplug@30,plug@60,crc@40..50:0x44": what happens to the chips, and when; text, or
+                 a list of texts (scene.py)
     i2c_error    a probability (0 to 1) that a read times out, or a fault of every chip: "nack"
                  (acknowledges nothing), "stuck" (a measurement never ends), "crc" (damaged data)
     i2c_stuck    true: a slave holds SDA low until it has seen nine clocks
@@ -55,12 +61,12 @@ goes on. `time_scale`, `epoch` and the keys of POWER_ON count from the next powe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tools.errors import ToolError
-from tools.sim import expression
+from tools.sim import curve, expression, scene
 from tools.sim.checks import (
     HINT,
     Check,
@@ -72,6 +78,7 @@ from tools.sim.checks import (
     either,
     one_of,
 )
+from tools.sim.curve import Curve
 from tools.things import boards
 
 DEFAULTS: Mapping[str, Any] = {
@@ -79,6 +86,7 @@ DEFAULTS: Mapping[str, Any] = {
     "temperature": "21 + 2*sin(t/60)",
     "humidity": "45 + 4*sin(t/90)",
     "pressure": "1013.25 + sin(t/300)",
+    "co2": "600 + 200*sin(t/600)",
 }
 # chip -> first and last address; chips/plug.py has the same
 CHIPS = {chip: (places[0], places[-1]) for chip, (_, places) in boards.chips().items()}
@@ -86,7 +94,7 @@ CAUSES = ("power_on", "hard", "watchdog", "deepsleep", "soft", "fault")
 # Settings that a board reads once, when it gets its power.
 POWER_ON = (
     *("time_scale", "time_anchor_s", "epoch", "ticks_start", "unique_id", "tls_outside"),
-    *("verify_callback", "chip"),
+    *("verify_callback", "chip", "scene"),
 )
 _FAULTS = ("nack", "stuck", "crc")
 _ESP32S = ("esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6")
@@ -104,14 +112,14 @@ def read(path: Path) -> dict[str, Any]:
     except ValueError as e:
         raise ToolError(f"{path}: not JSON: {e}", HINT) from e
     try:
-        return check(document)
+        return check(curve.located(document, path.parent))
     except ToolError as e:
         raise ToolError(f"{path}: {e.message}", e.hint) from e
 
 
 def check(document: Any) -> dict[str, Any]:
     """The same world with its expressions checked; ToolError names the key that cannot be."""
-    checked = an_object(SCHEMA)(document, "")
+    checked = dict(an_object(SCHEMA)(document, ""))
     for name in ("sensor", "sensors"):
         if name in checked:
             plugged({"sensors": None} | checked, name)
@@ -120,17 +128,41 @@ def check(document: Any) -> dict[str, Any]:
     for bssid in named:
         if named.count(bssid) > 1:
             raise ToolError(f"wifi.networks: two with the bssid {bssid}", "give one another")
-    return dict(checked)
+    if "sensor" in checked or "sensors" in checked:
+        fit(checked)
+    for row in (checked, *checked.get("sensors", ())):
+        source = row.get("temperature")
+        if isinstance(source, Curve):
+            for name in AIR.keys() & source.columns:
+                row.setdefault(name, AIR[name](f"{curve.PREFIX}{source.path}", name))
+    return checked
 
 
-def wire(world: Mapping[str, Any]) -> dict[str, Any]:
-    """The world as shims/*.py read it: "sensors" as the text of those present, and their own."""
-    told = {key: value for key, value in world.items() if key != "sensors"}
+def fit(world: Mapping[str, Any]) -> None:
+    """ToolError for a scene that is about an address at which there is no chip."""
+    key = "sensors" if world.get("sensors") is not None else "sensor"
+    scene.fit(world.get("scene", []), [address for address, _ in plugged(world, key)])
+
+
+def wire(
+    world: Mapping[str, Any], keep: Callable[[Curve], Path] = lambda curve: curve.path
+) -> dict[str, Any]:
+    """The world as shims/*.py read it: "sensors" as the text of those present, and their own.
+
+    ``keep`` puts a curve into a file.
+    """
+
+    def air(row: Mapping[str, Any]) -> dict[str, Any]:
+        found = {name: row[name] for name in AIR if name in row}
+        return {n: f"@{keep(v)}" if isinstance(v, Curve) else v for n, v in found.items()}
+
+    told = {key: value for key, value in world.items() if key != "sensors"} | air(world)
+    if "scene" in world:
+        told["scene"] = scene.parse(world["scene"])
     if world.get("sensors") is not None:
         placed = plugged(world, "sensors")
         told["sensor"] = ",".join(f"{row['chip']}@0x{at:x}" for at, row in placed) or "none"
-        names = ("temperature", "humidity", "pressure")
-        told["own"] = {str(at): {n: row[n] for n in names if n in row} for at, row in placed}
+        told["own"] = {str(at): air(row) for at, row in placed}
     return told
 
 
@@ -179,16 +211,29 @@ def _expression(low: float, high: float) -> Check:
     return look
 
 
+def _air(low: float, high: float) -> Check:
+    formula = _expression(low, high)
+
+    def look(value: Any, where: str) -> Any:
+        if isinstance(value, str) and value.startswith(curve.PREFIX):
+            return curve.read(value, where, low, high)
+        return formula(value, where)
+
+    return look
+
+
 _FLAG = one_of(True, False)
 _NAME = a_text(r".{1,253}", "a name")
 _PIN = a_number(0, 48, whole=True)
 _PIN_NUMBER = a_text(r"\d\d?", "the number of a pin")
 _DBM = a_number(-120, 0)
 _ADDRESS = either(a_text(r"[0-9a-fA-F.:]+", "an address, or null"), type(None), one_of(None))
-_TEMPERATURE, _HUMIDITY, _PRESSURE = (
-    _expression(*limits) for limits in ((-60, 160), (0, 100), (100, 1200))
-)
-_ENVIRONMENT = {"temperature": _TEMPERATURE, "humidity": _HUMIDITY, "pressure": _PRESSURE}
+AIR: dict[str, Check] = {
+    "temperature": _air(-60, 160),
+    "humidity": _air(0, 100),
+    "pressure": _air(100, 1200),
+    "co2": _air(300, 40_000),
+}
 _NTP = {
     "up": _FLAG,
     "offset_s": a_number(-(10**10), 10**10, whole=True),
@@ -229,9 +274,10 @@ SCHEMA: dict[str, Check] = {
         }
     ),
     "hosts": a_map(_NAME, a_list(_ADDRESS)),
-    "sensors": a_list(an_object(_SENSOR | _ENVIRONMENT, "chip")),
+    "sensors": a_list(an_object(_SENSOR | AIR, "chip")),
     "sensor": a_text(r".*", 'text such as "bme280@0x76"'),
-    **_ENVIRONMENT,
+    **AIR,
+    "scene": scene.check,
     "i2c_error": either(a_number(0, 1), str, one_of(*_FAULTS)),
     "i2c_stuck": _FLAG,
     "pins": a_map(_PIN_NUMBER, a_number(0, 1, whole=True)),

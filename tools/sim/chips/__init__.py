@@ -3,7 +3,7 @@
 #
 # A chip has write(data) and read_into(buf), one call for each I2C transfer, which raise OSError
 # (ENODEV) where the real chip would not acknowledge; `environment`, an object with
-# temperature_mdeg(), humidity_mpct() and pressure_pa(); and `fault`, one of
+# temperature_mdeg(), humidity_mpct(), pressure_pa() and co2_ppm(); and `fault`, one of
 #   None     works
 #   "nack"   acknowledges nothing
 #   "stuck"  acknowledges, but a measurement never ends

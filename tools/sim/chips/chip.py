@@ -7,8 +7,10 @@ import utime
 
 class Fixed:
     # Surroundings that change only when told to.
-    def __init__(self, temperature_mdeg=21000, humidity_mpct=45000, pressure_pa=101325) -> None:
-        self.t, self.h, self.p = temperature_mdeg, humidity_mpct, pressure_pa
+    def __init__(
+        self, temperature_mdeg=21000, humidity_mpct=45000, pressure_pa=101325, co2_ppm=600
+    ) -> None:
+        self.t, self.h, self.p, self.c = temperature_mdeg, humidity_mpct, pressure_pa, co2_ppm
 
     def temperature_mdeg(self) -> int:
         return self.t
@@ -18,6 +20,9 @@ class Fixed:
 
     def pressure_pa(self) -> int:
         return self.p
+
+    def co2_ppm(self) -> int:
+        return self.c
 
 
 class _Ticks:

@@ -6,6 +6,7 @@ from .hdc1080 import HDC1080
 from .htu21d import HTU21D, SI7021, SHT2x
 from .lm75 import LM75B, TMP102
 from .mcp9808 import MCP9808
+from .scd4x import SCD40, SCD41, SCD43
 from .sht3x import SHT3x
 from .sht4x import SHT4x
 from .tmp117 import TMP117
@@ -24,11 +25,15 @@ CHIPS = {
     "sht2x": (SHT2x, 0x40, 0x40),
     "aht20": (AHT20, 0x38, 0x39),
     "aht10": (AHT10, 0x38, 0x39),
+    "scd40": (SCD40, 0x62, 0x62),
+    "scd41": (SCD41, 0x62, 0x62),
+    "scd43": (SCD43, 0x62, 0x62),
     "lm75": (LM75B, 0x48, 0x4F),
     "tmp102": (TMP102, 0x48, 0x4F),  # a real one no further than 0x4B
 }
 
-_PLUGGED_MS = 110  # past every start-up time, before the MCP9808's first conversion
+# Past all start-up times but the SCD4x's, before the MCP9808's first conversion.
+_PLUGGED_MS = 110
 
 
 def make(spec: str) -> "list[tuple[int, object]]":

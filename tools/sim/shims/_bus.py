@@ -1,7 +1,7 @@
 # Pins and the I2C bus of the virtual board. The chips on it are tools/sim/chips.
 # Settings: "sensor" (which chips), "own" (by address, what a chip's surroundings have of their
-# own), "temperature", "humidity", "pressure" (for the others), "i2c_stuck", "i2c_error", "pins",
-# "wired", "highest_pin": see tools/sim/world.py.
+# own), "temperature", "humidity", "pressure", "co2" (for the others), "i2c_stuck", "i2c_error",
+# "pins", "wired", "highest_pin": see tools/sim/world.py; "scene": _scene.py.
 #
 # All objects are made before the firmware starts, and a transfer takes no memory: as on a board.
 
@@ -9,6 +9,7 @@ import errno
 import math
 import random
 
+import _scene
 import _sim
 import chips
 from chips.trim import Trim
@@ -89,7 +90,7 @@ def number(pin):
 
 
 def _stuck():
-    # True while the slave holds SDA low: from the moment the setting turns true.
+    # True while SDA is held low: by a scene, or by a slave from the moment the setting turns true.
     global _stuck_clocks, _was_stuck
     now = bool(_sim.get("i2c_stuck", False))
     if now and not _was_stuck:
@@ -97,7 +98,7 @@ def _stuck():
     elif not now:
         _stuck_clocks = 0
     _was_stuck = now
-    return _stuck_clocks > 0
+    return _stuck_clocks > 0 or _scene.sda_low()
 
 
 def _held_low(pin):
@@ -109,7 +110,7 @@ def _clocked(pin):
     global _stuck_clocks
     if _stuck() and _wired["scl"] in (None, pin):
         _wired["scl"] = pin
-        _stuck_clocks -= 1
+        _stuck_clocks = max(0, _stuck_clocks - 1)
 
 
 def on_bus():
@@ -120,7 +121,7 @@ def on_bus():
         _chips = dict(_plugged(spec))
     fault = _sim.get("i2c_error", None)
     for chip in _chips.values():
-        chip.fault = fault if isinstance(fault, str) else None
+        chip.part.play(chip, fault if isinstance(fault, str) else None)
     wired = _sim.get("wired", None)
     if wired and wired != [_wired["sda"], _wired["scl"]]:
         return _NOTHING
@@ -135,17 +136,23 @@ def _plugged(spec):
             chip = old
         else:
             chip.environment = _Environment(str(address))
+            chip.part = _scene.Part(address)
         yield address, chip
 
 
-_names = {"t": 0.0, "abs": abs, "min": min, "max": max}
+def _ramp(first, last, start, end):
+    t = _names["t"]
+    return first + (last - first) * (min(max(t, start), end) - start) / (end - start)
+
+
+_names = {"t": 0.0, "abs": abs, "min": min, "max": max, "ramp": _ramp}
 for _key in ("sin", "cos", "tan", "sqrt", "exp", "log", "floor", "ceil", "pi"):
     _names[_key] = getattr(math, _key)
 
 
 class Value:
-    # A setting that is a number or an expression in t = seconds since power-on. The host checked
-    # the expression (tools/sim/expression.py) before it gets here.
+    # A setting that is a number, an expression in t = seconds since power-on, or "@" and the file
+    # of a curve. The host checked it (tools/sim/expression.py, curve.py) before it gets here.
     def __init__(self, name, default):
         self._name = name
         self._default = default
@@ -159,8 +166,13 @@ class Value:
             return value
         try:
             if value != self._text:
-                self._code = compile(value, self._name, "eval")
+                curve = value[0] == "@"
+                self._code = (
+                    _scene.Curve(value[1:]) if curve else compile(value, self._name, "eval")
+                )
                 self._text = value
+            if value[0] == "@":
+                return self._code.now()
             _names["t"] = _sim.world_s()
             return eval(self._code, _names)
         except Exception as e:
@@ -168,25 +180,43 @@ class Value:
             return self._default
 
 
+class _Air(Value):
+    # What a chip measures: from `low` to `high`, and all the same while the air is frozen.
+    def __init__(self, name, default, low, high, scale):
+        super().__init__(name, default)
+        self._low, self._high, self._scale = low, high, scale
+        self._last = None  # what was measured last
+
+    def whole(self, air):
+        # In whole parts of `scale`.
+        if self._last is None or not air.frozen:
+            value = self.now(_sim.get("own", _NOTHING).get(air.address, _NOTHING))
+            self._last = int(min(max(value, self._low), self._high) * self._scale)
+        return self._last
+
+
 class _Environment:
+    frozen = False
+
     def __init__(self, address):
-        self._address = address
-        self._temperature = Value("temperature", 21.0)
-        self._humidity = Value("humidity", 45.0)
-        self._pressure = Value("pressure", 1013.25)
+        self.address = address
+        self._temperature = _Air("temperature", 21.0, -60, 160, 1000)
+        self._humidity = _Air("humidity", 45.0, 0, 100, 1000)
+        self._pressure = _Air("pressure", 1013.25, 100, 1200, 100)
+        self._co2 = _Air("co2", 600, 300, 40000, 1)
         self._air = self._raw = None  # the last, and what a Bosch chip makes of it
 
-    def _own(self):
-        return _sim.get("own", _NOTHING).get(self._address, _NOTHING)
-
     def temperature_mdeg(self):
-        return int(min(max(self._temperature.now(self._own()), -60), 160) * 1000)
+        return self._temperature.whole(self)
 
     def humidity_mpct(self):
-        return int(min(max(self._humidity.now(self._own()), 0), 100) * 1000)
+        return self._humidity.whole(self)
 
     def pressure_pa(self):
-        return int(min(max(self._pressure.now(self._own()), 100), 1200) * 100)
+        return self._pressure.whole(self)
+
+    def co2_ppm(self):
+        return self._co2.whole(self)
 
 
 _search = Trim.raw

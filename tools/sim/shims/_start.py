@@ -41,7 +41,7 @@ def _load():
         __import__(name)
     for chip in _bus.on_bus().values():  # once, so that what it keeps is there
         air = chip.environment
-        air.temperature_mdeg(), air.humidity_mpct(), air.pressure_pa()
+        air.temperature_mdeg(), air.humidity_mpct(), air.pressure_pa(), air.co2_ppm()
 
 
 def _stand_in():
