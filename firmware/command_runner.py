@@ -146,7 +146,7 @@ def change(shadow, key, value):
     if settings.values[key] == old:
         settings.state = state
     else:
-        shadow.log("command: {} is now {}".format(key, value))
+        shadow.settings.log("command: {} is now {}".format(key, value))
         shadow.local.setdefault(key, old)
         shadow.update_due = True
         for older in (shadow.wrong, shadow.tried, shadow.desired or {}):

@@ -21,6 +21,7 @@ class Counts:
     message = None
     waiting = 0
     started = True
+    driver = None
 
     def __init__(self):
         self.steps = 0

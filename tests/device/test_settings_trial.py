@@ -212,7 +212,7 @@ def test_a_power_cut_in_a_command_leaves_no_value_without_its_mark():
     found = []
     for fuse in range(40):
         shadow = Shadow()
-        shadow.settings, shadow.local, shadow.log = fresh(), {}, lambda text: None
+        shadow.settings, shadow.local = fresh(), {}
         FLASH.fuse = fuse
         why = change(shadow, "interval_s", 30)
         FLASH.fuse = None
