@@ -56,21 +56,17 @@ def report(app, full):
         return info
     info["micropython"] = ".".join([str(n) for n in sys.implementation[1][:3]])
     info["chip"], info["boots"] = chip.CHIP, app.settings.state.get("boots")
-    info["tls_verified"] = chip.VERIFIED
-    info["uptime_s"], offset = app.clock.s, app.clock.offset
+    info["tls_verified"], info["wifi_drops"] = chip.VERIFIED, app.wifi_drops
+    info["uptime_s"], info["clock_source"] = app.clock.s, app.clock.source
+    offset, link = app.clock.offset, app.connection
     info["timestamp"] = None if offset is None else offset + app.clock.s + 946684800  # Unix time
     info["last_reading"] = _last_reading(app.sampler, offset)
     info["config_problems"] = [text[:120] for text in app.problems[:5]] or None
-    info["wifi_drops"] = app.wifi_drops
-    info["link_drops"] = app.connection.sessions - app.connection.up
-    info["link_last_reason"] = app.connection.last_reason
-    info["offline_s"] = app.connection.down_s
-    info["clock_source"] = app.clock.source
-    info["messages_too_large"] = app.session.oversized
-    info["messages_not_understood"] = app.shadow.junk
-    info["sensor_errors"] = app.sampler.errors
-    if app.outbox:
-        info["waiting_readings"], info["corrupt_readings"] = app.outbox.waiting, app.outbox.corrupt
+    info["link_drops"], info["link_last_reason"] = link.sessions - link.up, link.last_reason
+    info["offline_s"], info["messages_too_large"] = link.down_s, app.session.oversized
+    info["sensor_errors"], info["messages_not_understood"] = app.sampler.errors, app.shadow.junk
+    box = app.outbox
+    info.update({"waiting_readings": box.waiting, "corrupt_readings": box.corrupt} if box else {})
     return info
 
 
@@ -107,21 +103,18 @@ def document(s, facts):
     if not s.doubt and facts.get("board_id") == s.settings.state.get("board_id"):
         facts.pop("board_id", None)
     # What AWS makes of an empty object is not documented.
+    facts.update(dict.fromkeys(s.gone), rejected=None if sweep else rejected)
     facts.update({key: None if values[key] == {} else values[key] for key in values})
-    facts.update({key: None for key in s.gone if key not in values})
-    facts["rejected"] = None if sweep else rejected
     state = {"reported": facts}
-    # Together with reported, else the old desired value would come back as a delta.
+    # Together with reported, else the old desired value would come back as a delta; what is as it
+    # always was, or gone, is not to be desired.
     desired = {key: values.get(key) for key in s.local}
-    for key in desired:
-        if desired[key] in ("info", {}):
-            desired[key] = None  # nothing to be desired
+    desired = {key: None if desired[key] in ("info", {}) else desired[key] for key in desired}
     if desired:
         state["desired"] = desired
     pending = token, desired, s.clock.s, facts.get("board_id")
     text = json.dumps({"state": state, "clientToken": token}, separators=_TIGHT)
-    made = s.prefix + b"update", text, False
     s.rejected = {} if sweep else dict(s.wrong)
     s.update_due, s.pending, s.gone = s.rejected != s.wrong, pending, ()
     s.since_s, s.sensor, s.fault = s.clock.s, s.sampler.sensor, s.sampler.fault
-    return made
+    return s.prefix + b"update", text, False

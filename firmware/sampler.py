@@ -113,24 +113,12 @@ class Sampler:
     def _go_on(self, one):
         driver = one.driver
         if not driver:
-            from firmware import board, drivers
-
-            bus = board.i2c(self.settings["i2c"], one.failures)
-            self.driver, label = drivers.find(bus, one.sensor or one.wanted)
-            one.driver = self.driver
-            self.wait.start(one.driver.SETTLE_MS)
-            if label != one.sensor:
-                one.sensor = label
-                name = ""
-                if one is not self:
-                    name = one.name + " is "
-                    self.sensor = ", ".join([each.sensor for each in self.sensors if each.sensor])
-                self.log("sensor: {}{}".format(name, label))
+            self._find(one)
         elif not self.busy:
             driver.start()
             self.busy = True
             self.wait.start(driver.MEASURE_MS)
-        elif driver.finish():  # what it has more to measure
+        elif driver.finish():  # it has more to measure
             self.wait.start(driver.MEASURE_MS)
         else:
             self.busy, total = False, 0
@@ -155,6 +143,20 @@ class Sampler:
             self.at += 1
             if self.at == len(self.sensors):
                 self.store_reading()
+
+    def _find(self, one):
+        from firmware import board, drivers
+
+        bus = board.i2c(self.settings["i2c"], one.failures)
+        self.driver, label = drivers.find(bus, one.sensor or one.wanted)
+        one.driver = self.driver
+        self.wait.start(one.driver.SETTLE_MS)
+        if label != one.sensor:
+            one.sensor, name = label, ""
+            if one is not self:
+                name = one.name + " is "
+                self.sensor = ", ".join([each.sensor for each in self.sensors if each.sensor])
+            self.log("sensor: {}{}".format(name, label))
 
     def store_reading(self):
         # Once all have measured, or have failed.

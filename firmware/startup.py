@@ -10,16 +10,15 @@ def build(app, config, values, saved, state, problems, context):
     from firmware import device_info, outbox, sampler, settings, shadow_sync
     from firmware.core.timing import Clock
 
-    log = chip.log
     app.safe_s = 3600  # to try again: a full disk, a bus that was shorted may have been the cause
-    app.saved, app.problems = saved, problems
+    app.saved, app.problems, log = saved, problems, chip.log
     app.check_s = app.wifi_drops = 0  # check_s: of the next upkeep.check()
-    app.offline_s = 0  # clock.s; None: as soon as the session ends
-    app.good_s = 0  # clock.s of the last pass without an error
+    # clock.s: offline since (None: as soon as the session ends); of the last pass without an error
+    app.offline_s = app.good_s = 0
     app.since_s = app.sent = 0  # readings sent in this second
-    app.alarmed = app.alarm_sessions = 0  # upkeep.alarm()
-    app.runner = app.joining = None  # while there are commands to be done; or no network
-    app.ssid = None  # joined, or lost last
+    app.alarmed = app.alarm_sessions = 0  # sampling.alarm()
+    # runner, joining: while there are commands to be done; or no network. ssid: joined, lost last.
+    app.runner = app.joining = app.ssid = None
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
     clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
     app.settings = settings.Settings(values, saved, state, log)
@@ -29,10 +28,7 @@ def build(app, config, values, saved, state, problems, context):
     size = config["outbox_bytes"]
     app.outbox = outbox.Outbox("data/outbox", size, log) if app.safe < 2 else None
     app.sampler = sampler.Sampler(values, clock, app.outbox, app.upkeep, log)
-    battery = config.get("battery")
-    if battery:
-        app.sampler.battery = battery["pin"], int(battery["ratio"] * 1000 + 0.5)
-        app.sampler.apply("battery")
+    _battery(app.sampler, config.get("battery"))
     app.fault = False
     app.settings.apply, app.settings.unload = app.sampler.apply, app.unload
     _session(app, config, context)
@@ -45,10 +41,16 @@ def build(app, config, values, saved, state, problems, context):
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     app.settings.note("boots", state.get("boots", 0) + 1)
     # One of each is made: what made it need not stay.
-    for made in (settings.Settings, outbox.Outbox, sampler.Sampler, shadow_sync.ShadowSync):
-        del made.__init__
+    for one in (settings.Settings, outbox.Outbox, sampler.Sampler, shadow_sync.ShadowSync):
+        del one.__init__
     gc.threshold(1024)
     return board.watchdog()
+
+
+def _battery(sampler, given):
+    if given:
+        sampler.battery = given["pin"], int(given["ratio"] * 1000 + 0.5)
+        sampler.apply("battery")
 
 
 def _session(app, config, context):

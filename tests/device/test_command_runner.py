@@ -65,7 +65,7 @@ class Shadow:
     # Of ShadowSync what the runner has to do with.
     def __init__(self):
         self.clock, self.settings, self.session = Clock(), Settings(), Session()
-        self.log = Log()
+        self.settings.log = self.log = Log()
         self.local, self.desired, self.update_due = {}, None, False
         self.wrong, self.tried = {"interval_s": "too small"}, {"interval_s": "0"}
 

@@ -299,14 +299,6 @@ def test_every_six_hours_it_asks_for_everything():
     assert 17 <= len(service.updates) <= 19, len(service.updates)
 
 
-def test_what_is_no_setting_any_more_is_not_sent():
-    board = Board(state={"local": {"colour": 1, "interval_s": 30}})
-    harness.equal(board.sync.local, {"interval_s": 30})
-    service = ShadowService()
-    connect(board, service)
-    assert "colour" not in service.desired and "colour" not in service.reported
-
-
 def any_value(key, value, values):
     return value, None
 

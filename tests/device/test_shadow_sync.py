@@ -198,7 +198,10 @@ def test_a_document_is_made_with_the_memory_of_the_driver():
 
     board.sync.facts = short_of_memory
     board.report(rssi=-3)
-    board.sampler.driver, board.sampler.due = 1, True  # the sampler would load the driver again before it is tried anew
+    board.sampler.driver, board.sampler.due = (
+        1,
+        True,
+    )  # the sampler would load the driver again before it is tried anew
     harness.equal((board.sync.step(), board.sampler.driver), (False, 1))
     board.sampler.due = False
     settle(board, service)

@@ -55,9 +55,10 @@ LAYERS = {
     "firmware/crash.py": f"{_STORE} firmware.files firmware.chip",
     # What the board does. A module that is loaded on demand is imported, not handed in: what is
     # handed in stays.
-    "firmware/sampler.py": f"{_CORE} firmware.sensors firmware.sampling",
+    "firmware/sampler.py": f"{_CORE} firmware.sensors firmware.sampling"
+    " firmware.drivers firmware.board",
     "firmware/sensors.py": f"{_CORE} firmware.drivers firmware.board",
-    "firmware/sampling.py": f"{_CORE} firmware.board",
+    "firmware/sampling.py": f"{_CORE} firmware.board firmware.net.packets",
     "firmware/shadow_sync.py": f"{_CORE} firmware.net.packets firmware.device_info json",
     "firmware/command_runner.py": f"{_CORE} firmware.chip firmware.board firmware.crash"
     " firmware.net.packets json",

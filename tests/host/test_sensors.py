@@ -24,7 +24,7 @@ def test_the_table_has_no_other() -> None:
     assert set(TABLE) == set(schema.SENSORS.split())
 
 
-@pytest.mark.parametrize("file", {file for file, _ in boards.chips().values()})
+@pytest.mark.parametrize("file", sorted({file for file, _ in boards.chips().values()}))
 def test_addresses_are_those_the_driver_is_looked_for_at(file: str) -> None:
     rows = {chip: places for chip, (name, places) in boards.chips().items() if name == file}
     ours = {int(at, 16) for chip in rows for at in TABLE[chip].addresses}

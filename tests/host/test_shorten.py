@@ -418,7 +418,8 @@ def test_in_the_firmware_few_names_are_left(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv(bytecode.LONG_NAMES, "1")
     before = own()
     print(f"{len(before)} names and texts before, {len(after)} after")
-    assert after < before
+    # Names of ours that another one has now, and short ones.
+    assert len(after - before) < 16, after - before
     assert len(after) < 0.55 * len(before)
     # What is left of ours stands as a text somewhere, or is a module's, or main.py's.
     texts = {

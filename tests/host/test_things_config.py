@@ -52,7 +52,7 @@ def test_three_keys_are_enough_and_the_rest_has_defaults() -> None:
 
 
 def test_a_complete_one_has_exactly_the_keys_that_a_board_looks_for() -> None:
-    settings = {k: v for k, v in schema.DEFAULTS.items() if k != "log_level"}  # shadow only
+    settings = {k: v for k, v in values.SETTINGS.items() if k != "log_level"}  # shadow only
     assert set(FULL) == {*settings, *schema.KEYS.split(), *schema.LATER.split()}
     assert {key: FULL[key] for key in settings} == settings
 
@@ -343,11 +343,11 @@ def test_any_value_under_any_key_gets_an_answer(changed: dict[str, Any]) -> None
 @given(st.sampled_from(KEYS) | TEXT, JSON)
 def test_a_setting_is_judged_as_in_the_file(key: str, value: Any) -> None:
     clean, problem = schema.check(key, value, FULL)
-    if key not in schema.DEFAULTS:
+    if key not in values.SETTINGS:
         assert problem
     elif problem is None:
         assert config.check(FULL | {key: clean})[1] == []
-    elif not isinstance(schema.DEFAULTS[key], dict):
+    elif not isinstance(values.SETTINGS[key], dict):
         assert config.check(FULL | {key: value}) == (None, [f"{key}: {problem}"])
     else:
         assert len(config.check(FULL | {key: value})[1]) == problem.count("; ") + 1
