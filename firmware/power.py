@@ -13,7 +13,7 @@ _MOST_S = const(900)
 _FAILURES = const(3)  # sessions, or a sensor's errors, in a row
 _SAFE_S = const(1800)
 _DAY_S = const(86_400)
-_SYNC_S = const(21_600)  # between two questions for the time
+_SYNC_S = const(21_600)  # between two questions for the time, and two reports of nothing new
 _TUNE_S = const(600)  # asleep, at least, to tell from it how fast the oscillator is
 _PPM = const(50_000)
 _FIX_MS = const(2_000)  # more is put right in the RTC itself, for a start without its memory
@@ -68,13 +68,14 @@ class Power:
         if not state:
             state = dict.fromkeys("fix ppm sync slept left fails at asked next".split(), 0)
             state.update(dict.fromkeys("urgent read tuned".split(), False))
-            state.update({"wifi": None, "extra": None, "found": (), "last": ()})
+            state.update({"extra": None, "found": (), "last": (), "report": (0, None, None)})
+            state["wifi"] = state["error"] = None
             chip.log("power: awake for {} s, Ctrl-C gives the REPL".format(_WINDOW_S))
         self.state, self.offset = state, None  # offset: clock.offset as the RTC has it
         self.waiting = None  # the fewest readings so far
         self.trial = dict(app.settings.state.get("trial", ()))  # that began before this connect
         self.waits, app.connection.wait = app.connection.wait, self.wait
-        app.shadow.facts = self.facts
+        app.shadow.facts, app.connection.on_up = self.facts, self.up
         s2000 = state["next"] or None
         session, values = app.session, app.settings.values
         wakes = s2000 and s2000 + values.get("batch", 12) * values["interval_s"] + _BEYOND
@@ -91,6 +92,16 @@ class Power:
                 next_s = app.sampler.turn_s + values.get("batch", 12) * values["interval_s"]
                 info["wakes"] = app.clock.offset + next_s + _BEYOND
         return info
+
+    def up(self, present):
+        # A report is a round trip: only where there is something to report.
+        app, sync = self.app, self.app.shadow
+        sync.connected(present)
+        s2000, *sensor = self.state["report"]
+        age_s = (app.clock.offset or 0) + app.clock.s - s2000
+        if list(sensor) == [app.sampler.sensor, app.sampler.fault] and not sync.local:
+            sync.update_due = not 0 <= age_s < _SYNC_S
+            sync.sensor = tuple(sensor)
 
     def wait(self, timeout_ms):
         # In place of Connection.wait(): there is nothing to do at once.
@@ -156,6 +167,8 @@ class Power:
         packets.disconnect(app.session)
         packets = None
         s2000 = app.clock.offset and app.clock.offset + app.clock.s
+        if good and app.shadow.since_s:
+            state["report"] = (s2000 or 0,) + app.shadow.sensor
         if good:
             state["wifi"] = rejoin.remember(
                 app.wlan, app.ssid, state["wifi"], s2000 or 0, chip.VERIFIED

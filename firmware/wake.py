@@ -9,10 +9,11 @@
 #   fails, urgent  connects failed in a row; an alarm waits
 #   read           this wake's reading is taken
 #   values         the settings that count here; None: in _FILE, as they are too long
-#   found, last    of each sensor: its label; what its values were like, and how often
+#   found, last    of each sensor: its label; what its values were like, how often, and what is
+#                  wrong with it, how often; error: the last one
 #   extra          what sampling.py keeps: alarms, values stored last, seconds since
 #   battery, size  as in config.json
-#   wifi           of the last connect (net/rejoin.py)
+#   wifi           of the last connect (net/rejoin.py); report: of the last one, s2000, sensor, fault
 
 import json
 import machine
@@ -34,6 +35,7 @@ _LONG_MS = const(86_400_000)
 _MOST_MS = const(3_300_000)  # ESP8266: its timer wraps at 71 minutes (esp8266/modmachine.c)
 _MOST_BYTES = const(1900)  # of 2,048
 _FEW_BYTES = const(400)  # ESP8266: of 492
+_TEXT = const(80)  # of what is wrong with a sensor
 _UART_MS = const(12)  # until 128 characters are out; only the plain ESP32 waits for them
 _WDT_MS = const(60_000)
 
@@ -134,10 +136,13 @@ def measure(sampler):
 
 def restore(sampler, state):
     # What a Sampler knows from reading to reading.
-    labels = state["found"]
+    labels, faults = state["found"], []
     for one, label, last in zip(sampler.sensors, labels, state["last"]):
-        one.sensor, (one.last, one.same) = label, last
+        one.sensor, (one.last, one.same, one.fault, one.count) = label, last
+        faults.append(one.fault)
     sampler.sensor = ", ".join([label for label in labels if label]) or None
+    sampler.fault = ", ".join([fault for fault in faults if fault]) or None
+    sampler.last_error = state["error"]
     if state["extra"] and sampler.extra is None:
         from firmware import sampling
 
@@ -149,7 +154,11 @@ def restore(sampler, state):
 
 def keep(sampler, state):
     state["found"] = [one.sensor for one in sampler.sensors]
-    state["last"] = [(one.last, one.same) for one in sampler.sensors]
+    last = state["last"] = []
+    for one in sampler.sensors:
+        fault = one.fault and one.fault[:_TEXT]
+        last.append((one.last, one.same, fault, fault and one.count))
+    state["error"] = sampler.last_error and sampler.last_error[:_TEXT]
     extra, state["extra"] = sampler.extra, None
     if extra:
         age_s = sampler.clock.s - extra.stored_s
