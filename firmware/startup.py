@@ -43,12 +43,15 @@ def build(app, config, values, saved, state, problems, context):
     app.connection.keep_room()
     app.heap_bytes = device_info.heap_bytes()
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
-    if app.cause != "deepsleep":
-        app.settings.note("boots", state.get("boots", 0) + 1)
+    app.settings.note("boots", state.get("boots", 0) + (app.cause != "deepsleep"))
     # One of each is made: what made it need not stay.
     for made in (settings.Settings, outbox.Outbox, sampler.Sampler, shadow_sync.ShadowSync):
         del made.__init__
     gc.threshold(1024)
+    return _attach(app, config)
+
+
+def _attach(app, config):
     if config.get("power") != "battery":
         return board.watchdog()
     from firmware import power

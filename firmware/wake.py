@@ -1,7 +1,7 @@
-# A board that sleeps (config.json: "power": "battery") has woken: it reads, stores and sleeps again
-# without radio; or it is time to connect, and the usual start follows, with power.py. What it needs
-# to know, so that it need not read config.json and settings.json, is in the RTC's memory: 0xB5,
-# CRC-16, JSON of
+# A board that sleeps (config.json: "power": "battery") has woken: it reads, stores and sleeps
+# again without radio; or it is time to connect, and the usual start follows, with power.py. What
+# it needs to know, so that it need not read config.json and settings.json, is in the RTC's
+# memory: 0xB5, CRC-16, JSON of
 #   at, asked      the RTC as it went to sleep, and for how long, in ms
 #   fix            to be added to the RTC, in ms; ppm: how much longer than asked a sleep lasts
 #   sync, slept    s2000 when a server gave the time, 0: never; seconds asleep since
@@ -13,7 +13,8 @@
 #                  wrong with it, how often; error: the last one
 #   extra          what sampling.py keeps: alarms, values stored last, seconds since
 #   battery, size  as in config.json
-#   wifi           of the last connect (net/rejoin.py); report: of the last one, s2000, sensor, fault
+#   wifi           of the last connect (net/rejoin.py)
+#   report         of the last one: s2000, the sensor found, its fault
 
 import json
 import machine

@@ -1,6 +1,6 @@
-# Back into the network of the last connect, by what is known of it: access point, channel, address.
-# It is tried once; then the usual way. For a board that sleeps, on demand. `known`: [ssid, bssid,
-# channel, address as ifconfig() has it, s2000 of its lease], without what is not known.
+# Back into the network of the last connect, by what is known of it: access point, channel,
+# address. It is tried once; then the usual way. For a board that sleeps, on demand. `known`:
+# [ssid, bssid, channel, address as ifconfig() has it, s2000 of its lease], None where not known.
 
 from micropython import const
 

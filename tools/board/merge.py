@@ -155,10 +155,8 @@ class _Editor:
             if isinstance(node, ast.Import):
                 if self._home.get(alias.name, alias.name) == alias.name != target:
                     kept.append(alias)
-                elif alias.asname:
+                elif self._home[alias.name] != target or alias.asname:
                     self._fail(node, f"import {alias.name}")
-                elif self._home[alias.name] != target:  # only to have it in memory
-                    made.append(f"import {self._home[alias.name]}")
                 continue
             whole, module = f"{node.module}.{alias.name}", node.module or ""
             home = self._home.get(whole) or self._home.get(module)
