@@ -103,7 +103,7 @@ def turn(state, s2000):
 def _sampler(state, now_ms):
     from firmware import outbox, sampler
 
-    values = state["values"]
+    values = dict(state["values"])
     values["log_level"] = "info"
     clock = aligned(Clock(chip.ticks_ms, chip.ticks_diff), now_ms)
     clock.offset = now_ms // 1000
@@ -180,8 +180,8 @@ def load():
         return None
     state = json.loads(data[3:])
     if state["values"] is None:
-        state["values"] = json.loads(files.read(_FILE, 4096))
-    return state
+        state["values"] = _stored()
+    return state["values"] and state
 
 
 def save(state):
@@ -190,9 +190,8 @@ def save(state):
         return
     values, data = state and state["values"], _bytes(state)
     if len(data) > (_MOST_BYTES if chip.VERIFIED else _FEW_BYTES):
-        text = json.dumps(values)
-        if files.read(_FILE, 4096) != text.encode():
-            files.replace(_FILE, text)
+        if _stored() != values:
+            files.replace(_FILE, json.dumps(values))
         state["values"] = None
         data = _bytes(state)
         state["values"] = values
@@ -200,6 +199,13 @@ def save(state):
         machine.RTC().memory(data)
     except ValueError:
         machine.RTC().memory(b"")
+
+
+def _stored():
+    try:
+        return json.loads(files.read(_FILE, 4096) or b"null")
+    except ValueError:
+        return None
 
 
 def _bytes(state):
