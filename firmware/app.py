@@ -3,11 +3,11 @@
 
 from micropython import const
 
-import firmware.outbox  # noqa: F401
 from firmware import chip, sampler, settings, shadow_sync  # noqa: F401
 from firmware.core.errors import LinkError
 from firmware.core.telemetry import RECORD_BYTES, TEXT_BYTES, write_json
 from firmware.net.connection import SUBSCRIBE
+from firmware.outbox import Outbox  # noqa: F401
 
 if not chip.VERIFIED:
     from firmware import soft_watchdog  # noqa: F401

@@ -12,7 +12,15 @@ def run():
     # Ctrl-C on the serial port stops it and gives the REPL. What App cannot catch itself, a file
     # that is missing or no memory to load one, may pass.
     try:
+        import machine  # not board.py: what could not be loaded before may not load now
+
         keep()
+        if machine.reset_cause() == machine.DEEPSLEEP_RESET:
+            from firmware import wake
+
+            wake.run()
+            wake = None
+            unload()
         from firmware import config
 
         prepared = config.prepare()
@@ -37,8 +45,6 @@ def run():
         print("main: cannot run the firmware, restarting in 30 s")
         sys.print_exception(e)
         time.sleep(30)
-        import machine  # not board.py: what could not be loaded before may not load now
-
         machine.reset()
 
 

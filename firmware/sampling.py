@@ -9,7 +9,7 @@ from micropython import const
 from firmware.core import quantities, several, telemetry
 
 ALARM = const(-3)  # tag of an alarm in the session
-_MOST_BYTES = const(96)  # of a record (outbox.py)
+MOST_BYTES = const(96)  # of a record (outbox.py)
 # How far a value must come back from its limit, unless the setting `hysteresis` says.
 _HYSTERESIS = (30, 200, 100, 50, 50)
 
@@ -26,7 +26,7 @@ def again(s, one):
     settings = s.settings
     if s.extra is None:
         s.extra = Extra()
-        s.extra.alarms, s.extra.taken, s.buf = bytearray(5), [], bytearray(_MOST_BYTES)
+        s.extra.alarms, s.extra.taken, s.buf = bytearray(5), [], bytearray(MOST_BYTES)
     taken, values = s.extra.taken, one.driver.values
     count = settings.get("samples", 1)
     if count > 1:

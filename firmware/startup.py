@@ -39,12 +39,20 @@ def build(app, config, values, saved, state, problems, context):
     app.connection.keep_room()
     app.heap_bytes = device_info.heap_bytes()
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
-    app.settings.note("boots", state.get("boots", 0) + 1)
+    app.settings.note("boots", state.get("boots", 0) + (app.cause != "deepsleep"))
     # One of each is made: what made it need not stay.
     for one in (settings.Settings, outbox.Outbox, sampler.Sampler, shadow_sync.ShadowSync):
         del one.__init__
     gc.threshold(1024)
-    return board.watchdog()
+    return _attach(app, config)
+
+
+def _attach(app, config):
+    if config.get("power") != "battery":
+        return board.watchdog()
+    from firmware import power
+
+    return power.attach(app, config)
 
 
 def _battery(sampler, given):

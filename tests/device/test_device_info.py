@@ -1,4 +1,4 @@
-# heap: 40wk
+# heap: 42wk
 # What the board reports about itself, and its memory. The app is a stand-in: each value is its own
 # name.
 

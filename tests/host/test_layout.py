@@ -68,6 +68,8 @@ LAYERS = {
     "firmware/config.py": "firmware json sys",
     "firmware/overrides.py": "firmware sys",
     "firmware/upkeep.py": "firmware micropython",
+    "firmware/power.py": "firmware micropython",
+    "firmware/wake.py": "firmware micropython machine time json",
     "firmware/loading.py": "firmware gc sys time machine",
     "firmware/version.py": "",
     "tools/": "tools.errors tools.toolchain tools.wire",
@@ -89,6 +91,7 @@ LAYERS = {
 HARDWARE = {
     "firmware/board.py": {"machine", "network"},
     "firmware/soft_watchdog.py": {"machine"},  # its timer
+    "firmware/wake.py": {"machine"},  # RTC and sleep
     "firmware/loading.py": {"machine"},  # restarts a board that cannot load board.py
     "firmware/device_info.py": {"machine", "esp32"},  # what the board reports about itself
 }

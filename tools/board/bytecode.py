@@ -31,6 +31,7 @@ _FLAGS = ("-O2",)
 _TIMEOUT_S = 60.0
 # What stays in memory; and what needs all of its texts at once, which take 32 bytes as objects.
 _STAYS = {"firmware/loading.py", "firmware/app.py", "firmware/device_info.py"}
+_STAYS |= {"firmware/sampler.py", "firmware/power.py"}  # on a battery
 _READABLE = ("boot.py", "main.py", "firmware/version.py")
 
 

@@ -75,7 +75,7 @@ def stage(
         if not path.startswith("firmware/") or kind.takes(path, chosen)
     }
     if compiled:
-        files = bytecode.compile_all(files, boards.table()["together"], kind.flat)
+        files = bytecode.compile_all(files, boards.together(config["power"]), kind.flat)
     version, build = version_of(source), build_s2000(source, now)
     files |= {"config.json": thing_config.for_board(config), **pair.files()}
     files[VERSION_FILE] = _version_file(version, build, files)
@@ -117,9 +117,11 @@ def _named(config: dict[str, Any] | None) -> list[str]:
     return [row["chip"] for row in rows if row["chip"] != "auto"]
 
 
-def source_lines(text: str, board: str = "esp32", source: Path = ROOT) -> str:
+def source_lines(
+    text: str, board: str = "esp32", source: Path = ROOT, power: str = "mains"
+) -> str:
     """A traceback of a board with the files and lines of the sources (merge.py)."""
-    files, together = sources(source), boards.table()["together"]
+    files, together = sources(source), boards.together(power)
     if boards.get(board).flat:
         together = groups.flat_groups(files, together)
     return groups.source_lines(files, together, text)

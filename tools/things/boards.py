@@ -6,7 +6,8 @@ A profile is what a family of boards can do: the kind of key, the form of the ce
 files of the firmware (patterns over paths, in which `*` takes in `/`), the sensors whose drivers
 are among them unless others are asked for (all, where it names none), and the values config.json
 gets where it has none.
-`together`: files of the firmware that become one on every board (merge.py), under its path.
+`together`: files of the firmware that become one on a board (merge.py), under its path;
+`together_battery`: the same where `power` is "battery", so that a wake loads little.
 """
 
 from __future__ import annotations
@@ -81,6 +82,12 @@ class Board:
             return path in [drivers()[name] for name in sensors]
         wanted = any(fnmatch.fnmatchcase(path, pattern) for pattern in _profile(self)["files"])
         return wanted and path not in _profile(self)["without"]
+
+
+def together(power: str = "mains") -> dict[str, list[str]]:
+    """The files that become one on a board with that ``power``."""
+    found: dict[str, list[str]] = table()["together" if power == "mains" else "together_battery"]
+    return found
 
 
 @cache

@@ -1,0 +1,246 @@
+# A board that sleeps (config.json: "power": "battery") while it is connected: when it is done, and
+# what it leaves to wake.py. In memory only there; what it needs now and then is loaded on demand.
+
+from micropython import const
+
+from firmware import chip
+
+_WINDOW_S = const(20)  # after power-on: for a person to press Ctrl-C
+_LIMIT_S = const(90)  # then it sleeps, done or not
+_JOIN_S = const(45)  # the same without a network
+_GAIN_S = const(30)  # for more, as long as readings get away
+_MOST_S = const(900)
+_FAILURES = const(3)  # sessions, or a sensor's errors, in a row
+_SAFE_S = const(1800)
+_DAY_S = const(86_400)
+_SYNC_S = const(21_600)  # between two questions for the time, and two reports of nothing new
+_TUNE_S = const(600)  # asleep, at least, to tell from it how fast the oscillator is
+_PPM = const(50_000)
+_FIX_MS = const(2_000)  # more is put right in the RTC itself, for a start without its memory
+_STATUS = const(-4)  # tag of the birth message in the session
+_KEYS = "interval_s batch sensor i2c samples deadband heartbeat_s alarm_high alarm_low hysteresis "
+_BEYOND = const(946_684_800)  # Unix seconds at 2000-01-01
+
+
+def attach(app, config):
+    # Once, at the start, in place of board.watchdog(): what is to be called in each pass.
+    from firmware import board, wake
+
+    state = wake.load() if app.cause == "deepsleep" else None
+    power = Power(app, state)
+    battery = app.sampler.battery
+    power.state["battery"], power.state["size"] = battery, config["outbox_bytes"]
+    if power.state["sync"]:
+        _take_up(app, power.state, wake)
+        power.offset = app.rtc_s2000 - app.clock.s
+    known = power.state["wifi"]
+    if known:
+        from firmware.net import rejoin
+
+        args = app.clock, chip.random, chip.log, known, app.rtc_s2000, chip.VERIFIED
+        app.joining = rejoin.joining(app.wlan, app.networks, *args)
+    power.feed = board.watchdog()  # the RTC's memory is its from now on
+    return power.step
+
+
+def _take_up(app, state, wake):
+    # Where wake.py has left off.
+    now_ms, sampler = wake.rtc_ms() + state["fix"], app.sampler
+    clock = wake.aligned(app.clock, now_ms)
+    s2000 = app.rtc_s2000 = now_ms // 1000
+    age_s = s2000 - state["sync"]
+    clock.since_s = -age_s
+    if state["tuned"] or state["slept"] < 3 * _TUNE_S:
+        clock.ask_s = max(0, _SYNC_S - age_s)
+    if app.outbox:
+        wake.restore(sampler, state)
+    sampler.due = not state["read"]
+    sampler.interval_s = state["values"]["interval_s"]
+    sampler.turn_s = state["next"] - sampler.interval_s - s2000
+    state["read"] = False
+
+
+class Power:
+    def __init__(self, app, state):
+        self.app, self.feed = app, None
+        self.least_s, self.end_s = (0 if state else _WINDOW_S), _LIMIT_S
+        self.fresh = not state
+        if not state:
+            state = dict.fromkeys("fix ppm sync slept left fails at asked next".split(), 0)
+            state.update(dict.fromkeys("urgent read tuned".split(), False))
+            state.update({"extra": None, "found": (), "last": (), "report": (0, None, None)})
+            state["wifi"] = state["error"] = None
+            chip.log("power: awake for {} s, Ctrl-C gives the REPL".format(_WINDOW_S))
+        self.state, self.offset = state, None  # offset: clock.offset as the RTC has it
+        self.waiting = None  # the fewest readings so far
+        self.trial = dict(app.settings.state.get("trial", ()))  # that began before this connect
+        self.waits, app.connection.wait = app.connection.wait, self.wait
+        app.shadow.facts, app.connection.on_up = self.facts, self.up
+        s2000 = state["next"] or None
+        session, values = app.session, app.settings.values
+        wakes = s2000 and s2000 + values.get("batch", 12) * values["interval_s"] + _BEYOND
+        will = '{{"online": false, "asleep": true, "wakes": {}}}'.format(wakes or "null")
+        session.set_last_will(session.lw_topic, will.encode(), True, 1)
+
+    def facts(self, full):
+        # For the birth message: by the time somebody reads it the board sleeps.
+        app, values = self.app, self.app.settings.values
+        info = app.facts(full)
+        if full:
+            info["asleep"] = True
+            if app.clock.offset is not None:
+                next_s = app.sampler.turn_s + values.get("batch", 12) * values["interval_s"]
+                info["wakes"] = app.clock.offset + next_s + _BEYOND
+        return info
+
+    def up(self, present):
+        # A report is a round trip: only where there is something to report.
+        app, sync = self.app, self.app.shadow
+        sync.connected(present)
+        s2000, *sensor = self.state["report"]
+        age_s = (app.clock.offset or 0) + app.clock.s - s2000
+        if list(sensor) == [app.sampler.sensor, app.sampler.fault] and not sync.local:
+            sync.update_due = not 0 <= age_s < _SYNC_S
+            sync.sensor = tuple(sensor)
+
+    def wait(self, timeout_ms):
+        # In place of Connection.wait(): there is nothing to do at once.
+        if self._done():
+            self._sleep(True)
+        if self.app.joining:
+            chip.sleep_ms(20)
+            return True
+        return self.waits(timeout_ms)
+
+    def step(self):
+        # After each pass.
+        self.feed()
+        app, link = self.app, self.app.connection
+        app.fault, s = False, app.clock.s
+        out, waiting = app.shadow.out, app.outbox and app.outbox.waiting
+        if out and out[2] and link.up and _STATUS not in app.session.waiting:
+            # With a tag of its own: the shadow does not wait for its PUBACK.
+            from firmware.net import packets
+
+            packets.document(app.session, out[0], out[1], _STATUS, True)
+            app.shadow.out = None
+        if link.up and waiting and (self.waiting is None or waiting < self.waiting):
+            self.waiting, self.end_s = waiting, min(max(self.end_s, s + _GAIN_S), _MOST_S)
+        known = self.state["wifi"]
+        if known and link.failures[0]:  # the address may be another's by now
+            from firmware.net import rejoin
+
+            del known[:]
+            rejoin.forget(app.wlan)
+            rejoin.leave(app.wlan)
+            app.ssid = app.joining = None
+        late = s >= self.end_s or (app.ssid is None and s >= _JOIN_S)
+        if s >= self.least_s and (late or link.failures[0] >= _FAILURES):
+            self._sleep(False)
+        app.fault = True
+
+    def _done(self):
+        app, session, sync = self.app, self.app.session, self.app.shadow
+        clock, sampler = app.clock, app.sampler
+        if not app.connection.up or app.runner or clock.heard or clock.s < self.least_s:
+            return False
+        if app.outbox:
+            lost = sampler.failures >= _FAILURES
+            if app.outbox.waiting or sampler.kept or not (sampler.sensor or lost):
+                return False
+            if sampler.due and not lost:
+                return False
+        if session.used or session.owed or session.doubt or not session.transport.push():
+            return False
+        owes = sync.pending or sync.message or sync.out or sync.get_due or sync.update_due
+        return not owes and sync.desired is None and clock.s < sync.birth_s
+
+    def _sleep(self, good):
+        # Never returns.
+        app, state = self.app, self.state
+        if app.outbox:
+            app.upkeep("flush")
+        if good and not app.safe:
+            self._settle()
+        from firmware.net import packets, rejoin
+
+        packets.disconnect(app.session)
+        packets = None
+        s2000 = app.clock.offset and app.clock.offset + app.clock.s
+        if good and app.shadow.since_s:
+            state["report"] = (s2000 or 0,) + app.shadow.sensor
+        if good:
+            state["wifi"] = rejoin.remember(
+                app.wlan, app.ssid, state["wifi"], s2000 or 0, chip.VERIFIED
+            )
+        rejoin.leave(app.wlan)
+        rejoin = None
+        app.unload()
+        from firmware import board, wake
+
+        now_ms = self._time(board, wake)
+        self._plan(good, now_ms // 1000, wake)
+        if app.outbox:
+            wake.keep(app.sampler, state)
+        text = "power: {}, asleep until {}; connects in {} readings"
+        until = board.date(state["next"]) if state["sync"] else "the next try"
+        chip.log(text.format("done" if good else "no success", until, state["left"]))
+        wake.sleep(state)
+
+    def _settle(self):
+        # All went well with the settings on trial before this connect, and after whatever crash.
+        app = self.app
+        trial = app.settings.state.get("trial")
+        if app.sampler.failures >= _FAILURES:
+            app.upkeep("check")
+        elif trial and trial == self.trial:
+            app.settings.note("trial", None)
+        if app.counted_s and not self.fresh:
+            from firmware import crash
+
+            crash.alive(crash.STABLE_S, chip.log)
+
+    def _time(self, board, wake):
+        # Gives the time, in ms since 2000; the RTC's where there is no other. A server's shows how
+        # fast the oscillator is that has counted asleep.
+        state, clock = self.state, self.app.clock
+        if clock.offset is None:
+            state["sync"] = state["fix"] = state["slept"] = 0
+            return wake.rtc_ms()
+        if clock.source != "rtc" and clock.since_s >= 0:
+            if self.offset is not None and state["slept"] >= _TUNE_S:
+                ppm = state["ppm"] + (clock.offset - self.offset) * 1_000_000 // state["slept"]
+                state["ppm"], state["tuned"] = max(-_PPM, min(ppm, _PPM)), True
+            state["sync"], state["slept"] = clock.offset + clock.since_s, 0
+        state["sync"] = state["sync"] or 1  # not by a server
+        clock.step()
+        now_ms = (clock.offset + clock.s) * 1000 + clock.diff(clock.now(), clock._start)
+        if abs(now_ms - wake.rtc_ms()) > _FIX_MS:
+            board.set_rtc(now_ms // 1000)
+        state["fix"] = now_ms - wake.rtc_ms()
+        return now_ms
+
+    def _plan(self, good, s2000, wake):
+        # The next reading, and how many until the next connect.
+        app, state, found = self.app, self.state, self.app.settings.values
+        keys = (_KEYS + "offset_cdeg").split()
+        values = state["values"] = {key: found[key] for key in keys if key in found}
+        interval_s, batch = values["interval_s"], values.get("batch", 12)
+        state["left"], state["next"] = batch, s2000 + interval_s
+        if good:
+            state["fails"], state["urgent"] = 0, False
+        else:
+            state["fails"] += 1
+            pause = (1 if state["urgent"] else batch) << min(state["fails"] - 1, 10)
+            state["left"] = min(pause, max(batch, _DAY_S // interval_s))
+        if app.safe:
+            from firmware import crash
+
+            crash.alive(crash.STABLE_S, chip.log)  # then it tries again
+            state["left"], state["next"] = 0, s2000 + _SAFE_S
+        elif not state["sync"]:  # a reading has no time then: it comes with the next connect
+            state["next"], state["left"] = s2000 + state["left"] * interval_s, 0
+        else:
+            state["next"] = app.clock.offset + app.sampler.turn_s + interval_s
+            if state["next"] <= s2000:
+                wake.turn(state, s2000)
