@@ -16,9 +16,7 @@ _HYSTERESIS = (30, 200, 100, 50, 50)
 
 class Extra:
     # No methods: their names would keep this module in memory.
-    stored = None  # values as stored last, of all sensors; None: the next is stored in any case
-    stored_s = 0
-    alarms = b""
+    pass
 
 
 def again(s, one):
@@ -27,6 +25,8 @@ def again(s, one):
     if s.extra is None:
         s.extra = Extra()
         s.extra.alarms, s.extra.taken, s.buf = bytearray(5), [], bytearray(MOST_BYTES)
+        # Values as stored last, of all sensors; None: the next is stored in any case.
+        s.extra.stored, s.extra.stored_s = None, 0
     taken, values = s.extra.taken, one.driver.values
     count = settings.get("samples", 1)
     if count > 1:

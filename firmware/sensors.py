@@ -11,10 +11,7 @@ _RETRY_MAX_MS = const(30_000)
 class Sensor:
     # One of several; a single one is the Sampler itself. No methods: their names would keep this
     # module in memory.
-    sensor = driver = None  # "bme280@0x76" once it was found
-    failures = 0  # in a row
-    fault, count = None, 0  # what is wrong with it, and how often since it began
-    last = same = 0  # a sum of the newest values; readings in a row that were equal to them
+    pass
 
 
 def listed(rows):
@@ -24,6 +21,8 @@ def listed(rows):
         one, at = Sensor(), row.get("address")
         one.name = row.get("name", row["chip"])
         one.wanted = row["chip"] + ("" if at is None else "@0x{:02x}".format(at))
+        one.sensor = one.driver = one.fault = None  # as in the Sampler
+        one.failures = one.last = one.same = 0
         made.append(one)
     return made
 

@@ -11,11 +11,24 @@ from firmware import wake
 from firmware.core.timing import Clock
 
 VALUES = {"interval_s": 600, "batch": 6, "sensor": "auto"}
-WIFI = ["barn", [2, 0, 0, 0, 0, 1], 11, ["192.168.178.23", "255.255.255.0"] + ["192.168.178.1"] * 2]
+WIFI = [
+    "barn",
+    [2, 0, 0, 0, 0, 1],
+    11,
+    ["192.168.178.23", "255.255.255.0"] + ["192.168.178.1"] * 2,
+]
 
 
 def state(**more):
-    made = {"fix": START * 1000, "ppm": 0, "sync": START, "slept": 0, "left": 6, "fails": 0, "at": 0}
+    made = {
+        "fix": START * 1000,
+        "ppm": 0,
+        "sync": START,
+        "slept": 0,
+        "left": 6,
+        "fails": 0,
+        "at": 0,
+    }
     made.update({"asked": 0, "next": START + 600, "urgent": False, "read": False, "size": 98304})
     made.update({"values": VALUES, "found": ["sht3x@0x44"], "last": [(1, 2, None, None)]})
     made.update({"error": None, "extra": None, "battery": None, "wifi": WIFI + [START]})
@@ -93,7 +106,9 @@ def test_an_esp8266_sleeps_in_pieces():
     wake.chip.VERIFIED = False
     CHIP.datetime = lambda when=None: esp8266_datetime(when)
     try:
-        harness.raises(Slept, wake.sleep, state(at=0, next=CHIP.true_ms // 1000 + 4 * 3600, fix=fix()))
+        harness.raises(
+            Slept, wake.sleep, state(at=0, next=CHIP.true_ms // 1000 + 4 * 3600, fix=fix())
+        )
         pieces = [CHIP.asked[-1]]
         for _ in range(4):
             CHIP.boot()

@@ -64,6 +64,8 @@ def test_readings_are_counted_shown_and_kept(tmp_path: Path) -> None:
         "temperature": "21.0",
         "humidity": "40.5",
         "pressure": "",
+        "co2": "",
+        "battery_v": "",
         "seq": "1",
         "time": "",
     }
