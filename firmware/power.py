@@ -28,7 +28,7 @@ def attach(app, config):
 
     state = wake.load() if app.cause == "deepsleep" else None
     power = Power(app, state)
-    battery = app.sampler.battery
+    battery = app.sampler.divider
     power.state["battery"], power.state["size"] = battery, config["outbox_bytes"]
     if power.state["sync"]:
         _take_up(app, power.state, wake)

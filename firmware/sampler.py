@@ -28,7 +28,7 @@ class Sampler:
         self.due = True  # a reading is owed
         self.turn_s = self.interval_s = 0  # clock.s of the last turn; the interval by then
         self.wait = Deadline(clock)
-        self.battery = None  # (pin, thousandths) of the divider in config.json
+        self.divider = None  # (pin, thousandths) of the divider in config.json
         self.extra = False  # what sampling.py keeps; None: not yet; False: nothing is asked of it
         # As one of several sensors (sensors.py), which it is itself where there is only one.
         self.driver = self.sensor = self.fault = None  # fault: what is wrong, or of several: each
@@ -40,23 +40,23 @@ class Sampler:
         # was found before.
         found = key in ("sensor", "i2c") and self.sensor is not None
         if key in ("sensor", "i2c"):
-            self.sensors, self.wanted = (self,), self.settings["sensor"]
+            self.probes, self.wanted = (self,), self.settings["sensor"]
             if isinstance(self.wanted, list):
                 from firmware import sensors
 
-                self.sensors = sensors.listed(self.wanted)
+                self.probes = sensors.listed(self.wanted)
             self.sensor = self.fault = None  # sensor: "bme280@0x76", those that were found
             self.failures = 0  # in a row, of the worst
             self.wait.start(0)
             self.release()
         if not self.extra:
             asked = [key for key in _EXTRA.split() if key in self.settings]
-            self.extra = None if asked or self.battery or len(self.sensors) > 1 else False
+            self.extra = None if asked or self.divider or len(self.probes) > 1 else False
         return found
 
     def release(self):
         # The drivers leave the heap. The next reading finds them again, at the same address.
-        for one in self.sensors:
+        for one in self.probes:
             one.driver = None
         self.driver = None  # the one loaded last
         self.busy, self.at = False, 0  # a measurement is under way; of which sensor
@@ -90,7 +90,7 @@ class Sampler:
         self.interval_s = interval_s
         if (self.sensor and not self.due) or self.wait.left_ms():
             return
-        one = self.sensors[self.at]
+        one = self.probes[self.at]
         try:
             self._go_on(one)
             return
@@ -141,7 +141,7 @@ class Sampler:
                 except MemoryError:  # one value is better than none
                     pass
             self.at += 1
-            if self.at == len(self.sensors):
+            if self.at == len(self.probes):
                 self.store_reading()
 
     def _find(self, one):
@@ -152,15 +152,16 @@ class Sampler:
         one.driver = self.driver
         self.wait.start(one.driver.SETTLE_MS)
         if label != one.sensor:
-            one.sensor, name = label, ""
+            one.sensor = label
             if one is not self:
-                name = one.name + " is "
-                self.sensor = ", ".join([each.sensor for each in self.sensors if each.sensor])
-            self.log("sensor: {}{}".format(name, label))
+                from firmware import sensors
+
+                label = sensors.named(self, one)
+            self.log("sensor: " + label)
 
     def store_reading(self):
         # Once all have measured, or have failed.
-        self.at, self.due, first = 0, False, self.sensors[0]
+        self.at, self.due, first = 0, False, self.probes[0]
         self.readings += 1
         try:
             if self.extra:

@@ -47,14 +47,14 @@ def again(s, one):
 
 def pack(s):
     # The record of what they have measured, into s.buf; gives its end. 0: it need not be stored.
-    extra, many = s.extra, len(s.sensors) > 1
+    extra, many = s.extra, len(s.probes) > 1
     del extra.taken[:]
-    measured = [[] if one.failures or not one.driver else one.driver.values for one in s.sensors]
+    measured = [[] if one.failures or not one.driver else one.driver.values for one in s.probes]
     battery_mv = None
-    if s.battery:
+    if s.divider:
         from firmware import board
 
-        battery_mv = board.battery_mv(*s.battery)
+        battery_mv = board.battery_mv(*s.divider)
     first = (list(measured[0]) + [None] * 4)[:4] + [battery_mv]
     end = telemetry.pack(s.buf, 0, s.clock.s, first[:4], battery_mv)
     changes = _alarms(s.settings, extra.alarms, first)
@@ -69,10 +69,10 @@ def pack(s):
         s.log("sensor: alarm, {}".format(_said(row, state, first[row])))
         s.buf[end], s.buf[end + 1] = 0, row << 2 | state
         end += 2
-    for one, values in zip(s.sensors if many else (), measured):
+    for one, values in zip(s.probes if many else (), measured):
         if values:
             name = one.name.encode()
-            end = several.sensor(s.buf, end, name, None if one is s.sensors[0] else values)
+            end = several.sensor(s.buf, end, name, None if one is s.probes[0] else values)
     return end
 
 
@@ -130,7 +130,7 @@ def _scaled(limits, row):
 
 def _said(row, state, value):
     name, unit, decimals = quantities.rows()[row][:3]
-    state = ("normal", "high", "low")[state]
+    state = several.STATES.split()[state]
     return "{} {}: {} {}".format(name, state, several.decimal(value, decimals), unit)
 
 

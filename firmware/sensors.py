@@ -27,6 +27,12 @@ def listed(rows):
     return made
 
 
+def named(s, one):
+    # One of several was found: what the log says.
+    s.sensor = ", ".join([each.sensor for each in s.probes if each.sensor])
+    return "{} is {}".format(one.name, one.sensor)
+
+
 def failed(s, one, error):
     text = str(error)
     if isinstance(error, OSError):
@@ -42,16 +48,16 @@ def failed(s, one, error):
     s.last_error = text
     most_ms = _RETRY_MS if one.sensor else _RETRY_MAX_MS
     s.wait.start(min(_RETRY_MS << min(one.failures - 1, 5), most_ms))
-    s.failures = max([each.failures for each in s.sensors])
+    s.failures = max([each.failures for each in s.probes])
     if one.failures < TRIES:
         return
     one.sensor = one.driver = None
-    s.sensor = ", ".join([one.sensor for one in s.sensors if one.sensor]) or None
+    s.sensor = ", ".join([one.sensor for one in s.probes if one.sensor]) or None
     # Of several, the others go on: this one is tried again with the next reading.
-    s.at = (s.at + 1) % len(s.sensors)
+    s.at = (s.at + 1) % len(s.probes)
     if s.sensor:
         s.wait.start(0)
-        if not s.at and any([not each.failures for each in s.sensors]):
+        if not s.at and any([not each.failures for each in s.probes]):
             s.store_reading()
 
 
@@ -62,7 +68,7 @@ def judge(s, one):
     if one.failures:
         s.log("sensor: reads again; errors in a row: {}".format(one.failures))
         one.failures = 0
-        s.failures = max([each.failures for each in s.sensors])
+        s.failures = max([each.failures for each in s.probes])
     if 0 < driver.FROZEN <= one.same:
         _note(s, one, "frozen: the same value again and again")
         _set_up(s, one)
@@ -93,14 +99,14 @@ def _note(s, one, why):
 
 def _count(s, one):
     if one is not s:
-        s.fault = ", ".join([each.fault for each in s.sensors if each.fault]) or None
+        s.fault = ", ".join([each.fault for each in s.probes if each.fault]) or None
 
 
 def report(s):
     # For reported.sensors: a list, because that is replaced as a whole (aws-facts 4). None: all
     # is well.
     rows = []
-    for one in s.sensors:
+    for one in s.probes:
         if one.fault:
             row = {"fault": one.fault[:80], "count": one.count}
             row["sensor"] = one.sensor or one.wanted if one is s else one.name

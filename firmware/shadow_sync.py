@@ -145,7 +145,7 @@ class ShadowSync:
                 self.gone += () if key in values else (key,)
             if why:
                 wrong[key] = why
-                if not why.startswith("unknown"):
+                if key in values:
                     tried[key] = text
                 if why not in (self.wrong.get(key), self.rejected.get(key)):
                     self.settings.log("shadow: {} rejected: {}".format(key, why))

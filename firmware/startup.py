@@ -57,7 +57,7 @@ def _attach(app, config):
 
 def _battery(sampler, given):
     if given:
-        sampler.battery = given["pin"], int(given["ratio"] * 1000 + 0.5)
+        sampler.divider = given["pin"], int(given["ratio"] * 1000 + 0.5)
         sampler.apply("battery")
 
 

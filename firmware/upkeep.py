@@ -132,7 +132,7 @@ def reading(app):
     from firmware.core.several import decimal
 
     text = ""
-    for one in app.sampler.sensors:
+    for one in app.sampler.probes:
         text += "" if one is app.sampler else " {}:".format(one.name)
         for value, row in zip(one.driver.values if one.driver else (), rows()):
             if value is not None:

@@ -111,7 +111,7 @@ def _sampler(state, now_ms):
     made = sampler.Sampler(values, clock, store, None, chip.log)
     made.started, made.interval_s = clock.offset, values["interval_s"]
     if state["battery"]:
-        made.battery = tuple(state["battery"])
+        made.divider = tuple(state["battery"])
         made.apply("battery")
     restore(made, state)
     return made
@@ -126,7 +126,7 @@ def aligned(clock, now_ms):
 def measure(sampler):
     # One reading, as the loop has it taken; without one when the sensors fail.
     clock = sampler.clock
-    tries = _TRIES + 99 * len(sampler.sensors) - 99  # of several, one may be missing
+    tries = _TRIES + 99 * len(sampler.probes) - 99  # of several, one may be missing
     while sampler.due and sampler.failures < tries and clock.s < _READ_S:
         clock.step()
         sampler.step()
@@ -138,7 +138,7 @@ def measure(sampler):
 def restore(sampler, state):
     # What a Sampler knows from reading to reading.
     labels, faults = state["found"], []
-    for one, label, last in zip(sampler.sensors, labels, state["last"]):
+    for one, label, last in zip(sampler.probes, labels, state["last"]):
         one.sensor, (one.last, one.same, one.fault, one.count) = label, last
         faults.append(one.fault)
     sampler.sensor = ", ".join([label for label in labels if label]) or None
@@ -154,9 +154,9 @@ def restore(sampler, state):
 
 
 def keep(sampler, state):
-    state["found"] = [one.sensor for one in sampler.sensors]
+    state["found"] = [one.sensor for one in sampler.probes]
     last = state["last"] = []
-    for one in sampler.sensors:
+    for one in sampler.probes:
         fault = one.fault and one.fault[:_TEXT]
         last.append((one.last, one.same, fault, fault and one.count))
     state["error"] = sampler.last_error and sampler.last_error[:_TEXT]

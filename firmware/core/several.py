@@ -6,7 +6,7 @@
 
 from firmware.core.telemetry import DECIMALS, NAMES, RECORD_BYTES, SIZES
 
-_STATES = ("normal", "high", "low")
+STATES = "normal high low"
 
 
 def sensor(buf, at, name, values):
@@ -35,7 +35,7 @@ def text(frame, i, alarms=False):
         if not name:
             if alarms:
                 row = NAMES.split()[what >> 2].decode()
-                found.append('"{}": "{}"'.format(row, _STATES[what & 3]))
+                found.append('"{}": "{}"'.format(row, STATES.split()[what & 3]))
             continue
         values, at = _values(frame, at, what) if what else (_values(frame, i + 9, 0)[0], at)
         if not alarms:

@@ -117,7 +117,7 @@ class Sampler:
     fails = False
 
     def __init__(self, clock, settings):
-        self.clock, self.settings, self.sensors, self.kept = clock, settings, (self,), []
+        self.clock, self.settings, self.probes, self.kept = clock, settings, (self,), []
         self.sensor, self.fault, self.last, self.same = "sht3x@0x44", None, 7, 2
         self.count = self.failures = self.turn_s = self.interval_s = 0
         self.due, self.extra, self.battery, self.last_error = True, None, None, None

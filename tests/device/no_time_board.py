@@ -47,7 +47,7 @@ class Board:
         args = self.outbox, self.upkeep, self.lines.append
         self.settings.values["sensor"] = self.settings.values["i2c"] = None
         self.sampler = Sampler(self.settings.values, self.clock, *args)
-        self.sampler.sensor, self.sampler.sensors[0].driver = "chip", Chip(self)
+        self.sampler.sensor, self.sampler.probes[0].driver = "chip", Chip(self)
         self.sampler.extra = False
         if known:
             self.know()

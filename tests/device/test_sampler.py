@@ -401,7 +401,7 @@ class Chip:
 def bench(interval_s=10, offset=None, full=False):
     b = Bench(interval_s, offset)
     b.run(10)
-    b.sampler.sensors[0].driver, b.full = Chip(), full
+    b.sampler.probes[0].driver, b.full = Chip(), full
     return b
 
 

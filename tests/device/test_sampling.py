@@ -172,7 +172,7 @@ def test_the_battery():
     b = bench(Chip("sht3x", [2100, 50]), alarm_low={"battery_v": 3.4})
     volts = [3900, 3399]
     BOARD.battery_mv = lambda pin, thousandths: volts.pop(0) if pin == 34 else 1 / 0
-    b.sampler.battery = 34, 2000
+    b.sampler.divider = 34, 2000
     b = run(b, 11)
     first, second = payloads(b)
     harness.equal(first, {"temperature": 21.0, "humidity": 0.5, "battery_v": 3.9})

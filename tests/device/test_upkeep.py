@@ -82,7 +82,7 @@ def test_a_reading_in_the_log():
     upkeep.chip.log = lines.append
     made = board()
     made.outbox.next = 4712
-    chip = made.sampler.sensors[0].driver
+    chip = made.sampler.probes[0].driver
     for chip.values in ([2137, 4510, 101325], [-5, None, 100000], [12500]):
         upkeep.reading(made)
     made.sampler.kept = [b"x"]
