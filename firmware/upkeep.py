@@ -10,6 +10,7 @@ _CHANGED_S = const(3)  # in safe mode, time to report a setting that has changed
 _CRASH_S = const(60)  # after a crash: how often the length of the run is written down
 _TRIAL_S = const(60)
 _TAG = const(-1)  # of the shadow's documents in the session
+_ALARM = const(-3)
 _FAILURES = const(3)  # in a row: then a sensor is lost (sampler.py)
 _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
 _NO_TIME_S = const(259_200)  # without the time: a restart costs the dates of what is stored
@@ -63,6 +64,10 @@ def check(app):
         app.saved, app.safe_s, app.settings.since_s = app.settings.saved, s + _CHANGED_S, s
     if "trial" in app.settings.state:
         _trial(app, app.settings.state["trial"])
+    # A policy that forbids the topic of alarms must not end every session from now on.
+    if _ALARM in app.session.waiting and not link.up and link.sessions > app.alarm_sessions:
+        chip.log("app: alarm not taken in three sessions, dropped; see docs/troubleshooting.md")
+        app.session.release(app.session.tags.index(_ALARM))
     if app.safe and s >= app.safe_s and not (app.runner and link.up):
         restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]

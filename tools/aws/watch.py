@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 DATA = "devices/+/data"
-OTHERS = ("devices/+/status", "devices/+/commands/result", "$aws/things/+/shadow/update/documents")
+OTHERS = (
+    *("devices/+/status", "devices/+/alarms", "devices/+/commands/result"),
+    "$aws/things/+/shadow/update/documents",
+)
 COLUMNS = ("received", "thing", "timestamp", *QUANTITY_NAMES, "seq", "time")
 _KEPT = 100_000  # readings a thing, for the plot: two months at one a minute
 _MOST_THINGS = 10_000  # rows; names are free where the topic does not say who sent it
@@ -100,6 +103,8 @@ class Watch:
             return self._of(levels[2], document, self._change)
         if levels[0] == "devices" and levels[2:] == ["status"]:
             return self._of(levels[1], document, self._status)
+        if levels[0] == "devices" and levels[2:] == ["alarms"]:
+            return self._of(levels[1], document, _alarm)
         if levels[0] == "devices" and levels[2:] == ["commands", "result"]:
             return self._of(levels[1], document, _result)
         return self._reading(topic, document)
@@ -244,6 +249,16 @@ def _result(thing: Watched, document: dict[str, Any]) -> Event:
     name, action, reason = thing.evidence.thing, document.get("action"), document.get("reason")
     ending = "done" if document.get("ok") is True else f"not done: {reason}"
     return Event("command", name, wire.short(f"{name}: command {action} {ending}"), document)
+
+
+def _alarm(thing: Watched, document: dict[str, Any]) -> Event:
+    states = document.get("alarms")
+    shown = []
+    for key, state in (states if isinstance(states, dict) else {}).items():
+        value = document.get(key)
+        shown.append(f"{key} {state}" + ("" if value is None else f" ({value})"))
+    name = thing.evidence.thing
+    return Event("alarm", name, wire.short(f"{name}: alarm: {', '.join(shown)}"), document)
 
 
 def json_line(event: Event, at: float) -> str:
