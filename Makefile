@@ -24,7 +24,7 @@ $(foreach v,$(filter-out $(all_taken),$(given)),$(error make $(goals) takes no $
 $(if $(LOCAL),$(foreach goal,$(goals),$(if $(filter LOCAL,$(call taken,$(goal))),,$(error make $(goal) takes no LOCAL))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready sim test check soak advisor lint bench bench-heap bench-link bench-flash-time ports provision flash \
+.PHONY: help setup ready sim test check soak advisor lint bench bench-heap bench-sensors bench-link bench-flash-time ports provision flash \
 	bench-flash try-flash deploy logs repl crashlog erase hil doctor watch things rotate revoke deprovision clean
 
 help: ## List these targets
@@ -62,6 +62,9 @@ bench-flash-time: ready ## Measure one image in one pass against copying file by
 
 bench-heap: ready ## Measure the smallest heap the firmware runs a session in
 	@$(TOOLS) bench heap
+
+bench-sensors: ready ## Measure what each driver takes: heap, bytes on the bus, time (MARKDOWN=1)
+	@$(TOOLS) bench 'sensors$(if $(MARKDOWN), --markdown)'
 
 bench-link: ready ## Measure publishing against plain umqtt.simple, in turn, near and far (UMQTT=DIR, MARKDOWN=1, ALSO=CHECKOUT)
 	@$(TOOLS) bench 'link$(if $(UMQTT), --umqtt "$(UMQTT)")$(if $(ALSO), --also "$(ALSO)")$(if $(MARKDOWN), --markdown)'
