@@ -49,6 +49,7 @@ class Chip:
     def deepsleep(self, ms):
         harness.equal(type(ms), int)
         assert 0 < ms < 1 << 31
+        self.awake_ms = self.now()
         self.asked.append(ms)
         del self.asked[:-20]
         self.rtc_ms += ms
@@ -167,7 +168,7 @@ class Packets:
     sent = []
 
     def disconnect(self, session):
-        self.sent.append("DISCONNECT")
+        del self.sent[:]  # the clean end
 
     def document(self, session, topic, text, tag, retain):
         self.sent.append((topic, text, tag, retain))
