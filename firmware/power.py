@@ -209,8 +209,10 @@ class Power:
             return wake.rtc_ms()
         if clock.source != "rtc" and clock.since_s >= 0:
             if self.offset is not None and state["slept"] >= _TUNE_S:
-                ppm = state["ppm"] + (clock.offset - self.offset) * 1_000_000 // state["slept"]
-                state["ppm"], state["tuned"] = max(-_PPM, min(ppm, _PPM)), True
+                apart_s, state["tuned"] = clock.offset - self.offset, True
+                if abs(apart_s) > 1:  # a server gives whole seconds
+                    ppm = state["ppm"] + apart_s * 1_000_000 // state["slept"]
+                    state["ppm"] = max(-_PPM, min(ppm, _PPM))
             state["sync"], state["slept"] = clock.offset + clock.since_s, 0
         state["sync"] = state["sync"] or 1  # not by a server
         clock.step()

@@ -1,10 +1,11 @@
 # A board that sleeps (config.json: "power": "battery") has woken: it reads, stores and sleeps
 # again without radio; or it is time to connect, and the usual start follows, with power.py. What
 # it needs to know, so that it need not read config.json and settings.json, is in the RTC's
-# memory: 0xB5, CRC-16, JSON of
+# memory: 0xB5, CRC-16, JSON of a list (_KEYS) of
 #   at, asked      the RTC as it went to sleep, and for how long, in ms
 #   fix            to be added to the RTC, in ms; ppm: how much longer than asked a sleep lasts
-#   sync, slept    s2000 when a server gave the time, 0: never; seconds asleep since
+#   sync, slept    s2000 when a server gave the time, 0: never; seconds asleep since; tuned: ppm
+#                  has been looked at
 #   next, left     s2000 of the next reading; how many readings until it connects
 #   fails, urgent  connects failed in a row; an alarm waits
 #   read           this wake's reading is taken
@@ -27,6 +28,10 @@ from firmware.core.timing import Clock
 
 _MAGIC = const(0xB5)
 _FILE = const("data/wake.json")
+_KEYS = const(
+    "fix ppm sync slept left fails at asked next urgent read tuned size values found last error"
+    " extra battery wifi report"
+)
 _TRIES = const(3)  # of a sensor, at one wake
 _READ_S = const(15)
 _EARLY_S = const(2)  # so much before its time a reading may be taken
@@ -178,7 +183,7 @@ def load():
     data = machine.RTC().memory() if hasattr(machine.RTC, "memory") else b""
     if len(data) < 4 or data[0] != _MAGIC or crc16(data, 3, len(data)) != data[1] | data[2] << 8:
         return None
-    state = json.loads(data[3:])
+    state = dict(zip(_KEYS.split(), json.loads(data[3:])))
     if state["values"] is None:
         state["values"] = _stored()
     return state["values"] and state
@@ -211,7 +216,8 @@ def _stored():
 def _bytes(state):
     if not state:
         return b""
-    data = bytearray(3) + json.dumps(state, separators=(",", ":")).encode()
+    row = [state[key] for key in _KEYS.split()]
+    data = bytearray(3) + json.dumps(row, separators=(",", ":")).encode()
     crc = crc16(data, 3, len(data))
     data[0], data[1], data[2] = _MAGIC, crc & 0xFF, crc >> 8
     return data

@@ -49,6 +49,7 @@ class Chip:
     def deepsleep(self, ms):
         harness.equal(type(ms), int)
         assert 0 < ms < 1 << 31
+        self.awake_ms = self.now()
         self.asked.append(ms)
         del self.asked[:-20]
         self.rtc_ms += ms
@@ -120,7 +121,7 @@ class Sampler:
         self.clock, self.settings, self.probes, self.kept = clock, settings, (self,), []
         self.sensor, self.fault, self.last, self.same = "sht3x@0x44", None, 7, 2
         self.count = self.failures = self.turn_s = self.interval_s = 0
-        self.due, self.extra, self.battery, self.last_error = True, None, None, None
+        self.due, self.extra, self.divider, self.last_error = True, None, None, None
 
     def step(self):
         CHIP.pass_ms(AWAKE_MS - 300)
@@ -167,7 +168,7 @@ class Packets:
     sent = []
 
     def disconnect(self, session):
-        self.sent.append("DISCONNECT")
+        del self.sent[:]  # the clean end
 
     def document(self, session, topic, text, tag, retain):
         self.sent.append((topic, text, tag, retain))

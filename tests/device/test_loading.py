@@ -130,7 +130,13 @@ loading.keep()
 
 
 class Interrupted:
-    # config.py, and then board.py: whoever stops the program presses Ctrl-C three times.
+    # config.py, and then board.py: whoever stops the program presses Ctrl-C three times. And
+    # machine, after another reset than that of a deep sleep.
+    DEEPSLEEP_RESET = 4
+
+    def reset_cause(self):
+        return 1
+
     def __init__(self):
         self.calls = []
         self.watchdog = self.note
@@ -150,6 +156,7 @@ def test_the_repl_has_the_board_however_often_it_is_stopped():
 
     stand_in = Interrupted()
     before = sys.modules.copy(), loading._kept
+    sys.modules["machine"] = stand_in
     for name in ("config", "board"):
         sys.modules["firmware." + name] = stand_in
         setattr(firmware, name, stand_in)

@@ -1,0 +1,129 @@
+"""A board that sleeps, end to end: days of it on a virtual board, over real TLS."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.advisor.bench import Bench, Kit
+from tools.board.stage import stage
+
+FAST = 100_000  # a sleep of ten minutes takes six milliseconds
+HOUR_S = 3600
+SLEEPER = {"power": "battery", "interval_s": 600, "batch": 6}
+OLD = {"ssid": "fieldmouse", "password": "in-the-barn", "bssid": "02:00:00:00:00:01", "channel": 6}
+NEW = OLD | {"bssid": "02:00:00:00:00:02", "channel": 11}
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory, umqtt_dir: Path) -> Kit:
+    """Staged as a battery board is: other files are together."""
+    folder = tmp_path_factory.mktemp("battery")
+    made = Kit(folder, umqtt_dir)
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | SLEEPER))
+    stage(config, folder / "certs", made.device)
+    return made
+
+
+@pytest.fixture
+def sleeper(kit: Kit, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    """sleeper(**settings of the world) -> a Bench, its board still without power."""
+    with ExitStack() as stack:
+
+        def make(config: dict[str, Any] | None = None, **world: Any) -> Bench:
+            bench = Bench(kit, tmp_path / "device", 4, **SLEEPER | (config or {}))
+            bench.board.set(sleep_scale=FAST, **world)
+            stack.enter_context(bench)
+            stack.callback(lambda: print(*bench.board.log, sep="\n"))
+            return bench
+
+        yield make
+
+
+def readings(bench: Bench) -> list[dict[str, Any]]:
+    """As they arrived, repetitions left out."""
+    seen: dict[int, dict[str, Any]] = {}
+    for packet in bench.broker.published(bench.data):
+        reading = json.loads(packet.payload)
+        seen.setdefault(reading["seq"], reading)
+    return list(seen.values())
+
+
+def until(bench: Bench, world_s: float, limit_s: float = 60) -> None:
+    """Let the board live until its world has that time."""
+    end = time.monotonic() + limit_s
+    while bench.board.world_s < world_s:
+        assert time.monotonic() < end, bench.board.log[-20:]
+        time.sleep(0.02)
+
+
+def test_a_day_with_an_outage_another_access_point_and_a_power_cut(
+    sleeper: Callable[..., Bench],
+) -> None:
+    bench = sleeper(wifi={"networks": [OLD]}, rtc_drift_ppm=20_000)
+    bench.start()
+    began = bench.board.world_s
+    until(bench, began + 5 * HOUR_S)
+    assert "wifi: back to fieldmouse" in "\n".join(bench.board.log)
+    bench.board.set(wifi={"networks": [NEW]})  # the old one was replaced
+    until(bench, began + 8 * HOUR_S)
+    bench.board.set(wifi={"up": False})
+    until(bench, began + 11 * HOUR_S)
+    bench.board.set(wifi={"networks": [NEW]})
+    until(bench, began + 17 * HOUR_S)
+    bench.board.kill()
+    bench.board.start()
+    until(bench, began + 24 * HOUR_S)
+    bench.wait(lambda: readings(bench)[-1]["timestamp"] > began + 22 * HOUR_S)
+    found = readings(bench)
+    assert [reading["seq"] for reading in found] == list(range(1, len(found) + 1))
+    times = [reading["timestamp"] for reading in found]
+    assert times == sorted(times)
+    # Once the oscillator is known; a power cut begins a new row.
+    spaces = [b - a for a, b in zip(times, times[1:], strict=False)][8:]
+    assert sum(abs(space - 600) > 30 for space in spaces) <= 2, spaces
+    assert 130 <= len(found) <= 150
+    assert bench.broker.violations == []
+    assert {c.reason for c in bench.broker.connections[:-1]} == {"DISCONNECT"}
+
+
+def test_a_desired_value_is_applied_at_the_next_connect(sleeper: Callable[..., Bench]) -> None:
+    bench = sleeper()
+    bench.start()
+    began = bench.board.world_s
+    bench.board.wait_for("power: done", 30)
+    bench.shadow.desire(interval_s=300, batch=4)
+    bench.board.wait_for("shadow: interval_s is now 300", 30)
+    until(bench, began + 4 * HOUR_S)
+    times = [reading["timestamp"] for reading in readings(bench)]
+    assert [round((b - a) / 300) for a, b in zip(times, times[1:], strict=False)][-10:] == [1] * 10
+    assert bench.board.wait_for("connects in 4 readings")
+
+
+def test_the_status_says_when_it_comes_back(sleeper: Callable[..., Bench]) -> None:
+    bench = sleeper()
+    bench.start()
+    bench.board.wait_for("power: done", 30)
+    status = json.loads(bench.broker.published(bench.status)[-1].payload)
+    assert (status["online"], status["asleep"]) == (False, True)
+    assert abs(status["wakes"] - status["timestamp"] - HOUR_S) < 60
+
+
+def test_an_alarm_connects_at_once(sleeper: Callable[..., Bench]) -> None:
+    bench = sleeper({"alarm_high": {"temperature": 30}}, temperature="21 + t/1000")
+    bench.start()
+    began = bench.board.world_s
+    until(bench, began + 4 * HOUR_S)
+    alarms = [p for p in bench.broker.published() if p.topic.endswith("/alarms")]
+    alarm = json.loads(alarms[0].payload)
+    assert alarm["alarms"] == {"temperature": "high"}
+    sent = [at for at, _, packet in bench.broker.messages if packet is alarms[0]]
+    assert len(sent) == 1
+    assert 30 <= alarm["temperature"] < 30.7  # within one reading
