@@ -116,9 +116,9 @@ def found(chip):
 
 def reading(clock, driver):
     # How long it has waited for the chip.
+    driver.start()  # which may say another time
     waited = driver.MEASURE_MS
-    driver.start()
-    clock.pass_ms(driver.MEASURE_MS)
+    clock.pass_ms(waited)
     while driver.finish():
         clock.pass_ms(driver.MEASURE_MS)
         waited += driver.MEASURE_MS

@@ -101,7 +101,7 @@ class Power:
         age_s = (app.clock.offset or 0) + app.clock.s - s2000
         if list(sensor) == [app.sampler.sensor, app.sampler.fault] and not sync.local:
             sync.update_due = not 0 <= age_s < _SYNC_S
-            sync.sensor = tuple(sensor)
+            sync.sensor, sync.fault = sensor
 
     def wait(self, timeout_ms):
         # In place of Connection.wait(): there is nothing to do at once.
@@ -168,7 +168,7 @@ class Power:
         packets = None
         s2000 = app.clock.offset and app.clock.offset + app.clock.s
         if good and app.shadow.since_s:
-            state["report"] = (s2000 or 0,) + app.shadow.sensor
+            state["report"] = s2000 or 0, app.shadow.sensor, app.shadow.fault
         if good:
             state["wifi"] = rejoin.remember(
                 app.wlan, app.ssid, state["wifi"], s2000 or 0, chip.VERIFIED

@@ -154,7 +154,9 @@ def app(values, cause="deepsleep"):
     made.session.set_last_will = lambda *args: setattr(made, "will", args)
     made.session.transport = Box(push=lambda: True)
     made.connection = Box(up=False, failures=[0, 0, 0], wait=lambda ms: False, on_up=None)
-    made.shadow = Box(out=None, sensor=(None, None), since_s=0, local={}, desired=None, birth_s=9)
+    made.shadow = Box(
+        out=None, sensor=None, fault=None, since_s=0, local={}, desired=None, birth_s=9
+    )
     made.shadow.pending = made.shadow.message = made.shadow.get_due = False
     made.shadow.update_due, made.shadow.connected = False, lambda present: None
     made.facts = lambda full: {"firmware": "1"}
