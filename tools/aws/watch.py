@@ -252,13 +252,10 @@ def _result(thing: Watched, document: dict[str, Any]) -> Event:
 
 
 def _alarm(thing: Watched, document: dict[str, Any]) -> Event:
-    states = document.get("alarms")
-    shown = []
-    for key, state in (states if isinstance(states, dict) else {}).items():
-        value = document.get(key)
-        shown.append(f"{key} {state}" + ("" if value is None else f" ({value})"))
-    name = thing.evidence.thing
-    return Event("alarm", name, wire.short(f"{name}: alarm: {', '.join(shown)}"), document)
+    name, states = thing.evidence.thing, document.get("alarms")
+    pairs = states.items() if isinstance(states, dict) else ()
+    shown = ", ".join(f"{key} {state} ({document.get(key)})" for key, state in pairs)
+    return Event("alarm", name, wire.short(f"{name}: alarm: {shown}"), document)
 
 
 def json_line(event: Event, at: float) -> str:
