@@ -48,15 +48,15 @@ def build(app, config, values, saved, state, problems, context):
     for made in (settings.Settings, outbox.Outbox, sampler.Sampler, shadow_sync.ShadowSync):
         del made.__init__
     gc.threshold(1024)
-    return _attach(app, config)
+    return _feed(app, config)
 
 
-def _attach(app, config):
+def _feed(app, config):
     if config.get("power") != "battery":
         return board.watchdog()
-    from firmware import power
+    from firmware import wake  # by names that are there: each new one costs a mains board memory
 
-    return power.attach(app, config)
+    return wake.start(app, config)
 
 
 def _session(app, config, context):
