@@ -44,15 +44,15 @@ def build(app, config, values, saved, state, problems, context):
     for one in (settings.Settings, outbox.Outbox, sampler.Sampler, shadow_sync.ShadowSync):
         del one.__init__
     gc.threshold(1024)
-    return _attach(app, config)
+    return _feed(app, config)
 
 
-def _attach(app, config):
+def _feed(app, config):
     if config.get("power") != "battery":
         return board.watchdog()
-    from firmware import power
+    from firmware import wake  # by names that are there: each new one costs a mains board memory
 
-    return power.attach(app, config)
+    return wake.start(app, config)
 
 
 def _battery(sampler, given):

@@ -72,7 +72,7 @@ def stage(
     files = {
         path: data
         for path, data in sources(source).items()
-        if not path.startswith("firmware/") or kind.takes(path, chosen)
+        if not path.startswith("firmware/") or kind.takes(path, chosen, config["power"])
     }
     if compiled:
         files = bytecode.compile_all(files, boards.together(config["power"]), kind.flat)

@@ -7,7 +7,8 @@ files of the firmware (patterns over paths, in which `*` takes in `/`), the sens
 are among them unless others are asked for (all, where it names none), and the values config.json
 gets where it has none.
 `together`: files of the firmware that become one on a board (merge.py), under its path;
-`together_battery`: the same where `power` is "battery", so that a wake loads little.
+`together_battery`: the same where `power` is "battery", so that a wake loads little;
+`battery_only`: files that go on only then, as their names would cost memory elsewhere.
 """
 
 from __future__ import annotations
@@ -76,8 +77,10 @@ class Board:
         """The sensors whose drivers it gets unless others are asked for; by default all."""
         return list(_profile(self).get("sensors", drivers()))
 
-    def takes(self, path: str, sensors: Collection[str]) -> bool:
+    def takes(self, path: str, sensors: Collection[str], power: str = "mains") -> bool:
         """Whether the firmware's file ``path`` goes on, with drivers for ``sensors`` alone."""
+        if power == "mains" and path in table()["battery_only"]:
+            return False
         if path in drivers().values():
             return path in [drivers()[name] for name in sensors]
         wanted = any(fnmatch.fnmatchcase(path, pattern) for pattern in _profile(self)["files"])
