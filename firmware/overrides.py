@@ -28,8 +28,14 @@ def _missing(i2c, sensor):
     # None, or what is there instead: asked only while another sensor works, which goes on then.
     from firmware import board, drivers
 
+    each = [sensor]
+    if isinstance(sensor, list):
+        from firmware import sensors
+
+        each = [one.wanted for one in sensors.listed(sensor)]
     try:
-        drivers.find(board.i2c(i2c, 0), sensor)
+        for wanted in each:
+            drivers.find(board.i2c(i2c, 0), wanted)
     except (SensorError, OSError) as e:
         return str(e)
     except MemoryError:  # the trial will show it

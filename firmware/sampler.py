@@ -38,7 +38,7 @@ class Sampler:
     def apply(self, key):
         # settings[key] has changed. With another sensor, or other pins, all begins anew. True: one
         # was found before.
-        found = key in ("sensor", "i2c") and self.sensor is not None
+        found = self.sensor is not None
         if key in ("sensor", "i2c"):
             self.probes, self.wanted = (self,), self.settings["sensor"]
             if isinstance(self.wanted, list):

@@ -50,9 +50,9 @@ def build(app, config, values, saved, state, problems, context):
 def _feed(app, config):
     if config.get("power") != "battery":
         return board.watchdog()
-    from firmware import wake  # by names that are there: each new one costs a mains board memory
+    from firmware import power
 
-    return wake.start(app, config)
+    return power.attach(app, config)
 
 
 def _battery(sampler, given):

@@ -65,7 +65,7 @@ def check(app):
     if "trial" in app.settings.state:
         _trial(app, app.settings.state["trial"])
     # A policy that forbids the topic of alarms must not end every session from now on.
-    if _ALARM in app.session.waiting and not link.up and link.sessions > app.alarm_sessions:
+    if app.alarmed < 0 and not link.up and link.sessions > app.alarm_sessions:
         chip.log("app: alarm not taken in three sessions, dropped; see docs/troubleshooting.md")
         app.session.release(app.session.tags.index(_ALARM))
     if app.safe and s >= app.safe_s and not (app.runner and link.up):

@@ -62,13 +62,6 @@ def run():
         crash.record(e, chip.ticks_ms() // 1000, "deepsleep", chip.log, True)
 
 
-def start(app, config):
-    # The usual start, in place of board.watchdog().
-    from firmware import power
-
-    return power.attach(app, config)
-
-
 def _go_on(state):
     # False when it is time to connect.
     if not arrive(state):

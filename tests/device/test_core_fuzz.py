@@ -9,7 +9,7 @@ import json
 import harness
 from fakes import Random
 from firmware.command_runner import remember, result
-from firmware.core import schema
+from firmware.core import optional, schema  # noqa: F401  optional: loaded once, before it counts
 from firmware.core.commands import ACTIONS, parse
 from shadow_setup import PREFIX, Board, check
 

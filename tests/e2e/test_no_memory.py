@@ -60,7 +60,7 @@ def test_no_memory_for_a_message_costs_the_message_not_the_session(new_device, b
 def test_a_delta_that_there_was_no_memory_for_is_asked_for(new_device, boot, clients):
     # AWS does not send it again: its PUBACK is on the wire.
     device = new_device(interval_s=1)
-    before_main(device, LOSES.format(kind=b"update/delta", times=1))
+    before_main(device, LOSES.format(kind=b"update/delta", times=2))
     board = boot(device, time_scale=10)
     reported(clients, device.thing, interval_s=1)
     desire(clients, device.thing, interval_s=7)

@@ -25,11 +25,8 @@ from tools.things.values import thing_name
 if TYPE_CHECKING:
     from rich.table import Table
 
-DATA = "devices/+/data"
-OTHERS = (
-    *("devices/+/status", "devices/+/alarms", "devices/+/commands/result"),
-    "$aws/things/+/shadow/update/documents",
-)
+DATA, _SHADOWS = "devices/+/data", "$aws/things/+/shadow/update/documents"
+OTHERS = (*["devices/+/status", "devices/+/alarms", "devices/+/commands/result"], _SHADOWS)
 COLUMNS = ("received", "thing", "timestamp", *QUANTITY_NAMES, "seq", "time")
 _KEPT = 100_000  # readings a thing, for the plot: two months at one a minute
 _MOST_THINGS = 10_000  # rows; names are free where the topic does not say who sent it
@@ -103,10 +100,9 @@ class Watch:
             return self._of(levels[2], document, self._change)
         if levels[0] == "devices" and levels[2:] == ["status"]:
             return self._of(levels[1], document, self._status)
-        if levels[0] == "devices" and levels[2:] == ["alarms"]:
-            return self._of(levels[1], document, _alarm)
-        if levels[0] == "devices" and levels[2:] == ["commands", "result"]:
-            return self._of(levels[1], document, _result)
+        kinds = {"alarms": _alarm, "commands/result": _result}
+        if levels[0] == "devices" and (made := kinds.get("/".join(levels[2:]))):
+            return self._of(levels[1], document, made)
         return self._reading(topic, document)
 
     def learn(self, e: Evidence) -> None:
@@ -253,7 +249,7 @@ def _result(thing: Watched, document: dict[str, Any]) -> Event:
 
 def _alarm(thing: Watched, document: dict[str, Any]) -> Event:
     name, states = thing.evidence.thing, document.get("alarms")
-    pairs = states.items() if isinstance(states, dict) else ()
+    pairs = dict(states if isinstance(states, dict) else {}).items()
     shown = ", ".join(f"{key} {state} ({document.get(key)})" for key, state in pairs)
     return Event("alarm", name, wire.short(f"{name}: alarm: {shown}"), document)
 
