@@ -53,7 +53,7 @@ def find(bus, sensor):
                 break
         if why:
             label += " ({})".format("; ".join(why))
-        seen = (seen + [label])[:8]  # on a shorted bus all 112 answer
+        seen = (seen + [label])[:8]
     text = ", ".join(seen) or "nothing"
     if len(seen) < len(answering):
         text += " and {} more".format(len(answering) - len(seen))

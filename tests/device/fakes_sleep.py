@@ -177,7 +177,7 @@ class Packets:
 
 
 class Rejoin:
-    # In place of net/rejoin.py, which has tests of its own.
+    # In place of net/rejoin.py, which only tests/e2e/test_battery.py runs.
     def joining(self, *args):
         return "joining"
 
