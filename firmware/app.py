@@ -154,7 +154,8 @@ class App:
         most = self.settings.values["drain_per_s"]
         while session.used < window and self.sent < most and outbox.next_unsent():
             seq = outbox.read - 1
-            frame = outbox.get(seq)
+            # Where nothing asks for alarms there are none, and no page need be read for them.
+            frame = self.sampler.extra is not False and outbox.get(seq)
             if frame and frame[outbox.at] > RECORD_BYTES:
                 from firmware import sampling
 
