@@ -46,7 +46,7 @@ def probe(bus, addr):
         chip.reg, chip.mark = _CONFIG, b"\xe1\x40"
         chip.MEASURE_MS = 36  # TMP102 until 2018: 35 ms at most; since then 15
     else:
-        bus.writeto_mem(addr, _CONFIG, b"\x00")  # continuous
+        bus.writeto_mem(addr, _CONFIG, b"\x01")  # shut down: 4 uA instead of 250
     chip.name = "tmp102" if tmp102 else "lm75"
     chip.bus, chip.addr, chip.values = bus, addr, [None]
     chip.buf, chip.check = buf, bytearray(2)
@@ -60,6 +60,8 @@ class Driver:
     FROZEN = 0  # half a degree a step, with some of them
 
     def start(self):
+        if self.reg == _LOW:
+            self.bus.writeto_mem(self.addr, _CONFIG, b"\x00")
         self.bus.writeto_mem(self.addr, self.reg, self.mark)
 
     def finish(self):
@@ -78,6 +80,8 @@ class Driver:
             raise SensorError("still measuring")
         if check[0] != mark[0] or (check[1] ^ mark[1]) & 0xDF:
             raise SensorError("reset during measurement")
+        if self.reg == _LOW:
+            self.bus.writeto_mem(self.addr, _CONFIG, b"\x01")
         cdeg = ((buf[0] << 8 | buf[1]) - (buf[0] >> 7 << 16)) * 25 + 32 >> 6
         if not -4000 <= cdeg <= 12500:  # as in QUANTITIES
             raise SensorError("temperature out of range")

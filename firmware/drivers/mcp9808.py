@@ -1,4 +1,5 @@
-# Microchip MCP9808 thermometer over I2C. It converts by itself, four times a second.
+# Microchip MCP9808 thermometer over I2C. It converts by itself, four times a second, unless it is
+# shut down: 200 uA or 0.1.
 # "DS" = Microchip MCP9808 datasheet DS25095A. Registers are 16 bits, high byte first.
 
 from micropython import const
@@ -23,7 +24,7 @@ def probe(bus, addr):
     bus.readfrom_mem_into(addr, _CONFIG, buf)
     if buf[1] & 0xC0:
         raise SensorError("mcp9808: limits locked, cut its power once")
-    bus.writeto_mem(addr, _CONFIG, b"\x00\x00")  # continuous, alert output off (DS 5.1.1)
+    bus.writeto_mem(addr, _CONFIG, b"\x01\x00")  # shut down, alert output off (DS 5.1.1)
     bus.writeto_mem(addr, 0x08, b"\x03")  # resolution: 0.0625 C (DS 5.2.4)
     chip = Driver()
     chip.bus, chip.addr, chip.buf, chip.values = bus, addr, buf, [None]
@@ -33,11 +34,12 @@ def probe(bus, addr):
 class Driver:
     name = "mcp9808"
     SETTLE_MS = 5
-    LEAST_S = 1  # it converts all the time, read or not
+    LEAST_S = 1
     FROZEN = 0
     MEASURE_MS = 400  # DS 5.2.4 gives 250 ms as typical and no maximum
 
     def start(self):
+        self.bus.writeto_mem(self.addr, _CONFIG, b"\x00\x00")
         self.bus.writeto_mem(self.addr, _UPPER, _MARK)
 
     def finish(self):
@@ -46,7 +48,9 @@ class Driver:
         self._read(_UPPER)
         if self.buf != _MARK:
             raise SensorError("reset during measurement")
-        if not -2 <= self._read(_AMBIENT) - first <= 2:
+        second = self._read(_AMBIENT)
+        self.bus.writeto_mem(self.addr, _CONFIG, b"\x01\x00")
+        if not -2 <= second - first <= 2:
             raise SensorError("damaged data")
         cdeg = first * 25 + 2 >> 2
         if not -4000 <= cdeg <= 12500:  # DS 1, operating range

@@ -4,6 +4,7 @@
 
 import harness
 from fakes_bus import Words, measure, powered
+from fakes_chips import read as registers
 from firmware.core.errors import SensorError
 from firmware.drivers.lm75 import probe
 from tools.sim.chips.chip import Fixed
@@ -173,6 +174,9 @@ class Flips:
             buf[self.bit >> 3] ^= 0x80 >> (self.bit & 7)
         self.left -= 1
 
+    def writeto_mem(self, addr, reg, buf):
+        self.bus.writeto_mem(addr, reg, buf)
+
 
 def test_measuring_does_not_allocate():
     for config in (0, 0x60A0):
@@ -230,3 +234,14 @@ def test_lines_that_nobody_drives():
             sensor.start()
             words.regs = [word] * 4
             harness.raises(SensorError, sensor.finish)
+
+
+def test_an_lm75_is_shut_down_between_readings():
+    for kind in LM75A, LM75B:
+        clock, chip, _, sensor = found(kind)
+        for mdeg in 20000, 30000:
+            harness.equal(registers(chip, 1), b"\x01")
+            chip.environment = Fixed(mdeg)
+            measure(clock, sensor)
+            harness.equal(sensor.values[0], mdeg // 10)
+        harness.equal(registers(chip, 1), b"\x01")

@@ -3,6 +3,7 @@
 
 import harness
 from fakes_bus import Words, measure, powered
+from fakes_chips import read as registers
 from firmware.core.errors import SensorError
 from firmware.drivers.mcp9808 import probe
 from tools.sim.chips.chip import Fixed
@@ -92,6 +93,17 @@ def test_shutdown_and_coarse_resolution_left_by_another_program_are_ended():
     sensor = probe(bus, 0x18)
     measure(clock, sensor)
     harness.equal(sensor.values[0], 2031)
+
+
+def test_it_is_shut_down_between_readings():
+    clock, chip, bus = powered(0x18, Model)
+    sensor = probe(bus, 0x18)
+    for _ in range(2):
+        harness.equal(registers(chip, 1, 2), b"\x01\x00")
+        measure(clock, sensor)
+    chip.environment = Fixed(30000)
+    measure(clock, sensor)  # not the value that it had before
+    harness.equal(sensor.values[0], 3000)
 
 
 def test_faults_of_the_model_are_errors():
