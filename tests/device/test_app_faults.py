@@ -73,7 +73,7 @@ class Bench:
         made.ssid, made.networks = "net", [{"ssid": "net"}]
         made.wifi_drops = made.check_s = made.counted_s = made.sent = made.since_s = 0
         made.safe, made.window, made.slots, made.offline_s = False, 8, 24, 0
-        made.good_s = 0
+        made.good_s = made.alarmed = 0
         made.cause, made.saved = "pwron", made.settings.saved
         made.upkeep = self.upkeep
         inner.link.on_up = made.shadow.connected
