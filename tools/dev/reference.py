@@ -157,11 +157,10 @@ def _sources() -> Iterator[tuple[str, ast.Module]]:
         yield path.relative_to(ROOT / "firmware").as_posix(), _tree(path)
 
 
-def _functions() -> Iterator[tuple[str, ast.FunctionDef]]:
-    for file, tree in _sources():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef):
-                yield file, node
+@cache
+def _functions() -> list[tuple[str, ast.FunctionDef]]:
+    found = ((file, node) for file, tree in _sources() for node in ast.walk(tree))
+    return [(file, node) for file, node in found if isinstance(node, ast.FunctionDef)]
 
 
 def _calls(name: str) -> Iterator[tuple[str, ast.FunctionDef, ast.Call]]:

@@ -1,11 +1,13 @@
 # `gc` as the firmware sees it: the ballast of _memory.py is neither free nor in use.
 
 import gc as _gc
-from gc import collect, disable, enable, isenabled, threshold  # noqa: F401
+import sys
+from gc import collect, disable, enable, isenabled  # noqa: F401
 
 import _sim
 
 _heap = _sim.get("heap", 0)
+_WORDS = 2 if sys.maxsize > 1 << 32 else 1  # of 32 bits: all is larger by so much
 if _sim.ESP8266:
 
     def _idf():
@@ -23,3 +25,9 @@ def mem_free():
 
 def mem_alloc():
     return _heap - _gc.mem_free()
+
+
+def threshold(size=None):
+    if size is None:
+        return _gc.threshold() // _WORDS
+    _gc.threshold(size * _WORDS if size > 0 else size)
