@@ -9,6 +9,7 @@ from firmware.core.timing import Deadline
 _ANSWER_MS = const(10_000)
 _LATER_MS = const(30_000)  # another try when AWS is busy or memory was short
 _TRIES = const(3)
+_SHORT = const(5)  # passes without memory, in a row
 _TAG = const(-1)  # of our documents in the session
 _HOUR_S = const(3600)
 _SENSOR_S = const(5)  # at least, between two reports: a sensor has come or gone
@@ -35,6 +36,7 @@ class ShadowSync:
         self.junk = 0
         self.since_s = 0  # of the last report, and what the sampler was like in it
         self.sensor = self.fault = None
+        self.short = 0  # passes without memory, in a row
         self.gone = ()  # settings that reported has, and that count no more
         self.connected()
 
@@ -66,14 +68,18 @@ class ShadowSync:
         message, sampler = self.message, self.sampler
         if not message and self.desired is None and not self.out and self._waits():
             return False
-        if not sampler.due:
-            sampler.release()  # one after the other in the heap; the next reading finds it again
         try:
-            return self._go_on()
+            more = self._go_on()
+            self.short = 0
+            return more
         except MemoryError:
-            if not sampler.driver or message is not self.message:
+            self.short += 1
+            if message is not self.message or self.short > _SHORT:
+                self.short = 0
                 raise
-            return False  # when the reading that is due has been taken
+            if not sampler.due:
+                sampler.release()  # the next reading finds it again
+            return False  # when the reading that is due, or what is under way, has gone
 
     def _waits(self):
         unsent = _TAG in self.session.waiting
@@ -100,6 +106,8 @@ class ShadowSync:
             shadow.heard(self)
             return True
         if self.desired is not None:
+            if not self.sampler.due:
+                self.sampler.release()
             self._apply()
             return True
         if self.out:

@@ -1,10 +1,11 @@
-# MQTT 3.1.1 packets that are sent now and then, each in one write, so that it leaves as one TLS
-# record: documents, SUBSCRIBE, CONNECT, DISCONNECT. On demand.
+# MQTT 3.1.1 packets that are sent now and then: documents, SUBSCRIBE, CONNECT, DISCONNECT. On
+# demand.
 
 
-def packet(op, parts):
-    # MQTT 2.2.3: the remaining length has seven bits a byte, low ones first.
-    made, size = bytearray((op,)), sum(len(part) for part in parts)
+def packet(op, parts, more=0):
+    # MQTT 2.2.3: the remaining length has seven bits a byte, low ones first. more: bytes that
+    # follow in a piece of their own.
+    made, size = bytearray((op,)), more + sum(len(part) for part in parts)
     while size > 0x7F:
         made.append(size & 0x7F | 0x80)
         size >>= 7
@@ -20,10 +21,10 @@ def _text(text):
 
 def document(session, topic, payload, tag, retain=False):
     # Not while the last one of this tag is in session.waiting. Text goes out as it lies in memory,
-    # UTF-8: there may be no piece for a copy of it.
+    # UTF-8, behind a packet of its own: there may be no piece for a copy of it.
     payload = memoryview(payload)
-    made = packet(0x33 if retain else 0x32, (_text(topic), b"\x00\x00", payload))
-    session.take(tag, made, len(made) - len(payload) - 2)
+    made = packet(0x33 if retain else 0x32, (_text(topic), b"\x00\x00"), len(payload))
+    session.take(tag, made, len(made) - 2, payload)
 
 
 def subscribe(session):

@@ -32,7 +32,7 @@ class Session(MQTTClient):
         self.buf = bytearray(self._head + text_bytes)
         self.buf[3 : self._head - 2] = bytes((len(topic) >> 8, len(topic) & 0xFF)) + topic
         self.encode, self.clock = encode, clock
-        self.waiting = {}  # tag: packet, until it is acknowledged
+        self.waiting = {}  # tag: (packet, what follows it), until it is acknowledged
         slots += 5  # for SUBSCRIBE and documents
         self.pids, self.tags, self.sent_ms = [0] * slots, [0] * slots, [0] * slots
         self.sent = bytearray(slots)
@@ -46,15 +46,16 @@ class Session(MQTTClient):
         self.on_ack = None  # (tag): the broker has it, or there is nothing to send any more
         self.rival = None  # the other board that uses this thing, as the shadow names it
 
-    def take(self, tag, packet=None, at=0):
+    def take(self, tag, packet=None, at=0, more=None):
         # Queues a reading, or a packet that lacks its id, at `at`; the caller minds the window.
+        # more: what is sent after it.
         # Ids: 1 to 65535, and none that is still in flight (MQTT 2.3.1).
         slot = self.pids.index(0)
         self.pid = self.pid % _PIDS + 1
         while self.pid in self.pids:
             self.pid = self.pid % _PIDS + 1
         if packet:
-            self.waiting[tag] = packet
+            self.waiting[tag] = packet, more
             packet[at], packet[at + 1] = self.pid >> 8, self.pid & 0xFF
         self.pids[slot] = self.pid
         self.tags[slot] = tag
@@ -134,8 +135,9 @@ class Session(MQTTClient):
         tag, sent = self.tags[slot], self.sent[slot]
         if sent == _TRIED:
             raise LinkError("no_suback" if tag == SUBSCRIBE else "no_puback")
-        packet, at = self.waiting.get(tag), 0
+        packet, at, more = self.waiting.get(tag), 0, None
         if packet:
+            packet, more = packet
             end = len(packet)
         else:
             # A reading: the payload, then what stands before it, as its size is known only now:
@@ -154,7 +156,7 @@ class Session(MQTTClient):
             packet[at] = packet[at] & 0xF7 | (8 if sent else 0)
         self.sent[slot] = (sent or 1) + 1
         self.sent_ms[slot] = self.clock.now()
-        transport.send(packet, at, end)
+        transport.send(packet, at, end, more)
         return True
 
     def due(self):

@@ -44,8 +44,9 @@ class Transport:
             return found[1]
         return 0
 
-    def send(self, buf, at, end):
-        self.out, self.at, self.end = buf, at, end
+    def send(self, buf, at, end, more=None):
+        self.out, self.more = buf, more
+        self.at, self.end = at, end
         self._stalled.start(STALL_MS)
         self.push()
 
@@ -59,7 +60,8 @@ class Transport:
                 return False
             self.at += count
             if self.at >= self.end:
-                self.out = None
+                self.out, self.more = self.more, None
+                self.at, self.end = 0, len(self.out or ())
         return True
 
     def _packets(self):

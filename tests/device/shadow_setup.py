@@ -94,9 +94,9 @@ class Session:
         self.rival = None
         self.mute = False  # without SUBSCRIBE
 
-    def take(self, tag, packet, at):
+    def take(self, tag, packet, at, more):
         assert tag == -1 and not self.waiting
-        self.sent.append(opened(packet, at))
+        self.sent.append(opened(packet + more, at))
         self.pid += 1
 
     @property

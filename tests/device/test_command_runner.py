@@ -44,8 +44,8 @@ class Session:
         self.waiting = self.unheard = ()  # unheard: (-2,) while PUBACKs do not come
         self.sent = []
 
-    def take(self, tag, packet, at):
-        topic, payload, retain = opened(packet, at)
+    def take(self, tag, packet, at, more):
+        topic, payload, retain = opened(packet + more, at)
         assert (topic, tag, retain) == (TOPIC, -2, False) and not self.waiting
         self.sent.append(json.loads(payload))
         self.waiting = self.unheard
