@@ -15,10 +15,17 @@ from firmware.core import commands, topics
 from tools import wire
 from tools.aws import clients as aws
 from tools.aws import shadow
+from tools.aws.facts import AHEAD_S, Evidence
+from tools.aws.health import Health, assess
+from tools.aws.health_table import sleep_text
 from tools.aws.policy import COMMAND_TOPIC
 from tools.errors import ToolError
 from tools.options import Local, Pairs, Thing, home, spinner
 from tools.things.folder import Folder
+
+_AWAKE_S = 5.0  # one that sleeps by its status may have just said so
+_SESSION_S = 3600  # AWS keeps a persistent session so long, or a little longer
+_KEPT = "AWS keeps the command"
 
 
 def command(
@@ -33,7 +40,8 @@ def command(
     """Send a command to THING: read_now, identify, reboot, get_log, set_reporting_interval.
 
     Waits for the outcome on devices/THING/commands/result and prints it, get_log the log; exit
-    code 1 when the device has not done it. Needed in IAM to wait: iot:Connect on
+    code 1 when the device has not done it. One that sleeps for longer than SECONDS is not waited
+    for: AWS keeps a command for an hour. Needed in IAM to wait: iot:Connect on
     client/fieldmouse-*, iot:Subscribe and iot:Receive on that topic and devices/THING/status.
     """
     request = build(action, shadow.parse(pairs or []), ident)
@@ -87,13 +95,14 @@ def ask(
 
     ``names`` are the thing's topics; ``own_id``: the user has chosen the id. Listens before it
     sends, and says when the retained status is that the device is not connected. ToolError when
-    there is no result in time.
+    there is no result in time, or the device sleeps for longer.
     """
     from tools.aws import viewer
 
     _, down, result, status, _ = names
     arrived: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
     online: Any = None
+    sleeper: Health | None = None
 
     def note(text: str) -> None:
         typer.echo(text, err=True)
@@ -111,9 +120,36 @@ def ask(
                 return found
             if topic == status and "online" in found:
                 if found["online"] is False and online is not False:
-                    note(f"{thing} is not connected; AWS keeps the command for an hour")
+                    sleeper = _sleeper(thing, found)
+                    if sleeper is None:
+                        note(f"{thing} is not connected; {_KEPT} for an hour")
+                    elif sleeper.wakes_in_s(time.time()) > left:
+                        end = min(end, time.monotonic() + _AWAKE_S)
                 online = found["online"]
+    if sleeper and sleep_text(sleeper):
+        raise _asleep(sleeper)
     raise _no_result(thing, timeout_s, online is False, document["id"] if own_id else "")
+
+
+def _sleeper(thing: str, status: dict[str, Any]) -> Health | None:
+    # The message does not tell when AWS got it.
+    said_at = status.get("timestamp")
+    known = wire.number(said_at, 1, time.time() + AHEAD_S)
+    h = assess(Evidence(thing, status, said_at if known else None), time.time())
+    return h if h.asleep_until else None
+
+
+def _asleep(h: Health) -> ToolError:
+    slept_s = (h.asleep_until or 0) - (h.since or time.time())
+    if h.state != "asleep":
+        hint = f"python -m tools doctor {h.thing}"
+    elif slept_s > _SESSION_S:
+        hint = f"settings wait in the shadow: python -m tools shadow set {h.thing} …"
+    else:
+        hint = f"its result: python -m tools watch {h.thing}"
+    only = " only" * (slept_s > _SESSION_S)
+    state = sleep_text(h)
+    return ToolError(f"{h.thing} is {state}; {_KEPT} for an hour{only}", hint)
 
 
 def _no_result(thing: str, timeout_s: float, offline: bool, ident: str) -> ToolError:

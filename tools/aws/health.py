@@ -80,6 +80,10 @@ class Health:
         """It does what it is there for, as far as is known."""
         return self.state in ("online", "asleep") and not self.problems
 
+    def wakes_in_s(self, now: float) -> float:
+        """How long it will not be heard of; 0 for one that does not sleep, or is overdue."""
+        return (self.asleep_until or 0) - now if self.state == "asleep" else 0.0
+
     @property
     def age_known(self) -> bool:
         """False: the last reading is at most so old, a newer one may have come unheard."""
