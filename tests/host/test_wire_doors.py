@@ -392,7 +392,7 @@ def bench(text: str, number: Any) -> str:
 @door
 def traceback(text: str, number: Any) -> str:
     with Echo() as echo:
-        echo.set(staging, "source_lines", lambda text, board: text)
+        echo.set(staging, "source_lines", lambda text, board, power: text)
         file: Any = io.StringIO(text)
         board_cli.traceback(file)
     return echo.text

@@ -140,6 +140,8 @@ def _mend_rival(c: Context, text: str) -> str:
 
 
 def _mend_settings(c: Context, text: str) -> str:
+    if "config.json: power: " in text:
+        return options.deploy(c.thing)
     keys = [key for key in SETTINGS if key in text.partition("rejected: ")[2].split(", ")]
     if keys:
         return c.ask("shadow set", *(f"{key}=null" for key in keys))
