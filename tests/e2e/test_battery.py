@@ -48,6 +48,21 @@ def sleeper(kit: Kit, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
         yield make
 
 
+def test_with_the_files_of_a_board_on_mains_it_runs_as_one_and_says_so(
+    tmp_path: Path, umqtt_dir: Path
+) -> None:
+    (tmp_path / "kit").mkdir()
+    with Bench(Kit(tmp_path / "kit", umqtt_dir), tmp_path / "device", 4, **SLEEPER) as bench:
+        bench.start()
+        bench.board.wait_for("power: the files for a battery are not on the board", 30)
+        bench.wait(lambda: bench.broker.published(bench.status) and readings(bench))
+        status = json.loads(bench.broker.published(bench.status)[-1].payload)
+    assert status["online"] is True
+    wanted = ["power: the files for a battery are not on the board, it does not sleep"]
+    assert status["config_problems"] == wanted
+    assert not [line for line in bench.board.log if "crash" in line]
+
+
 def readings(bench: Bench) -> list[dict[str, Any]]:
     """As they arrived, repetitions left out."""
     seen: dict[int, dict[str, Any]] = {}

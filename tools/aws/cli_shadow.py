@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -142,6 +143,11 @@ def shadow_set(
         bulk.run(things, one, _AT_ONCE, ended.set)
 
 
+def _pause(ended: threading.Event, seconds: float) -> None:
+    if ended.wait(seconds):
+        raise ToolError("interrupted")
+
+
 def _follow(
     desired: dict[str, Any],
     access: _Access,
@@ -158,13 +164,8 @@ def _follow(
 
     thing, sleep = access.thing, sleep_text(asleep) if asleep else ""
     later = asleep is not None and asleep.wakes_in_s(time.time()) > timeout
-
-    def pause(seconds: float) -> None:
-        if ended.wait(seconds):
-            raise ToolError("interrupted")
-
     wait_s = min(timeout, _AWAKE_S) if later else timeout
-    said = shadow.follow(access.get, desired, wait_s, pause, before)
+    said = shadow.follow(access.get, desired, wait_s, partial(_pause, ended), before)
     for key, value in said.applied.items():
         back = "back to config.json: " if desired[key] is None else ""
         typer.echo(f"{thing}: {key} is {back}{wire.shown(value)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import time
@@ -93,9 +94,8 @@ def ask(
 ) -> dict[str, Any]:
     """Send ``document`` and return the device's result: id, action, ok, reason, of get_log more.
 
-    ``names`` are the thing's topics; ``own_id``: the user has chosen the id. Listens before it
-    sends, and says when the retained status is that the device is not connected. ToolError when
-    there is no result in time, or the device sleeps for longer.
+    ``names`` are the thing's topics; ``own_id``: the user has chosen the id. It says when the
+    device is not connected. ToolError without a result in time, or when the device sleeps longer.
     """
     from tools.aws import viewer
 
@@ -104,31 +104,34 @@ def ask(
     online: Any = None
     sleeper: Health | None = None
 
-    def note(text: str) -> None:
-        typer.echo(text, err=True)
-
-    with viewer.listening(clients, [result, status], lambda *message: arrived.put(message), note):
+    with viewer.listening(clients, [result, status], lambda *news: arrived.put(news), _note):
         _send(clients, down, document)
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:
-            try:
-                topic, payload = arrived.get(timeout=left)
-            except queue.Empty:
-                break
+            topic, payload = _next(arrived, left)
             found = wire.document(payload) or {}
             if topic == result and found.get("id") == document["id"]:
                 return found
             if topic == status and "online" in found:
-                if found["online"] is False and online is not False:
-                    sleeper = _sleeper(thing, found)
-                    if sleeper is None:
-                        note(f"{thing} is not connected; {_KEPT} for an hour")
-                    elif sleeper.wakes_in_s(time.time()) > left:
-                        end = min(end, time.monotonic() + _AWAKE_S)
+                sleeper = _sleeper(thing, found)
+                if sleeper and sleeper.wakes_in_s(time.time()) > left:
+                    end = min(end, time.monotonic() + _AWAKE_S)
+                elif not sleeper and found["online"] is False and online is not False:
+                    _note(f"{thing} is not connected; {_KEPT} for an hour")
                 online = found["online"]
-    if sleeper and sleep_text(sleeper):
+    if sleeper:
         raise _asleep(sleeper)
     raise _no_result(thing, timeout_s, online is False, document["id"] if own_id else "")
+
+
+def _next(arrived: queue.SimpleQueue[tuple[str, bytes]], wait_s: float) -> tuple[str, bytes]:
+    with contextlib.suppress(queue.Empty):
+        return arrived.get(timeout=wait_s)
+    return "", b""
+
+
+def _note(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _sleeper(thing: str, status: dict[str, Any]) -> Health | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -152,8 +153,7 @@ def config(
     if fleet is not None:
         _config_all(thing, changes or [], fleet, send, local)
         return
-    from tools.board import edit_config, mpremote, prepare
-    from tools.things import config as thing_config
+    from tools.board import edit_config
 
     folder = Folder(home(thing, None, local))
     raw = folder.read_config()
@@ -167,6 +167,14 @@ def config(
     if not send:
         typer.echo(f"{folder.config} is changed; now: {options.deploy(thing)}")
         return
+    _send_config(where, folder, new, raw)
+
+
+def _send_config(where: str, folder: Folder, new: dict[str, Any], raw: Mapping[str, Any]) -> None:
+    """``new`` in place of ``raw``."""
+    from tools.board import mpremote, prepare
+    from tools.things import config as thing_config
+
     board = prepare.board_of(folder.path, "")
     if new.get("power", "mains") != raw.get("power", "mains"):
         _send_all(where, board, prepare.tree(folder.path, board))
