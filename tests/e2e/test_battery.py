@@ -13,6 +13,7 @@ import pytest
 
 from firmware.version import VERSION
 from tests.e2e.advisor.bench import Bench, Kit
+from tools.aws.watch import Watch
 from tools.board.stage import stage
 
 FAST = 100_000  # a sleep of ten minutes takes six milliseconds
@@ -130,6 +131,25 @@ def test_the_status_says_when_it_comes_back(sleeper: Callable[..., Bench]) -> No
     status = json.loads(bench.broker.published(bench.status)[-1].payload)
     assert (status["online"], status["firmware"]) == (False, VERSION)
     assert abs(status["asleep_until"] - status["timestamp"] - HOUR_S) < 60
+    until(bench, status["timestamp"] + 2.5 * HOUR_S)
+    # What `watch` makes of it: the readings come behind the birth message.
+    now = {"s": 0.0}
+    seen = Watch(now=lambda: now["s"])
+    for packet in bench.broker.published():
+        if packet.topic == bench.status:
+            status = json.loads(packet.payload)
+            now["s"] = float(status["timestamp"])
+        seen.take(packet.topic, packet.payload)
+    assert 0 <= status["timestamp"] - status["last_reading"] < 60  # which wake.py took
+    (name,) = seen.things
+    for after_s, state in ((1, "asleep"), (HOUR_S + 60, "asleep"), (HOUR_S + 600, "late")):
+        now["s"] = status["timestamp"] + after_s
+        found = seen.health(name)
+        assert found and found.state == state, found
+        keys = [problem.key for problem in found.problems]
+        assert keys == ["overdue"] * (state == "late"), found.problems
+        assert (found.version, found.waiting or 0, found.lost) == (VERSION, 0, 0)
+        assert found.last_reading_at and found.sensor
 
 
 def test_an_alarm_connects_at_once(sleeper: Callable[..., Bench]) -> None:

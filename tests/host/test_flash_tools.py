@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,16 @@ from pathlib import Path
 import pytest
 
 from tools import cli
-from tools.board import bench_queue, boot_check, edit_config, ports, prepare, rescue, serial_log
+from tools.board import (
+    bench_queue,
+    boot_check,
+    device_cli,
+    edit_config,
+    ports,
+    prepare,
+    rescue,
+    serial_log,
+)
 from tools.errors import ToolError
 
 GOOD = [
@@ -165,6 +175,27 @@ def test_a_port_that_is_not_there_is_waited_for(port, monkeypatch):
     threading.Timer(0.2, lambda: plugged.append(ports.Port(str(port), ""))).start()
     assert ports.wait("", said.append) == str(port)
     assert "no board found" in said[1]
+
+
+def test_logs_wait_for_the_port_of_a_board_that_sleeps(port, capsys):
+    master, slave = pty.openpty()
+
+    def plug() -> None:
+        port.symlink_to(os.ttyname(slave))
+        time.sleep(0.3)
+        os.write(master, b"[     0.200] power: awake for 20 s, Ctrl-C gives the REPL\r\n")
+
+    threading.Timer(0.2, plug).start()
+    device_cli.logs(str(port), seconds=1.5)
+    said = capsys.readouterr()
+    assert "a board that sleeps has none" in said.err
+    assert "awake for 20 s" in said.out
+    os.close(master)
+    os.close(slave)
+    with pytest.raises(ToolError, match="there is no port"):
+        device_cli.logs(f"{port}9", seconds=0.1)  # it waits no longer than it would listen
+    with pytest.raises(ToolError, match="there is no port"):
+        device_cli.crashlog(f"{port}9", wait=False)
 
 
 def test_it_is_not_waited_for_for_ever(port):

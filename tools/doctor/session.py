@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tools import options, wire
 from tools.aws.errors import explained
-from tools.aws.health import Health, span
+from tools.aws.health import Health, assess, span
 from tools.aws.health_table import sleep_text
 from tools.doctor.context import Context, Fault, Unknown
 from tools.errors import ToolError
@@ -56,8 +56,8 @@ def _own_account(c: Context) -> str:
     """What the device itself has put down about its connection."""
     status = c.evidence.status or {}
     when = _age(c.evidence.status_at or 0)
-    if asleep := sleep_text(c.health):
-        return f"{asleep}; it said so {when}"
+    if asleep := sleep_text(assess(c.evidence, time.time())):
+        return f"AWS does not say; {asleep}, as it said {when}"
     if status.get("online") is False:  # the last will has taken the place of the birth message
         return f"AWS does not say; its last will came {when}"
     why = status.get("link_last_reason")
