@@ -214,8 +214,8 @@ def test_a_port_that_has_just_come_gets_its_rights_a_moment_later(port, monkeypa
         time.sleep(0.2)
         may["use"] = True
 
-    threading.Thread(target=plug).start()
-    assert ports.wait(str(port), lambda text: time.sleep(0.1)) == str(port)
+    threading.Timer(0.2, plug).start()
+    assert ports.wait(str(port), lambda text: None) == str(port)
     may["use"] = False  # and one that was there had time enough
     with pytest.raises(ToolError, match="no right"):
         ports.wait(str(port), lambda text: None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from tools.aws.facts import _LONGEST_SLEEP_S, Evidence
 from tools.aws.health import STATES, Health, assess, natural, span, worst_first
 from tools.aws.health_filter import FIELDS, parse, version
 from tools.aws.health_table import sleep_text
+from tools.doctor import session
+from tools.doctor.context import Fault
 from tools.errors import ToolError
 
 NOW = 1_795_248_682.0
@@ -190,6 +193,21 @@ def test_a_board_that_sleeps_says_all_of_itself() -> None:
     far = asleep({"asleep_until": int(NOW) + 86_400})
     assert sleep_text(far) == f"asleep until {datetime.fromtimestamp(NOW + 86_400):%Y-%m-%d}"
     assert sleep_text(health()) == ""
+
+
+def test_doctor_says_until_when_it_sleeps() -> None:
+    check = session.HEALTH["connection"]
+    until = f"asleep until {datetime.fromtimestamp(NOW + 3000):%H:%M}"
+    assert check(SimpleNamespace(health=asleep(), is_local=False)) == until  # type: ignore[arg-type]
+    late: Any = SimpleNamespace(health=asleep({"asleep_until": int(NOW) - 900}), is_local=False)
+    with pytest.raises(Fault, match="overdue for 15 min") as caught:
+        check(late)
+    assert "power and Wi-Fi" in caught.value.remedy
+    said = "power: the files for a battery are not on the board, it does not sleep"
+    with pytest.raises(Fault) as caught:
+        found = health({"config_problems": [said]})
+        session.HEALTH["settings"](SimpleNamespace(health=found, thing="g-1"))  # type: ignore[arg-type]
+    assert caught.value.remedy == "make deploy THING=g-1 PORT=..."
 
 
 def test_what_it_sends_behind_its_birth_message_makes_it_neither_online_nor_late() -> None:
