@@ -19,11 +19,12 @@ _RESET_S = 0.1  # how long EN is held low
 _REOPEN_S = 0.5
 _MAX_LINE = 4096
 _QUIET_S = 5.0  # until a silent board is worth a line
-_STOPS_S = 3.0  # a firmware within which Ctrl-C ends, also from a handshake
+_STOPS, _STOPS_S = 4, 3.0  # a firmware within which Ctrl-C ends, also from a handshake
 _BOOTS_S = 1.0
 _SILENT = "-- nothing yet; a board on a battery is silent while it sleeps: press its reset --"
 _TO_PROMPT = b"\r\x03\x03\x02"  # Ctrl-C twice ends a program, Ctrl-B leaves the raw REPL
 _SOFT_RESET = b"\x04"
+_PROMPT = b">>> "
 _UPTIME = re.compile(r"^\[ *(\d+\.\d{3})\] (\w+): (.*)$")
 _COLOURS = {
     "config": "cyan",
@@ -116,18 +117,24 @@ class SerialLog:
             terminal.receiver_thread.join()
 
     def stop(self) -> bytes:
-        """Stop the firmware; what the board says. One that is silent sleeps: a reset wakes it."""
-        for wake in (False, True):
-            if wake:
+        """Stop the firmware; what the board says. One that is silent sleeps: a reset wakes it.
+
+        One that boots does not hear what is typed, and is told again.
+        """
+        said = b""
+        for _ in range(_STOPS):
+            self._serial.write(_TO_PROMPT)
+            heard, end = b"", time.monotonic() + _STOPS_S
+            while _PROMPT not in heard and time.monotonic() < end:
+                heard += self._serial.read(max(1, self._serial.in_waiting))
+            said += heard
+            if _PROMPT in heard:
+                break
+            if not heard:
                 with contextlib.suppress(ToolError):
                     self.reset()
                     time.sleep(_BOOTS_S)
-            self._serial.write(_TO_PROMPT)
-            end = time.monotonic() + _STOPS_S
-            while time.monotonic() < end:
-                if said := self._serial.read(max(1, self._serial.in_waiting)):
-                    return bytes(said)
-        return b""
+        return said
 
     def _restart(self) -> None:
         try:
