@@ -82,8 +82,8 @@ def document(s, facts):
     # What is due of `s`, a ShadowSync: (topic, text, retained?). facts: by report(); ours from
     # now on. Without memory for it nothing has changed.
     if s.clock.s >= s.birth_s:
+        facts["online"] = "asleep_until" not in facts  # power.py
         facts = {key: facts[key] for key in facts if facts[key] is not None}
-        facts["online"] = "asleep" not in facts  # power.py
         made = s.session.lw_topic, json.dumps(facts, separators=_TIGHT), True
         # Again soon: when a board takes over from its own last session, the will of that may come
         # after the first birth, and takes its place.

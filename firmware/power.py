@@ -28,8 +28,7 @@ def attach(app, config):
 
     state = wake.load() if app.cause == "deepsleep" else None
     power = Power(app, state)
-    battery = app.sampler.divider
-    power.state["battery"], power.state["size"] = battery, config["outbox_bytes"]
+    power.state["battery"], power.state["size"] = app.sampler.divider, config["outbox_bytes"]
     if power.state["sync"]:
         _take_up(app, power.state, wake)
         power.offset = app.rtc_s2000 - app.clock.s
@@ -62,9 +61,8 @@ def _take_up(app, state, wake):
 
 class Power:
     def __init__(self, app, state):
-        self.app, self.feed = app, None
+        self.app, self.feed, self.fresh = app, None, not state
         self.least_s, self.end_s = (0 if state else _WINDOW_S), _LIMIT_S
-        self.fresh = not state
         if not state:
             state = dict.fromkeys("fix ppm sync slept left fails at asked next".split(), 0)
             state.update(dict.fromkeys("urgent read tuned".split(), False))
@@ -72,25 +70,30 @@ class Power:
             state["wifi"] = state["error"] = None
             chip.log("power: awake for {} s, Ctrl-C gives the REPL".format(_WINDOW_S))
         self.state, self.offset = state, None  # offset: clock.offset as the RTC has it
-        self.waiting = None  # the fewest readings so far
+        self.waiting = self.told_s = None  # the fewest readings so far; of the birth message
         self.trial = dict(app.settings.state.get("trial", ()))  # that began before this connect
         self.waits, app.connection.wait = app.connection.wait, self.wait
         app.shadow.facts, app.connection.on_up = self.facts, self.up
-        s2000 = state["next"] or None
-        session, values = app.session, app.settings.values
-        wakes = s2000 and s2000 + values.get("batch", 12) * values["interval_s"] + _BEYOND
-        will = '{{"online": false, "asleep": true, "wakes": {}}}'.format(wakes or "null")
+        session, s2000 = app.session, state["next"]
+        until = s2000 + self._apart_s() + _BEYOND if s2000 else "null"
+        will = '{{"online": false, "asleep_until": {}}}'.format(until)
         session.set_last_will(session.lw_topic, will.encode(), True, 1)
+
+    def _apart_s(self):
+        # From one connect to the next.
+        values = self.app.settings.values
+        return _SAFE_S if self.app.safe else values.get("batch", 12) * values["interval_s"]
 
     def facts(self, full):
         # For the birth message: by the time somebody reads it the board sleeps.
-        app, values = self.app, self.app.settings.values
+        app, sampler = self.app, self.app.sampler
         info = app.facts(full)
         if full:
-            info["asleep"] = True
-            if app.clock.offset is not None:
-                next_s = app.sampler.turn_s + values.get("batch", 12) * values["interval_s"]
-                info["wakes"] = app.clock.offset + next_s + _BEYOND
+            offset, self.told_s = app.clock.offset, self._apart_s()
+            turn = offset and offset + sampler.turn_s + _BEYOND
+            info["asleep_until"] = turn and turn + self.told_s
+            if sampler.sensor and not (sampler.fault or sampler.due):  # wake.py has taken it
+                info["last_reading"] = info.get("last_reading") or turn
         return info
 
     def up(self, present):
@@ -126,6 +129,8 @@ class Power:
             app.shadow.out = None
         if link.up and waiting and (self.waiting is None or waiting < self.waiting):
             self.waiting, self.end_s = waiting, min(max(self.end_s, s + _GAIN_S), _MOST_S)
+        if self.told_s not in (None, self._apart_s()):  # a setting has changed
+            app.shadow.birth_s = 0
         known = self.state["wifi"]
         if known and link.failures[0]:  # the address may be another's by now
             from firmware.net import rejoin
@@ -146,9 +151,8 @@ class Power:
             return False
         if app.outbox:
             lost = sampler.failures >= _FAILURES
-            if app.outbox.waiting or sampler.kept or not (sampler.sensor or lost):
-                return False
-            if sampler.due and not lost:
+            unknown = not (sampler.sensor or lost)
+            if app.outbox.waiting or sampler.kept or unknown or (sampler.due and not lost):
                 return False
         if session.used or session.owed or session.doubt or not session.transport.push():
             return False
@@ -165,16 +169,14 @@ class Power:
         from firmware.net import packets, rejoin
 
         packets.disconnect(app.session)
-        packets = None
         s2000 = app.clock.offset and app.clock.offset + app.clock.s
         if good and app.shadow.since_s:
             state["report"] = s2000 or 0, app.shadow.sensor, app.shadow.fault
         if good:
-            state["wifi"] = rejoin.remember(
-                app.wlan, app.ssid, state["wifi"], s2000 or 0, chip.VERIFIED
-            )
+            args = app.ssid, state["wifi"], s2000 or 0, chip.VERIFIED
+            state["wifi"] = rejoin.remember(app.wlan, *args)
         rejoin.leave(app.wlan)
-        rejoin = None
+        packets = rejoin = None
         app.unload()
         from firmware import board, wake
 

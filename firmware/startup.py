@@ -48,11 +48,16 @@ def build(app, config, values, saved, state, problems, context):
 
 
 def _feed(app, config):
-    if config.get("power") != "battery":
-        return board.watchdog()
-    from firmware import power
+    if config.get("power") == "battery":
+        try:
+            from firmware import power
 
-    return power.attach(app, config)
+            return power.attach(app, config)
+        except ImportError:  # the files are from before that was set
+            text = "power: the files for a battery are not on the board, it does not sleep"
+            chip.log(text + "; use `make deploy`")
+            app.problems = list(app.problems) + [text]
+    return board.watchdog()
 
 
 def _battery(sampler, given):

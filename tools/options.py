@@ -32,6 +32,9 @@ Port = Annotated[
         "--port", "-p", metavar="PORT", help="device or rfc2217://host:port; default: the only one"
     ),
 ]
+Wait = Annotated[
+    bool, typer.Option(help="ten minutes for a port that is not there: a board that sleeps")
+]
 BoardName = Annotated[
     str, typer.Option("--board", "-b", metavar="BOARD", help="default: as provisioned, or esp32")
 ]

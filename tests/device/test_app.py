@@ -5,6 +5,7 @@
 import sys
 
 import fakes_machine  # noqa: F401  for board.py
+import firmware
 import harness
 from fakes import Clock
 from fakes_net import Bench, publish
@@ -47,6 +48,19 @@ def boot(state, topic="devices/{thing}/commands"):
     config["command_topic"] = topic
     startup._session(app, config, None)
     return app
+
+
+def test_without_the_files_of_a_battery_board_it_runs_as_on_mains():
+    lines, path, kept_log = [], firmware.__path__, startup.chip.log
+    app, startup.chip.log = App(), lines.append
+    app.problems = ("another",)
+    startup.board.watchdog, kept = lambda: "feed", startup.board.watchdog
+    firmware.__path__ = "/nowhere"
+    for power, count in (("mains", 0), ("battery", 1)):
+        harness.equal(startup._feed(app, {"power": power}), "feed")
+        harness.equal((len(lines), len(app.problems)), (count, 1 + count))
+    firmware.__path__, startup.board.watchdog, startup.chip.log = path, kept, kept_log
+    assert lines[0].startswith(app.problems[1]) and "make deploy" in lines[0]
 
 
 def test_known_only_after_suback():

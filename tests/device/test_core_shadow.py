@@ -43,6 +43,17 @@ def test_birth_comes_first_and_is_retained():
     assert "online" not in service.reported and "full" not in service.reported
 
 
+def test_the_birth_of_a_board_that_sleeps_is_not_that_it_is_online():
+    for until in (1_795_248_099, None):
+        board, service = Board(), ShadowService()
+        board.facts = {"rssi": -58, "asleep_until": until}  # power.py
+        board.sync.connected()
+        assert board.send(service)
+        birth = {"rssi": -58, "full": True, "online": False}
+        birth.update({"asleep_until": until} if until else {})
+        harness.equal(service.births, [(STATUS, birth, True)])
+
+
 def test_nothing_is_reported_before_the_answer_to_get():
     board = Board().connected()
     board.report(rssi=-1)

@@ -231,15 +231,36 @@ def test_the_birth_message_and_the_will_say_when_it_wakes():
     made.clock.offset = made.rtc_s2000
     next_s = START + 946_684_800 + 7 * 600  # the seventh wake reads, and is on the grid
     info = made.shadow.facts(True)
-    harness.equal((info["firmware"], info["asleep"]), ("1", True))
-    assert abs(info["wakes"] - next_s - 5 * 600) <= 2, info
+    harness.equal(info["firmware"], "1")
+    assert abs(info["asleep_until"] - next_s - 5 * 600) <= 2, info
+    assert abs(info["last_reading"] - next_s + 600) <= 2, info  # taken before it connected
     harness.equal(made.shadow.facts(False), {"firmware": "1"})
     topic, text, retain, qos = made.will
-    assert text.startswith(b'{"online": false, "asleep": true, "wakes": 17') and retain, text
+    assert text.startswith(b'{"online": false, "asleep_until": 17') and retain, text
     made.connection.up, made.shadow.out = True, (b"topic", "text", True)
     step()
     harness.equal(net.packets.sent[-1], (b"topic", "text", -4, True))
     harness.equal(made.shadow.out, None)
+
+
+def test_an_unknown_time_and_another_setting_are_told_too():
+    harness.raises(Slept, first)
+    wake_until_connect()
+    made, step = on(values())
+    info = made.shadow.facts(True)
+    harness.equal(info, {"firmware": "1", "asleep_until": None, "last_reading": None})
+    made.clock.offset, made.sampler.fault = made.rtc_s2000, "crc"
+    up(made)
+    told = made.shadow.facts(True)
+    assert "last_reading" not in told  # it failed
+    step()
+    harness.equal(made.shadow.birth_s, 1 << 28)
+    made.settings.values["interval_s"] = 900
+    step()
+    harness.equal(made.shadow.birth_s, 0)  # the birth message again: it said another time
+    harness.equal(made.shadow.facts(True)["asleep_until"] - told["asleep_until"], 6 * 300)
+    made.safe = 1
+    harness.equal(made.shadow.facts(True)["asleep_until"] - told["asleep_until"], 1800 - 3600)
 
 
 def test_a_setting_on_trial_is_good_after_a_whole_connect():

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from firmware.version import VERSION
 from tests.e2e.advisor.bench import Bench, Kit
+from tools.aws.watch import Watch
 from tools.board.stage import stage
 
 FAST = 100_000  # a sleep of ten minutes takes six milliseconds
@@ -45,6 +47,21 @@ def sleeper(kit: Kit, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
             return bench
 
         yield make
+
+
+def test_with_the_files_of_a_board_on_mains_it_runs_as_one_and_says_so(
+    tmp_path: Path, umqtt_dir: Path
+) -> None:
+    (tmp_path / "kit").mkdir()
+    with Bench(Kit(tmp_path / "kit", umqtt_dir), tmp_path / "device", 4, **SLEEPER) as bench:
+        bench.start()
+        bench.board.wait_for("power: the files for a battery are not on the board", 30)
+        bench.wait(lambda: bench.broker.published(bench.status) and readings(bench))
+        status = json.loads(bench.broker.published(bench.status)[-1].payload)
+    assert status["online"] is True
+    wanted = ["power: the files for a battery are not on the board, it does not sleep"]
+    assert status["config_problems"] == wanted
+    assert not [line for line in bench.board.log if "crash" in line]
 
 
 def readings(bench: Bench) -> list[dict[str, Any]]:
@@ -112,8 +129,27 @@ def test_the_status_says_when_it_comes_back(sleeper: Callable[..., Bench]) -> No
     bench.start()
     bench.board.wait_for("power: done", 30)
     status = json.loads(bench.broker.published(bench.status)[-1].payload)
-    assert (status["online"], status["asleep"]) == (False, True)
-    assert abs(status["wakes"] - status["timestamp"] - HOUR_S) < 60
+    assert (status["online"], status["firmware"]) == (False, VERSION)
+    assert abs(status["asleep_until"] - status["timestamp"] - HOUR_S) < 60
+    until(bench, status["timestamp"] + 2.5 * HOUR_S)
+    # What `watch` makes of it: the readings come behind the birth message.
+    now = {"s": 0.0}
+    seen = Watch(now=lambda: now["s"])
+    for packet in bench.broker.published():
+        if packet.topic == bench.status:
+            status = json.loads(packet.payload)
+            now["s"] = float(status["timestamp"])
+        seen.take(packet.topic, packet.payload)
+    assert 0 <= status["timestamp"] - status["last_reading"] < 60  # which wake.py took
+    (name,) = seen.things
+    for after_s, state in ((1, "asleep"), (HOUR_S + 60, "asleep"), (HOUR_S + 600, "late")):
+        now["s"] = status["timestamp"] + after_s
+        found = seen.health(name)
+        assert found and found.state == state, found
+        keys = [problem.key for problem in found.problems]
+        assert keys == ["overdue"] * (state == "late"), found.problems
+        assert (found.version, found.waiting or 0, found.lost) == (VERSION, 0, 0)
+        assert found.last_reading_at and found.sensor
 
 
 def test_an_alarm_connects_at_once(sleeper: Callable[..., Bench]) -> None:

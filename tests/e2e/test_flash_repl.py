@@ -98,7 +98,7 @@ def test_busy_main_is_interrupted(plug, tmp_path):
     # mpremote itself would give up after ten seconds.
     said = mpremote.run(server.url, ["exec", code], limit_s=3, note=notes.append)
     assert "['x']" in said
-    assert notes == ["the board is busy, attempt 2 of 5"]
+    assert notes == ["the board is busy, or sleeps, attempt 2 of 5"]
 
 
 def test_sync_sends_what_changed_and_nothing_else(board, tmp_path):
@@ -228,6 +228,72 @@ rtc.memory(lives + b"x")
 time.sleep_ms(100)
 machine.deepsleep(1500) if len(lives) == 0 else machine.deepsleep()
 """
+
+
+# As firmware/power.py has it: after power-on there is a moment for a person, then it sleeps.
+BATTERY = b"""
+import machine, time
+print("life", machine.reset_cause())
+time.sleep(3 if machine.reset_cause() != 4 else 0)
+machine.deepsleep()
+"""
+
+
+@pytest.fixture
+def asleep(plug: Callable[..., Server], provisioned: Path) -> Server:
+    """A board behind a USB chip, which has a port while it sleeps for good."""
+    file = provisioned / "config.json"
+    config = json.loads(file.read_text()) | {"power": "battery"}
+    file.write_text(json.dumps(config))
+    server = plug()
+    files = prepare.tree(provisioned, boards.get("esp32"))
+    files |= {"main.py": BATTERY, "data/crash.log": b"it broke\n", "data/outbox": b"readings"}
+    fixtures.put(server, images.firmware(), files)
+    server.wait_for("life 1")
+    time.sleep(3.5)
+    return server
+
+
+def test_a_board_that_sleeps_is_woken_up_to_be_deployed(asleep, cli):
+    boots = asleep.board.boots
+    said = cli.ok("deploy", "barn-1", "--port", asleep.url)
+    assert "busy" not in said  # at the first attempt
+    assert "1 sent, " in said and "sent     main.py" in said
+    assert asleep.board.boots > boots
+    assert fixtures.files_of(asleep)["data/outbox"] == b"readings"
+
+
+def test_a_board_that_sleeps_has_a_prompt_and_a_crash_log(asleep, cli):
+    assert "it broke" in cli.ok("crashlog", "--port", asleep.url)
+    time.sleep(4)  # asleep again
+    argv = [sys.executable, "-m", "tools", "repl", "--port", asleep.url]
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        argv, cwd=fixtures.ROOT, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+    ) as repl:
+        os.close(slave)
+        clock = threading.Timer(40, repl.kill)
+        clock.start()
+        fixtures.until(master, b">>> ")
+        os.write(master, b"6*7\r")
+        fixtures.until(master, b"42")
+        os.write(master, b"\x1d")
+        assert repl.wait(20) == 0
+        clock.cancel()
+    os.close(master)
+
+
+def test_another_power_brings_other_files(plug, cli, provisioned):
+    server = plug()
+    tree = prepare.tree(provisioned, boards.get("esp32")) | {"main.py": b"", "data/outbox": b"r"}
+    fixtures.put(server, images.firmware(), tree)
+    assert not [path for path in fixtures.files_of(server) if "wake" in path]
+    said = cli.ok("config", "barn-1", "power=battery", "batch=6", "--port", server.url)
+    assert "sent     config.json" in said and "sent     firmware/wake.mpy" in said
+    files = fixtures.files_of(server)
+    wanted = prepare.tree(provisioned, boards.get("esp32"))
+    assert {path: files[path] for path in wanted} == wanted
+    assert (json.loads(files["config.json"])["power"], files["data/outbox"]) == ("battery", b"r")
 
 
 def test_a_board_that_sleeps_answers_nobody_and_comes_back(

@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 def clients(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Clients]:
     """Clients of an empty account on moto; things lie in ``tmp_path``."""
     from moto import mock_aws  # here, since it takes a second that other tests need not wait
+    from moto.iotdata.exceptions import ResourceNotFoundException
+    from moto.iotdata.responses import IoTDataPlaneResponse
 
     from tests.host.aws_fakes import environment
 
+    def nothing_retained(_: object) -> str:
+        raise ResourceNotFoundException
+
+    call = "get_retained_message"  # which moto has not
+    monkeypatch.setattr(IoTDataPlaneResponse, call, nothing_retained, raising=False)
     environment(monkeypatch)
     monkeypatch.setenv("FIELDMOUSE_THINGS", str(tmp_path))
     with mock_aws():

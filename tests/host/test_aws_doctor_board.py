@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,21 @@ def test_a_board_that_does_not_answer(
     (finding,) = doctor_board.examine(PORT, "g-1", Folder(folder))
     assert (finding.check, finding.state) == ("board", FAILED)
     assert finding.remedy == "python -m tools ports"
+
+
+def test_a_board_that_sleeps_is_waited_for(
+    board: Board, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, woken = folder / "config.json", []
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"power": "battery"}))
+    tree = prepare.tree(folder, boards.get("esp32"))
+    board.files = {path: hashlib.sha256(tree[path]).hexdigest() for path in board.files}
+    monkeypatch.setattr(doctor_board.mpremote, "wake", woken.append)
+    port = folder / "ttyACM0"
+    threading.Timer(0.3, port.touch).start()
+    found = list(doctor_board.examine(str(port), "g-1", Folder(folder)))
+    assert {finding.state for finding in found} == {OK}
+    assert woken == [str(port)]
 
 
 def test_no_such_port(folder: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from moto.backends import get_backend
 
 from tests.host.aws_fakes import ACCOUNT, REGION
 from tools import cli
-from tools.aws import command, local, shadow
+from tools.aws import cli_shadow, command, local, shadow
 from tools.aws.clients import Clients
 from tools.errors import ToolError
 
@@ -308,6 +310,62 @@ def test_the_result_of_a_command(
     assert (out in shown.out) if out else not shown.out
     assert err in shown.err
     assert ("doctor greenhouse-1" in shown.err) == (code == 2)
+
+
+@pytest.mark.parametrize(
+    ("wakes_s", "said_s", "expected", "hint"),
+    [
+        (1800, 1000, "asleep until {}; AWS keeps the command for an hour\n", "tools watch"),
+        (1800, 6000, "asleep until {}; AWS keeps the command for an hour only", "shadow set"),
+        (-900, 4000, "overdue for 15 min; AWS keeps the command for an hour", "tools doctor"),
+    ],
+)
+def test_a_command_to_a_board_that_sleeps(
+    clients: Clients,
+    said: Any,
+    answers: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    wakes_s: int,
+    said_s: int,
+    expected: str,
+    hint: str,
+) -> None:
+    monkeypatch.setattr(command, "_AWAKE_S", 0.1)
+    now = int(time.time())
+    status = {"online": False, "asleep_until": now + wakes_s, "timestamp": now - said_s}
+    answers.append(status)
+    timeout = "30" if wakes_s > 0 else "0.2"  # one that is overdue is waited for
+    shown = said("command", NAME, "read_now", "--timeout", timeout, code=2).err
+    wakes = f"{datetime.fromtimestamp(now + wakes_s):%H:%M}"
+    assert f"{NAME} is {expected.format(wakes)}" in shown
+    assert hint in shown.split("try:")[1]
+    answers[:] = [status, {"id": "7", "ok": True}]  # it had just said so, and was awake
+    get_backend("iot-data")[ACCOUNT][REGION].published_payloads.clear()
+    assert "done" in said("command", NAME, "read_now", "--id", "7").out
+
+
+def test_what_is_desired_of_a_board_that_sleeps_waits_in_the_shadow(
+    clients: Clients, said: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wakes, data = int(time.time()) + 1800, clients.data
+    status: dict[str, Any] = {"online": False, "asleep_until": wakes}
+
+    def retained(topic: str) -> dict[str, Any]:
+        assert topic == f"devices/{NAME}/status"
+        return {"payload": json.dumps(status).encode(), "lastModifiedTime": 1000 * (wakes - 3600)}
+
+    monkeypatch.setattr(data, "get_retained_message", retained)
+    monkeypatch.setattr(Clients, "data", property(lambda _: data))
+    monkeypatch.setattr(cli_shadow, "_AWAKE_S", 0.1)
+    shown = said("shadow", "set", NAME, "interval_s=30").out
+    until = f"{datetime.fromtimestamp(wakes):%H:%M}"
+    wanted = f"{NAME}: interval_s: kept in the shadow, the board is asleep until {until}\n"
+    assert shown == wanted
+    report(clients, interval_s=30)  # it has just said that it sleeps, and still is awake
+    assert said("shadow", "set", NAME, "interval_s=30").out == f"{NAME}: interval_s is 30\n"
+    status["asleep_until"] -= 2700
+    shown = said("shadow", "set", NAME, "interval_s=31", "--timeout", "0.1", code=2).err
+    assert "no answer within 0.1 s; it is overdue for 15 min" in shown
 
 
 @pytest.mark.parametrize("ident", ["7", ""])

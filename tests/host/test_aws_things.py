@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -421,6 +422,29 @@ def test_things(clients: Clients, told: Told, said: Any) -> None:
     assert "2 things: 1 never, 1 online" in shown.err
     assert "bare" not in said("things", NAME).out
     assert run("things", "greenhouse-9") == 2
+
+
+def test_things_that_sleep(clients: Clients, told: Told, said: Any) -> None:
+    now = int(time.time())
+    for name, wakes_s in (("g-1", 1800), ("g-2", -900)):
+        assert run("provision", name) == 0
+        payload = json.dumps({"state": {"reported": {"interval_s": 600, "batch": 6}}})
+        clients.data.update_thing_shadow(thingName=name, payload=payload)
+        more = {"online": False, "asleep_until": now + wakes_s, "waiting_readings": 6}
+        told.status[f"devices/{name}/status"] = BIRTH | more
+    late, asleep = [line.split() for line in said("things").out.splitlines()[1:]]
+    assert late[:2] == ["g-2", "late"] and "overdue for 15 min" in " ".join(late)
+    assert asleep[:2] == ["g-1", "asleep"]
+    assert " ".join(asleep).endswith(f"until {datetime.fromtimestamp(now + 1800):%H:%M}")
+    assert "1.1.0" in asleep
+    words = ("--json", "--listen", "0", "--filter")
+    (found,) = map(json.loads, said("things", *words, "state=asleep").out.splitlines())
+    keys = ("thing", "healthy", "asleep_until", "sensor", "version", "waiting")
+    wanted = ["g-1", True, now + 1800, "sht3x@0x44", "1.1.0", None]
+    assert [found[key] for key in keys] == wanted
+    shown = said("things", *words, f"problem=overdue asleep_until<{now}")
+    assert json.loads(shown.out)["thing"] == "g-2"
+    assert "1 late" in said("things", "--listen", "0").err
 
 
 def test_things_as_json_and_filtered(clients: Clients, told: Told, said: Any) -> None:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tools import cli
-from tools.board import bench_queue, boot_check, edit_config, ports, prepare, rescue, serial_log
+from tools.board import (
+    bench_queue,
+    boot_check,
+    device_cli,
+    edit_config,
+    ports,
+    prepare,
+    rescue,
+    serial_log,
+)
 from tools.errors import ToolError
 
 GOOD = [
@@ -140,6 +152,83 @@ def test_ports_by_number(monkeypatch):
     with pytest.raises(ToolError, match="there is no port /dev/nope") as e:
         ports.choose("/dev/nope")
     assert "/dev/null" in e.value.hint
+
+
+@pytest.fixture
+def port(tmp_path, monkeypatch):
+    """Where there is no port yet."""
+    monkeypatch.setattr(ports, "_LOOK_S", 0.01)
+    return tmp_path / "ttyACM0"
+
+
+def test_a_port_that_is_not_there_is_waited_for(port, monkeypatch):
+    said: list[str] = []
+    threading.Timer(0.2, port.touch).start()
+    assert ports.wait(str(port), said.append) == str(port)
+    assert len(said) == 1  # once
+    assert f"there is no port {port}; a board that sleeps has none: press its reset" in said[0]
+    assert "waiting 10 min, Ctrl-C ends" in said[0]
+    assert ports.wait(str(port), said.append) == str(port)
+    assert len(said) == 1  # it is there
+    plugged: list[ports.Port] = []
+    monkeypatch.setattr(ports, "found", lambda: list(plugged))
+    threading.Timer(0.2, lambda: plugged.append(ports.Port(str(port), ""))).start()
+    assert ports.wait("", said.append) == str(port)
+    assert "no board found" in said[1]
+
+
+def test_logs_wait_for_the_port_of_a_board_that_sleeps(port, capsys):
+    master, slave = pty.openpty()
+
+    def plug() -> None:
+        port.symlink_to(os.ttyname(slave))
+        time.sleep(0.3)
+        os.write(master, b"[     0.200] power: awake for 20 s, Ctrl-C gives the REPL\r\n")
+
+    threading.Timer(0.2, plug).start()
+    device_cli.logs(str(port), seconds=1.5)
+    said = capsys.readouterr()
+    assert "a board that sleeps has none" in said.err
+    assert "awake for 20 s" in said.out
+    os.close(master)
+    os.close(slave)
+    with pytest.raises(ToolError, match="there is no port"):
+        device_cli.logs(f"{port}9", seconds=0.1)  # it waits no longer than it would listen
+    with pytest.raises(ToolError, match="there is no port"):
+        device_cli.crashlog(f"{port}9", wait=False)
+
+
+def test_it_is_not_waited_for_for_ever(port):
+    began = time.monotonic()
+    with pytest.raises(ToolError, match="there is no port"):
+        ports.wait(str(port), lambda text: None, 0.1)
+    assert time.monotonic() - began < 1
+
+
+def test_a_port_that_has_just_come_gets_its_rights_a_moment_later(port, monkeypatch):
+    may = {"use": False}
+    monkeypatch.setattr(os, "access", lambda path, mode: may["use"])
+
+    def plug() -> None:
+        port.touch()
+        time.sleep(0.2)
+        may["use"] = True
+
+    threading.Timer(0.2, plug).start()
+    assert ports.wait(str(port), lambda text: None) == str(port)
+    may["use"] = False  # and one that was there had time enough
+    with pytest.raises(ToolError, match="no right"):
+        ports.wait(str(port), lambda text: None)
+
+
+def test_the_log_of_a_silent_board_says_why_that_may_be(monkeypatch):
+    monkeypatch.setattr(serial_log, "_QUIET_S", 0.2)
+    for before, wanted in ((b"", 1), (b"[     0.200] sensor: bme280@0x76\n", 0)):
+        with serial_log.SerialLog("loop://") as log:
+            log._serial.write(before)
+            lines = list(log.lines(time.monotonic() + 0.6, hint=True))
+            assert sum("nothing yet; a board on a battery" in line for line in lines) == wanted
+            assert list(log.lines(time.monotonic() + 0.3)) == []  # where nobody has asked
 
 
 def test_port_without_the_right(monkeypatch):

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import itertools
 import random
+from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from firmware.core import optional
 from tools.aws import health_filter
-from tools.aws.facts import Evidence
+from tools.aws.facts import _LONGEST_SLEEP_S, Evidence
 from tools.aws.health import STATES, Health, assess, natural, span, worst_first
 from tools.aws.health_filter import FIELDS, parse, version
+from tools.aws.health_table import sleep_text
+from tools.doctor import session
+from tools.doctor.context import Fault
 from tools.errors import ToolError
 
 NOW = 1_795_248_682.0
@@ -165,6 +171,87 @@ def test_asleep(until_s: int, state: str) -> None:
     h = health(status=will, **SILENT)
     assert (h.state, h.healthy) == (state, state == "asleep")
     assert ("overdue" in keys(h)) == (state == "late")
+
+
+# The birth message of a board that sleeps: it connects every six readings of ten minutes.
+SLEEPER = {**BIRTH, "online": False, "asleep_until": int(NOW) + 3000, "reset_cause": "deepsleep"}
+SLOW: dict[str, Any] = {"shadow": shadow(600, interval_s=600, batch=6), "status_age_s": 600}
+
+
+def asleep(birth: Any = None, **more: Any) -> Health:
+    return health(**{"status": SLEEPER | (birth or {})} | SLOW | SILENT | more)
+
+
+def test_a_board_that_sleeps_says_all_of_itself() -> None:
+    h = asleep()
+    assert (h.state, h.healthy, h.asleep_until) == ("asleep", True, int(NOW) + 3000)
+    assert (h.version, h.sensor, h.rssi_dbm, h.clock) == ("1.2.0", "sht3x@0x44", -61, "known")
+    assert (h.since, h.seen_at, h.reset_cause) == (NOW - 600, NOW - 600, "deepsleep")
+    assert sleep_text(h) == f"asleep until {datetime.fromtimestamp(NOW + 3000):%H:%M}"
+    assert keys(asleep({"safe_mode": True})) == ["safe_mode"]
+    assert keys(asleep({"sensor_found": None})) == ["sensor"]
+    far = asleep({"asleep_until": int(NOW) + 86_400})
+    assert sleep_text(far) == f"asleep until {datetime.fromtimestamp(NOW + 86_400):%Y-%m-%d}"
+    assert sleep_text(health()) == ""
+
+
+def test_doctor_says_until_when_it_sleeps() -> None:
+    check = session.HEALTH["connection"]
+    until = f"asleep until {datetime.fromtimestamp(NOW + 3000):%H:%M}"
+    assert check(SimpleNamespace(health=asleep(), is_local=False)) == until  # type: ignore[arg-type]
+    late: Any = SimpleNamespace(health=asleep({"asleep_until": int(NOW) - 900}), is_local=False)
+    with pytest.raises(Fault, match="overdue for 15 min") as caught:
+        check(late)
+    assert "power and Wi-Fi" in caught.value.remedy
+    said = "power: the files for a battery are not on the board, it does not sleep"
+    with pytest.raises(Fault) as caught:
+        found = health({"config_problems": [said]})
+        session.HEALTH["settings"](SimpleNamespace(health=found, thing="g-1"))  # type: ignore[arg-type]
+    assert caught.value.remedy == "make deploy THING=g-1 PORT=..."
+
+
+def test_what_it_sends_behind_its_birth_message_makes_it_neither_online_nor_late() -> None:
+    h = asleep(reading=reading(595), heard_at=NOW - 595, listened_s=9000)
+    assert (h.state, h.healthy, h.waiting, h.last_reading_at) == ("asleep", True, 0, NOW - 595)
+    # Between two connects nothing is due, and what has been measured there nobody knows.
+    assert asleep(listened_s=9000).healthy
+    awake = asleep(connection={"connected": True}, listened_s=9000)
+    assert (awake.state, awake.healthy) == ("online", True)
+    assert asleep(connection={"connected": False}).state == "asleep"
+
+
+def test_what_waits_on_a_board_that_sleeps_is_told_of_a_backlog_only() -> None:
+    assert asleep({"waiting_readings": 6}).waiting is None  # sent since
+    assert asleep({"waiting_readings": 300}).waiting == 300
+    assert asleep({"waiting_readings": 6}, waiting=4).waiting == 4  # counted
+    assert asleep(lost=2).healthy is False
+
+
+def test_the_longer_it_sleeps_the_later_it_may_be() -> None:
+    # Its oscillator is up to 5 % off: of an hour that is three minutes.
+    for over_s, state in ((120 + 175, "asleep"), (120 + 185, "late")):
+        times: Any = {"status_age_s": 3600 + over_s, "shadow": shadow(9000, interval_s=600)}
+        h = asleep({"asleep_until": int(NOW) - over_s}, **times)
+        assert (h.state, keys(h)) == (state, ["overdue"] * (state == "late"))
+    assert sleep_text(h) == h.problems[0].text == "overdue for 5 min"
+
+
+def test_the_longest_sleep_that_a_configuration_allows_is_believed() -> None:
+    longest = max(range(10**3), key=lambda n: not optional.check("batch", n, {}, "")[1] and n)
+    assert longest * 86_400 == _LONGEST_SLEEP_S
+    for more_s, state in ((0, "asleep"), (1000, "offline")):
+        until = int(NOW) + _LONGEST_SLEEP_S + more_s
+        assert asleep({"asleep_until": until}, status_age_s=0).state == state
+
+
+@pytest.mark.parametrize("status", [{"online": False, "asleep_until": None}, SLEEPER])
+def test_one_that_does_not_know_the_time_is_reckoned_with_by_its_settings(status: Any) -> None:
+    status = {key: value for key, value in status.items() if value != SLEEPER["asleep_until"]}
+    for age_s, state in ((3500, "asleep"), (4000, "late")):
+        h = health(status=status, status_age_s=age_s, shadow=SLOW["shadow"], **SILENT)
+        assert (h.state, h.asleep_until) == (state, int(NOW - age_s) + 3600)
+    # Twelve times a minute, where it says nothing of its settings.
+    assert health(status=status, shadow=None, **SILENT).asleep_until == int(NOW - 20) + 720
 
 
 def test_never_heard_of_and_not_to_be_known() -> None:

@@ -173,6 +173,11 @@ def test_a_traceback_of_a_board_is_found_in_the_sources() -> None:
     text = f'  File "app", line {line}, in x\n  File "startup", line 5, in y\n'
     said = f'  File "{group[1]}", line 5, in x\n  File "startup", line 5, in y\n'
     assert stage.source_lines(text) == said
+    # Of a board that sleeps other files are one.
+    group = boards.together("battery")["firmware/app.py"]
+    line = FIRMWARE[group[0]].count(b"\n") + 5
+    said = stage.source_lines(f'File "app", line {line}, in x', power="battery")
+    assert said == f'File "{group[1]}", line 5, in x'
 
 
 def test_files_with_short_names(tmp_path: Path) -> None:

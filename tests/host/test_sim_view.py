@@ -195,6 +195,26 @@ def test_presence_comes_from_the_status_topic() -> None:
     assert "asleep" in picture(seen)
 
 
+def test_a_board_that_sleeps_is_asleep_until_it_is_overdue() -> None:
+    seen, clock = fleet()
+    take(seen, DOCUMENTS, shadow({}, {"interval_s": 60, "batch": 10}))
+    birth = {"online": False, "asleep_until": AT + 600, "firmware": "0.1.0", "rssi_dbm": -61}
+    until = f"{dt.datetime.fromtimestamp(AT + 600):%H:%M}"
+    birth |= {"sensor_found": "sht3x@0x44", "clock_source": "rtc", "waiting_readings": 1}
+    assert take(seen, "devices/barn/status", birth) == f"barn: asleep until {until}"
+    take(seen, "devices/barn/data", READING)  # what it has sends it right behind that
+    for after_s in (1, 500, 700):
+        clock.now = AT + after_s
+        (row,) = [line for line in picture(seen).splitlines() if line.startswith("barn")]
+        assert "asleep" in row and f"until {until}" in row and "21.37" in row, after_s
+        assert "-61" in row
+    again = birth | {"asleep_until": AT + 1300}
+    assert take(seen, "devices/barn/status", again).startswith("barn: asleep until ")
+    clock.now = AT + 1300 + 180
+    text = picture(seen)
+    assert "late" in text and "overdue for 3 min" in text
+
+
 def test_a_board_without_a_sensor_does_not_look_healthy() -> None:
     seen, _ = fleet()
     take(seen, "devices/barn/status", {"online": True, "firmware": "0.1.0"})

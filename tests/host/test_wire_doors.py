@@ -203,10 +203,10 @@ def shadow_answer(text: str, number: Any) -> str:
     shown = ""
     for found in (None, text):
         document = {"state": {"reported": reported | {"sensor_found": found}}}
-        access: Any = types.SimpleNamespace(get=lambda document=document: document)
+        access: Any = types.SimpleNamespace(thing="g-1", get=lambda document=document: document)
         desired = {"interval_s": 5, "sensor": text, "i2c": None}
         with Echo() as echo, pytest.raises(ToolError) as caught:
-            cli_shadow._follow("g-1", desired, access, shadow.Before(), 0, threading.Event())
+            cli_shadow._follow(desired, access, shadow.Before(), None, 0, threading.Event())
         shown += echo.text + errors.lines(caught.value)
     return shown
 
@@ -343,6 +343,7 @@ def logs(text: str, number: Any) -> str:
 def crash_log(text: str, number: Any) -> str:
     with Echo() as echo:
         name = deploy.CRASH_LOG
+        echo.set(mpremote, "wake", lambda port: None)
         echo.set(mpremote, "listing", lambda *_: ({name: ""}, set()))
         data = text.encode("utf-8", "surrogatepass")
         echo.set(mpremote, "fetch", lambda *_: {name: data})
@@ -392,7 +393,7 @@ def bench(text: str, number: Any) -> str:
 @door
 def traceback(text: str, number: Any) -> str:
     with Echo() as echo:
-        echo.set(staging, "source_lines", lambda text, board: text)
+        echo.set(staging, "source_lines", lambda text, board, power: text)
         file: Any = io.StringIO(text)
         board_cli.traceback(file)
     return echo.text

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -18,6 +20,9 @@ from tools.options import Local, Pairs, Thing, home, spinner
 from tools.things import bulk
 from tools.things.folder import Folder
 
+if TYPE_CHECKING:
+    from tools.aws.health import Health
+
 _Name = Annotated[str, typer.Option("--name", help="a named shadow instead of the classic one")]
 _Http = Annotated[
     bool, typer.Option("--http", help="with the device's certificate, by HTTPS on port 8443")
@@ -27,6 +32,7 @@ _Certs = Annotated[
 ]
 _Endpoint = Annotated[str, typer.Option("-e", "--endpoint", help="for --http; default: yours")]
 _AT_ONCE = 32  # things that are waited for
+_AWAKE_S = 5.0  # one that sleeps by its status may have just said so
 _Port = Annotated[int, typer.Option(help="for --http; default: 8443")]
 
 
@@ -52,6 +58,12 @@ class _Access(NamedTuple):
         if found is None and self.iot is not None:
             shadow.check_thing(self.iot, self.thing)
         return found
+
+    def asleep(self, document: dict[str, Any] | None) -> Health | None:
+        """Its health if it is one that sleeps; None where that is not to be known."""
+        from tools.aws import collect
+
+        return collect.asleep(self.data, self.thing, document) if self.iot else None
 
 
 @contextlib.contextmanager
@@ -106,6 +118,7 @@ def shadow_set(
 
     A value of null takes one back: that of config.json counts again. Settings are checked by the
     firmware's own table first (not for a named shadow). A sensor is taken when it is found.
+    One that sleeps for longer than SECONDS is not waited for: it takes them when it connects.
     """
     ended = threading.Event()
     things, words = bulk.with_pairs("shadow set", thing, pairs or [], fleet)
@@ -115,35 +128,44 @@ def shadow_set(
 
     def one(thing: str) -> str:
         with _access(thing, local, http, certs, endpoint, port) as access:
-            state = (access.get(name) or {}).get("state") or {}
+            found = access.get(name)
+            state = (found or {}).get("state") or {}
             shadow.check({} if name else desired, state.get("reported") or {})
             version = shadow.desire(access.data, thing, desired, name)
             if name or not wait:
                 return f"{thing}: desired, shadow version {version}"
             config = Folder(home(thing, None, local)).read_config() or {}
             before = shadow.Before(state.get("desired") or {}, version, config)
-            _follow(thing, desired, access, before, timeout, ended)
+            _follow(desired, access, before, access.asleep(found), timeout, ended)
             return ""
 
     with spinner(f"waiting for {thing}") if len(things) == 1 else contextlib.nullcontext():
         bulk.run(things, one, _AT_ONCE, ended.set)
 
 
+def _pause(ended: threading.Event, seconds: float) -> None:
+    if ended.wait(seconds):
+        raise ToolError("interrupted")
+
+
 def _follow(
-    thing: str,
     desired: dict[str, Any],
     access: _Access,
     before: shadow.Before,
+    asleep: Health | None,
     timeout: float,
     ended: threading.Event,
 ) -> None:
-    """Wait, print each value that is in force; ToolError with the others, or when ``ended``."""
+    """Wait, print each value that is in force; ToolError with the others, or when ``ended``.
 
-    def pause(seconds: float) -> None:
-        if ended.wait(seconds):
-            raise ToolError("interrupted")
+    ``asleep``: the thing, if it is one that sleeps; what it will see only later is printed too.
+    """
+    from tools.aws.health_table import sleep_text
 
-    said = shadow.follow(access.get, desired, timeout, pause, before)
+    thing, sleep = access.thing, sleep_text(asleep) if asleep else ""
+    later = asleep is not None and asleep.wakes_in_s(time.time()) > timeout
+    wait_s = min(timeout, _AWAKE_S) if later else timeout
+    said = shadow.follow(access.get, desired, wait_s, partial(_pause, ended), before)
     for key, value in said.applied.items():
         back = "back to config.json: " if desired[key] is None else ""
         typer.echo(f"{thing}: {key} is {back}{wire.shown(value)}")
@@ -152,7 +174,11 @@ def _follow(
         f"{key}: on trial: the device has it, but no sensor works with it: {why}"
         for key, why in said.on_trial.items()
     ]
-    problems += [f"{key}: no answer within {timeout:g} s" for key in said.open]
+    if later and said.open:
+        typer.echo(f"{thing}: {', '.join(said.open)}: kept in the shadow, the board is {sleep}")
+    else:
+        why = f"no answer within {timeout:g} s{'; it is ' * bool(sleep)}{sleep}"
+        problems += [f"{key}: {why}" for key in said.open]
     if problems:
         bad = [k for k in desired if k not in said.applied and desired[k] is not None]
         undo = " ".join([f"python -m tools shadow set {thing}", *(f"{key}=null" for key in bad)])

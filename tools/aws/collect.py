@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +19,7 @@ from tools.aws import certificates, shadow, viewer
 from tools.aws.clients import Clients
 from tools.aws.errors import explain, explained, found, is_denied, is_missing
 from tools.aws.facts import Evidence, reading_of
+from tools.aws.health import Health, assess
 from tools.errors import ToolError
 from tools.things.folder import Folder, things_dir
 
@@ -66,6 +67,24 @@ def each(clients: Clients, wanted: Sequence[str]) -> Iterator[Evidence]:
     yield from map(Asker(clients, len(names) >= _LISTED_FROM).about, names)
 
 
+def asleep(data: Any, thing: str, document: Mapping[str, Any] | None) -> Health | None:
+    """The health of ``thing``, whose shadow ``document`` is, if it is one that sleeps.
+
+    None also where AWS does not tell its status.
+    """
+    e = Evidence(thing, shadow=document)
+    with contextlib.suppress(ToolError), explained():
+        _status(e, found(data.get_retained_message, topic=topics.of(thing, "", "")[3]))
+    h = assess(e, time.time())
+    return h if h.asleep_until else None
+
+
+def _status(e: Evidence, retained: Any) -> None:
+    if retained:
+        e.status = wire.document(retained.get("payload") or b"")
+        e.status_at = int(retained.get("lastModifiedTime", 0)) / 1000
+
+
 def _names(clients: Clients, wanted: Sequence[str]) -> list[str]:
     with explained():
         pages = () if wanted else clients.iot.get_paginator("list_things").paginate()
@@ -103,10 +122,7 @@ class Asker:
         """All but the readings."""
         e, data = Evidence(thing, topic=_topic(self._clients, thing)), self._data
         topic = topics.of(thing, "", "")[3]
-        retained = self._ask(e, "status", lambda: data.get_retained_message(topic=topic))
-        if retained:
-            e.status = wire.document(retained.get("payload") or b"")
-            e.status_at = int(retained.get("lastModifiedTime", 0)) / 1000
+        _status(e, self._ask(e, "status", lambda: data.get_retained_message(topic=topic)))
         e.shadow = self._ask(e, "shadow", lambda: shadow.get(data, thing))
         if self._clients.cloud is None:  # MiniStack has no such call
             e.connection = self._ask(e, "connection", lambda: data.get_connection(clientId=thing))

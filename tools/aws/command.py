@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import time
@@ -15,10 +16,17 @@ from firmware.core import commands, topics
 from tools import wire
 from tools.aws import clients as aws
 from tools.aws import shadow
+from tools.aws.facts import AHEAD_S, Evidence
+from tools.aws.health import Health, assess
+from tools.aws.health_table import sleep_text
 from tools.aws.policy import COMMAND_TOPIC
 from tools.errors import ToolError
 from tools.options import Local, Pairs, Thing, home, spinner
 from tools.things.folder import Folder
+
+_AWAKE_S = 5.0  # one that sleeps by its status may have just said so
+_SESSION_S = 3600  # AWS keeps a persistent session so long, or a little longer
+_KEPT = "AWS keeps the command"
 
 
 def command(
@@ -33,7 +41,8 @@ def command(
     """Send a command to THING: read_now, identify, reboot, get_log, set_reporting_interval.
 
     Waits for the outcome on devices/THING/commands/result and prints it, get_log the log; exit
-    code 1 when the device has not done it. Needed in IAM to wait: iot:Connect on
+    code 1 when the device has not done it. One that sleeps for longer than SECONDS is not waited
+    for: AWS keeps a command for an hour. Needed in IAM to wait: iot:Connect on
     client/fieldmouse-*, iot:Subscribe and iot:Receive on that topic and devices/THING/status.
     """
     request = build(action, shadow.parse(pairs or []), ident)
@@ -85,35 +94,65 @@ def ask(
 ) -> dict[str, Any]:
     """Send ``document`` and return the device's result: id, action, ok, reason, of get_log more.
 
-    ``names`` are the thing's topics; ``own_id``: the user has chosen the id. Listens before it
-    sends, and says when the retained status is that the device is not connected. ToolError when
-    there is no result in time.
+    ``names`` are the thing's topics; ``own_id``: the user has chosen the id. It says when the
+    device is not connected. ToolError without a result in time, or when the device sleeps longer.
     """
     from tools.aws import viewer
 
     _, down, result, status, _ = names
     arrived: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
     online: Any = None
+    sleeper: Health | None = None
 
-    def note(text: str) -> None:
-        typer.echo(text, err=True)
-
-    with viewer.listening(clients, [result, status], lambda *message: arrived.put(message), note):
+    with viewer.listening(clients, [result, status], lambda *news: arrived.put(news), _note):
         _send(clients, down, document)
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:
-            try:
-                topic, payload = arrived.get(timeout=left)
-            except queue.Empty:
-                break
+            topic, payload = _next(arrived, left)
             found = wire.document(payload) or {}
             if topic == result and found.get("id") == document["id"]:
                 return found
             if topic == status and "online" in found:
-                if found["online"] is False and online is not False:
-                    note(f"{thing} is not connected; AWS keeps the command for an hour")
+                sleeper = _sleeper(thing, found)
+                if sleeper and sleeper.wakes_in_s(time.time()) > left:
+                    end = min(end, time.monotonic() + _AWAKE_S)
+                elif not sleeper and found["online"] is False and online is not False:
+                    _note(f"{thing} is not connected; {_KEPT} for an hour")
                 online = found["online"]
+    if sleeper:
+        raise _asleep(sleeper)
     raise _no_result(thing, timeout_s, online is False, document["id"] if own_id else "")
+
+
+def _next(arrived: queue.SimpleQueue[tuple[str, bytes]], wait_s: float) -> tuple[str, bytes]:
+    with contextlib.suppress(queue.Empty):
+        return arrived.get(timeout=wait_s)
+    return "", b""
+
+
+def _note(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _sleeper(thing: str, status: dict[str, Any]) -> Health | None:
+    # The message does not tell when AWS got it.
+    said_at = status.get("timestamp")
+    known = wire.number(said_at, 1, time.time() + AHEAD_S)
+    h = assess(Evidence(thing, status, said_at if known else None), time.time())
+    return h if h.asleep_until else None
+
+
+def _asleep(h: Health) -> ToolError:
+    slept_s = (h.asleep_until or 0) - (h.since or time.time())
+    if h.state != "asleep":
+        hint = f"python -m tools doctor {h.thing}"
+    elif slept_s > _SESSION_S:
+        hint = f"settings wait in the shadow: python -m tools shadow set {h.thing} …"
+    else:
+        hint = f"its result: python -m tools watch {h.thing}"
+    only = " only" * (slept_s > _SESSION_S)
+    state = sleep_text(h)
+    return ToolError(f"{h.thing} is {state}; {_KEPT} for an hour{only}", hint)
 
 
 def _no_result(thing: str, timeout_s: float, offline: bool, ident: str) -> ToolError:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+from firmware.core.optional import DEFAULTS
 from firmware.core.quantities import rows
 from tools import wire
 from tools.aws.shadow import newest
@@ -16,7 +17,7 @@ from tools.things.values import SETTINGS
 
 _TOGETHER_S = 2  # birth message and shadow of one connect
 AHEAD_S = 60  # a time that much in the future is none
-_LONGEST_SLEEP_S = 7 * 86_400
+_LONGEST_SLEEP_S = 500 * 86_400  # the largest batch of the longest interval (core/optional.py)
 QUANTITY_NAMES = tuple(row[0] for row in rows())
 # Facts of the shadow that the birth message has too: not there means null (docs/aws.md).
 FACTS = {
@@ -81,10 +82,9 @@ class Facts:
         self.status_at = e.status_at
         status = e.status or {}
         self.online = status["online"] if isinstance(status.get("online"), bool) else None
-        until = status.get("asleep_until") if self.online is False else None
-        last = (self.status_at or now) + _LONGEST_SLEEP_S
-        self.asleep_until = int(until) if until and wire.number(until, 1, last) else None
-        self.birth = status if self.online else {}
+        # The birth message of a board that sleeps says that it is not online; a will has no facts.
+        asleep = self.online is False and "firmware" in status
+        self.birth = status if self.online or asleep else {}
         self.birth_at = self.status_at if self.birth else None
         self.reported = reported
         # One without the facts says nothing of them: refused as too large, or of others' making.
@@ -97,6 +97,23 @@ class Facts:
         self.at = new_s or None
         signs = (self.shadow_at, self.status_at, e.heard_at)
         self.seen_at = max((at for at in signs if at), default=None)
+        self.batch = self.number("batch", 1, 500) or cast(int, DEFAULTS["batch"])
+        self.asleep_until = self._asleep_until(status, now) if self.online is False else None
+
+    def _asleep_until(self, status: Mapping[str, Any], now: float) -> int | None:
+        """When it connects again; None: it is not one that sleeps.
+
+        One that does not know the time says null, or nothing in its birth message.
+        """
+        slept_at = self.status_at or now
+        until = status.get("asleep_until")
+        if until is not None:
+            believed = wire.number(until, 1, slept_at + _LONGEST_SLEEP_S + AHEAD_S)
+            return int(until) if believed else None
+        if not self.birth and "asleep_until" not in status:
+            return None
+        interval_s = self.number("interval_s", 1, 86_400) or cast(int, SETTINGS["interval_s"])
+        return int(slept_at) + self.batch * interval_s
 
     def _get(self, key: str) -> Any:
         if key in self._both:

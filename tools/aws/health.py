@@ -16,7 +16,8 @@ _INTERVAL_S = cast(int, DEFAULTS["interval_s"])
 _LATE = 3  # a reading is late after so many intervals,
 _SLACK_S = 10.0  # and this, for the way it has to go
 _FACTS_S = 2 * 3600.0  # a board that is online reports itself every hour (docs/aws.md)
-_OVERSLEPT_S = 120.0  # to wake, connect and say so
+_OVERSLEPT_S = 120.0  # to wake, connect and say so, and
+_OSCILLATOR = 0.05  # of the time asleep: no more does the firmware put right (power.py)
 _RECENT_S = 86_400  # a restart or crash is a problem for a day
 _SOUND_RESETS = ("pwron", "power_on", "hard", "soft", "deepsleep", "repl")
 _TEXTS = ("sensor_last_error", "reset_cause", "other_board")
@@ -79,6 +80,10 @@ class Health:
         """It does what it is there for, as far as is known."""
         return self.state in ("online", "asleep") and not self.problems
 
+    def wakes_in_s(self, now: float) -> float:
+        """How long it will not be heard of; 0 for one that does not sleep, or is overdue."""
+        return (self.asleep_until or 0) - now if self.state == "asleep" else 0.0
+
     @property
     def age_known(self) -> bool:
         """False: the last reading is at most so old, a newer one may have come unheard."""
@@ -92,7 +97,9 @@ def assess(e: Evidence, now: float) -> Health:
     interval_s = facts.number("interval_s", 1, 86_400)
     measured = [reading.get("timestamp"), facts.number("last_reading", 1, now + AHEAD_S)]
     last_at = max((m for m in measured if m and m <= now + AHEAD_S), default=None)
-    late = _late(e, facts, interval_s or _INTERVAL_S, last_at, now)
+    late = None  # of one that sleeps nothing is due before it wakes
+    if facts.asleep_until is None:
+        late = _late(e, facts, interval_s or _INTERVAL_S, last_at, now)
     state, text, since = _state(e, facts, late, now)
     sensor = facts.text("sensor_found") or ("none" if _no_sensor(facts, last_at) else None)
     clock = _clock(facts, reading)
@@ -133,7 +140,10 @@ def _waiting(e: Evidence, facts: Facts, reading: Mapping[str, Any], interval_s: 
     behind_s = (e.heard_at or 0) - reading.get("timestamp", 0)
     if e.heard_at and e.heard_at >= (facts.birth_at or 0) and 0 <= behind_s < interval_s:
         return 0
-    return facts.number("waiting_readings", 0, wire.LAST_SEQ)
+    waiting = facts.number("waiting_readings", 0, wire.LAST_SEQ)
+    # A board that sleeps says it before it sends them: of a batch none is left then.
+    drained = facts.asleep_until is not None and (waiting or 0) <= facts.batch
+    return None if drained else waiting
 
 
 def _no_sensor(facts: Facts, last_at: float | None) -> bool:
@@ -174,16 +184,17 @@ def _state(
         connected = facts.online
         # A will that came late does not end the session after it.
         later = e.heard_at is not None and e.heard_at > (facts.status_at or 0)
-        if later and late is None:
+        if later and late is None and facts.asleep_until is None:
             connected = True
     since = facts.status_at if facts.online is False else None
     if connected:
         return ("late", Problem("late", late), None) if late else ("online", None, None)
     if facts.asleep_until is not None:
         over_s = now - facts.asleep_until
-        if over_s <= _OVERSLEPT_S:
+        slept_s = max(0.0, facts.asleep_until - (since or now))
+        if over_s <= _OVERSLEPT_S + _OSCILLATOR * slept_s:
             return "asleep", None, since
-        return "late", Problem("overdue", f"should have woken {span(over_s)} ago"), since
+        return "late", Problem("overdue", f"overdue for {span(over_s)}"), since
     if connected is False:
         gone = (e.connection or {}).get("disconnectedSince")
         if wire.number(gone, 1, wire.LAST_TIME * 1000):

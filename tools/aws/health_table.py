@@ -32,6 +32,17 @@ def clock_text(unix_s: float, now: float | None = None) -> str:
     return f"{then:%H:%M:%S}" if then.date() == today.date() else f"{then:%Y-%m-%d}"
 
 
+def sleep_text(h: Health) -> str:
+    """What there is to say of the sleep of a thing: "asleep until 13:05", "overdue for 5 min"."""
+    overdue = [problem.text for problem in h.problems if problem.key == "overdue"]
+    if overdue or h.state != "asleep" or h.asleep_until is None:
+        return "".join(overdue)
+    # The date where the time of day is not enough.
+    long = h.asleep_until - (h.since or h.asleep_until) >= 86_400
+    until = dt.datetime.fromtimestamp(h.asleep_until)
+    return f"asleep until {until:%Y-%m-%d}" if long else f"asleep until {until:%H:%M}"
+
+
 def _read_at(h: Health) -> str:
     if h.last_reading_at is None:
         return ""
@@ -154,7 +165,9 @@ def _last(h: Health, note: str) -> Text:
     style = "red" if h.state in ("offline", "late") else "yellow"
     if problems:
         return Text(problems, style=style)
-    return Text(note or wire.short(unknown), style="" if note else "dim")
+    asleep = sleep_text(h).removeprefix("asleep ")  # the state says that
+    said = "; ".join(filter(None, (asleep, note)))
+    return Text(said or wire.short(unknown), style="" if said else "dim")
 
 
 def spark(values: Sequence[float]) -> str:

@@ -17,7 +17,7 @@ from firmware.core.quantities import rows
 from tools import wire
 from tools.aws.facts import AHEAD_S, FACTS, QUANTITY_NAMES, Evidence, part, reading_of
 from tools.aws.health import Health, assess
-from tools.aws.health_table import clock_text, spark, table
+from tools.aws.health_table import clock_text, sleep_text, spark, table
 from tools.aws.tally import Tally
 from tools.errors import ToolError
 from tools.things.values import thing_name
@@ -201,9 +201,8 @@ class Watch:
     def _status(self, thing: Watched, document: dict[str, Any]) -> Event:
         e = thing.evidence
         e.status, e.status_at, e.connection = document, self._now(), None
-        until = assess(e, self._now()).asleep_until
         told = "online" if document.get("online") is True else "offline"
-        told = f"asleep until {clock_text(until)}" if until else told
+        told = sleep_text(assess(e, self._now())) or told
         again, thing.told = told == thing.told, told  # the birth message comes every hour
         return Event("status", e.thing, "" if again else f"{e.thing}: {told}", document)
 

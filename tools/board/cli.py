@@ -32,6 +32,13 @@ _Ports = Annotated[
 ]
 
 
+class Power(str, Enum):
+    """How a board is supplied: other files are one where it sleeps."""
+
+    mains = "mains"
+    battery = "battery"
+
+
 class YesNo(str, Enum):
     """For options that Make passes on as a word."""
 
@@ -91,6 +98,7 @@ def traceback(
         typer.Argument(metavar="FILE", help="a log with tracebacks; - for the input"),
     ] = "-",  # type: ignore[assignment]
     board: _Board = "esp32",
+    power: Annotated[Power, typer.Option(help="as in its config.json")] = Power.mains,
 ) -> None:
     """Show a board's log with the files and lines of the sources in its tracebacks.
 
@@ -101,7 +109,8 @@ def traceback(
     from tools import wire
     from tools.board import stage as staging
 
-    typer.echo(wire.text(staging.source_lines(file.read(), board), lines=True), nl=False)
+    text = staging.source_lines(file.read(), board, power=power.value)
+    typer.echo(wire.text(text, lines=True), nl=False)
 
 
 def ports() -> None:

@@ -64,6 +64,7 @@ def _send_romfs(port: str, made: bytes) -> None:
 
 def crash_log(port: str, note: Note = lambda text: None) -> str:
     """Return what the board wrote about its crashes, oldest first; "" when there were none."""
+    mpremote.wake(port)
     listed, _ = mpremote.listing(port, ["data"], note)
     names = [name for name in (f"{CRASH_LOG}.old", CRASH_LOG) if name in listed]
     files = mpremote.fetch(port, names)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tools import options
 from tools.errors import ToolError
-from tools.options import BoardName, Local, Port, Thing, Yes, home
+from tools.options import BoardName, Local, Port, Thing, Wait, Yes, home
 from tools.things import bulk
+from tools.things.folder import Folder
+
+if TYPE_CHECKING:
+    from tools.things.boards import Board
 
 _DEBUG = "python -m tools shadow set THING log_level=debug"  # forgotten at its restart
 
@@ -32,17 +37,40 @@ def deploy(
     thing: Thing,
     port: Port = "",
     board: BoardName = "",
+    wait: Wait = True,
     local: Local = False,
 ) -> None:
-    """Send the files that changed to a flashed board and restart it."""
-    from tools import wire
-    from tools.board import deploy as deploying
-    from tools.board import ports, prepare
+    """Send the files that changed to a flashed board and restart it.
 
-    where = ports.choose(port)
+    A board that sleeps (power=battery) is waited for, or woken up by a reset.
+    """
+    from tools.board import prepare
+
     folder = home(thing, None, local)
     kind = prepare.board_of(folder, board)
-    tree = prepare.tree(folder, kind)
+    where = _reach(port, Folder(folder).read_config() or {}, wait)
+    _send_all(where, kind, prepare.tree(folder, kind))
+
+
+def _reach(port: str, config: dict[str, Any], wait: bool) -> str:
+    """The port of a thing's board, awake."""
+    from tools.board import mpremote, ports
+
+    if config.get("power") != "battery":
+        return ports.choose(port)
+    where = ports.wait(port, _say) if wait else ports.choose(port)
+    mpremote.wake(where)
+    return where
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _send_all(where: str, kind: Board, tree: dict[str, bytes]) -> None:
+    from tools import wire
+    from tools.board import deploy as deploying
+
     done = deploying.deploy(where, kind, tree, typer.echo)
     for path in done.sent:
         typer.echo(f"sent     {path}")
@@ -57,8 +85,9 @@ def logs(
     port: Port = "",
     reset: Annotated[bool, typer.Option(help="restart the board first")] = False,
     seconds: Annotated[float, typer.Option(metavar="S", help="stop after; 0: never")] = 0.0,
+    wait: Wait = True,
 ) -> None:
-    """Follow the log of a board, through its resets, until Ctrl-C."""
+    """Follow the log of a board, through its resets and sleeps, until Ctrl-C."""
     import time
 
     from rich.console import Console
@@ -68,35 +97,39 @@ def logs(
 
     console = Console(highlight=False, soft_wrap=True)
     end = time.monotonic() + seconds if seconds else None
-    with serial_log.SerialLog(ports.choose(port), patience_s=3600) as log:
+    where = ports.wait(port, _say, seconds or ports.WAIT_S) if wait else ports.choose(port)
+    with serial_log.SerialLog(where, patience_s=3600) as log:
         typer.echo(f"following {log.port}; Ctrl-C ends; readings too: {_DEBUG}", err=True)
         if reset:
             log.reset()
-        for line in log.lines(end):
+        for line in log.lines(end, hint=True):
             console.print(Text(line, serial_log.style(line)))
 
 
-def repl(port: Port = "") -> None:
+def repl(port: Port = "", wait: Wait = True) -> None:
     """Open the Python prompt of a board; Ctrl-] leaves it, and the firmware starts again.
 
-    The firmware is stopped for that. Ctrl-C goes to the board: it ends what runs there.
+    The firmware is stopped for that. Ctrl-C goes to the board: it ends what runs there. One that
+    sleeps is woken up by a reset.
     """
     from tools.board import ports, serial_log
 
     if not sys.stdin.isatty():
         raise ToolError("repl needs a terminal", "python -m mpremote connect PORT exec CODE")
-    with serial_log.SerialLog(ports.choose(port)) as log:
+    where = ports.wait(port, _say) if wait else ports.choose(port)
+    with serial_log.SerialLog(where) as log:
         typer.echo(f"the prompt of {log.port}; Ctrl-] leaves it and restarts the firmware")
         log.prompt()
     typer.echo("\nthe board restarts")
 
 
-def crashlog(port: Port = "") -> None:
+def crashlog(port: Port = "", wait: Wait = True) -> None:
     """Show what a board has written about its last crashes, and restart it."""
     from tools.board import deploy as deploying
     from tools.board import ports
 
-    text = deploying.crash_log(ports.choose(port), typer.echo)
+    where = ports.wait(port, _say) if wait else ports.choose(port)
+    text = deploying.crash_log(where, typer.echo)
     typer.echo(text.rstrip() or "no crash is recorded")
 
 
@@ -109,32 +142,43 @@ def config(
     fleet: bulk.From = None,
     port: Port = "",
     send: Annotated[bool, typer.Option(help="to the board; else only in things/")] = True,
+    wait: Wait = True,
     local: Local = False,
 ) -> None:
     """Change a thing's config.json, checked as a whole, and send it to the board.
 
-    Of a fleet (--from FLEET.CSV KEY=VALUE... --no-send) only on this computer.
+    With another `power` all files are sent: a board that sleeps has others. Of a fleet (--from
+    FLEET.CSV KEY=VALUE... --no-send) only on this computer.
     """
     if fleet is not None:
         _config_all(thing, changes or [], fleet, send, local)
         return
-    from tools.board import edit_config, mpremote, ports, prepare
-    from tools.things import config as thing_config
-    from tools.things.folder import Folder
+    from tools.board import edit_config
 
     folder = Folder(home(thing, None, local))
     raw = folder.read_config()
     if raw is None:
         raise ToolError(f"{folder.config} is not there", f"make provision THING={thing}")
     new = edit_config.change(raw, changes or [], _ask)
-    where = ports.choose(port) if send else ""
+    where = _reach(port, raw, wait) if send else ""
     folder.write(
         folder.config, json.dumps(new, indent=2, ensure_ascii=False).encode() + b"\n", 0o600
     )
     if not send:
         typer.echo(f"{folder.config} is changed; now: {options.deploy(thing)}")
         return
+    _send_config(where, folder, new, raw)
+
+
+def _send_config(where: str, folder: Folder, new: dict[str, Any], raw: Mapping[str, Any]) -> None:
+    """``new`` in place of ``raw``."""
+    from tools.board import mpremote, prepare
+    from tools.things import config as thing_config
+
     board = prepare.board_of(folder.path, "")
+    if new.get("power", "mains") != raw.get("power", "mains"):
+        _send_all(where, board, prepare.tree(folder.path, board))
+        return
     complete = thing_config.checked(new, str(folder.config), board.defaults, board.chip)
     files = {"config.json": thing_config.for_board(complete)}
     sent, _ = mpremote.sync(where, files, [], typer.echo)

@@ -1,7 +1,7 @@
 """mpremote, run as a program: what is on a board, and putting, fetching and removing files.
 
-A board is busy with main.py, or still booting, when we come: "could not enter raw repl" is tried
-again, the last times after a hardware reset (micropython issue 16142).
+A board is busy with main.py, asleep, or still booting, when we come: "could not enter raw repl" is
+tried again, the last times after a hardware reset (micropython issue 16142).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tools.board import program
+from tools.board import ports, program
 from tools.board.serial_log import SerialLog
 from tools.errors import ToolError
 
@@ -70,12 +70,20 @@ def run(
         busy = ran.code is None or any(text in ran.text for text in _BUSY)
         if not busy or attempt == tries:
             raise _error(ran, port)
-        note(f"the board is busy, attempt {attempt + 1} of {tries}")
+        note(f"the board is busy, or sleeps, attempt {attempt + 1} of {tries}")
         if attempt >= _PLAIN_TRIES:
             with SerialLog(port) as serial:
                 serial.reset()
         time.sleep(_PAUSE_S)
     raise AssertionError("not reached")
+
+
+def wake(port: str) -> None:
+    """Reset a board that is asleep behind a USB chip, which has a port all the same."""
+    if ports.is_native(port):
+        return  # its port goes with a reset; and it is there, so the board is awake
+    with SerialLog(port) as serial:
+        serial.stop()
 
 
 def listing(

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools import wire
 from tools.errors import ToolError
 
+WAIT_S = 600.0
+_RIGHTS_S = 3.0  # a port that has just come gets its rights a moment later
+_LOOK_S = 0.2
 _ESPRESSIF = 0x303A  # USB vendor id: the chip itself is on the USB cable, no adapter between
+
+
+class NoPort(ToolError):
+    """There is no port now; a board that sleeps may have none, and has one when it is awake."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +53,35 @@ def choose(given: str) -> str:
     if len(ports) == 1:
         return _usable(ports[0].device)
     if not ports:
-        raise ToolError(
+        raise NoPort(
             "no board found: no USB serial port is plugged in",
             "another cable (many only charge), the driver of the USB chip (docs/boards.md), "
             "or PORT=rfc2217://host:port",
         )
     listed = "\n  ".join(["several boards are plugged in:", *map(str, ports)])
     raise ToolError(listed, f"PORT={ports[0].device}")
+
+
+def wait(given: str, note: Callable[[str], None], limit_s: float = WAIT_S) -> str:
+    """`choose`, but a port that is not there is waited for; ``note`` gets a line about that."""
+    end, told, came = time.monotonic() + limit_s, False, 0.0
+    while True:
+        try:
+            return choose(given)
+        except NoPort as e:
+            if time.monotonic() >= end:
+                raise
+            if not told:
+                note(
+                    f"{e.message}; a board that sleeps has none: press its reset (RST, EN), or "
+                    f"plug it in; waiting {limit_s / 60:g} min, Ctrl-C ends"
+                )
+            told = True
+        except ToolError:
+            came = came or time.monotonic()
+            if not told or time.monotonic() >= came + _RIGHTS_S:
+                raise
+        time.sleep(_LOOK_S)
 
 
 def is_native(device: str) -> bool:
@@ -65,7 +96,7 @@ def _usable(device: str) -> str:
         return device
     if not Path(device).exists():
         listed = ", ".join(p.device for p in found()) or "none"
-        raise ToolError(f"there is no port {device}", f"plugged in: {listed}")
+        raise NoPort(f"there is no port {device}", f"plugged in: {listed}")
     if not os.access(device, os.R_OK | os.W_OK):
         raise ToolError(
             f"no right to use {device}", "sudo usermod -aG dialout $USER, log in again"

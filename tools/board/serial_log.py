@@ -18,8 +18,13 @@ _POLL_S = 0.05
 _RESET_S = 0.1  # how long EN is held low
 _REOPEN_S = 0.5
 _MAX_LINE = 4096
+_QUIET_S = 5.0  # until a silent board is worth a line
+_STOPS, _STOPS_S = 4, 3.0  # a firmware within which Ctrl-C ends, also from a handshake
+_BOOTS_S = 1.0
+_SILENT = "-- nothing yet; a board on a battery is silent while it sleeps: press its reset --"
 _TO_PROMPT = b"\r\x03\x03\x02"  # Ctrl-C twice ends a program, Ctrl-B leaves the raw REPL
 _SOFT_RESET = b"\x04"
+_PROMPT = b">>> "
 _UPTIME = re.compile(r"^\[ *(\d+\.\d{3})\] (\w+): (.*)$")
 _COLOURS = {
     "config": "cyan",
@@ -91,20 +96,45 @@ class SerialLog:
 
         Whatever ends this, the board is restarted.
         """
+        try:
+            self._terminal(self.stop())
+        finally:
+            self._restart()
+
+    def _terminal(self, said: bytes) -> None:
         from serial.tools.miniterm import Miniterm
 
         terminal: Any = Miniterm(self._serial, eol="cr")
         terminal.raw = True
         terminal.set_tx_encoding("utf-8")
+        terminal.console.write_bytes(said)
+        terminal.start()
         try:
-            terminal.start()
-            self._serial.write(_TO_PROMPT)
             terminal.join(transmit_only=True)
         finally:
             terminal.stop()
             terminal.console.cleanup()
             terminal.receiver_thread.join()
-            self._restart()
+
+    def stop(self) -> bytes:
+        """Stop the firmware; what the board says. One that is silent sleeps: a reset wakes it.
+
+        One that boots does not hear what is typed, and is told again.
+        """
+        said = b""
+        for _ in range(_STOPS):
+            self._serial.write(_TO_PROMPT)
+            heard, end = b"", time.monotonic() + _STOPS_S
+            while _PROMPT not in heard and time.monotonic() < end:
+                heard += self._serial.read(max(1, self._serial.in_waiting))
+            said += heard
+            if _PROMPT in heard:
+                break
+            if not heard:
+                with contextlib.suppress(ToolError):
+                    self.reset()
+                    time.sleep(_BOOTS_S)
+        return said
 
     def _restart(self) -> None:
         try:
@@ -113,14 +143,22 @@ class SerialLog:
             self._serial.write(_TO_PROMPT + _SOFT_RESET)
             self._serial.flush()
 
-    def lines(self, until: float | None = None) -> Iterator[str]:
-        """Yield whole lines until ``until`` (time.monotonic()), or for ever."""
+    def lines(self, until: float | None = None, hint: bool = False) -> Iterator[str]:
+        """Yield whole lines until ``until`` (time.monotonic()), or for ever.
+
+        ``hint``: and one about boards that sleep, when nothing comes at first.
+        """
+        quiet_at = time.monotonic() + _QUIET_S
         while until is None or time.monotonic() < until:
+            if hint and time.monotonic() > quiet_at:
+                hint = False
+                yield _SILENT
             try:
                 data = self._serial.read(max(1, self._serial.in_waiting))
             except (serial.SerialException, OSError) as e:
                 yield from self._lost(e)
                 continue
+            hint = hint and not data
             *whole, self._held = (self._held + data).split(b"\n")
             if len(self._held) > _MAX_LINE:
                 whole, self._held = [*whole, self._held], b""

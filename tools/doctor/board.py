@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 from collections.abc import Iterator
+
+import typer
 
 from tools import options
 from tools.board import boot_check, deploy, mpremote, ports, prepare
@@ -30,12 +33,22 @@ _LINK = {
 def examine(port: str, thing: str, folder: Folder) -> Iterator[Finding]:
     """Ask the board over mpremote, then restart it and follow its log until it has reached AWS."""
     try:
-        where = ports.choose(port)
+        where = _awake(port, folder)
         yield _files(where, thing, folder)
         yield _crash(where)
         yield from _boot(where, thing)
     except ToolError as e:
         yield Finding("board", FAILED, " ".join(e.message.split()), e.hint)
+
+
+def _awake(port: str, folder: Folder) -> str:
+    """The port; a board that sleeps is waited for, and woken up."""
+    with contextlib.suppress(ToolError):  # damaged: _files() says so
+        if (folder.read_config() or {}).get("power") == "battery":
+            where = ports.wait(port, lambda text: typer.echo(text, err=True))
+            mpremote.wake(where)
+            return where
+    return ports.choose(port)
 
 
 def _files(port: str, thing: str, folder: Folder) -> Finding:

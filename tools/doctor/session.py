@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from tools import options, wire
 from tools.aws.errors import explained
-from tools.aws.health import Health, span
+from tools.aws.health import Health, assess, span
+from tools.aws.health_table import sleep_text
 from tools.doctor.context import Context, Fault, Unknown
 from tools.errors import ToolError
 from tools.things.values import SETTINGS
@@ -55,6 +56,8 @@ def _own_account(c: Context) -> str:
     """What the device itself has put down about its connection."""
     status = c.evidence.status or {}
     when = _age(c.evidence.status_at or 0)
+    if asleep := sleep_text(assess(c.evidence, time.time())):
+        return f"AWS does not say; {asleep}, as it said {when}"
     if status.get("online") is False:  # the last will has taken the place of the birth message
         return f"AWS does not say; its last will came {when}"
     why = status.get("link_last_reason")
@@ -99,8 +102,7 @@ class Aspect:
 
 
 def _connected(h: Health) -> str | None:
-    until = f" until {time.ctime(h.asleep_until)}" if h.asleep_until else ""
-    return f"{h.state}{until}" if h.state in ("online", "asleep", "late") else None
+    return sleep_text(h) or (h.state if h.state in ("online", "late") else None)
 
 
 def _readings(h: Health) -> str | None:
@@ -138,6 +140,8 @@ def _mend_rival(c: Context, text: str) -> str:
 
 
 def _mend_settings(c: Context, text: str) -> str:
+    if "config.json: power: " in text:
+        return options.deploy(c.thing)
     keys = [key for key in SETTINGS if key in text.partition("rejected: ")[2].split(", ")]
     if keys:
         return c.ask("shadow set", *(f"{key}=null" for key in keys))
