@@ -144,10 +144,9 @@ class Rig:
     def size(self, module: str) -> int:
         """Bytes of a module's file on the board; 0: it is built in, or a folder."""
         place = self.board.folder / module.replace(".", "/")
-        for path in (place.with_name(f"{place.name}.mpy"), place / "__init__.mpy"):
-            if path.is_file():
-                return path.stat().st_size
-        return 0
+        files = [place.with_name(place.name + kind) for kind in (".py", ".mpy")]
+        found = (path for path in (*files, place / "__init__.mpy") if path.is_file())
+        return next((path.stat().st_size for path in found), 0)
 
     def figures(self, by_rtt: dict[int, list[Wake]], less: Figures | None = None) -> Figures:
         """Of wakes by their round trip; loaded and written is what comes on top of ``less``."""
