@@ -38,6 +38,7 @@ def build(app, config, values, saved, state, problems, context):
     app.connection.make_room, app.connection.short = app.make_room, app.sampler.release
     app.connection.keep_room()
     app.heap_bytes = device_info.heap_bytes()
+    del device_info
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     app.settings.note("boots", state.get("boots", 0) + (app.cause != "deepsleep"))
     # One of each is made: what made it need not stay.
@@ -50,6 +51,7 @@ def build(app, config, values, saved, state, problems, context):
 def _feed(app, config):
     if config.get("power") != "battery":
         return board.watchdog()
+    app.unload()  # before power.py with all that it needs
     from firmware import power
 
     return power.attach(app, config)
