@@ -35,10 +35,13 @@ def attach(app, config):
         power.offset = app.rtc_s2000 - app.clock.s
     known = power.state["wifi"]
     if known:
+        del wake
+        app.unload()
         from firmware.net import rejoin
 
         args = app.clock, chip.random, chip.log, known, app.rtc_s2000, chip.VERIFIED
         app.joining = rejoin.joining(app.wlan, app.networks, *args)
+    app.window = app.slots  # all that waits goes in one flight
     power.feed = board.watchdog()  # the RTC's memory is its from now on
     return power.step
 

@@ -242,6 +242,13 @@ def test_the_birth_message_and_the_will_say_when_it_wakes():
     harness.equal(made.shadow.out, None)
 
 
+def test_all_that_waits_goes_in_one_flight():
+    CHIP.fresh(0)
+    CHIP.boot()
+    made, _ = on(values(), "pwron")
+    harness.equal((made.window, made.slots), (24, 24))
+
+
 def test_a_setting_on_trial_is_good_after_a_whole_connect():
     for trial, left in (({"interval_s": [None, False]}, None), ({"batch": [None, False]}, 1)):
         harness.raises(Slept, first)
