@@ -110,7 +110,7 @@ def main():
     flash.umount()
     fresh(flash)
     asleep(_READINGS)
-    show("outbox, asleep, {} a connect".format(_BATCH), flash, _READINGS)
+    show(f"outbox, asleep, {_BATCH} a connect", flash, _READINGS)
     flash.umount()
     for name, way in (("append and flush", append), ("a file a reading", a_file_each)):
         fresh(flash)

@@ -2,7 +2,6 @@
 # wake has taken since here. What is loaded twice counts twice.
 
 import builtins
-import ffi
 import gc
 import json
 import machine
@@ -10,6 +9,7 @@ import os
 import sys
 import time
 
+import ffi
 import utime
 
 _loads, _writes = [], []
