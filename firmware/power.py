@@ -28,15 +28,12 @@ def attach(app, config):
 
     state = wake.load() if app.cause == "deepsleep" else None
     power = Power(app, state)
-    battery = app.sampler.divider
-    power.state["battery"], power.state["size"] = battery, config["outbox_bytes"]
+    power.state["battery"], power.state["size"] = app.sampler.divider, config["outbox_bytes"]
     if power.state["sync"]:
         _take_up(app, power.state, wake)
         power.offset = app.rtc_s2000 - app.clock.s
     known = power.state["wifi"]
     if known:
-        del wake
-        app.unload()
         from firmware.net import rejoin
 
         args = app.clock, chip.random, chip.log, known, app.rtc_s2000, chip.VERIFIED
@@ -129,11 +126,10 @@ class Power:
             app.shadow.out = None
         if link.up and waiting and (self.waiting is None or waiting < self.waiting):
             self.waiting, self.end_s = waiting, min(max(self.end_s, s + _GAIN_S), _MOST_S)
-        known = self.state["wifi"]
-        if known and link.failures[0]:  # the address may be another's by now
+        if self.state["wifi"] and link.failures[0]:  # the address may be another's by now
             from firmware.net import rejoin
 
-            del known[:]
+            del self.state["wifi"][:]
             rejoin.forget(app.wlan)
             rejoin.leave(app.wlan)
             app.ssid = app.joining = None
