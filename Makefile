@@ -24,8 +24,8 @@ $(foreach v,$(filter-out $(all_taken),$(given)),$(error make $(goals) takes no $
 $(if $(LOCAL),$(foreach goal,$(goals),$(if $(filter LOCAL,$(call taken,$(goal))),,$(error make $(goal) takes no LOCAL))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready sim test check soak advisor lint bench bench-heap bench-sensors bench-link bench-flash-time ports provision flash \
-	bench-flash try-flash deploy logs repl crashlog erase hil doctor watch things rotate revoke deprovision clean
+.PHONY: help setup ready sim test check soak advisor lint bench bench-heap bench-sensors bench-awake bench-link bench-flash-time ports provision flash \
+	bench-flash try-flash deploy logs repl crashlog erase hil doctor watch battery things rotate revoke deprovision clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,9 @@ bench-heap: ready ## Measure the smallest heap the firmware runs a session in
 bench-sensors: ready ## Measure what each driver takes: heap, bytes on the bus, time (MARKDOWN=1)
 	@$(TOOLS) bench 'sensors$(if $(MARKDOWN), --markdown)'
 
+bench-awake: ready ## Measure what a board that sleeps takes from wake to sleep (MARKDOWN=1, UPDATE=1)
+	@$(TOOLS) bench 'awake$(if $(MARKDOWN), --markdown)$(if $(UPDATE), --update)'
+
 bench-link: ready ## Measure publishing against plain umqtt.simple, in turn, near and far (UMQTT=DIR, MARKDOWN=1, ALSO=CHECKOUT)
 	@$(TOOLS) bench 'link$(if $(UMQTT), --umqtt "$(UMQTT)")$(if $(ALSO), --also "$(ALSO)")$(if $(MARKDOWN), --markdown)'
 
@@ -104,6 +107,9 @@ doctor: ready ## Say what is wrong between a thing and AWS, and the command that
 
 watch: ready ## Show readings and shadow changes as they arrive, of all things or one (THING, LOCAL=1)
 	@$(TOOLS) watch $(THING) $(LOCAL_)
+
+battery: ready ## Estimate how long a battery lasts, and what takes how much of it (MAH, INTERVAL=SECONDS, BATCH=READINGS, BOARD, KIT, SENSOR=CHIP, RTT=MS, CELL, UA)
+	@$(TOOLS) battery $(call opt,mah,$(MAH)) $(call opt,interval,$(INTERVAL)) $(call opt,batch,$(BATCH)) $(BOARD_) $(call opt,kit,$(KIT)) $(call opt,sensor,$(SENSOR)) $(call opt,rtt-ms,$(RTT)) $(call opt,cell,$(CELL)) $(call opt,sleep-ua,$(UA))
 
 things: ready ## List things, their certificates, and when each was last seen (LOCAL=1)
 	@$(TOOLS) things $(LOCAL_)

@@ -42,7 +42,9 @@ ROWS = (
 
 
 class Proxy:
-    """One client after the other; ``records`` and ``bytes`` are what the newest has sent."""
+    """One client after the other. Of the newest: ``records`` and ``bytes`` of TLS application data
+    that it has sent; ``carried``, all bytes up, and down.
+    """
 
     def __init__(self, target: int) -> None:
         self.rtt_s = 0.0
@@ -55,6 +57,7 @@ class Proxy:
             client, _ = self._listener.accept()
             server = socket.create_connection(("127.0.0.1", target))
             self.records, self.bytes, self._seen = 0, 0, b""
+            self.carried = 0, 0
             with client, server, suppress(OSError):
                 for end in (client, server):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -75,6 +78,8 @@ class Proxy:
                 if end is client:
                     self._count(data)
                     due, tcp_s = due + tcp_s, 0.0
+                up, down = self.carried
+                self.carried = (up + len(data), down) if end is client else (up, down + len(data))
                 waiting.append((due, others[end], data))
             while waiting and waiting[0][0] <= time.monotonic():
                 _, to, data = waiting.popleft()

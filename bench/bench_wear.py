@@ -13,6 +13,7 @@ from flash import Flash
 
 _READINGS = 20_000
 _OUTAGE = 3_000  # readings without a connection: two days at one a minute
+_BATCH = 12  # readings between two connects of a board that sleeps
 _LIMIT_BYTES = 98_304  # outbox_bytes, as in tools/things/boards.json
 _CYCLES = 100_000
 _FREE_BLOCKS = 400  # 4 MB ESP32: 2 MB of file system are 512 blocks; firmware and outbox take some
@@ -44,6 +45,16 @@ def drain(outbox):
         outbox.ack(outbox.read - 1)
         sent += 1
     return sent
+
+
+def asleep(readings):
+    # As a board that sleeps has it: every wake finds it anew.
+    for n in range(readings):
+        outbox = ours()
+        outbox.put(_RECORD, len(_RECORD))
+        if n % _BATCH == _BATCH - 1:
+            drain(outbox)
+            outbox.flush()
 
 
 def append(readings):
@@ -96,6 +107,10 @@ def main():
     flash.forget()
     outage(outbox, _OUTAGE)
     show("outbox, offline and full", flash, _OUTAGE)
+    flash.umount()
+    fresh(flash)
+    asleep(_READINGS)
+    show(f"outbox, asleep, {_BATCH} a connect", flash, _READINGS)
     flash.umount()
     for name, way in (("append and flush", append), ("a file a reading", a_file_each)):
         fresh(flash)

@@ -38,6 +38,7 @@ def attach(app, config):
 
         args = app.clock, chip.random, chip.log, known, app.rtc_s2000, chip.VERIFIED
         app.joining = rejoin.joining(app.wlan, app.networks, *args)
+    app.window = app.slots  # all that waits goes in one flight
     power.feed = board.watchdog()  # the RTC's memory is its from now on
     return power.step
 
@@ -131,11 +132,10 @@ class Power:
             self.waiting, self.end_s = waiting, min(max(self.end_s, s + _GAIN_S), _MOST_S)
         if self.told_s not in (None, self._apart_s()):  # a setting has changed
             app.shadow.birth_s = 0
-        known = self.state["wifi"]
-        if known and link.failures[0]:  # the address may be another's by now
+        if self.state["wifi"] and link.failures[0]:  # the address may be another's by now
             from firmware.net import rejoin
 
-            del known[:]
+            del self.state["wifi"][:]
             rejoin.forget(app.wlan)
             rejoin.leave(app.wlan)
             app.ssid = app.joining = None

@@ -14,8 +14,7 @@ def build(app, config, values, saved, state, problems, context):
     app.saved, app.problems, log = saved, problems, chip.log
     app.check_s = app.wifi_drops = 0  # check_s: of the next upkeep.check()
     # clock.s: offline since (None: as soon as the session ends); of the last pass without an error
-    app.offline_s = app.good_s = 0
-    app.since_s = app.sent = 0  # readings sent in this second
+    app.offline_s = app.good_s = app.since_s = app.sent = 0  # sent: readings in second since_s
     app.alarmed = app.alarm_sessions = 0  # sampling.alarm()
     # runner, joining: while there are commands to be done; or no network. ssid: joined, lost last.
     app.runner = app.joining = app.ssid = None
@@ -38,6 +37,7 @@ def build(app, config, values, saved, state, problems, context):
     app.connection.make_room, app.connection.short = app.make_room, app.sampler.release
     app.connection.keep_room()
     app.heap_bytes = device_info.heap_bytes()
+    del device_info
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     app.settings.note("boots", state.get("boots", 0) + (app.cause != "deepsleep"))
     # One of each is made: what made it need not stay.
@@ -49,6 +49,7 @@ def build(app, config, values, saved, state, problems, context):
 
 def _feed(app, config):
     if config.get("power") == "battery":
+        app.unload()  # before power.py with all that it needs
         try:
             from firmware import power
 

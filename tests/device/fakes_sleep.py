@@ -161,7 +161,7 @@ def app(values, cause="deepsleep"):
     made.shadow.update_due, made.shadow.connected = False, lambda present: None
     made.facts = lambda full: {"firmware": "1"}
     made.wlan, made.networks, made.ssid, made.runner = None, [], "barn", None
-    made.calls = []
+    made.calls, made.window, made.slots = [], 8, 24
     made.upkeep, made.unload = made.calls.append, lambda: None
     return made
 

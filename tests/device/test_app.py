@@ -53,7 +53,7 @@ def boot(state, topic="devices/{thing}/commands"):
 def test_without_the_files_of_a_battery_board_it_runs_as_on_mains():
     lines, path, kept_log = [], firmware.__path__, startup.chip.log
     app, startup.chip.log = App(), lines.append
-    app.problems = ("another",)
+    app.problems, app.unload = ("another",), lambda: None
     startup.board.watchdog, kept = lambda: "feed", startup.board.watchdog
     firmware.__path__ = "/nowhere"
     for power, count in (("mains", 0), ("battery", 1)):

@@ -263,6 +263,13 @@ def test_an_unknown_time_and_another_setting_are_told_too():
     harness.equal(made.shadow.facts(True)["asleep_until"] - told["asleep_until"], 1800 - 3600)
 
 
+def test_all_that_waits_goes_in_one_flight():
+    CHIP.fresh(0)
+    CHIP.boot()
+    made, _ = on(values(), "pwron")
+    harness.equal((made.window, made.slots), (24, 24))
+
+
 def test_a_setting_on_trial_is_good_after_a_whole_connect():
     for trial, left in (({"interval_s": [None, False]}, None), ({"batch": [None, False]}, 1)):
         harness.raises(Slept, first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from firmware.version import VERSION
 from tests.e2e.advisor.bench import Bench, Kit
 from tools.aws.watch import Watch
 from tools.board.stage import stage
+from tools.sim.board import VirtualBoard
 
 FAST = 100_000  # a sleep of ten minutes takes six milliseconds
 HOUR_S = 3600
@@ -163,3 +165,15 @@ def test_an_alarm_connects_at_once(sleeper: Callable[..., Bench]) -> None:
     sent = [at for at, _, packet in bench.broker.messages if packet is alarms[0]]
     assert len(sent) == 1
     assert 30 <= alarm["temperature"] < 30.7  # within one reading
+
+
+def test_a_whole_cycle_leaves_room_on_an_esp32(sleeper: Callable[..., Bench], kit: Kit) -> None:
+    bench = sleeper()
+    bench.board.close()
+    # It has 56,000.
+    bench.board = VirtualBoard(
+        bench.board.folder, umqtt=kit.umqtt, heap="53000", bits=32, time_scale=4, sleep_scale=FAST
+    )
+    bench.start()
+    bench.wait(lambda: len(readings(bench)) > 6)  # the second connect
+    assert not [line for line in bench.board.log if re.match(r"main:|.*(crash|memory)", line)]

@@ -160,9 +160,11 @@ def _connect(plan: Plan, times: float) -> Iterable[Part]:
     chip, own = table()["boards"][plan.board], table()["measured"]["with_radio"]
     radio = chip["radio_ma"]
     tls = "tls_ms_esp8266" if plan.board == "esp8266" else "tls_ms"
-    # The first reading goes with the rest; the window lets several go in one round trip.
-    trips = own["round_trips"] + (plan.batch - 1) / boards.get(plan.board).defaults["window"]
+    # As many readings as the largest window takes go with the rest.
+    window = boards.get(plan.board).defaults["window_max"]
+    trips = own["round_trips"] + (plan.batch - 1) / window
     yield from _load(plan, own["bytes_loaded"], chip["cpu_ma"], times, "KB of code more")
+    yield from _load(plan, own["bytes_on"], radio, times, "KB beside the radio")
     joining = radio * _time("join_factor")
     yield Part("joins the Wi-Fi", _time("join_ms"), joining, times, _of("join_ms"))
     yield Part("TLS handshake", _time(tls), radio, times, _of(tls))

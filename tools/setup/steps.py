@@ -19,6 +19,7 @@ _SCRATCH = toolchain.CACHE / "scratch"
 # Targets that need no more than requirements.txt, and no more than requirements-board.txt besides;
 # every other one gets all.
 _AWS = {"sim", "provision", "watch", "things", "rotate", "revoke", "deprovision", "doctor"}
+_AWS |= {"battery"}
 _BOARD = {"ports", "flash", "bench-flash", "try-flash", "deploy", "logs", "repl", "crashlog"}
 _BOARD |= {"config", "erase"}
 _TRY_DISK = "is the checkout writable, the disk not full? then make setup"
