@@ -73,11 +73,11 @@ def test_two_boards_with_one_thing_leave_each_other_time(make: Make) -> None:
         other.start()
         bench.pause(60)
         before = len(bench.broker.connections)
-        bench.pause(300)
+        bench.pause(200)
         count = len(bench.broker.connections) - before
         print(*other.log, sep="\n")
-        print(f"sessions in five minutes: {count}")
-        assert 1 <= count <= 8
+        print(f"sessions in 200 s: {count}")
+        assert 1 <= count <= 6
         said = "shadow: another board uses this thing: "
         assert any(said in line for line in [*bench.board.log, *other.log])
         other.set(wifi={"up": False})  # long enough for the first one to tell

@@ -16,7 +16,7 @@ from tests.e2e.limits import limit_ms
 STORED = 200  # readings of an outage
 # Of the ESP8266's small heap they might leave too little in one piece. That not even a few bytes
 # stay behind is proved by test_memory.py and test_soak_short.py.
-RECONNECTS = {"esp32": 20, "esp8266": 60}
+RECONNECTS = {"esp32": 10, "esp8266": 30}
 BOARDS = tuple(RECONNECTS)
 Make = Callable[..., Bench]
 

@@ -134,6 +134,7 @@ def test_readings_of_every_thing_are_shown_and_ctrl_c_stops_it_all() -> None:
         for name in ("barn-7", "barn-8", "barn-9"):
             ran.until(rf"  {name}  \d+\.\d\d °C")
         assert any("tools shadow set barn-7 interval_s=2 --local" in line for line in ran.lines)
+        assert any(re.search(r"MQTT is on port \d+, on this machine only", x) for x in ran.lines)
         children = ran.children()
         assert len(children) == 4
         folder = ran.folder()
@@ -177,16 +178,10 @@ def test_a_scene_is_played_and_a_mistake_in_it_is_an_error_at_once() -> None:
     assert err.startswith("error: scene: unplug@4:0x44: no chip there; chips: 0x76\n  try: ")
 
 
-def test_an_esp8266_gets_the_driver_of_its_sensor() -> None:
+def test_an_esp8266_is_run_as_one_with_the_driver_of_its_sensor() -> None:
     with sim("--board", "esp8266", "--sensor", "sht3x", "--interval", "1") as ran:
         ran.until("sensor: sht3x@0x44")
-        ran.until("seq 2$")
-        ran.stop()
-
-
-def test_an_esp8266_is_run_as_one() -> None:
-    with sim("--board", "esp8266", "--interval", "1") as ran:
-        ran.until("hPa  seq 2$")
+        ran.until("%RH  seq 2$")
         certs = ran.folder() / "demo-1" / "board" / "certs"
         assert sorted(path.name for path in certs.iterdir()) == ["ca.der", "cert.der", "key.der"]
         ran.stop()
@@ -264,18 +259,15 @@ def tool(*arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("faults", [(), ("--chaos", "latency=5ms")], ids=["direct", "chaos"])
-def test_its_things_are_where_the_tools_look_with_local(
-    faults: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_its_things_are_where_the_tools_look_with_local(tmp_path: Path) -> None:
     home = tmp_path / "things" / "demo-1"
     certs, config = str(home / "certs"), str(home / "config.json")
-    with sim(*faults) as ran:
+    with sim("--chaos", "latency=5ms") as ran:
         ran.until("hPa  seq 1$")
         assert (home / "certs" / "key.pem").stat().st_mode & 0o777 == 0o600
         cloud = local.read()
         port = json.loads(Path(config).read_text())["port"]
-        assert port == (cloud.proxy_port if faults else cloud.mqtt_port)
+        assert port == cloud.proxy_port
         assert "FAIL" not in tool("doctor", "demo-1", "--local")
         tool("stage", "--config", config, "--certs", certs, "--out", str(tmp_path / "staged"))
         tool("shadow", "set", "demo-1", "interval_s=2", "--local")
@@ -293,6 +285,8 @@ def test_killed_outright_it_takes_its_processes_along_and_the_next_run_tidies_up
     with sim() as ran:
         ran.until("link: up")
         before = local.read()
+        board = json.loads((tmp_path / "things" / "demo-1" / "config.json").read_text())
+        assert board["port"] == before.mqtt_port
         old = (tmp_path / "things" / "demo-1" / "certs" / "cert.pem").read_bytes()
         tool("provision", "other", "--local")
         config = json.loads((other / "config.json").read_text())
@@ -327,10 +321,9 @@ def test_many_things_of_an_earlier_local_aws_are_one_line() -> None:
     assert folders.outlived([], file) == []
 
 
-def test_the_local_network_is_let_in_only_when_asked() -> None:
-    for options, said in (((), "on this machine only"), (("--lan",), "open to the local network")):
-        with sim(*options, "--duration", "0.1") as ran:
-            ran.until(rf"MQTT is on port \d+, {said}")
+def test_the_local_network_is_let_in_when_asked() -> None:
+    with sim("--lan", "--duration", "0.1") as ran:
+        ran.until(r"MQTT is on port \d+, open to the local network")
 
 
 @pytest.mark.parametrize(
