@@ -69,11 +69,7 @@ def stage(
     if problems or config is None or pair is None:
         raise ToolError("\n  ".join(["nothing was staged:", *problems]))
     former = _former_files(out)
-    files = {
-        path: data
-        for path, data in sources(source).items()
-        if not path.startswith("firmware/") or kind.takes(path, chosen, config["power"])
-    }
+    files = _taken(source, kind, chosen, config["power"])
     if compiled:
         files = bytecode.compile_all(files, boards.together(config["power"]), kind.flat)
     version, build = version_of(source), build_s2000(source, now)
@@ -121,10 +117,22 @@ def source_lines(
     text: str, board: str = "esp32", source: Path = ROOT, power: str = "mains"
 ) -> str:
     """A traceback of a board with the files and lines of the sources (merge.py)."""
-    files, together = sources(source), boards.together(power)
-    if boards.get(board).flat:
+    kind = boards.get(board)
+    files, together = _taken(source, kind, kind.sensors, power), boards.together(power)
+    if kind.flat:
         together = groups.flat_groups(files, together)
     return groups.source_lines(files, together, text)
+
+
+def _taken(
+    source: Path, board: boards.Board, sensors: Sequence[str], power: str
+) -> dict[str, bytes]:
+    """Those of sources() that go onto such a board."""
+    return {
+        path: data
+        for path, data in sources(source).items()
+        if not path.startswith("firmware/") or board.takes(path, sensors, power)
+    }
 
 
 def sources(source: Path) -> dict[str, bytes]:
