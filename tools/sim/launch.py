@@ -45,7 +45,7 @@ HEAPS = {"esp32": 56_000, "esp8266": 38 * 1024 - 922 - 2560}
 _LEAST_HEAP = 8 * 1024
 _MOST_HEAP = 1024**3
 _HEAP = re.compile(r"(?:(esp32|esp8266):)?(\d{1,12})([km]?)")
-_ROOM = 160 * 1024  # on 32 bits: for the simulated hardware, which is not the firmware's
+_ROOM = 176 * 1024  # on 32 bits: for the simulated hardware, which is not the firmware's
 _PROBE = "import ffi, uctypes, vfs; print(vfs.VfsRom)"
 
 
@@ -95,7 +95,13 @@ def prepare(micropython: Path | None, bits: int, umqtt: Path | None, heap: str) 
     # In front of these comes the device's own folder, its working directory: as on a board.
     path = [str(shims), str(library), ".frozen", "lib"]
     env = {"MICROPYPATH": ":".join(path), "TZ": "UTC", "HOME": "/nonexistent"}
-    argv = (*program, "-X", f"heapsize={size + _ROOM * bits // 32}", "-c", "import _start")
+    argv = (
+        *program,
+        "-X",
+        f"heapsize={size + size // 32 + _ROOM * bits // 32}",
+        "-c",
+        "import _start",
+    )
     return Launch(argv, env, {"profile": profile, "heap": size, "chips": str(chips)})
 
 
