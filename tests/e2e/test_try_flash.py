@@ -169,8 +169,14 @@ def test_ctrl_c_in_the_middle_leaves_nothing(tmp_path):
         while not process.stdout.readline().startswith("chip"):
             pass
         processes = _below(process.pid)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        try:
+            for _ in range(2):  # Python may lose one, in the middle of a callback
+                process.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=20)
+                    break
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert len(processes) >= 1
     assert [pid for pid in processes if Path(f"/proc/{pid}").exists()] == []
