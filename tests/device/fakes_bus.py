@@ -1,7 +1,9 @@
 # An I2C object as the machine module has it, with the chip models of tools/sim/chips on it.
 # Small: the models leave little of a 36 KB heap.
 
+import harness
 from fakes import Clock
+from firmware.core.errors import SensorError
 
 
 class ChipBus:
@@ -109,3 +111,27 @@ def measure(clock, sensor):
     clock.pass_ms(sensor.MEASURE_MS)
     while sensor.finish():  # one more phase
         clock.pass_ms(sensor.MEASURE_MS)
+
+
+def faults_are_errors(kind, settled):
+    # Of a Sensirion chip at 0x44; afterwards all is well again. settled(clock, bus): its driver.
+    for fault, error in (("nack", OSError), ("stuck", OSError), ("crc", SensorError)):
+        clock, chip, bus = powered(0x44, kind)
+        sensor = settled(clock, bus)
+        measure(clock, sensor)
+        chip.fault = fault
+        harness.raises(error, measure, clock, sensor)
+        chip.fault = None
+        clock.pass_ms(20)
+        measure(clock, sensor)
+
+
+def power_loss_is_an_error(kind, settled):
+    # Between start() and finish().
+    clock, chip, bus = powered(0x44, kind)
+    sensor = settled(clock, bus)
+    sensor.start()
+    chip.power_on()
+    clock.pass_ms(sensor.MEASURE_MS)
+    harness.raises(OSError, sensor.finish)
+    measure(clock, sensor)

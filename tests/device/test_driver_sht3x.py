@@ -3,7 +3,7 @@
 # the driver refuses.
 
 import harness
-from fakes_bus import Registers, measure, powered
+from fakes_bus import Registers, faults_are_errors, measure, power_loss_is_an_error, powered
 from firmware.core.errors import SensorError
 from firmware.drivers.sht3x import probe
 from tools.sim.chips.chip import Fixed
@@ -120,25 +120,11 @@ def test_finish_too_early_is_an_error():
 
 
 def test_faults_of_the_model_are_errors():
-    for fault, error in (("nack", OSError), ("stuck", OSError), ("crc", SensorError)):
-        clock, chip, bus = powered(0x44, SHT3x)
-        sensor = settled(clock, bus)
-        measure(clock, sensor)
-        chip.fault = fault
-        harness.raises(error, measure, clock, sensor)
-        chip.fault = None
-        clock.pass_ms(20)
-        measure(clock, sensor)
+    faults_are_errors(SHT3x, settled)
 
 
 def test_power_loss_between_start_and_finish():
-    clock, chip, bus = powered(0x44, SHT3x)
-    sensor = settled(clock, bus)
-    sensor.start()
-    chip.power_on()
-    clock.pass_ms(sensor.MEASURE_MS)
-    harness.raises(OSError, sensor.finish)
-    measure(clock, sensor)
+    power_loss_is_an_error(SHT3x, settled)
 
 
 def test_probe_ends_what_another_program_left_running():

@@ -3,7 +3,7 @@
 # driver refuses.
 
 import harness
-from fakes_bus import Registers, measure, powered
+from fakes_bus import Registers, faults_are_errors, measure, power_loss_is_an_error, powered
 from firmware.core.errors import SensorError
 from firmware.drivers.sht4x import probe
 from tools.sim.chips.chip import Fixed
@@ -145,22 +145,8 @@ def test_finish_too_early_is_an_error():
 
 
 def test_faults_of_the_model_are_errors():
-    for fault, error in (("nack", OSError), ("stuck", OSError), ("crc", SensorError)):
-        clock, chip, bus = powered(0x44, SHT4x)
-        sensor = settled(clock, bus)
-        measure(clock, sensor)
-        chip.fault = fault
-        harness.raises(error, measure, clock, sensor)
-        chip.fault = None
-        clock.pass_ms(20)
-        measure(clock, sensor)
+    faults_are_errors(SHT4x, settled)
 
 
 def test_power_loss_between_start_and_finish():
-    clock, chip, bus = powered(0x44, SHT4x)
-    sensor = settled(clock, bus)
-    sensor.start()
-    chip.power_on()
-    clock.pass_ms(sensor.MEASURE_MS)
-    harness.raises(OSError, sensor.finish)
-    measure(clock, sensor)
+    power_loss_is_an_error(SHT4x, settled)
