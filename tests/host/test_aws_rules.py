@@ -34,7 +34,7 @@ ROLE = "farm-rules-eu-west-1"
 RIGHTS = {"iot:Publish", "sns:Publish", "dynamodb:PutItem"}  # of ALARM and TABLE
 SQL = (
     "SELECT clientid() AS device_id, timestamp, seq, "
-    "temperature, humidity, pressure, co2, battery_v, time, "
+    "temperature, humidity, pressure, co2, battery_v, sensors, time, "
     "timestamp + '-' + (1000000000 + seq) AS reading, timestamp() AS received_ms "
     "FROM 'devices/+/data'"
 )

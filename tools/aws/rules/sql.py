@@ -26,7 +26,7 @@ SENDER = "clientid()"
 # many spaces instead of filling up to a width (Functions). Without a timestamp or seq there is no
 # key, so that the error action hears of it.
 READING = "timestamp + '-' + (1000000000 + seq)"
-FIELDS = ("device_id", "timestamp", "seq", *(row[0] for row in rows()), "time")
+FIELDS = ("device_id", "timestamp", "seq", *(row[0] for row in rows()), "sensors", "time")
 _KNOWN = ", ".join(FIELDS)
 # By name, not by *: what a payload calls device_id or reading must not come near a key.
 SELECT = ", ".join(
