@@ -9,7 +9,9 @@ from micropython import const
 from firmware.core import quantities, several, telemetry
 
 ALARM = const(-3)  # tag of an alarm in the session
-MOST_BYTES = const(96)  # of a record (outbox.py)
+# Of a record (outbox.py): full length; four alarms, as no chip measures pressure and CO2; a first
+# sensor with a name of 12 characters, and three with 8 bytes of values as well (BME280).
+MOST_BYTES = const(104)
 # How far a value must come back from its limit, unless the setting `hysteresis` says.
 _HYSTERESIS = (30, 200, 100, 50, 50)
 

@@ -283,3 +283,52 @@ def test_without_memory_for_more_a_plain_reading_is_stored():
 def test_a_plain_sensor_needs_none_of_it():
     b = run(bench(Chip("sht3x", [2100, 50])), 11)
     harness.equal((b.sampler.extra, len(b.stored[0])), (False, 9))
+
+
+def test_what_one_has_measured_does_not_count_for_the_next():
+    # One fails between its samples; the other measures more than that.
+    first, other = Chip("tmp117", [5000], OSError(19)), Chip("bme280", [2000, 5000, 100000])
+    first.values, other.values = [None], [None] * 3
+    for many in (2, 3):
+        first.next = [[5000], OSError(19)]
+        b = run(bench(first, other, samples=many), 15)
+        found = payloads(b)[0]["sensors"]
+        harness.equal(found, {"bme": {"temperature": 20.0, "humidity": 50.0, "pressure": 1000.0}})
+
+
+def test_samples_end_with_the_drivers():
+    # Released in the middle, it begins with the first sensor again.
+    first, other = Chip("sht3x", [2000]), Chip("bme280", [9000])
+    b = bench(first, other, samples=3)
+    while len(b.sampler.extra.taken if b.sampler.extra else ()) < 2 or not b.sampler.at:
+        run_once(b)
+    b.sampler.release()
+    while not b.stored:
+        run_once(b)
+    found = payloads(b)[0]["sensors"]
+    harness.equal(found, {"sht": {"temperature": 20.0}, "bme": {"temperature": 90.0}})
+
+
+def run_once(b):
+    drivers = __import__("firmware.drivers", None, None, ("find",))
+    drivers.find = b.found.find
+    b.sampler.step()
+    b.clock.pass_ms(5)
+
+
+def test_the_longest_record_fits():
+    # Four sensors with the longest names, and all that the first measures begins to be an alarm.
+    chips = [Chip(name) for name in ("scd41", "bme280", "bmp280", "sht3x")]
+    for chip, values in zip(chips, ([2000, 5000, None, 900],) + ([1, 2, 3],) * 3):
+        chip.next, chip.values = [values], [None] * 4
+    limits = {"temperature": 19, "humidity": 40, "co2": 800, "battery_v": 1}
+    b = bench(*chips, alarm_high=limits)
+    for n, one in enumerate(b.sampler.probes):
+        one.name = "abcdefghijk{}".format(n)
+    b.sampler.divider = 34, 2000
+    BOARD.battery_mv = lambda *args: 3300
+    run(b, 5)
+    harness.equal(
+        (len(payloads(b, True)[0]["alarms"]), len(b.stored[0])), (4, sampling.MOST_BYTES)
+    )
+    harness.equal(sorted(payloads(b)[0]["sensors"]), [one.name for one in b.sampler.probes])
