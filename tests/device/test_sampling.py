@@ -332,3 +332,19 @@ def test_the_longest_record_fits():
         (len(payloads(b, True)[0]["alarms"]), len(b.stored[0])), (4, sampling.MOST_BYTES)
     )
     harness.equal(sorted(payloads(b)[0]["sensors"]), [one.name for one in b.sampler.probes])
+
+
+def test_blocks_of_a_version_that_knows_more_end_nothing():
+    record = bytearray(telemetry.RECORD_BYTES)
+    telemetry.pack(record, 0, 1 << 29, [2100])
+    for tail in (
+        b"\xff",
+        b"\x39\x07",
+        b"\x00",
+        b"\x00\x14",
+        b"\x02\xff\xff\x00",
+        b"\x01a\x3f\x00",
+    ):
+        frame = bytes([len(record) + len(tail)]) + bytes(4) + bytes(record) + tail + b"\xaa\x55"
+        for alarms in (False, True):
+            harness.equal(several.text(frame, 0, alarms)[:1] in ("", ","), True)
