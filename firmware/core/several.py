@@ -27,8 +27,8 @@ def sensor(buf, at, name, values):
 
 def text(frame, i, alarms=False):
     # What the payload has besides what telemetry.write_json() writes: of the data, `, "sensors":
-    # {…}`; of an alarm, `, "alarms": {…}`. Empty when there is nothing, or what a version wrote that
-    # knew more: it must not end each session.
+    # {…}`; of an alarm, `, "alarms": {…}`. Empty when there is nothing, or what a version
+    # that knew more has written: it must not end each session.
     try:
         found = _blocks(frame, i, alarms)
     except (IndexError, ValueError):

@@ -170,6 +170,26 @@ def again(made, step):
         step()
 
 
+def test_a_reading_that_is_being_taken_is_not_slept_over():
+    # Nor does it wait for ever: one that fails has had its tries.
+    for takes_s, failures, most_s in ((20, 0, 25), (1 << 20, 0, 185), (1 << 20, 1, 5)):
+        harness.raises(Slept, first)
+        wake_until_connect()
+        made, step = on(values())
+        made.connection.failures, made.sampler.failures = [3, 0, 0], failures
+        made.sampler.due = True
+        sampler, feed = made.sampler, step
+
+        def taking():
+            if made.clock.s >= takes_s:
+                sampler.due = False
+            feed()
+
+        harness.raises(Slept, again, made, taking)
+        assert CHIP.awake_ms <= most_s * 1000, CHIP.awake_ms
+        harness.equal(sampler.due, takes_s > 20)
+
+
 def test_many_readings_may_take_their_time():
     harness.raises(Slept, first)
     wake_until_connect()

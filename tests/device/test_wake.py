@@ -189,6 +189,31 @@ def test_without_its_sensor_it_sleeps_on():
     harness.equal((Sampler.taken, kept["left"]), ([START + 1200], 4))
 
 
+def test_samples_of_a_slow_sensor_have_their_time():
+    class Slow(Sampler):
+        left = 9
+
+        def step(self):
+            CHIP.pass_ms(5_500)
+            Slow.left -= 1
+            if not Slow.left:
+                Sampler.step(self)
+
+        def next_due_ms(self):
+            return 501
+
+    asleep()
+    clock = Clock(CHIP.now, lambda a, b: a - b)
+    clock.offset = START
+    wake.measure(Slow(clock, dict(VALUES, samples=9)))
+    harness.equal((Slow.left, len(Sampler.taken)), (0, 1))
+    # It has an end all the same, before the watchdog.
+    Slow.left = 1 << 28
+    CHIP.boot()
+    wake.measure(Slow(Clock(CHIP.now, lambda a, b: a - b), dict(VALUES, samples=9)))
+    assert CHIP.now() < 90_000, CHIP.now()
+
+
 def test_an_alarm_connects_at_once():
     class Alarming(Sampler):
         def step(self):
