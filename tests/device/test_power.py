@@ -177,17 +177,19 @@ def test_a_reading_that_is_being_taken_is_not_slept_over():
         wake_until_connect()
         made, step = on(values())
         made.connection.failures, made.sampler.failures = [3, 0, 0], failures
-        made.sampler.due = True
-        sampler, feed = made.sampler, step
-
-        def taking():
-            if made.clock.s >= takes_s:
-                sampler.due = False
-            feed()
-
-        harness.raises(Slept, again, made, taking)
+        made.sampler.due, made.ssid = True, "barn"
+        made.clock.offset = made.rtc_s2000
+        harness.raises(Slept, taken, made, step, takes_s)
         assert CHIP.awake_ms <= most_s * 1000, CHIP.awake_ms
-        harness.equal(sampler.due, takes_s > 20)
+        harness.equal(made.sampler.due, takes_s > 20)
+
+
+def taken(made, step, takes_s):
+    while True:
+        CHIP.pass_ms(1000)
+        made.clock.step()
+        made.sampler.due = made.clock.s < takes_s
+        step()
 
 
 def test_many_readings_may_take_their_time():

@@ -1,6 +1,5 @@
 # heap: 64wk
-# Back into the network of the last connect, and what is remembered of it (tests/e2e/test_battery.py
-# has the usual ways).
+# What is remembered of a network (tests/e2e/test_battery.py has the way back into it).
 
 import harness
 from firmware.net import rejoin
