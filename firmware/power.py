@@ -28,6 +28,8 @@ def attach(app, config):
 
     power = Power(app, wake.load() if app.cause == "deepsleep" else None)
     power.state["battery"], power.state["size"] = app.sampler.divider, config["outbox_bytes"]
+    if app.outbox and not power.fresh:
+        wake.restore(app.sampler, power.state)
     if power.state["sync"]:
         _take_up(app, power.state, wake)
         power.offset = app.rtc_s2000 - app.clock.s
@@ -51,8 +53,6 @@ def _take_up(app, state, wake):
     clock.since_s = -age_s
     if state["tuned"] or state["slept"] < 3 * _TUNE_S:
         clock.ask_s = max(0, _SYNC_S - age_s)
-    if app.outbox:
-        wake.restore(sampler, state)
     sampler.due = not state["read"]
     sampler.interval_s = state["values"]["interval_s"]
     sampler.turn_s = state["next"] - sampler.interval_s - s2000

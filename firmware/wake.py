@@ -95,6 +95,8 @@ def arrive(state):
         return False
     state["fix"] += passed_ms * state["ppm"] // 1_000_000
     state["slept"] += passed_ms // 1000
+    if state["extra"]:
+        state["extra"][2] += passed_ms // 1000
     state["at"], state["asked"] = now_ms, 0
     return True
 

@@ -285,6 +285,16 @@ def test_an_unknown_time_and_another_setting_are_told_too():
     harness.equal(made.shadow.facts(True)["asleep_until"] - told["asleep_until"], 1800 - 3600)
 
 
+def test_without_the_time_an_alarm_does_not_begin_anew():
+    harness.raises(Slept, first)
+    kept = wake.load()
+    kept["sync"], kept["extra"], kept["last"] = 0, [[1, 0, 0, 0, 0], None, 0], [(1, 2, "crc", 3)]
+    wake.save(kept)
+    made, step = on(values())
+    harness.equal(list(made.sampler.extra.alarms), [1, 0, 0, 0, 0])
+    harness.equal((made.sampler.fault, made.sampler.due), ("crc", True))
+
+
 def test_all_that_waits_goes_in_one_flight():
     CHIP.fresh(0)
     CHIP.boot()

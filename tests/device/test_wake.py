@@ -242,6 +242,18 @@ def test_an_alarm_connects_at_once():
         wake._sampler = stand_in
 
 
+def test_the_time_asleep_counts_for_the_heartbeat():
+    asleep(extra=[[0] * 5, [[2100], [None]], 60], left=9)
+    ages = []
+    for _ in range(3):
+        harness.raises(Slept, wake.run)
+        ages.append(wake.load()["extra"][2])
+        CHIP.boot()
+    assert [abs(age_s - wanted_s) <= 5 for age_s, wanted_s in zip(ages, (660, 1260, 1860))] == [
+        True
+    ] * 3, ages
+
+
 def test_long_settings_are_on_flash_written_once():
     written = []
     files, kept = wake.files, {}
