@@ -29,6 +29,7 @@ def again(s, one):
         s.extra.alarms, s.extra.taken, s.buf = bytearray(5), [], bytearray(MOST_BYTES)
         # Values as stored last, of all sensors; None: the next is stored in any case.
         s.extra.stored, s.extra.stored_s = None, 0
+        _note(s, "take_alarms")
     taken, values = s.extra.taken, one.driver.values
     count = settings.get("samples", 1)
     if count > 1:
@@ -59,7 +60,8 @@ def pack(s):
         battery_mv = board.battery_mv(*s.divider)
     first = (list(measured[0]) + [None] * 4)[:4] + [battery_mv]
     end = telemetry.pack(s.buf, 0, s.clock.s, first[:4], battery_mv)
-    changes = _alarms(s.settings, extra.alarms, first)
+    alarms = bytearray(extra.alarms)
+    changes = _alarms(s.settings, alarms, first)
     values = [list(each) for each in measured] + [[battery_mv]]
     if not changes and not _moved(s, values):
         return 0
@@ -75,7 +77,19 @@ def pack(s):
         if values:
             name = one.name.encode()
             end = several.sensor(s.buf, end, name, None if one is s.probes[0] else values)
+    if changes:  # now they are in a record
+        extra.alarms[:] = alarms
+        _note(s, "alarms")
     return end
+
+
+def _note(s, what):
+    # Of upkeep.py; wake.py has the RTC's memory instead.
+    try:
+        if s.note:
+            s.note(what)
+    except MemoryError:
+        pass
 
 
 def _moved(s, values):

@@ -146,9 +146,23 @@ def reading(app):
     chip.log(line.format(text, app.outbox.next - 1))
 
 
+def alarms(app):
+    # On flash, as they change: what has begun before a restart must end after it.
+    states = app.sampler.extra.alarms
+    app.settings.note("alarms", list(states) if any(states) else None)
+
+
+def take_alarms(app):
+    known, states = app.settings.state.get("alarms", ()), app.sampler.extra.alarms
+    if len(known) == len(states):
+        states[:] = bytes(known)
+
+
 def flush(app):
     # Before a restart: what waits in RAM is tried once more, and else counted.
     outbox, sampler = app.outbox, app.sampler
+    if sampler.extra:
+        alarms(app)  # of a wake without radio
     while sampler.kept and sampler.flush():
         pass
     if sampler.kept:

@@ -96,7 +96,7 @@ def arrive(state):
     state["fix"] += passed_ms * state["ppm"] // 1_000_000
     state["slept"] += passed_ms // 1000
     if state["extra"]:
-        state["extra"][2] += passed_ms // 1000
+        state["extra"][2] += (passed_ms + 999) // 1000
     state["at"], state["asked"] = now_ms, 0
     return True
 

@@ -76,6 +76,7 @@ class Bench:
         self.clock.offset = offset
         self.bus = Bus(self.clock)
         self.full = self.note_fails = False
+        self.alarms = bytes(5)  # as on flash
         self.dropped = 0  # as of the outbox, which the bench is for its sampler
         self.starts = []  # the time, or None, at each upkeep.start()
         self.opened = 0
@@ -95,6 +96,14 @@ class Bench:
         return self.bus
 
     def note(self, what):
+        if what == "take_alarms":
+            self.sampler.extra.alarms[:] = self.alarms
+            return
+        if what == "alarms":
+            if self.note_fails:
+                raise MemoryError
+            self.alarms = bytes(self.sampler.extra.alarms)
+            return
         harness.equal(what, "start")
         if self.full or self.note_fails:
             raise OSError(28)

@@ -162,6 +162,43 @@ def test_alarms_begin_and_end_with_hysteresis():
     harness.equal(said, [{"temperature": "low"}, {"temperature": "normal"}])
 
 
+def test_an_alarm_from_before_a_restart_ends_after_it():
+    limits = {"alarm_high": {"temperature": 30}}
+    b = run(bench(Chip("sht3x", [2900], [3000]), **limits), 11)
+    harness.equal(b.alarms, b"\1\0\0\0\0")
+    for after, said in ([3010], {}), ([2900], {"alarms": {"temperature": "normal"}}):
+        again = bench(Chip("sht3x", after), **limits)
+        again.alarms = b.alarms
+        run(again, 1)
+        harness.equal(payloads(again, True), [dict(said, temperature=after[0] / 100)])
+    harness.equal(again.alarms, bytes(5))
+
+
+def test_an_alarm_that_cannot_be_kept_is_sent_all_the_same():
+    b = bench(Chip("sht3x", [3000]), alarm_high={"temperature": 30})
+    b.note_fails = True
+    b.sampler.started = b.clock.offset
+    run(b, 1)
+    harness.equal(payloads(b, True)[0]["alarms"], {"temperature": "high"})
+
+
+def test_an_alarm_without_memory_for_its_record_comes_with_the_next():
+    b = run(bench(Chip("sht3x", [2900], [3000]), alarm_high={"temperature": 30}), 1)
+
+    def full(*args):
+        raise MemoryError
+
+    said, sampling._said = sampling._said, full
+    sys.modules["firmware.sampling"] = firmware.sampling = sampling
+    try:
+        run(b, 10)
+    finally:
+        sampling._said = said
+    run(b, 10)
+    found = [p.get("alarms") for p in payloads(b, True)]
+    harness.equal(found, [None, None, {"temperature": "high"}])
+
+
 def test_an_alarm_passes_the_deadband():
     limits = {"deadband": {"temperature": 5}, "alarm_high": {"temperature": 21.1}}
     b = run(bench(Chip("sht3x", [2100], [2109], [2110], [2109]), **limits), 41)
