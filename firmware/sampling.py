@@ -26,10 +26,11 @@ def again(s, one):
     settings = s.settings
     if s.extra is None:
         s.extra = Extra()
-        s.extra.alarms, s.extra.taken, s.buf = bytearray(5), [], bytearray(MOST_BYTES)
+        s.extra.alarms, s.extra.taken, s.buf = None, [], bytearray(MOST_BYTES)
         # Values as stored last, of all sensors; None: the next is stored in any case.
         s.extra.stored, s.extra.stored_s = None, 0
-        _note(s, "take_alarms")
+        _note(s)
+        s.extra.alarms = s.extra.alarms or bytearray(len(telemetry.SIZES))
     taken, values = s.extra.taken, one.driver.values
     count = settings.get("samples", 1)
     if count > 1:
@@ -79,17 +80,26 @@ def pack(s):
             end = several.sensor(s.buf, end, name, None if one is s.probes[0] else values)
     if changes:  # now they are in a record
         extra.alarms[:] = alarms
-        _note(s, "alarms")
+        _note(s)
     return end
 
 
-def _note(s, what):
-    # Of upkeep.py; wake.py has the RTC's memory instead.
+def _note(s):
+    # keep(), by way of upkeep.py; wake.py has the RTC's memory instead.
     try:
         if s.note:
-            s.note(what)
+            s.note("alarms")
     except MemoryError:
         pass
+
+
+def keep(app):
+    # On flash, as they change: what has begun before a restart must end after it.
+    extra, settings = app.sampler.extra, app.settings
+    if extra.alarms:
+        settings.note("alarms", list(extra.alarms) if any(extra.alarms) else None)
+    elif len(settings.state.get("alarms", ())) == len(telemetry.SIZES):
+        extra.alarms = bytearray(settings.state["alarms"])
 
 
 def _moved(s, values):

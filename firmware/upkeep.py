@@ -147,15 +147,9 @@ def reading(app):
 
 
 def alarms(app):
-    # On flash, as they change: what has begun before a restart must end after it.
-    states = app.sampler.extra.alarms
-    app.settings.note("alarms", list(states) if any(states) else None)
+    from firmware import sampling
 
-
-def take_alarms(app):
-    known, states = app.settings.state.get("alarms", ()), app.sampler.extra.alarms
-    if len(known) == len(states):
-        states[:] = bytes(known)
+    sampling.keep(app)
 
 
 def flush(app):

@@ -165,13 +165,13 @@ def test_alarms_begin_and_end_with_hysteresis():
 def test_an_alarm_from_before_a_restart_ends_after_it():
     limits = {"alarm_high": {"temperature": 30}}
     b = run(bench(Chip("sht3x", [2900], [3000]), **limits), 11)
-    harness.equal(b.alarms, b"\1\0\0\0\0")
+    harness.equal(b.kept.state, {"alarms": [1, 0, 0, 0, 0]})
     for after, said in ([3010], {}), ([2900], {"alarms": {"temperature": "normal"}}):
         again = bench(Chip("sht3x", after), **limits)
-        again.alarms = b.alarms
+        again.kept.state.update(b.kept.state)
         run(again, 1)
         harness.equal(payloads(again, True), [dict(said, temperature=after[0] / 100)])
-    harness.equal(again.alarms, bytes(5))
+    harness.equal(again.kept.state, {"alarms": None})
 
 
 def test_an_alarm_that_cannot_be_kept_is_sent_all_the_same():
