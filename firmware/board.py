@@ -13,7 +13,6 @@ from firmware.core.errors import SensorError
 # for which lwIP asks up to 3 servers for 7 s each, for IPv4 and then for IPv6.
 WDT_MS = const(120_000)
 _REPL_MS = const(3_600_000)
-_SAFE_MS = const(1_800_000)
 _BIT_US = const(5)  # half a clock at 100 kHz
 _RUNNING = const(b"run")  # what a run leaves in the RTC's memory, unless reset() is given more
 _STOPPED = const(b"repl")
@@ -39,16 +38,6 @@ def reset(why=b""):
         why = b"%d %s" % (time.time() - EPOCH, why)  # it loses the time (its machine_rtc.c)
     _memory(why)
     machine.reset()
-
-
-def pause():
-    # Between two crashes in safe mode. No battery would last for long.
-    with open("config.json") as f:
-        asleep = '"power":"battery"' in f.read()  # as tools/things writes it
-    if asleep:
-        _memory(b"")
-        machine.deepsleep(_SAFE_MS)  # the usual start follows
-    time.sleep(30)
 
 
 def _memory(*args):

@@ -2,7 +2,6 @@
 # What the hardware says, in the words of the rest of the firmware; why the board started, what it
 # keeps across a restart, and the watchdog.
 
-import io
 import sys
 import time
 
@@ -58,22 +57,6 @@ def test_a_provisional_time_does_not_outlive_a_reset():
     board.provisional_rtc(848534400)
     board.provisional_rtc(0)
     harness.equal((Rtc.set_to[:3], Rtc.kept), ((2000, 1, 1), running))
-
-
-def test_between_crashes_in_safe_mode_a_battery_is_spared():
-    slept, Rtc.kept = [], b"run"
-    MACHINE.deepsleep = lambda ms: slept.append("deep {}".format(ms))
-    board.time, stood_in = type("T", (), {"sleep": lambda s: slept.append(s)}), board.time
-    for power, asleep in (("", []), ('"power":"battery",', ["deep 1800000"])):
-        config = '{"thing_name":"a",' + power + '"port":8883}'
-        board.open = lambda name, text=config: io.StringIO(text)
-        try:
-            board.pause()
-        finally:
-            del board.open
-        harness.equal((slept, Rtc.kept), (asleep + [30], b"" if asleep else b"run"))
-        del slept[:]
-    board.time = stood_in
 
 
 def test_the_cause_of_a_reset():
