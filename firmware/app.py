@@ -44,7 +44,7 @@ class App:
                 self.upkeep("flush")
             finally:  # whatever has crashed may do so again
                 if self.safe:  # no tight circle
-                    self.upkeep("pause")
+                    crash.pause(board)
                 board.reset()
 
     def _pass(self):

@@ -15,7 +15,6 @@ _FAILURES = const(3)  # in a row: then a sensor is lost (sampler.py)
 _FIRST_S = const(120)  # to get on line after a start: Wi-Fi, the time, an ESP8266's handshake
 _NO_TIME_S = const(259_200)  # without the time: a restart costs the dates of what is stored
 _SILENT = const(3)  # NTP servers that gave no time: then AWS has to
-_SAFE_MS = const(1_800_000)  # on a battery, in safe mode
 _STARTS = const(16)  # boots without a time that are told apart
 
 
@@ -164,15 +163,6 @@ def flush(app):
         outbox.dropped += len(sampler.kept)
         outbox.saved, sampler.kept = -1, []  # so that flush() saves the count
     outbox.flush()
-
-
-def pause(app):
-    # Between two crashes in safe mode. No battery would last for long: the usual start follows.
-    from firmware import board, files
-
-    if b'"power":"battery"' in (files.read("config.json", 4096) or b""):  # as tools/ write it
-        board.machine.deepsleep(_SAFE_MS)
-    chip.sleep_ms(30_000)
 
 
 def _trial(app, trial):

@@ -108,25 +108,6 @@ def test_alarms_are_on_flash_while_there_are_any():
         harness.equal(bytes(extra.alarms or bytes(5)), states)
 
 
-def test_between_crashes_in_safe_mode_a_battery_is_spared():
-    class Machine:
-        def deepsleep(self, ms):
-            raise Reset("asleep", ms)
-
-    made, waited = board(), []
-    BOARD.machine = Machine()
-    chip_sleep, upkeep.chip.sleep_ms = upkeep.chip.sleep_ms, waited.append
-    try:
-        for text in ("{}", '{"thing_name":"a"}'):
-            files.replace("config.json", text)
-            upkeep.pause(made)
-        harness.equal(waited, [30_000] * 2)
-        files.replace("config.json", '{"thing_name":"a","power":"battery","port":8883}')
-        harness.equal(harness.raises(Reset, upkeep.pause, made).args, ("asleep", 1_800_000))
-    finally:
-        upkeep.chip.sleep_ms = chip_sleep
-
-
 def test_a_board_that_knows_the_time_restarts_as_set():
     for known, sessions, limit_s, wanted in (
         (True, 1, 600, 600),
