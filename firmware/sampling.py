@@ -58,7 +58,7 @@ def pack(s):
     if s.divider:
         from firmware import board
 
-        battery_mv = board.battery_mv(*s.divider)
+        battery_mv = min(board.battery_mv(*s.divider), quantities.LIMITS[-1])
     first = (list(measured[0]) + [None] * 4)[:4] + [battery_mv]
     end = telemetry.pack(s.buf, 0, s.clock.s, first[:4], battery_mv)
     alarms = bytearray(extra.alarms)

@@ -216,6 +216,15 @@ def test_the_battery():
     harness.equal(payloads(b, True)[1]["alarms"], {"battery_v": "low"})
 
 
+def test_a_battery_beyond_all_belief_does_not_look_like_a_sound_one():
+    # Its divider is broken, and the record has two bytes: 70 V would be 4.46.
+    b = bench(Chip("sht3x", [2100]))
+    BOARD.battery_mv = lambda pin, thousandths: 70_000
+    b.sampler.divider = 34, 25_000
+    b.sampler.apply("battery")
+    harness.equal(payloads(run(b, 1)), [{"temperature": 21.0, "battery_v": 60.0}])
+
+
 def test_several_sensors():
     air, soil = Chip("bme280", [2100, 50, 101325]), Chip("sht3x", [1500, 99], [1600, 98])
     b = run(bench(air, soil), 11)
