@@ -43,8 +43,7 @@ class App:
             try:
                 self.upkeep("flush")
             finally:  # whatever has crashed may do so again
-                if self.safe:  # no tight circle
-                    crash.pause(board)
+                crash.wait(self.safe, board)  # no tight circle
                 board.reset()
 
     def _pass(self):

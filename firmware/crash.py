@@ -70,11 +70,13 @@ def alive(uptime_s, log):
     return not stable
 
 
-def pause(board):
+def wait(safe, board):
     # Between two crashes in safe mode. No battery would last for long: the usual start follows.
-    if b'"power":"battery"' in (files.read("config.json", 4096) or b""):  # as tools/ write it
+    if safe and b'"power":"battery"' in (
+        files.read("config.json", 4096) or b""
+    ):  # as tools/ write it
         board.machine.deepsleep(_SAFE_MS)
-    chip.sleep_ms(30_000)
+    chip.sleep_ms(30_000 if safe else 0)
 
 
 def read(limit):

@@ -60,8 +60,6 @@ class Sampler:
             one.driver = None
         self.driver = None  # the one loaded last
         self.busy, self.at = False, 0  # a measurement is under way; of which sensor
-        if self.extra:
-            del self.extra.taken[:]
 
     def read_now(self):
         # One extra reading. Whoever asks may just have plugged the sensor in: look at once.

@@ -28,12 +28,15 @@ def again(s, one):
         s.extra = Extra()
         s.extra.alarms, s.extra.taken, s.buf = None, [], bytearray(MOST_BYTES)
         # Values as stored last, of all sensors; None: the next is stored in any case.
-        s.extra.stored, s.extra.stored_s = None, 0
+        s.extra.stored, s.extra.stored_s, s.extra.whose = None, 0, None
         _note(s)
         s.extra.alarms = s.extra.alarms or bytearray(len(telemetry.SIZES))
     taken, values = s.extra.taken, one.driver.values
     count = settings.get("samples", 1)
     if count > 1:
+        whose, s.extra.whose = s.extra.whose, (one, one.driver.name)
+        if whose != s.extra.whose:  # of another: it failed, or all begins with the first again
+            del taken[:]
         taken.append(list(values))
         if len(taken) < count:
             return True

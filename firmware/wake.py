@@ -159,7 +159,7 @@ def restore(sampler, state):
         made = sampler.extra = sampling.Extra()
         alarms, made.stored, age_s = state["extra"]
         made.alarms, made.stored_s = bytearray(alarms), sampler.clock.s - age_s
-        made.taken, sampler.buf = [], bytearray(sampling.MOST_BYTES)
+        made.taken, made.whose, sampler.buf = [], None, bytearray(sampling.MOST_BYTES)
 
 
 def keep(sampler, state):

@@ -70,10 +70,12 @@ def test_between_crashes_in_safe_mode_a_battery_is_spared():
     try:
         for text in ("{}", '{"thing_name":"a"}'):
             files.replace("config.json", text)
-            crash.pause(board)
+            crash.wait(1, board)
         harness.equal(waited, [30_000] * 2)
         files.replace("config.json", '{"thing_name":"a","power":"battery","port":8883}')
-        harness.equal(harness.raises(Slept, crash.pause, board).args, (1_800_000,))
+        crash.wait(False, board)
+        harness.equal(waited[2:], [0])
+        harness.equal(harness.raises(Slept, crash.wait, 2, board).args, (1_800_000,))
     finally:
         crash.chip.sleep_ms = sleep_ms
 
