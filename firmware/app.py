@@ -40,10 +40,10 @@ class App:
 
             crash.record(e, chip.ticks_ms() // 1000, self.cause, chip.log, self.fault)
             chip.log("crash: {} {}".format(type(e).__name__, e))
-            chip.sleep_ms(30_000 if self.safe else 0)  # no tight circle
             try:
                 self.upkeep("flush")
             finally:  # whatever has crashed may do so again
+                crash.wait(self.safe, board)  # no tight circle
                 board.reset()
 
     def _pass(self):

@@ -13,6 +13,7 @@ from micropython import const
 from firmware import chip, files
 
 STABLE_S = const(600)  # a run as long as this ends a row of crashes
+_SAFE_MS = const(1_800_000)  # asleep
 _PATH = const("data/crash.log")
 _OLD = const("data/crash.log.old")
 _RUNS = const("data/crash.log.runs")
@@ -67,6 +68,15 @@ def alive(uptime_s, log):
     stable = uptime_s >= STABLE_S
     _save(0 if stable else uptime_s, [] if stable else _runs()[1:], log)
     return not stable
+
+
+def wait(safe, board):
+    # Between two crashes in safe mode. No battery would last for long: the usual start follows.
+    if safe and b'"power":"battery"' in (
+        files.read("config.json", 4096) or b""
+    ):  # as tools/ write it
+        board.machine.deepsleep(_SAFE_MS)
+    chip.sleep_ms(30_000 if safe else 0)
 
 
 def read(limit):

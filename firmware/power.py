@@ -26,9 +26,10 @@ def attach(app, config):
     # Once, at the start, in place of board.watchdog(): what is to be called in each pass.
     from firmware import board, wake
 
-    state = wake.load() if app.cause == "deepsleep" else None
-    power = Power(app, state)
+    power = Power(app, wake.load() if app.cause == "deepsleep" else None)
     power.state["battery"], power.state["size"] = app.sampler.divider, config["outbox_bytes"]
+    if app.outbox and not power.fresh:
+        wake.restore(app.sampler, power.state)
     if power.state["sync"]:
         _take_up(app, power.state, wake)
         power.offset = app.rtc_s2000 - app.clock.s
@@ -52,8 +53,6 @@ def _take_up(app, state, wake):
     clock.since_s = -age_s
     if state["tuned"] or state["slept"] < 3 * _TUNE_S:
         clock.ask_s = max(0, _SYNC_S - age_s)
-    if app.outbox:
-        wake.restore(sampler, state)
     sampler.due = not state["read"]
     sampler.interval_s = state["values"]["interval_s"]
     sampler.turn_s = state["next"] - sampler.interval_s - s2000
@@ -66,9 +65,8 @@ class Power:
         self.least_s, self.end_s = (0 if state else _WINDOW_S), _LIMIT_S
         if not state:
             state = dict.fromkeys("fix ppm sync slept left fails at asked next".split(), 0)
-            state.update(dict.fromkeys("urgent read tuned".split(), False))
-            state.update({"extra": None, "found": (), "last": (), "report": (0, None, None)})
-            state["wifi"] = state["error"] = None
+            state.update(dict.fromkeys("urgent read tuned wifi error extra".split()))
+            state.update({"found": (), "last": (), "report": (0, None, None)})
             chip.log("power: awake for {} s, Ctrl-C gives the REPL".format(_WINDOW_S))
         self.state, self.offset = state, None  # offset: clock.offset as the RTC has it
         self.waiting = self.told_s = None  # the fewest readings so far; of the birth message
@@ -140,7 +138,9 @@ class Power:
             rejoin.leave(app.wlan)
             app.ssid = app.joining = None
         late = s >= self.end_s or (app.ssid is None and s >= _JOIN_S)
-        if s >= self.least_s and (late or link.failures[0] >= _FAILURES):
+        late = late or link.failures[0] >= _FAILURES
+        due = app.outbox and app.sampler.due and not app.sampler.failures  # it is taken first
+        if late and s >= (self.end_s + _LIMIT_S if due else self.least_s):
             self._sleep(False)
         app.fault = True
 

@@ -9,7 +9,9 @@ from micropython import const
 from firmware.core import quantities, several, telemetry
 
 ALARM = const(-3)  # tag of an alarm in the session
-MOST_BYTES = const(96)  # of a record (outbox.py)
+# Of a record (outbox.py): full length; four alarms, as no chip measures pressure and CO2; a first
+# sensor with a name of 12 characters, and three with 8 bytes of values as well (BME280).
+MOST_BYTES = const(104)
 # How far a value must come back from its limit, unless the setting `hysteresis` says.
 _HYSTERESIS = (30, 200, 100, 50, 50)
 
@@ -24,12 +26,17 @@ def again(s, one):
     settings = s.settings
     if s.extra is None:
         s.extra = Extra()
-        s.extra.alarms, s.extra.taken, s.buf = bytearray(5), [], bytearray(MOST_BYTES)
+        s.extra.alarms, s.extra.taken, s.buf = None, [], bytearray(MOST_BYTES)
         # Values as stored last, of all sensors; None: the next is stored in any case.
-        s.extra.stored, s.extra.stored_s = None, 0
+        s.extra.stored, s.extra.stored_s, s.extra.whose = None, 0, None
+        _note(s)
+        s.extra.alarms = s.extra.alarms or bytearray(len(telemetry.SIZES))
     taken, values = s.extra.taken, one.driver.values
     count = settings.get("samples", 1)
     if count > 1:
+        whose, s.extra.whose = s.extra.whose, (one, one.driver.name)
+        if whose != s.extra.whose:  # of another: it failed, or all begins with the first again
+            del taken[:]
         taken.append(list(values))
         if len(taken) < count:
             return True
@@ -54,10 +61,11 @@ def pack(s):
     if s.divider:
         from firmware import board
 
-        battery_mv = board.battery_mv(*s.divider)
+        battery_mv = min(board.battery_mv(*s.divider), quantities.LIMITS[-1])
     first = (list(measured[0]) + [None] * 4)[:4] + [battery_mv]
     end = telemetry.pack(s.buf, 0, s.clock.s, first[:4], battery_mv)
-    changes = _alarms(s.settings, extra.alarms, first)
+    alarms = bytearray(extra.alarms)
+    changes = _alarms(s.settings, alarms, first)
     values = [list(each) for each in measured] + [[battery_mv]]
     if not changes and not _moved(s, values):
         return 0
@@ -73,7 +81,28 @@ def pack(s):
         if values:
             name = one.name.encode()
             end = several.sensor(s.buf, end, name, None if one is s.probes[0] else values)
+    if changes:  # now they are in a record
+        extra.alarms[:] = alarms
+        _note(s)
     return end
+
+
+def _note(s):
+    # keep(), by way of upkeep.py; wake.py has the RTC's memory instead.
+    try:
+        if s.note:
+            s.note("alarms")
+    except MemoryError:
+        pass
+
+
+def keep(app):
+    # On flash, as they change: what has begun before a restart must end after it.
+    extra, settings = app.sampler.extra, app.settings
+    if extra.alarms:
+        settings.note("alarms", list(extra.alarms) if any(extra.alarms) else None)
+    elif len(settings.state.get("alarms", ())) == len(telemetry.SIZES):
+        extra.alarms = bytearray(settings.state["alarms"])
 
 
 def _moved(s, values):

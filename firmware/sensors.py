@@ -52,6 +52,8 @@ def failed(s, one, error):
     if one.failures < TRIES:
         return
     one.sensor = one.driver = None
+    if s.extra:
+        del s.extra.taken[:]  # they are no other sensor's
     s.sensor = ", ".join([one.sensor for one in s.probes if one.sensor]) or None
     # Of several, the others go on: this one is tried again with the next reading.
     s.at = (s.at + 1) % len(s.probes)

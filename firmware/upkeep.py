@@ -146,9 +146,17 @@ def reading(app):
     chip.log(line.format(text, app.outbox.next - 1))
 
 
+def alarms(app):
+    from firmware import sampling
+
+    sampling.keep(app)
+
+
 def flush(app):
     # Before a restart: what waits in RAM is tried once more, and else counted.
     outbox, sampler = app.outbox, app.sampler
+    if sampler.extra:
+        alarms(app)  # of a wake without radio
     while sampler.kept and sampler.flush():
         pass
     if sampler.kept:

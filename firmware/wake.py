@@ -34,6 +34,7 @@ _KEYS = const(
 )
 _TRIES = const(3)  # of a sensor, at one wake
 _READ_S = const(15)
+_SAMPLE_S = const(6)  # more for each sample: an SCD40 has one in 6 s
 _EARLY_S = const(2)  # so much before its time a reading may be taken
 _LATE_MS = const(3_600_000)  # an RTC that has moved on by more, or back, was set
 _SHORT_MS = const(10)
@@ -43,7 +44,7 @@ _MOST_BYTES = const(1900)  # of 2,048
 _FEW_BYTES = const(400)  # ESP8266: of 492
 _TEXT = const(80)  # of what is wrong with a sensor
 _UART_MS = const(12)  # until 128 characters are out; only the plain ESP32 waits for them
-_WDT_MS = const(60_000)
+_WDT_MS = const(120_000)
 
 
 def run():
@@ -94,6 +95,8 @@ def arrive(state):
         return False
     state["fix"] += passed_ms * state["ppm"] // 1_000_000
     state["slept"] += passed_ms // 1000
+    if state["extra"]:
+        state["extra"][2] += (passed_ms + 999) // 1000
     state["at"], state["asked"] = now_ms, 0
     return True
 
@@ -132,7 +135,8 @@ def measure(sampler):
     # One reading, as the loop has it taken; without one when the sensors fail.
     clock = sampler.clock
     tries = _TRIES + 99 * len(sampler.probes) - 99  # of several, one may be missing
-    while sampler.due and sampler.failures < tries and clock.s < _READ_S:
+    most_s = _READ_S + _SAMPLE_S * sampler.settings.get("samples", 1)
+    while sampler.due and sampler.failures < tries and clock.s < most_s:
         clock.step()
         sampler.step()
         chip.sleep_ms(sampler.next_due_ms() if sampler.due else 0)
@@ -155,7 +159,7 @@ def restore(sampler, state):
         made = sampler.extra = sampling.Extra()
         alarms, made.stored, age_s = state["extra"]
         made.alarms, made.stored_s = bytearray(alarms), sampler.clock.s - age_s
-        made.taken, sampler.buf = [], bytearray(sampling.MOST_BYTES)
+        made.taken, made.whose, sampler.buf = [], None, bytearray(sampling.MOST_BYTES)
 
 
 def keep(sampler, state):

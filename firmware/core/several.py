@@ -27,7 +27,17 @@ def sensor(buf, at, name, values):
 
 def text(frame, i, alarms=False):
     # What the payload has besides what telemetry.write_json() writes: of the data, `, "sensors":
-    # {…}`; of an alarm, `, "alarms": {…}`. Empty when there is nothing.
+    # {…}`; of an alarm, `, "alarms": {…}`. Empty when there is nothing, or what a version
+    # that knew more has written: it must not end each session.
+    try:
+        found = _blocks(frame, i, alarms)
+    except (IndexError, ValueError):
+        return ""
+    kind = "alarms" if alarms else "sensors"
+    return ', "{}": {{{}}}'.format(kind, ", ".join(found)) if found else ""
+
+
+def _blocks(frame, i, alarms):
     at, end, found = i + 5 + RECORD_BYTES, i + 5 + frame[i], []
     while at < end:
         name, what = bytes(frame[at + 1 : at + 1 + frame[at]]).decode(), frame[at + 1 + frame[at]]
@@ -40,8 +50,7 @@ def text(frame, i, alarms=False):
         values, at = _values(frame, at, what) if what else (_values(frame, i + 9, 0)[0], at)
         if not alarms:
             found.append('"{}": {{{}}}'.format(name, ", ".join(values)))
-    kind = "alarms" if alarms else "sensors"
-    return ', "{}": {{{}}}'.format(kind, ", ".join(found)) if found else ""
+    return found
 
 
 def add(buf, end, text):

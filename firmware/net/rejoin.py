@@ -69,13 +69,17 @@ def forget(wlan):
 def remember(wlan, ssid, known, s2000, pinned):
     # Before the radio goes off. Which access point it is nobody says; but of the strongest in a
     # scan all is known, and an ESP32 would take the first by channel.
-    if not known or known[0] != ssid:
-        rows = [(row[3], row[1], row[2]) for row in (wlan.scan() if pinned else ())
+    scan = not known or known[0] != ssid
+    known = [ssid, None, 0, None, 0] if scan else known
+    try:
+        if pinned and not known[3]:
+            known[3:] = list(wlan.ifconfig()), s2000
+        rows = [(row[3], row[1], row[2]) for row in (wlan.scan() if pinned and scan else ())
                 if row[0] == ssid.encode()]  # fmt: skip
-        bssid, channel = (list(max(rows)[1]), max(rows)[2]) if rows else (None, 0)
-        known = [ssid, bssid, channel, None, 0]
-    if pinned and not known[3]:
-        known[3], known[4] = list(wlan.ifconfig()), s2000
+        if rows:
+            known[1:3] = list(max(rows)[1]), max(rows)[2]
+    except _FAULTS:  # all is done: the next connect goes the usual way
+        pass
     return known
 
 

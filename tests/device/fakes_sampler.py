@@ -68,6 +68,15 @@ class Bus:
             raise OSError(19)
 
 
+class Kept:
+    # As much of the App as sampling.keep() looks at.
+    def __init__(self):
+        self.settings, self.state = self, {}
+
+    def note(self, key, value):
+        self.state[key] = value
+
+
 class Bench:
     # full: put() fails as on a full file system; note_fails: upkeep.start() alone.
     def __init__(self, interval_s=60, offset=S2000):
@@ -76,6 +85,7 @@ class Bench:
         self.clock.offset = offset
         self.bus = Bus(self.clock)
         self.full = self.note_fails = False
+        self.kept = Kept()
         self.dropped = 0  # as of the outbox, which the bench is for its sampler
         self.starts = []  # the time, or None, at each upkeep.start()
         self.opened = 0
@@ -95,6 +105,13 @@ class Bench:
         return self.bus
 
     def note(self, what):
+        if what == "alarms":
+            if self.note_fails:
+                raise MemoryError
+            from firmware import sampling
+
+            self.kept.sampler = self.sampler
+            return sampling.keep(self.kept)
         harness.equal(what, "start")
         if self.full or self.note_fails:
             raise OSError(28)

@@ -55,6 +55,31 @@ def runs():
         return [int(n) for n in f.read().split()]
 
 
+def test_between_crashes_in_safe_mode_a_battery_is_spared():
+    class Slept(Exception):
+        pass
+
+    class Board:
+        def deepsleep(self, ms):
+            raise Slept(ms)
+
+    fresh()
+    board, waited = Board(), []
+    board.machine = board
+    sleep_ms, crash.chip.sleep_ms = crash.chip.sleep_ms, waited.append
+    try:
+        for text in ("{}", '{"thing_name":"a"}'):
+            files.replace("config.json", text)
+            crash.wait(1, board)
+        harness.equal(waited, [30_000] * 2)
+        files.replace("config.json", '{"thing_name":"a","power":"battery","port":8883}')
+        crash.wait(False, board)
+        harness.equal(waited[2:], [0])
+        harness.equal(harness.raises(Slept, crash.wait, 2, board).args, (1_800_000,))
+    finally:
+        crash.chip.sleep_ms = sleep_ms
+
+
 def test_a_healthy_board_writes_nothing():
     fresh()
     for cause in ("pwron", "hard", "soft", "deepsleep", "repl", "memory", "pwron"):

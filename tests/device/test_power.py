@@ -170,6 +170,28 @@ def again(made, step):
         step()
 
 
+def test_a_reading_that_is_being_taken_is_not_slept_over():
+    # Nor does it wait for ever: one that fails has had its tries.
+    for takes_s, failures, most_s in ((20, 0, 25), (1 << 20, 0, 185), (1 << 20, 1, 5)):
+        harness.raises(Slept, first)
+        wake_until_connect()
+        made, step = on(values())
+        made.connection.failures, made.sampler.failures = [3, 0, 0], failures
+        made.sampler.due, made.ssid = True, "barn"
+        made.clock.offset = made.rtc_s2000
+        harness.raises(Slept, taken, made, step, takes_s)
+        assert CHIP.awake_ms <= most_s * 1000, CHIP.awake_ms
+        harness.equal(made.sampler.due, takes_s > 20)
+
+
+def taken(made, step, takes_s):
+    while True:
+        CHIP.pass_ms(1000)
+        made.clock.step()
+        made.sampler.due = made.clock.s < takes_s
+        step()
+
+
 def test_many_readings_may_take_their_time():
     harness.raises(Slept, first)
     wake_until_connect()
@@ -261,6 +283,16 @@ def test_an_unknown_time_and_another_setting_are_told_too():
     harness.equal(made.shadow.facts(True)["asleep_until"] - told["asleep_until"], 6 * 300)
     made.safe = 1
     harness.equal(made.shadow.facts(True)["asleep_until"] - told["asleep_until"], 1800 - 3600)
+
+
+def test_without_the_time_an_alarm_does_not_begin_anew():
+    harness.raises(Slept, first)
+    kept = wake.load()
+    kept["sync"], kept["extra"], kept["last"] = 0, [[1, 0, 0, 0, 0], None, 0], [(1, 2, "crc", 3)]
+    wake.save(kept)
+    made, step = on(values())
+    harness.equal(list(made.sampler.extra.alarms), [1, 0, 0, 0, 0])
+    harness.equal((made.sampler.fault, made.sampler.due), ("crc", True))
 
 
 def test_all_that_waits_goes_in_one_flight():

@@ -162,6 +162,43 @@ def test_alarms_begin_and_end_with_hysteresis():
     harness.equal(said, [{"temperature": "low"}, {"temperature": "normal"}])
 
 
+def test_an_alarm_from_before_a_restart_ends_after_it():
+    limits = {"alarm_high": {"temperature": 30}}
+    b = run(bench(Chip("sht3x", [2900], [3000]), **limits), 11)
+    harness.equal(b.kept.state, {"alarms": [1, 0, 0, 0, 0]})
+    for after, said in ([3010], {}), ([2900], {"alarms": {"temperature": "normal"}}):
+        again = bench(Chip("sht3x", after), **limits)
+        again.kept.state.update(b.kept.state)
+        run(again, 1)
+        harness.equal(payloads(again, True), [dict(said, temperature=after[0] / 100)])
+    harness.equal(again.kept.state, {"alarms": None})
+
+
+def test_an_alarm_that_cannot_be_kept_is_sent_all_the_same():
+    b = bench(Chip("sht3x", [3000]), alarm_high={"temperature": 30})
+    b.note_fails = True
+    b.sampler.started = b.clock.offset
+    run(b, 1)
+    harness.equal(payloads(b, True)[0]["alarms"], {"temperature": "high"})
+
+
+def test_an_alarm_without_memory_for_its_record_comes_with_the_next():
+    b = run(bench(Chip("sht3x", [2900], [3000]), alarm_high={"temperature": 30}), 1)
+
+    def full(*args):
+        raise MemoryError
+
+    said, sampling._said = sampling._said, full
+    sys.modules["firmware.sampling"] = firmware.sampling = sampling
+    try:
+        run(b, 10)
+    finally:
+        sampling._said = said
+    run(b, 10)
+    found = [p.get("alarms") for p in payloads(b, True)]
+    harness.equal(found, [None, None, {"temperature": "high"}])
+
+
 def test_an_alarm_passes_the_deadband():
     limits = {"deadband": {"temperature": 5}, "alarm_high": {"temperature": 21.1}}
     b = run(bench(Chip("sht3x", [2100], [2109], [2110], [2109]), **limits), 41)
@@ -177,6 +214,15 @@ def test_the_battery():
     first, second = payloads(b)
     harness.equal(first, {"temperature": 21.0, "humidity": 0.5, "battery_v": 3.9})
     harness.equal(payloads(b, True)[1]["alarms"], {"battery_v": "low"})
+
+
+def test_a_battery_beyond_all_belief_does_not_look_like_a_sound_one():
+    # Its divider is broken, and the record has two bytes: 70 V would be 4.46.
+    b = bench(Chip("sht3x", [2100]))
+    BOARD.battery_mv = lambda pin, thousandths: 70_000
+    b.sampler.divider = 34, 25_000
+    b.sampler.apply("battery")
+    harness.equal(payloads(run(b, 1)), [{"temperature": 21.0, "battery_v": 60.0}])
 
 
 def test_several_sensors():
@@ -283,3 +329,68 @@ def test_without_memory_for_more_a_plain_reading_is_stored():
 def test_a_plain_sensor_needs_none_of_it():
     b = run(bench(Chip("sht3x", [2100, 50])), 11)
     harness.equal((b.sampler.extra, len(b.stored[0])), (False, 9))
+
+
+def test_what_one_has_measured_does_not_count_for_the_next():
+    # One fails between its samples; the other measures more than that.
+    first, other = Chip("tmp117", [5000], OSError(19)), Chip("bme280", [2000, 5000, 100000])
+    first.values, other.values = [None], [None] * 3
+    for many in (2, 3):
+        first.next = [[5000], OSError(19)]
+        b = run(bench(first, other, samples=many), 15)
+        found = payloads(b)[0]["sensors"]
+        harness.equal(found, {"bme": {"temperature": 20.0, "humidity": 50.0, "pressure": 1000.0}})
+
+
+def test_samples_end_with_the_drivers():
+    # Released in the middle, it begins with the first sensor again.
+    first, other = Chip("sht3x", [2000]), Chip("bme280", [9000])
+    b = bench(first, other, samples=3)
+    while len(b.sampler.extra.taken if b.sampler.extra else ()) < 2 or not b.sampler.at:
+        run_once(b)
+    b.sampler.release()
+    while not b.stored:
+        run_once(b)
+    found = payloads(b)[0]["sensors"]
+    harness.equal(found, {"sht": {"temperature": 20.0}, "bme": {"temperature": 90.0}})
+
+
+def run_once(b):
+    drivers = __import__("firmware.drivers", None, None, ("find",))
+    drivers.find = b.found.find
+    b.sampler.step()
+    b.clock.pass_ms(5)
+
+
+def test_the_longest_record_fits():
+    # Four sensors with the longest names, and all that the first measures begins to be an alarm.
+    chips = [Chip(name) for name in ("scd41", "bme280", "bmp280", "sht3x")]
+    for chip, values in zip(chips, ([2000, 5000, None, 900],) + ([1, 2, 3],) * 3):
+        chip.next, chip.values = [values], [None] * 4
+    limits = {"temperature": 19, "humidity": 40, "co2": 800, "battery_v": 1}
+    b = bench(*chips, alarm_high=limits)
+    for n, one in enumerate(b.sampler.probes):
+        one.name = "abcdefghijk{}".format(n)
+    b.sampler.divider = 34, 2000
+    BOARD.battery_mv = lambda *args: 3300
+    run(b, 5)
+    harness.equal(
+        (len(payloads(b, True)[0]["alarms"]), len(b.stored[0])), (4, sampling.MOST_BYTES)
+    )
+    harness.equal(sorted(payloads(b)[0]["sensors"]), [one.name for one in b.sampler.probes])
+
+
+def test_blocks_of_a_version_that_knows_more_end_nothing():
+    record = bytearray(telemetry.RECORD_BYTES)
+    telemetry.pack(record, 0, 1 << 29, [2100])
+    for tail in (
+        b"\xff",
+        b"\x39\x07",
+        b"\x00",
+        b"\x00\x14",
+        b"\x02\xff\xff\x00",
+        b"\x01a\x3f\x00",
+    ):
+        frame = bytes([len(record) + len(tail)]) + bytes(4) + bytes(record) + tail + b"\xaa\x55"
+        for alarms in (False, True):
+            harness.equal(several.text(frame, 0, alarms)[:1] in ("", ","), True)

@@ -7,7 +7,7 @@ import sys
 import firmware
 import harness
 from fakes import Log
-from firmware import chip, upkeep
+from firmware import chip, files, upkeep
 from firmware import crash as crash_log  # noqa: F401
 from firmware.app import App
 from firmware.core import schema
@@ -91,6 +91,21 @@ def test_a_reading_in_the_log():
     wanted = "sensor: 21.37 °C 45.10 %RH 1013.25 hPa, seq 4711"
     harness.equal(lines[:2], [wanted, "sensor: -0.05 °C 1000.00 hPa, seq 4711"])
     harness.equal(lines[2:], ["sensor: 125.00 °C, seq 4711", "sensor: 125.00 °C, kept in RAM"])
+
+
+def test_alarms_are_on_flash_while_there_are_any():
+    class Extra:
+        pass
+
+    made = board()
+    extra = made.sampler.extra = Extra()
+    for states in (b"\1\0\2\0\0", bytes(5)):
+        extra.alarms = bytearray(states)
+        upkeep.alarms(made)
+        harness.equal("alarms" in files.load_settings()[1], any(states))
+        extra.alarms = None
+        upkeep.alarms(made)
+        harness.equal(bytes(extra.alarms or bytes(5)), states)
 
 
 def test_a_board_that_knows_the_time_restarts_as_set():

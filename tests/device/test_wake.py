@@ -189,6 +189,31 @@ def test_without_its_sensor_it_sleeps_on():
     harness.equal((Sampler.taken, kept["left"]), ([START + 1200], 4))
 
 
+def test_samples_of_a_slow_sensor_have_their_time():
+    class Slow(Sampler):
+        left = 9
+
+        def step(self):
+            CHIP.pass_ms(5_500)
+            Slow.left -= 1
+            if not Slow.left:
+                Sampler.step(self)
+
+        def next_due_ms(self):
+            return 501
+
+    asleep()
+    clock = Clock(CHIP.now, lambda a, b: a - b)
+    clock.offset = START
+    wake.measure(Slow(clock, dict(VALUES, samples=9)))
+    harness.equal((Slow.left, len(Sampler.taken)), (0, 1))
+    # It has an end all the same, before the watchdog.
+    Slow.left = 1 << 28
+    CHIP.boot()
+    wake.measure(Slow(Clock(CHIP.now, lambda a, b: a - b), dict(VALUES, samples=9)))
+    assert CHIP.now() < 90_000, CHIP.now()
+
+
 def test_an_alarm_connects_at_once():
     class Alarming(Sampler):
         def step(self):
@@ -215,6 +240,18 @@ def test_an_alarm_connects_at_once():
             harness.equal(kept["extra"][:2], [[after, 0, 0, 0, 0], [[2100], [None]]])
     finally:
         wake._sampler = stand_in
+
+
+def test_the_time_asleep_counts_for_the_heartbeat():
+    asleep(extra=[[0] * 5, [[2100], [None]], 60], left=9)
+    ages = []
+    for _ in range(3):
+        harness.raises(Slept, wake.run)
+        ages.append(wake.load()["extra"][2])
+        CHIP.boot()
+    assert [abs(age_s - wanted_s) <= 5 for age_s, wanted_s in zip(ages, (660, 1260, 1860))] == [
+        True
+    ] * 3, ages
 
 
 def test_long_settings_are_on_flash_written_once():

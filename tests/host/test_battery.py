@@ -145,7 +145,9 @@ def test_what_cannot_be_is_refused(said: Any, words: list[str], error: str, hint
     assert f"try: {hint}" in shown if hint else "try:" not in shown
 
 
-@pytest.mark.parametrize("words", [["--mah", "0"], ["--batch", "0"], ["--interval", "x"]])
+@pytest.mark.parametrize(
+    "words", [["--mah", "0"], ["--batch", "0"], ["--batch", "501"], ["--interval", "x"]]
+)
 def test_numbers_out_of_range_are_named(said: Any, words: list[str]) -> None:
     assert words[0] in said("battery", *words, code=2).err
 

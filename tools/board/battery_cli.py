@@ -17,7 +17,7 @@ _Interval = Annotated[
 ]
 _Batch = Annotated[
     int | None,
-    typer.Option(min=1, max=10_000, metavar="N", help="readings a connect; default: 6"),
+    typer.Option(min=1, max=500, metavar="N", help="readings a connect; default: 6"),
 ]
 _Board = Annotated[str, typer.Option("--board", "-b", metavar="BOARD", help="esp32, esp32c3, …")]
 _Kit = Annotated[str, typer.Option(metavar="KIT", help="which board of that chip; ? lists them")]
