@@ -26,7 +26,7 @@ def joining(wlan, networks, clock, random, log, known, s2000, pinned):
             _connect(wlan, ssid, keys[0], bssid, channel, address, pinned)
         while wait.left_ms():
             if wlan.isconnected() and wlan.ifconfig()[0] != "0.0.0.0":
-                log("wifi: up {}, {} dBm".format(wlan.ifconfig()[0], wlan.status("rssi")))
+                log("wifi: up {}{}".format(wlan.ifconfig()[0], _strength(wlan)))
                 yield ssid
             yield
     except _FAULTS as e:
@@ -36,6 +36,14 @@ def joining(wlan, networks, clock, random, log, known, s2000, pinned):
     from firmware.net import wifi
 
     yield from wifi.joining(wlan, networks, clock, random, log, None)
+
+
+def _strength(wlan):
+    # Not being told is no reason to leave.
+    try:
+        return ", {} dBm".format(wlan.status("rssi"))
+    except _FAULTS:
+        return ""
 
 
 def _connect(wlan, ssid, key, bssid, channel, address, pinned):
@@ -67,8 +75,16 @@ def forget(wlan):
 
 
 def remember(wlan, ssid, known, s2000, pinned):
-    # Before the radio goes off. Which access point it is nobody says; but of the strongest in a
-    # scan all is known, and an ESP32 would take the first by channel.
+    # Before the radio goes off. None when the driver refuses: the usual way then, and once more.
+    try:
+        return _remember(wlan, ssid, known, s2000, pinned)
+    except _FAULTS:
+        return None
+
+
+def _remember(wlan, ssid, known, s2000, pinned):
+    # Which access point it is nobody says; but of the strongest in a scan all is known, and an
+    # ESP32 would take the first by channel.
     if not known or known[0] != ssid:
         rows = [(row[3], row[1], row[2]) for row in (wlan.scan() if pinned else ())
                 if row[0] == ssid.encode()]  # fmt: skip
