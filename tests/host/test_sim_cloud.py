@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import ssl
@@ -56,20 +55,6 @@ def test_it_serves_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) ->
     assert gone(pid)
     assert not ca_file.exists()
     assert dict(os.environ) | {"AWS_PROFILE": before["AWS_PROFILE"]} == before
-
-
-def test_its_shadows_are_dated_by_a_world_that_is_ahead(cloud: LocalCloud) -> None:
-    cloud.clients.iot.create_thing(thingName="barn")
-
-    def dated() -> int:
-        answer = cloud.clients.data.update_thing_shadow(
-            thingName="barn", payload=b'{"state": {"desired": {"batch": 3}}}'
-        )
-        return int(json.loads(answer["payload"].read())["timestamp"])
-
-    assert abs(dated() - time.time()) < 5
-    cloud.ahead(86_400)
-    assert abs(dated() - time.time() - 86_400) < 5
 
 
 def test_its_certificate_is_valid_for_the_endpoint_of_the_devices(cloud: LocalCloud) -> None:

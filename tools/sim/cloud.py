@@ -31,7 +31,6 @@ from tools.errors import ToolError
 from tools.sim import folders
 
 _MAIN = Path(__file__).with_name("ministack_main.py")
-_AHEAD = "ahead_s"  # in its folder
 _READY_S = 60.0
 _STOP_S = 3.0  # one that has just served clients may not end on SIGTERM at all (peers.md 1.11a)
 _TRIES = 4  # a free port can be taken between the look and the bind
@@ -122,13 +121,6 @@ class LocalCloud:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def ahead(self, seconds: float) -> None:
-        """Set its MQTT side's clock so far ahead of ours, as a board's world may be."""
-        assert self._folder is not None
-        fresh = self._folder / f"{_AHEAD}.new"
-        fresh.write_text(str(seconds))
-        fresh.replace(self._folder / _AHEAD)
-
     @property
     def clients(self) -> Clients:
         """boto3 clients of this cloud, by explicit credentials: the user's own are never asked."""
@@ -156,7 +148,7 @@ class LocalCloud:
         try:
             with (self._folder / "ministack.log").open("wb") as log:
                 self._process = subprocess.Popen(
-                    [str(self._python), str(_MAIN), str(os.getpid()), self._host, _AHEAD],
+                    [str(self._python), str(_MAIN), str(os.getpid()), self._host],
                     env=env,
                     cwd=self._folder,
                     stdin=subprocess.DEVNULL,

@@ -1,7 +1,6 @@
 """Runs MiniStack, and ends with the process that started it.
 
-A script; arguments: the parent's pid, the address that its MQTT port listens on, and a file that
-says how many seconds its clock is ahead of ours: a world in which time runs faster asks for it.
+A script; arguments: the parent's pid, and the address that its MQTT port listens on.
 
 MiniStack 1.5.33 opens its MQTT port on every interface and to clients without a certificate; and
 it relies on `pause_reading()` in `connection_made()`, which CPython before 3.11.4 ignores
@@ -22,7 +21,6 @@ import ssl
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # prctl(2), Linux only
@@ -30,25 +28,8 @@ _LOOK_S = 1.0
 # What of ministack.services.iot is replaced, called and set.
 _NAMES = (
     *("_mtls_start_locked", "_mtls_build_ssl_context", "_mtls_handle_conn", "_mtls_port"),
-    *("_mtls_server", "_mtls_loop", "time"),
+    *("_mtls_server", "_mtls_loop"),
 )
-
-
-class _Clock:
-    """Stands for the module `time` in MiniStack's IoT: shadows, sessions and their expiry."""
-
-    def __init__(self, ahead: Path) -> None:
-        self._ahead = ahead
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(time, name)
-
-    def time(self) -> float:
-        """Unix seconds, as the file has them."""
-        try:
-            return time.time() + float(self._ahead.read_text())
-        except (OSError, ValueError):  # nobody has set it, or is just about to
-            return time.time()
 
 
 def _follow(parent: int) -> None:
@@ -87,7 +68,7 @@ def _close_to_strangers(iot: Any, host: str) -> None:
 
 def main() -> None:
     """Tie this process to its parent, then become `python -m ministack`."""
-    parent, host, ahead = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    parent, host = int(sys.argv[1]), sys.argv[2]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     else:
@@ -97,9 +78,7 @@ def main() -> None:
     # The folder of this script must not be importable: it holds modules named board and cloud.
     sys.path.pop(0)
     sys.argv = ["ministack"]
-    iot = importlib.import_module("ministack.services.iot")
-    _close_to_strangers(iot, host)
-    iot.time = _Clock(ahead)  # type: ignore[attr-defined]
+    _close_to_strangers(importlib.import_module("ministack.services.iot"), host)
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)
 
 
