@@ -30,7 +30,7 @@ def week() -> Week:
     readings += [reading(len(first) + n + 1, s, CUT) for n, s in enumerate(second)]
     births = [s + 5 for s in [*first[::6], *second[::6]] if not DARK[0] < s < DARK[1]]
     alarms = [{"timestamp": int(births[9]) + 1200, "alarms": {"temperature": "high"}}]
-    alarms += [{"timestamp": int(births[9]) + 2400, "alarms": {}}]
+    alarms += [{"timestamp": int(births[9]) + 2400, "alarms": {"temperature": "normal"}}]
     births += [alarm["timestamp"] + 3 for alarm in alarms]
     births.sort()
     return Week(
@@ -44,7 +44,7 @@ def week() -> Week:
         answered_s=births[4],
         desired_s=births[5] - 3000,
         applied_s=births[5],
-        slept_s=second[-1] - ON - 1_400,
+        awake_s=1_400,
     )
 
 
@@ -81,7 +81,7 @@ B = GOOD.births_s
         (lambda w: replace(w, readings=[*R[:9], R[10], R[9], *R[11:]]), "out of order: [10]"),
         (lambda w: replace(w, readings=[*R, R[5] | {"pressure": 1.0}]), "two contents: [6]"),
         (lambda w: replace(w, readings=R[:900]), "900 readings, not"),
-        (changed(300, timestamp=R[300]["timestamp"] + 45), "seq 301: its time is"),
+        (changed(300, timestamp=R[300]["timestamp"] + 60), "seq 301: its time is"),
         (changed(300, timestamp=R[299]["timestamp"] - 9), "timestamps run backwards"),
         (lambda w: replace(w, on_s=[ON]), "not on the grid: "),
         (

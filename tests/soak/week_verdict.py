@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 INTERVAL_S, BATCH = 600, 6
-LOWEST_HPA, RISE_S = 400.0, 900.0  # at power-on; seconds for a hPa
+LOWEST_HPA, RISE_S = 310.0, 600.0  # at power-on; seconds for a hPa
 WEEK_S = 7 * 86_400
-RAW_S = 150.0  # a first hour by an oscillator that is 2 % fast, and a Pa is 9 s
-OWN_S = 30.0  # once that is known
+RAW_S = 150.0  # a first hour by an oscillator that is 2 % fast
+OWN_S = 45.0  # once that is known; a Pa is 6 s
 _LEARNS_S = 2 * 3600
 _SPACE_S = 30.0
 _CONNECT_S = 60.0
@@ -36,7 +36,7 @@ class Week:
     answered_s: float = 0.0  # the birth message before its result
     desired_s: float = 0.0
     applied_s: float = 0.0  # the birth message before it was reported
-    slept_s: float = 0.0
+    awake_s: float = 0.0
     failed: int = 0  # connects
     new: int = 0  # sessions that were not kept
     writes: int | None = None  # files written, renamed, removed
@@ -139,7 +139,10 @@ def _orders(week: Week) -> list[str]:
         problems.append("the command was not answered at the next connect")
     if not 0 < week.applied_s - week.desired_s <= soon_s:
         problems.append("the desired value was not applied at the next connect")
-    if [alarm["alarms"] for alarm in week.alarms] != [{"temperature": "high"}, {}]:
+    if [alarm["alarms"] for alarm in week.alarms] != [
+        {"temperature": "high"},
+        {"temperature": "normal"},
+    ]:
         problems.append(f"alarms: {[alarm['alarms'] for alarm in week.alarms]}")
     for alarm in week.alarms:
         if not any(0 <= s - alarm["timestamp"] <= _CONNECT_S for s in week.births_s):
@@ -151,8 +154,7 @@ def figures(week: Week) -> dict[str, str]:
     """What is to be told of it."""
     once = {reading["seq"] for reading in week.readings}
     days = (week.end_s - week.on_s[0]) / 86_400
-    learnt = sorted(off_s(week, reading) for reading in week.readings)
-    awake_s = week.end_s - week.on_s[0] - week.slept_s
+    apart_s = sorted(off_s(week, reading) for reading in week.readings)
     writes = "not counted" if week.writes is None else f"{week.writes / days:.0f} a day"
     return {
         "readings": f"{len(once):,} in {days:.2f} days",
@@ -161,8 +163,8 @@ def figures(week: Week) -> dict[str, str]:
         "connects": f"{len(week.births_s)}, {week.new} of them with a new session; "
         f"{week.failed} failed",
         "longest gap between readings": f"{gap_s(week):.0f} s",
-        "timestamp and true time apart": f"median {learnt[len(learnt) // 2]:.0f} s, "
-        f"at most {learnt[-1]:.0f} s",
-        "awake": f"{awake_s / days:.0f} s a day",
+        "timestamp and true time apart": f"median {apart_s[len(apart_s) // 2]:.0f} s, "
+        f"at most {apart_s[-1]:.0f} s",
+        "awake": f"{week.awake_s / days:.0f} s a day",
         "files written, renamed or removed": writes,
     }
