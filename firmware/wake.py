@@ -42,14 +42,8 @@ _MOST_MS = const(3_300_000)  # ESP8266: its timer wraps at 71 minutes (esp8266/m
 _MOST_BYTES = const(1900)  # of 2,048
 _FEW_BYTES = const(400)  # ESP8266: of 492
 _TEXT = const(80)  # of what is wrong with a sensor
-_RECORD_BYTES = const(96)  # sampling.MOST_BYTES
 _UART_MS = const(12)  # until 128 characters are out; only the plain ESP32 waits for them
 _WDT_MS = const(60_000)
-
-
-class Extra:
-    # As sampling.py makes it, for which there is no room beside all that power.py needs.
-    pass
 
 
 def run():
@@ -156,10 +150,11 @@ def restore(sampler, state):
     sampler.fault = ", ".join([fault for fault in faults if fault]) or None
     sampler.last_error = state["error"]
     if state["extra"] and sampler.extra is None:
-        made = sampler.extra = Extra()
+        # As sampling.py makes it, for which there is no room beside power.py.
+        made = sampler.extra = type("Extra", (), {})()
         alarms, made.stored, age_s = state["extra"]
         made.alarms, made.stored_s = bytearray(alarms), sampler.clock.s - age_s
-        made.taken, sampler.buf = [], bytearray(_RECORD_BYTES)
+        made.taken, sampler.buf = [], bytearray(96)  # sampling.MOST_BYTES
 
 
 def keep(sampler, state):

@@ -45,6 +45,7 @@ def week() -> Week:
         desired_s=births[5] - 3000,
         applied_s=births[5],
         awake_s=1_400,
+        vain=2,
     )
 
 
@@ -89,6 +90,8 @@ B = GOOD.births_s
             "no reading for 1900 s",
         ),
         (lambda w: replace(w, births_s=sorted([*B, *(s + 30 for s in B)])), "connects, not"),
+        (lambda w: replace(w, vain=0), "0 times back to"),
+        (lambda w: replace(w, vain=5), "5 times back to"),
         (lambda w: replace(w, failed=20), "20 connects failed"),
         (lambda w: replace(w, births_s=B[:20] + B[21:]), "no connect for 7"),
         (lambda w: replace(w, answered_s=0.0), "the command was not answered"),

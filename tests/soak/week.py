@@ -85,11 +85,14 @@ class Play:
             pressure=f"{LOWEST_HPA} + t/{RISE_S}",
             wifi={"networks": [_OLD]},
         )
-        self.writes = Writes([])
+        self.writes, self.back = Writes([]), False
 
     def _line(self, line: str) -> None:
         self.week.new += "link: up, session new" in line
         self.week.failed += "power: no success" in line
+        if "wifi: " in line:
+            self.week.vain += self.back and "wifi: joining" in line
+            self.back = "wifi: back to" in line
 
     def take(self, topic: str, payload: bytes) -> None:
         """The listener's callback."""

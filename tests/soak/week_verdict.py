@@ -38,6 +38,7 @@ class Week:
     applied_s: float = 0.0  # the birth message before it was reported
     awake_s: float = 0.0
     failed: int = 0  # connects
+    vain: int = 0  # joins by what was known of the network, without success
     new: int = 0  # sessions that were not kept
     writes: int | None = None  # files written, renamed, removed
 
@@ -124,6 +125,9 @@ def _connects(week: Week) -> list[str]:
         problems.append(f"{len(births)} connects, not {most:.0f} at most")
     if week.failed > _TRIES * len(week.dark_s) + len(week.on_s):
         problems.append(f"{week.failed} connects failed")
+    # The access point is replaced; and in an outage it is tried once, and then forgotten.
+    if not 1 <= week.vain <= 1 + len(week.dark_s):
+        problems.append(f"{week.vain} times back to a network that was not there")
     for a, b in itertools.pairwise(births):
         # After an outage the next try may be so far away as the outage was long.
         dark = sum(2 * (end - begin) for begin, end in week.dark_s if begin < b and end > a)
