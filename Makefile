@@ -45,7 +45,7 @@ test: ready ## Run lint, types, device tests, host tests, end-to-end tests (UMQT
 check: ready ## Run what takes under a minute: lint, types, layout, device tests of changed files
 	@$(TOOLS) check
 
-soak: ready ## Run the long tests of the link: faults, reconnects, publishes, fuzz (PART, SEED)
+soak: ready ## Run the long tests of the link: faults, reconnects, fuzz, a week asleep (PART, SEED)
 	@$(TOOLS) soak $(PART) $(call opt,seed,$(SEED))
 
 advisor: ready ## Run the cases of AWS IoT Device Advisor against a virtual board (CASE=TEXT, JSON=FILE, UMQTT=DIR)

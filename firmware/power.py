@@ -33,14 +33,14 @@ def attach(app, config):
     if power.state["sync"]:
         _take_up(app, power.state, wake)
         power.offset = app.rtc_s2000 - app.clock.s
-    known = power.state["wifi"]
+    wake, known = None, power.state["wifi"]
+    app.unload()  # before rejoin.py
     if known:
         from firmware.net import rejoin
 
         args = app.clock, chip.random, chip.log, known, app.rtc_s2000, chip.VERIFIED
         app.joining = rejoin.joining(app.wlan, app.networks, *args)
-    app.window = app.slots  # all that waits goes in one flight
-    power.feed = board.watchdog()  # the RTC's memory is its from now on
+    app.window, power.feed = app.slots, board.watchdog()  # one flight; it has the RTC's memory now
     return power.step
 
 

@@ -174,7 +174,7 @@ class Sampler:
             end = first.driver and pack(self.buf, 0, self.clock.s, first.driver.values)
         if not end:
             return
-        if self.kept or not self.store(self.buf, end):
+        if self.kept or self.extra or not self.store(self.buf, end):  # sampling.py goes first
             self.outbox.dropped += len(self.kept) == _KEPT
             self.kept = self.kept[1 - _KEPT :] + [self.buf[:end]]
         try:

@@ -26,7 +26,8 @@ def joining(wlan, networks, clock, random, log, known, s2000, pinned):
             _connect(wlan, ssid, keys[0], bssid, channel, address, pinned)
         while wait.left_ms():
             if wlan.isconnected() and wlan.ifconfig()[0] != "0.0.0.0":
-                log("wifi: up {}, {} dBm".format(wlan.ifconfig()[0], wlan.status("rssi")))
+                rssi = _call(wlan.status, "rssi") or "?"
+                log("wifi: up {}, {} dBm".format(wlan.ifconfig()[0], rssi))
                 yield ssid
             yield
     except _FAULTS as e:
@@ -60,33 +61,33 @@ def _connect(wlan, ssid, key, bssid, channel, address, pinned):
 
 def forget(wlan):
     # The address; it lasts until the next reset, or this.
-    try:
-        wlan.ifconfig("dhcp")
-    except _FAULTS:
-        pass
+    _call(wlan.ifconfig, "dhcp")
 
 
 def remember(wlan, ssid, known, s2000, pinned):
     # Before the radio goes off. Which access point it is nobody says; but of the strongest in a
     # scan all is known, and an ESP32 would take the first by channel.
-    scan = not known or known[0] != ssid
-    known = [ssid, None, 0, None, 0] if scan else known
-    try:
-        if pinned and not known[3]:
-            known[3:] = list(wlan.ifconfig()), s2000
-        rows = [(row[3], row[1], row[2]) for row in (wlan.scan() if pinned and scan else ())
-                if row[0] == ssid.encode()]  # fmt: skip
-        if rows:
-            known[1:3] = list(max(rows)[1]), max(rows)[2]
-    except _FAULTS:  # all is done: the next connect goes the usual way
-        pass
+    if not known or known[0] != ssid:
+        found = _call(wlan.scan) if pinned else ()
+        if found is None:  # the usual way, then, and once more
+            return None
+        rows = [(row[3], row[1], row[2]) for row in found if row[0] == ssid.encode()]
+        bssid, channel = (list(max(rows)[1]), max(rows)[2]) if rows else (None, 0)
+        known = [ssid, bssid, channel, None, 0]
+    if pinned and not known[3]:
+        known[3], known[4] = list(_call(wlan.ifconfig) or ()), s2000
     return known
 
 
 def leave(wlan):
     # An access point should know; and ESP-IDF does not stop the radio before it sleeps.
-    for call, args in ((wlan.disconnect, ()), (wlan.active, (False,))):
-        try:
-            call(*args)
-        except _FAULTS:
-            pass
+    _call(wlan.disconnect)
+    _call(wlan.active, False)
+
+
+def _call(step, *args):
+    # None when the driver refuses.
+    try:
+        return step(*args)
+    except _FAULTS:
+        return None

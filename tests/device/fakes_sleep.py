@@ -177,7 +177,7 @@ class Packets:
 
 
 class Rejoin:
-    # In place of net/rejoin.py, which only tests/e2e/test_battery.py runs.
+    # In place of net/rejoin.py, which has test_rejoin.py.
     def joining(self, *args):
         return "joining"
 

@@ -254,6 +254,20 @@ def test_the_time_asleep_counts_for_the_heartbeat():
     ] * 3, ages
 
 
+def test_what_sampling_keeps_comes_back_without_its_code():
+    kept = state(extra=[[1, 0, 0, 0, 2], [[2100], [None]], 60])
+    made = stand_in(kept, START * 1000)
+    assert "firmware.sampling" not in sys.modules
+    harness.equal(
+        (list(made.extra.alarms), made.extra.stored), ([1, 0, 0, 0, 2], [[2100], [None]])
+    )
+    harness.equal((made.clock.s - made.extra.stored_s, made.extra.taken), (60, []))
+    from firmware import sampling
+
+    harness.equal(len(made.buf), sampling.MOST_BYTES)
+    del sys.modules["firmware.sampling"]
+
+
 def test_long_settings_are_on_flash_written_once():
     written = []
     files, kept = wake.files, {}

@@ -1,6 +1,6 @@
 """`make soak`: the long tests of the link, with what they came to.
 
-    python -m tests.soak [faults] [reconnects] [publishes] [cuts] [fuzz] [--seed N] [--short]
+    python -m tests.soak [PART ...] [--seed N] [--short]
 
 Exit code 1 when anything failed. Every seed is printed: the same one repeats the same run.
 """
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.soak import cuts, faults, fuzz, publishes, reconnects, scenarios
+from tests.soak import cuts, faults, fuzz, publishes, reconnects, scenarios, week, week_verdict
 from tools import toolchain
 
 _SEED = 20261121
@@ -139,6 +139,16 @@ def soak_publishes(run: Run, part: Part) -> None:
     part.check(done.first_ids == (1 if run.short else 3), f"ids wrapped {done.first_ids} times")
 
 
+def soak_week(run: Run, part: Part) -> None:
+    """A board that sleeps, for a week; in short a day of it is in tests/e2e/test_battery.py."""
+    if run.short:
+        return
+    hours = week_verdict.WEEK_S // week.HOUR_S
+    done = week.run(run.umqtt, run.seed, lambda hour: run.step(min(int(hour), hours), hours))
+    part.figures = week_verdict.figures(done.week)
+    part.failed = done.problems + (done.log[-30:] if done.problems else [])
+
+
 def soak_fuzz(run: Run, part: Part) -> None:
     """Mutated packets and documents."""
     mutations = 2_000 if run.short else 50_000
@@ -159,6 +169,7 @@ PARTS = {
     "cuts": soak_cuts,
     "faults": soak_faults,
     "scenarios": soak_scenarios,
+    "week": soak_week,
     "fuzz": soak_fuzz,
 }
 
