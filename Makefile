@@ -36,8 +36,8 @@ setup: ## Install what is missing into this checkout: .venv and .tools, nothing 
 ready:
 	@$(PYTHON) -m tools.setup --quiet $(MAKECMDGOALS) $(if $(PORT),ports)
 
-sim: ready ## Run it all here, without board or account: local AWS, N virtual boards, a live view (THING, N, BOARD, SENSOR=CHIP, TEMPERATURE=VALUE, SCENE=EVENTS, CHAOS=FAULTS, LAN=1)
-	@$(TOOLS) sim $(call opt,thing,$(THING)) $(call opt,things,$(N)) $(BOARD_) $(call opt,sensor,$(SENSOR)) $(call opt,temperature,$(TEMPERATURE)) $(call opt,scene,$(SCENE)) $(call opt,chaos,$(CHAOS)) $(if $(filter 1 yes,$(LAN)),--lan)
+sim: ready ## Run it all here, without board or account: local AWS, N virtual boards, a live view (THING, N, BOARD, INTERVAL=S, POWER=battery, SENSOR=CHIP, TEMPERATURE=VALUE, SCENE=unplug@30, CHAOS=FAULTS, LAN=1)
+	@$(TOOLS) sim $(call opt,thing,$(THING)) $(call opt,things,$(N)) $(BOARD_) $(call opt,interval,$(INTERVAL)) $(call opt,power,$(POWER)) $(call opt,sensor,$(SENSOR)) $(call opt,temperature,$(TEMPERATURE)) $(call opt,scene,$(SCENE)) $(call opt,chaos,$(CHAOS)) $(if $(filter 1 yes,$(LAN)),--lan)
 
 test: ready ## Run lint, types, device tests, host tests, end-to-end tests (UMQTT=DIR, MICROPYTHON=PATH)
 	@$(TOOLS) test $(UMQTT_)

@@ -187,6 +187,17 @@ def test_an_esp8266_is_run_as_one_with_the_driver_of_its_sensor() -> None:
         ran.stop()
 
 
+def test_a_board_that_sleeps_reads_all_its_sensors() -> None:
+    options = ("--sensor", "tmp117,sht4x", "--interval", "1", "--power", "battery")
+    with sim(*options) as ran:
+        ran.until("sensor: tmp117 is tmp117@0x48")
+        ran.until("sensor: sht4x is sht4x@0x44")
+        ran.until("seq 9$")
+        ran.until("power: done, asleep until .*; connects in 6 readings")
+        ran.until(r"board: reset \(deep sleep\)")
+        ran.stop()
+
+
 def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
     for busy_s in (0.1, 0.25, 0.5):
         with sim() as ran:
@@ -335,6 +346,7 @@ def test_the_local_network_is_let_in_when_asked() -> None:
         (("--temperature", "hot"), "hot is not known"),
         (("--thing", "no good"), "thing name 'no good'"),
         (("--board", "esp8267"), "no such board: esp8267"),
+        (("--power", "solar"), "power: solar is neither mains nor battery"),
         (("--chaos", "rest@10s"), "'rest' is none of"),
         (("--svg", "/no/such/folder/sim.svg"), "cannot write /no/such/folder/sim.svg"),
     ],

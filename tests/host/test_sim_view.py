@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from firmware.core.telemetry import crc16
+from tools.aws import health_table
 from tools.sim import devices
 from tools.sim.view import View, stored
 
@@ -228,6 +229,10 @@ def test_a_view_that_is_cut_off_says_so() -> None:
     assert "connection lost, trying again" in picture(seen)
     seen.link("connected again")
     assert "lost, trying" not in picture(seen)
+
+
+def test_every_column_of_the_table_has_its_place() -> None:
+    assert set(health_table._FIRST) == set(health_table._COLUMNS)
 
 
 def test_twenty_boards_fit_into_24_lines_of_100_columns() -> None:

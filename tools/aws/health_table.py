@@ -92,7 +92,19 @@ _COLUMNS: dict[str, Cell] = {
 # Where not all have room, the first of these stay.
 _FIRST = (
     *("thing", "state", "°C", "waiting", "lost", "dBm", "age", "every", "read at", "%RH"),
-    *("hPa", "firmware", "certificate", "sensor", "dropped", "heap KB", "boots", "reset", "clock"),
+    *(
+        "hPa",
+        "ppm",
+        "V",
+        "firmware",
+        "certificate",
+        "sensor",
+        "dropped",
+        "heap KB",
+        "boots",
+        "reset",
+        "clock",
+    ),
     "seq",
 )
 _LEFT = ("thing", "state", "sensor", "reset", "firmware", "clock", "certificate")

@@ -104,7 +104,11 @@ def check(desired: Mapping[str, Any], reported: Mapping[str, Any]) -> None:
     if len(json.dumps(dict(desired))) > _MAX_BYTES:
         problems.append("the shadow holds at most 8 KB")
     if problems:
-        hint = "what can be set: " + ", ".join(SETTINGS)
+        hint = "docs/config.md says what each may be"
+        if any(problem.startswith("sensor:") for problem in problems):
+            hint = """sensor=bme280@0x76, or sensor='[{"chip": "scd41"}, {"chip": "sht4x"}]'"""
+        if not desired.keys() <= SETTINGS.keys():
+            hint = "what can be set: " + ", ".join(SETTINGS)
         raise ToolError("\n  ".join(["the device would refuse this:", *problems]), hint)
 
 

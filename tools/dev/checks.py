@@ -23,6 +23,15 @@ from tools.toolchain import ROOT
 
 _WORKERS = 6  # most tests wait for a board, on the two cores of CI as well
 
+# Runs a program; Ctrl-C ends it without a traceback.
+_QUIET = """
+import runpy, sys
+del sys.argv[0]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
 _HEAP = "96wk"  # of a measurement: the firmware is compiled from source, beside a flash in memory
 
 _DEVICE = ROOT / "tests" / "device"
@@ -126,7 +135,7 @@ def bench(name: str, folder: Path = ROOT / "bench") -> int:
         argv = [*toolchain.micropython(32), "-X", f"heapsize={_HEAP}", str(path), *options]
         return subprocess.call(argv, env={**os.environ, "MICROPYPATH": search})
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.call([sys.executable, str(path), *options], cwd=ROOT, env=env)
+    return subprocess.call([sys.executable, "-c", _QUIET, str(path), *options], cwd=ROOT, env=env)
 
 
 def _on_board(name: str) -> list[str]:

@@ -20,6 +20,9 @@ _TEMPERATURE = (
 _SCENE = "what happens to the chips, and when: 'unplug@30,plug@60,crc@70..80'; docs/simulator.md"
 _Scene = Annotated[str | None, typer.Option(metavar="EVENTS", help=_SCENE)]
 
+_ASLEEP = "battery: they sleep between readings, and send six at once"
+_Power = Annotated[str, typer.Option(metavar="mains|battery", help=_ASLEEP)]
+
 
 def _writable(path: Path | None) -> Path | None:
     """``path``, or a ToolError now: not after the run."""
@@ -57,6 +60,7 @@ def sim(
     board: Annotated[str, typer.Option(help="which board they are: esp32, esp8266, …")] = "esp32",
     chaos: _Chaos = None,
     lan: Annotated[bool, typer.Option("--lan", help="open MQTT to the local network")] = False,
+    power: _Power = "mains",
 ) -> None:
     """Run the whole of it here: a local AWS, virtual boards, and a live view, until Ctrl-C."""
     from rich.console import Console
@@ -77,6 +81,7 @@ def sim(
             keep=keep,
             chaos=chaos,
             lan=lan,
+            power=power,
         ),
         Console(),
     )

@@ -32,6 +32,8 @@ from tools.things import boards
 from tools.things.folder import check_name
 
 _REFRESH_S = 0.25
+_BATCH = 6  # readings between two connects of a board that sleeps
+_MOST_SENSORS = 4  # firmware/core/optional.py
 _SVG_WIDTH = 112
 _MOST_THINGS = 200
 
@@ -50,6 +52,7 @@ class Options:
     keep: bool = False
     chaos: str | None = None  # faults between boards and cloud, in the language of chaos.py
     lan: bool = False  # the MQTT port is open to the local network
+    power: str = "mains"  # or "battery": they sleep between readings
 
 
 class Simulation:
@@ -165,7 +168,9 @@ class Simulation:
         self._stack.enter_context(self.proxy)
 
     def _boot(self, name: str, clients: Clients) -> None:
-        settings: dict[str, Any] = {"interval_s": self.options.interval_s, **self._driver()}
+        settings: dict[str, Any] = {"interval_s": self.options.interval_s, **self._sensors()}
+        if self.options.power != "mains":
+            settings |= {"power": self.options.power, "batch": _BATCH}
         around: dict[str, Any] = {}
         if self.proxy is not None:
             settings["port"] = self.proxy.port
@@ -203,11 +208,15 @@ class Simulation:
         found = {"sensor": self.options.sensor, "temperature": temperature}
         return found if self.options.scene is None else found | {"scene": self.options.scene}
 
-    def _driver(self) -> dict[str, Any]:
-        """The setting by which a board gets a driver that it would not have."""
+    def _sensors(self) -> dict[str, Any]:
+        """The setting by which a board reads all that is plugged in, as far as it can."""
         usual = boards.get(self.options.board).sensors
-        rows = world.plugged({"sensor": self.options.sensor}, "sensor")
-        others = [row["chip"] for _, row in rows if row["chip"] not in usual]
+        if not world.plugged({"sensor": self.options.sensor}, "sensor"):
+            return {}
+        chips = [part.partition("@")[0].strip() for part in self.options.sensor.split(",")]
+        if 1 < len(chips) == len(set(chips)):
+            return {"sensor": [{"chip": chip} for chip in chips[:_MOST_SENSORS]]}
+        others = [chip for chip in chips if chip not in usual]
         return {"sensor": others[0]} if others else {}
 
     def _message(self, topic: str, payload: bytes) -> None:
@@ -260,6 +269,8 @@ def run(options: Options, console: Console) -> None:
     """Run until Ctrl-C, SIGTERM or the end of the duration; ToolError when something fails."""
     if not 1 <= options.things <= _MOST_THINGS:
         raise ToolError(f"things: {options.things} is not 1 to {_MOST_THINGS}", "--things 20")
+    if options.power not in ("mains", "battery"):
+        raise ToolError(f"power: {options.power} is neither mains nor battery", "--power battery")
     if not 1 <= options.interval_s <= 86_400:
         raise ToolError(
             f"interval: {options.interval_s} is not 1 to 86400 seconds", "--interval 5"
