@@ -243,6 +243,6 @@ def test_two_days_asleep_are_two_days_to_every_clock(
     first.write_text(SLEEP_FIRST + first.read_text())
     board = boot(device, ntp={"up": ntp}, sleep_scale=1_000_000, temperature="t/10000")
     reading = listener.wait(data(device), lambda m: m["seq"] >= 3 and "time" not in m, timeout=60)
-    assert 0 <= board.world_s - reading["timestamp"] < 15 * SCALE
+    assert -1 <= board.world_s - reading["timestamp"] < 15 * SCALE
     assert 2 * 86_400 - 60 * SCALE < board.world_s - time.time() < 2 * 86_400 + 60 * SCALE
     assert reading["temperature"] == pytest.approx(17.28, abs=0.05)
