@@ -157,9 +157,9 @@ class App:
             # Where nothing asks for alarms there are none, and no page need be read for them.
             frame = self.sampler.extra is not False and outbox.get(seq)
             if frame and frame[outbox.at] > RECORD_BYTES:
-                from firmware import sampling
+                from firmware import alarms
 
-                if not sampling.alarm(self):
+                if not alarms.send(self):
                     outbox.read = seq  # its alarm goes first
                     break
             session.take(seq)

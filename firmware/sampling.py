@@ -1,14 +1,11 @@
 # What a plain reading of one sensor does not need: the median of several, an offset, deadbands,
 # alarms, the battery, several sensors. On demand, and only where a setting or config.json asks for
-# it; s is the Sampler.
-#
-# On demand, too, what sends the alarms of the readings in the outbox: alarm().
+# it; s is the Sampler. What becomes of alarms: alarms.py.
 
 from micropython import const
 
 from firmware.core import quantities, several, telemetry
 
-ALARM = const(-3)  # tag of an alarm in the session
 # Of a record (outbox.py): full length; four alarms, as no chip measures pressure and CO2; a first
 # sensor with a name of 12 characters, and three with 8 bytes of values as well (BME280).
 MOST_BYTES = const(104)
@@ -88,21 +85,12 @@ def pack(s):
 
 
 def _note(s):
-    # keep(), by way of upkeep.py; wake.py has the RTC's memory instead.
+    # alarms.keep(), by way of upkeep.py; wake.py has the RTC's memory instead.
     try:
         if s.note:
             s.note("alarms")
     except MemoryError:
         pass
-
-
-def keep(app):
-    # On flash, as they change: what has begun before a restart must end after it.
-    extra, settings = app.sampler.extra, app.settings
-    if extra.alarms:
-        settings.note("alarms", list(extra.alarms) if any(extra.alarms) else None)
-    elif len(settings.state.get("alarms", ())) == len(telemetry.SIZES):
-        extra.alarms = bytearray(settings.state["alarms"])
 
 
 def _moved(s, values):
@@ -161,29 +149,3 @@ def _said(row, state, value):
     name, unit, decimals = quantities.rows()[row][:3]
     state = several.STATES.split()[state]
     return "{} {}: {} {}".format(name, state, several.decimal(value, decimals), unit)
-
-
-def alarm(app):
-    # True: the newest reading that the outbox has handed out may be sent. It has the blocks of
-    # core/several.py; alarms among them go first, on a topic of their own. app.alarmed: the seq
-    # whose alarm AWS has; below zero, does not have yet.
-    from firmware.core import topics
-    from firmware.net import packets
-
-    outbox, session = app.outbox, app.session
-    seq = outbox.read - 1
-    if app.alarmed == seq:
-        return True
-    if ALARM in session.waiting:
-        return False
-    frame = outbox.get(seq)
-    text = several.text(frame, outbox.at, True)
-    if not text:
-        return True
-    starts, thing = app.settings.state.get("start"), session.client_id
-    buf = bytearray(telemetry.TEXT_BYTES + len(thing) + len(text))
-    end = telemetry.write_json(buf, 0, frame, outbox.at, thing, starts)
-    end = several.add(buf, end, text)
-    packets.document(session, topics.alarms(session.lw_topic), buf[:end], ALARM)
-    app.alarmed, app.alarm_sessions = -seq, app.connection.sessions + 1
-    return False

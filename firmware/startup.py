@@ -15,7 +15,7 @@ def build(app, config, values, saved, state, problems, context):
     app.check_s = app.wifi_drops = 0  # check_s: of the next upkeep.check()
     # clock.s: offline since (None: as soon as the session ends); of the last pass without an error
     app.offline_s = app.good_s = app.since_s = app.sent = 0  # sent: readings in second since_s
-    app.alarmed = app.alarm_sessions = 0  # sampling.alarm()
+    app.alarmed = app.alarm_sessions = 0  # alarms.send()
     # runner, joining: while there are commands to be done; or no network. ssid: joined, lost last.
     app.runner = app.joining = app.ssid = None
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]

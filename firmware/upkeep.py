@@ -147,9 +147,9 @@ def reading(app):
 
 
 def alarms(app):
-    from firmware import sampling
+    from firmware import alarms
 
-    sampling.keep(app)
+    alarms.keep(app)
 
 
 def flush(app):

@@ -69,7 +69,7 @@ class Bus:
 
 
 class Kept:
-    # As much of the App as sampling.keep() looks at.
+    # As much of the App as alarms.keep() looks at.
     def __init__(self):
         self.settings, self.state = self, {}
 
@@ -108,10 +108,10 @@ class Bench:
         if what == "alarms":
             if self.note_fails:
                 raise MemoryError
-            from firmware import sampling
+            from firmware import alarms
 
             self.kept.sampler = self.sampler
-            return sampling.keep(self.kept)
+            return alarms.keep(self.kept)
         harness.equal(what, "start")
         if self.full or self.note_fails:
             raise OSError(28)
