@@ -50,8 +50,27 @@ def test_the_second_time_comes_from_the_cache(
     first = bytecode.compile_all({"firmware/a.py": b"A = 1\n"})
     bytecode.version()
     monkeypatch.setattr(bytecode, "mpy_cross", lambda *_: pytest.fail("compiled again"))
-    assert bytecode.compile_all({"firmware/a.py": b"A = 1\n"}) == first
-    assert len(list(cache.iterdir())) == 1
+    secret = {"certs/key.pem": b"a secret"}
+    assert bytecode.compile_all({"firmware/a.py": b"A = 1\n"} | secret) == first | secret
+    (whole,) = (cache / "whole").iterdir()
+    assert len(list(cache.iterdir())) == 2
+    # Damaged, it is made anew, of the file's own bytecode.
+    for damaged in (b"", b"{", b'{"firmware/a.mpy": 5}', b"[]"):
+        whole.write_bytes(damaged)
+        assert bytecode.compile_all({"firmware/a.py": b"A = 1\n"}) == first
+
+
+def test_only_the_last_results_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bytecode, "_MOST_KEPT", 2)
+    for n in range(4):
+        made = bytecode.compile_all({"firmware/a.py": f"A = {n}\n".encode()})
+        assert len(list((cache / "whole").iterdir())) == min(n + 1, 2)
+    assert bytecode.compile_all({"firmware/a.py": b"A = 3\n"}) == made
+    # What it depends on besides the files.
+    code = {"firmware/a.py": b"public_name = []\n", "main.py": b"import firmware.a\n"}
+    short = bytecode.compile_all(code)
+    monkeypatch.setenv(bytecode.LONG_NAMES, "1")
+    assert bytecode.compile_all(code) != short
 
 
 def test_an_error_in_the_firmware_names_file_and_line() -> None:

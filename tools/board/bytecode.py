@@ -7,8 +7,11 @@ on every MicroPython from 1.19 on (docs.micropython.org, "MicroPython .mpy files
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import functools
 import hashlib
+import json
 import os
 import subprocess
 import tempfile
@@ -29,6 +32,7 @@ LONG_NAMES = "FIELDMOUSE_LONG_NAMES"
 # -O2 drops asserts, of which there are none, but keeps line numbers: the crash log needs them.
 _FLAGS = ("-O2",)
 _TIMEOUT_S = 60.0
+_MOST_KEPT = 64  # whole results
 # What stays in memory; and what needs all of its texts at once, which take 32 bytes as objects.
 _STAYS = {"firmware/loading.py", "firmware/app.py", "firmware/device_info.py"}
 _STAYS |= {"firmware/sampler.py", "firmware/power.py"}  # on a battery
@@ -42,14 +46,53 @@ def compile_all(
 
     ``files``: path on the board -> content. ``together``: files that become one; ``flat``: the
     others get a short name (groups.py). Raises ToolError when mpy-cross is missing or refuses a
-    file. What was compiled once is kept in `.tools/mpy/`, by content.
+    file. What was made once is kept in `.tools/mpy/`, by content: each file, and the last few
+    whole results, since reading all the sources takes a second.
     """
     short = not os.environ.get(LONG_NAMES)
+    program = {name: data for name, data in files.items() if name.endswith(".py")}
+    others = {name: data for name, data in files.items() if name not in program}  # not kept
+    kept = CACHE / "whole" / _key(program, together, flat, short)
+    try:
+        found = json.loads(kept.read_bytes()).items()
+        return others | {name: base64.b64decode(data) for name, data in found}
+    except (OSError, ValueError, AttributeError, TypeError):
+        pass
+    made = _compile_all(program, together, flat, short)
+    told = {name: base64.b64encode(data).decode() for name, data in made.items()}
+    _keep(kept, json.dumps(told).encode())
+    _prune(kept.parent)
+    return others | made
+
+
+def _key(files: dict[str, bytes], together: Groups | None, flat: bool, short: bool) -> str:
+    """Everything that a result depends on, the code that makes it included."""
+    made = hashlib.sha256(json.dumps([version(), _FLAGS, together, flat, short]).encode())
+    made.update(_ours())
+    for name, data in files.items():
+        made.update(f"\0{name}\0{len(data)}\0".encode() + data)
+    return made.hexdigest()
+
+
+@functools.cache
+def _ours() -> bytes:
+    code = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return hashlib.sha256(b"\0".join(code)).digest()
+
+
+def _prune(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # another process does the same
+        oldest = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)[:-_MOST_KEPT]
+        for path in oldest:
+            path.unlink()
+
+
+def _compile_all(
+    files: dict[str, bytes], together: Groups | None, flat: bool, short: bool
+) -> dict[str, bytes]:
     if together and short:
-        program = {n: data for n, data in files.items() if n.endswith(".py")}
-        groups = flat_groups(program, together) if flat else together
-        files = {n: d for n, d in files.items() if n not in program}
-        files |= merge(program, groups)
+        groups = flat_groups(files, together) if flat else together
+        files = merge(files, groups)
     names = [n for n in files if _is_code(n)]
     source = {name: files[name] for name in names}
     if short:
