@@ -72,9 +72,8 @@ def alive(uptime_s, log):
 
 def wait(safe, board):
     # Between two crashes in safe mode. No battery would last for long: the usual start follows.
-    if safe and b'"power":"battery"' in (
-        files.read("config.json", 4096) or b""
-    ):  # as tools/ write it
+    config = (safe and files.read("config.json", 4096)) or b""
+    if b'"power":"battery"' in config:  # as tools/ write it
         board.machine.deepsleep(_SAFE_MS)
     chip.sleep_ms(30_000 if safe else 0)
 

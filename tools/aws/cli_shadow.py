@@ -32,7 +32,6 @@ _Certs = Annotated[
 ]
 _Endpoint = Annotated[str, typer.Option("-e", "--endpoint", help="for --http; default: yours")]
 _AT_ONCE = 32  # things that are waited for
-_AWAKE_S = 5.0  # one that sleeps by its status may have just said so
 _Port = Annotated[int, typer.Option(help="for --http; default: 8443")]
 
 
@@ -160,11 +159,12 @@ def _follow(
 
     ``asleep``: the thing, if it is one that sleeps; what it will see only later is printed too.
     """
+    from tools.aws.health import AWAKE_S
     from tools.aws.health_table import sleep_text
 
     thing, sleep = access.thing, sleep_text(asleep) if asleep else ""
     later = asleep is not None and asleep.wakes_in_s(time.time()) > timeout
-    wait_s = min(timeout, _AWAKE_S) if later else timeout
+    wait_s = min(timeout, AWAKE_S) if later else timeout
     said = shadow.follow(access.get, desired, wait_s, partial(_pause, ended), before)
     for key, value in said.applied.items():
         back = "back to config.json: " if desired[key] is None else ""

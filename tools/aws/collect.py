@@ -19,7 +19,7 @@ from tools.aws import certificates, shadow, viewer
 from tools.aws.clients import Clients
 from tools.aws.errors import explain, explained, found, is_denied, is_missing
 from tools.aws.facts import Evidence, reading_of
-from tools.aws.health import Health, assess
+from tools.aws.health import Health, sleeper
 from tools.errors import ToolError
 from tools.things.folder import Folder, things_dir
 
@@ -75,8 +75,7 @@ def asleep(data: Any, thing: str, document: Mapping[str, Any] | None) -> Health 
     e = Evidence(thing, shadow=document)
     with contextlib.suppress(ToolError), explained():
         _status(e, found(data.get_retained_message, topic=topics.of(thing, "", "")[3]))
-    h = assess(e, time.time())
-    return h if h.asleep_until else None
+    return sleeper(e, time.time())
 
 
 def _status(e: Evidence, retained: Any) -> None:

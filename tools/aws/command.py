@@ -15,16 +15,15 @@ import typer
 from firmware.core import commands, topics
 from tools import wire
 from tools.aws import clients as aws
-from tools.aws import shadow
+from tools.aws import health, shadow
 from tools.aws.facts import AHEAD_S, Evidence
-from tools.aws.health import Health, assess
+from tools.aws.health import AWAKE_S, Health
 from tools.aws.health_table import sleep_text
 from tools.aws.policy import COMMAND_TOPIC
 from tools.errors import ToolError
 from tools.options import Local, Pairs, Thing, home, spinner
 from tools.things.folder import Folder
 
-_AWAKE_S = 5.0  # one that sleeps by its status may have just said so
 _SESSION_S = 3600  # AWS keeps a persistent session so long, or a little longer
 _KEPT = "AWS keeps the command"
 
@@ -115,7 +114,7 @@ def ask(
             if topic == status and "online" in found:
                 sleeper = _sleeper(thing, found)
                 if sleeper and sleeper.wakes_in_s(time.time()) > left:
-                    end = min(end, time.monotonic() + _AWAKE_S)
+                    end = min(end, time.monotonic() + AWAKE_S)
                 elif not sleeper and found["online"] is False and online is not False:
                     _note(f"{thing} is not connected; {_KEPT} for an hour")
                 online = found["online"]
@@ -138,8 +137,7 @@ def _sleeper(thing: str, status: dict[str, Any]) -> Health | None:
     # The message does not tell when AWS got it.
     said_at = status.get("timestamp")
     known = wire.number(said_at, 1, time.time() + AHEAD_S)
-    h = assess(Evidence(thing, status, said_at if known else None), time.time())
-    return h if h.asleep_until else None
+    return health.sleeper(Evidence(thing, status, said_at if known else None), time.time())
 
 
 def _asleep(h: Health) -> ToolError:

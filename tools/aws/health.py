@@ -16,6 +16,7 @@ _INTERVAL_S = cast(int, DEFAULTS["interval_s"])
 _LATE = 3  # a reading is late after so many intervals,
 _SLACK_S = 10.0  # and this, for the way it has to go
 _FACTS_S = 2 * 3600.0  # a board that is online reports itself every hour (docs/aws.md)
+AWAKE_S = 5.0  # one that sleeps by its status may have just said so
 _OVERSLEPT_S = 120.0  # to wake, connect and say so, and
 _OSCILLATOR = 0.05  # of the time asleep: no more does the firmware put right (power.py)
 _RECENT_S = 86_400  # a restart or crash is a problem for a day
@@ -130,6 +131,12 @@ def assess(e: Evidence, now: float) -> Health:
         dropped=facts.number("dropped_readings", 0, wire.LAST_SEQ),
         **rest,
     )
+
+
+def sleeper(e: Evidence, now: float) -> Health | None:
+    """The health of the thing of ``e``, if it is one that sleeps."""
+    h = assess(e, now)
+    return h if h.asleep_until else None
 
 
 def _waiting(e: Evidence, facts: Facts, reading: Mapping[str, Any], interval_s: int) -> int | None:

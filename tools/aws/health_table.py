@@ -92,20 +92,8 @@ _COLUMNS: dict[str, Cell] = {
 # Where not all have room, the first of these stay.
 _FIRST = (
     *("thing", "state", "°C", "waiting", "lost", "dBm", "age", "every", "read at", "%RH"),
-    *(
-        "hPa",
-        "ppm",
-        "V",
-        "firmware",
-        "certificate",
-        "sensor",
-        "dropped",
-        "heap KB",
-        "boots",
-        "reset",
-        "clock",
-    ),
-    "seq",
+    *("hPa", "ppm", "V", "firmware", "certificate", "sensor", "dropped", "heap KB", "boots"),
+    *("reset", "clock", "seq"),
 )
 _LEFT = ("thing", "state", "sensor", "reset", "firmware", "clock", "certificate")
 

@@ -96,7 +96,7 @@ def _compile_all(
     names = [n for n in files if _is_code(n)]
     source = {name: files[name] for name in names}
     if short:
-        rest = {n: data for n, data in files.items() if n.endswith(".py") and n not in source}
+        rest = {n: data for n, data in files.items() if n not in source}
         source = shorten(source, rest)
         if flat and together:
             source = _rare_texts_outside(source, groups)

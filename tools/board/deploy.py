@@ -7,9 +7,10 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tools import wire
-from tools.board import mpremote, rescue, romfs
+from tools.board import mpremote, ports, rescue, romfs
 from tools.board.mpremote import Note
 from tools.board.names import NUMBERED
 from tools.things.boards import Board
@@ -34,6 +35,18 @@ class Deployed:
     sent: list[str]
     removed: list[str]
     romfs: bool
+
+
+def reach(port: str, config: Mapping[str, Any], note: Note, wait: bool = True) -> str:
+    """The port of the board that has this config.json; one that sleeps is waited for and woken.
+
+    ``note`` gets a line when it waits. Raises ToolError as ports.wait().
+    """
+    if config.get("power") != "battery":
+        return ports.choose(port)
+    where = ports.wait(port, note, ports.WAIT_S * wait)
+    mpremote.wake(where)
+    return where
 
 
 def deploy(port: str, board: Board, tree: Mapping[str, bytes], note: Note) -> Deployed:
@@ -64,7 +77,6 @@ def _send_romfs(port: str, made: bytes) -> None:
 
 def crash_log(port: str, note: Note = lambda text: None) -> str:
     """Return what the board wrote about its crashes, oldest first; "" when there were none."""
-    mpremote.wake(port)
     listed, _ = mpremote.listing(port, ["data"], note)
     names = [name for name in (f"{CRASH_LOG}.old", CRASH_LOG) if name in listed]
     files = mpremote.fetch(port, names)

@@ -44,23 +44,20 @@ def deploy(
 
     A board that sleeps (power=battery) is waited for, or woken up by a reset.
     """
+    from tools.board import deploy as deploying
     from tools.board import prepare
 
     folder = home(thing, None, local)
     kind = prepare.board_of(folder, board)
-    where = _reach(port, Folder(folder).read_config() or {}, wait)
+    where = deploying.reach(port, Folder(folder).read_config() or {}, _say, wait)
     _send_all(where, kind, prepare.tree(folder, kind))
 
 
-def _reach(port: str, config: dict[str, Any], wait: bool) -> str:
-    """The port of a thing's board, awake."""
-    from tools.board import mpremote, ports
+def _port(port: str, wait: bool, limit_s: float = 0.0) -> str:
+    """The port of a board that may sleep."""
+    from tools.board import ports
 
-    if config.get("power") != "battery":
-        return ports.choose(port)
-    where = ports.wait(port, _say) if wait else ports.choose(port)
-    mpremote.wake(where)
-    return where
+    return ports.wait(port, _say, (limit_s or ports.WAIT_S) * wait)
 
 
 def _say(text: str) -> None:
@@ -93,12 +90,11 @@ def logs(
     from rich.console import Console
     from rich.text import Text
 
-    from tools.board import ports, serial_log
+    from tools.board import serial_log
 
     console = Console(highlight=False, soft_wrap=True)
     end = time.monotonic() + seconds if seconds else None
-    where = ports.wait(port, _say, seconds or ports.WAIT_S) if wait else ports.choose(port)
-    with serial_log.SerialLog(where, patience_s=3600) as log:
+    with serial_log.SerialLog(_port(port, wait, seconds), patience_s=3600) as log:
         typer.echo(f"following {log.port}; Ctrl-C ends; readings too: {_DEBUG}", err=True)
         if reset:
             log.reset()
@@ -112,12 +108,11 @@ def repl(port: Port = "", wait: Wait = True) -> None:
     The firmware is stopped for that. Ctrl-C goes to the board: it ends what runs there. One that
     sleeps is woken up by a reset.
     """
-    from tools.board import ports, serial_log
+    from tools.board import serial_log
 
     if not sys.stdin.isatty():
         raise ToolError("repl needs a terminal", "python -m mpremote connect PORT exec CODE")
-    where = ports.wait(port, _say) if wait else ports.choose(port)
-    with serial_log.SerialLog(where) as log:
+    with serial_log.SerialLog(_port(port, wait)) as log:
         typer.echo(f"the prompt of {log.port}; Ctrl-] leaves it and restarts the firmware")
         log.prompt()
     typer.echo("\nthe board restarts")
@@ -126,9 +121,10 @@ def repl(port: Port = "", wait: Wait = True) -> None:
 def crashlog(port: Port = "", wait: Wait = True) -> None:
     """Show what a board has written about its last crashes, and restart it."""
     from tools.board import deploy as deploying
-    from tools.board import ports
+    from tools.board import mpremote
 
-    where = ports.wait(port, _say) if wait else ports.choose(port)
+    where = _port(port, wait)
+    mpremote.wake(where)
     text = deploying.crash_log(where, typer.echo)
     typer.echo(text.rstrip() or "no crash is recorded")
 
@@ -153,6 +149,7 @@ def config(
     if fleet is not None:
         _config_all(thing, changes or [], fleet, send, local)
         return
+    from tools.board import deploy as deploying
     from tools.board import edit_config
 
     folder = Folder(home(thing, None, local))
@@ -160,7 +157,7 @@ def config(
     if raw is None:
         raise ToolError(f"{folder.config} is not there", f"make provision THING={thing}")
     new = edit_config.change(raw, changes or [], _ask)
-    where = _reach(port, raw, wait) if send else ""
+    where = deploying.reach(port, raw, _say, wait) if send else ""
     folder.write(
         folder.config, json.dumps(new, indent=2, ensure_ascii=False).encode() + b"\n", 0o600
     )

@@ -63,7 +63,10 @@ def choose(given: str) -> str:
 
 
 def wait(given: str, note: Callable[[str], None], limit_s: float = WAIT_S) -> str:
-    """`choose`, but a port that is not there is waited for; ``note`` gets a line about that."""
+    """`choose`, but a port that is not there is waited for; ``note`` gets a line about that.
+
+    With a limit of 0 it is `choose`.
+    """
     end, told, came = time.monotonic() + limit_s, False, 0.0
     while True:
         try:

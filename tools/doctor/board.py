@@ -6,11 +6,12 @@ import contextlib
 import datetime as dt
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 import typer
 
 from tools import options
-from tools.board import boot_check, deploy, mpremote, ports, prepare
+from tools.board import boot_check, deploy, mpremote, prepare
 from tools.board.boot_check import Outcome
 from tools.board.serial_log import SerialLog
 from tools.doctor.run import FAILED, OK, UNKNOWN, UNTRIED, Finding
@@ -33,7 +34,7 @@ _LINK = {
 def examine(port: str, thing: str, folder: Folder) -> Iterator[Finding]:
     """Ask the board over mpremote, then restart it and follow its log until it has reached AWS."""
     try:
-        where = _awake(port, folder)
+        where = deploy.reach(port, _config(folder), lambda text: typer.echo(text, err=True))
         yield _files(where, thing, folder)
         yield _crash(where)
         yield from _boot(where, thing)
@@ -41,14 +42,10 @@ def examine(port: str, thing: str, folder: Folder) -> Iterator[Finding]:
         yield Finding("board", FAILED, " ".join(e.message.split()), e.hint)
 
 
-def _awake(port: str, folder: Folder) -> str:
-    """The port; a board that sleeps is waited for, and woken up."""
+def _config(folder: Folder) -> dict[str, Any]:
     with contextlib.suppress(ToolError):  # damaged: _files() says so
-        if (folder.read_config() or {}).get("power") == "battery":
-            where = ports.wait(port, lambda text: typer.echo(text, err=True))
-            mpremote.wake(where)
-            return where
-    return ports.choose(port)
+        return folder.read_config() or {}
+    return {}
 
 
 def _files(port: str, thing: str, folder: Folder) -> Finding:

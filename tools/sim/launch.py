@@ -95,13 +95,8 @@ def prepare(micropython: Path | None, bits: int, umqtt: Path | None, heap: str) 
     # In front of these comes the device's own folder, its working directory: as on a board.
     path = [str(shims), str(library), ".frozen", "lib"]
     env = {"MICROPYPATH": ":".join(path), "TZ": "UTC", "HOME": "/nonexistent"}
-    argv = (
-        *program,
-        "-X",
-        f"heapsize={size + size // 32 + _ROOM * bits // 32}",
-        "-c",
-        "import _start",
-    )
+    room = size // 32 + _ROOM * bits // 32  # the tables of the collector, and the hardware
+    argv = (*program, "-X", f"heapsize={size + room}", "-c", "import _start")
     return Launch(argv, env, {"profile": profile, "heap": size, "chips": str(chips)})
 
 
