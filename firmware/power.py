@@ -33,15 +33,18 @@ def attach(app, config):
     if power.state["sync"]:
         _take_up(app, power.state, wake)
         power.offset = app.rtc_s2000 - app.clock.s
-    wake, known = None, power.state["wifi"]
-    app.unload()  # before rejoin.py
-    if known:
-        from firmware.net import rejoin
-
-        args = app.clock, chip.random, chip.log, known, app.rtc_s2000, chip.VERIFIED
-        app.joining = rejoin.joining(app.wlan, app.networks, *args)
+    if power.state["wifi"]:
+        app.joining = _back(app, power.state["wifi"])
     app.window, power.feed = app.slots, board.watchdog()  # one flight; it has the RTC's memory now
     return power.step
+
+
+def _back(app, known):
+    # Loaded with the first step: there is no room for rejoin.py beside the start (net/clock.py).
+    from firmware.net import rejoin
+
+    args = app.clock, chip.random, chip.log, known, app.rtc_s2000, chip.VERIFIED
+    yield from rejoin.joining(app.wlan, app.networks, *args)
 
 
 def _take_up(app, state, wake):
@@ -137,8 +140,7 @@ class Power:
             rejoin.forget(app.wlan)
             rejoin.leave(app.wlan)
             app.ssid = app.joining = None
-        late = s >= self.end_s or (app.ssid is None and s >= _JOIN_S)
-        late = late or link.failures[0] >= _FAILURES
+        late = s >= (_JOIN_S if app.ssid is None else self.end_s) or link.failures[0] >= _FAILURES
         due = app.outbox and app.sampler.due and not app.sampler.failures  # it is taken first
         if late and s >= (self.end_s + _LIMIT_S if due else self.least_s):
             self._sleep(False)
@@ -150,9 +152,8 @@ class Power:
         if not app.connection.up or app.runner or clock.heard or clock.s < self.least_s:
             return False
         if app.outbox:
-            lost = sampler.failures >= _FAILURES
-            unknown = not (sampler.sensor or lost)
-            if app.outbox.waiting or sampler.kept or unknown or (sampler.due and not lost):
+            owed = sampler.failures < _FAILURES and (sampler.due or not sampler.sensor)
+            if app.outbox.waiting or sampler.kept or owed:
                 return False
         if session.used or session.owed or session.doubt or not session.transport.push():
             return False
@@ -191,8 +192,7 @@ class Power:
 
     def _settle(self):
         # All went well with the settings on trial before this connect, and after whatever crash.
-        app = self.app
-        trial = app.settings.state.get("trial")
+        app, trial = self.app, self.app.settings.state.get("trial")
         if app.sampler.failures >= _FAILURES:
             app.upkeep("check")
         elif trial and trial == self.trial:

@@ -15,7 +15,7 @@ from moto.backends import get_backend
 
 from tests.host.aws_fakes import ACCOUNT, REGION
 from tools import cli
-from tools.aws import cli_shadow, command, local, shadow
+from tools.aws import command, health, local, shadow
 from tools.aws.clients import Clients
 from tools.errors import ToolError
 
@@ -330,7 +330,7 @@ def test_a_command_to_a_board_that_sleeps(
     expected: str,
     hint: str,
 ) -> None:
-    monkeypatch.setattr(command, "_AWAKE_S", 0.1)
+    monkeypatch.setattr(command, "AWAKE_S", 0.1)
     now = int(time.time())
     status = {"online": False, "asleep_until": now + wakes_s, "timestamp": now - said_s}
     answers.append(status)
@@ -356,7 +356,7 @@ def test_what_is_desired_of_a_board_that_sleeps_waits_in_the_shadow(
 
     monkeypatch.setattr(data, "get_retained_message", retained)
     monkeypatch.setattr(Clients, "data", property(lambda _: data))
-    monkeypatch.setattr(cli_shadow, "_AWAKE_S", 0.1)
+    monkeypatch.setattr(health, "AWAKE_S", 0.1)
     shown = said("shadow", "set", NAME, "interval_s=30").out
     until = f"{datetime.fromtimestamp(wakes):%H:%M}"
     wanted = f"{NAME}: interval_s: kept in the shadow, the board is asleep until {until}\n"
