@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import threading
@@ -87,6 +88,17 @@ def test_mpremote_as_on_a_real_board(board, tmp_path):
 def test_error_on_the_board_reaches_us(board):
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
         mp(board, "exec", "1/0")
+
+
+def test_ctrl_c_as_the_program_ends(plug):
+    """A signal that was sent while it ran, and comes when there is a prompt, is a key."""
+    server = plug()
+    fixtures.put(server, images.firmware(), {"main.py": b""})
+    server.wait_for(">>> ")
+    boots = server.board.boots
+    server.do(lambda: server.board._app.send_signal(signal.SIGINT))
+    assert mp(server, "exec", "print(6 * 7)") == "42\n"
+    assert server.board.boots == boots
 
 
 def test_busy_main_is_interrupted(plug, tmp_path):
@@ -197,8 +209,9 @@ def test_logs_follow_the_board_through_a_reset(board):
     assert "[     0.200] sensor: bme280@0x76" in seen
 
 
-def test_repl_of_a_board(board):
-    argv = [sys.executable, "-m", "tools", "repl", "--port", board.url]
+def prompt(server: Server) -> bytes:
+    """Use `tools repl` as a person does; give what was shown."""
+    argv = [sys.executable, "-m", "tools", "repl", "--port", server.url]
     master, slave = pty.openpty()
     with subprocess.Popen(
         argv, cwd=fixtures.ROOT, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
@@ -209,12 +222,16 @@ def test_repl_of_a_board(board):
         said = fixtures.until(master, b">>> ")  # at once, without a key
         os.write(master, b"6*7\r")
         said += fixtures.until(master, b"42")
-        boots = board.board.boots
         os.write(master, b"\x1d")  # Ctrl-]
         assert repl.wait(20) == 0
         clock.cancel()
     os.close(master)
-    assert b"KeyboardInterrupt" in said
+    return said
+
+
+def test_repl_of_a_board(board):
+    boots = board.board.boots
+    assert b"KeyboardInterrupt" in prompt(board)
     board.wait_for(r"(?s)(link: up.*){2}")  # the firmware runs again
     assert board.board.boots == boots + 1
 
@@ -266,21 +283,7 @@ def test_a_board_that_sleeps_is_woken_up_to_be_deployed(asleep, cli):
 def test_a_board_that_sleeps_has_a_prompt_and_a_crash_log(asleep, cli):
     assert "it broke" in cli.ok("crashlog", "--port", asleep.url)
     time.sleep(4)  # asleep again
-    argv = [sys.executable, "-m", "tools", "repl", "--port", asleep.url]
-    master, slave = pty.openpty()
-    with subprocess.Popen(
-        argv, cwd=fixtures.ROOT, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
-    ) as repl:
-        os.close(slave)
-        clock = threading.Timer(40, repl.kill)
-        clock.start()
-        fixtures.until(master, b">>> ")
-        os.write(master, b"6*7\r")
-        fixtures.until(master, b"42")
-        os.write(master, b"\x1d")
-        assert repl.wait(20) == 0
-        clock.cancel()
-    os.close(master)
+    prompt(asleep)
 
 
 def test_another_power_brings_other_files(plug, cli, provisioned):

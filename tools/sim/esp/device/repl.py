@@ -68,7 +68,10 @@ def get():
         char = _held[0]
         _held[:] = _held[1:]
         return char
-    data = sys.stdin.buffer.read(1)
+    try:
+        data = sys.stdin.buffer.read(1)
+    except KeyboardInterrupt:  # sent while the program still ran: a key by now
+        return 3
     if not data:
         leave(0)
     return data[0]
