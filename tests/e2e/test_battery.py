@@ -196,3 +196,18 @@ def test_a_whole_cycle_leaves_room_on_an_esp32(sleeper: Callable[..., Bench]) ->
     bench.start()
     bench.wait(lambda: len(readings(bench)) > 6)  # the second connect
     assert not crashes(bench)
+
+
+def test_a_broker_out_of_reach_leaves_room_as_well(sleeper: Callable[..., Bench]) -> None:
+    """Beside alarms and a full outbox; `make soak PART=week` had one crash of 137 connects."""
+    bench = sleeper({"alarm_high": {"temperature": 30}})
+    small(bench, "54000")
+    bench.start()
+    began = bench.board.world_s
+    until(bench, began + 2 * HOUR_S)
+    bench.board.set(hosts={"localhost": ["127.0.0.9"]})  # nothing listens there
+    until(bench, began + 9 * HOUR_S)
+    bench.board.set(hosts={})
+    count = len(readings(bench))
+    bench.wait(lambda: len(readings(bench)) > count + 40)
+    assert not crashes(bench)
