@@ -27,6 +27,7 @@ LONG = (
     "test_flash_hil.py",
     "test_flash_bench.py",
     "test_link.py",
+    "e2e/test_pythons.py",
     "advisor/test_waiting.py",
     "test_memory.py::test_nothing_grows",
     "advisor/test_sabotage.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -50,11 +49,6 @@ def run_tests(paths: _Paths = None, match: _Match = "", umqtt: _Umqtt = None) ->
     chosen = [*(["-k", match] if match else []), *checks.named(paths or [])]
     outcomes = [] if chosen else checks.lint(typer.echo)
     outcomes.append(checks.tests(typer.echo, chosen, umqtt))
-    if os.environ.get("CI") and not chosen:
-        from tools.dev import pythons
-
-        if others := pythons.chosen(pythons.found()):
-            outcomes.append(pythons.run(others, typer.echo))
     _finish(outcomes)
 
 
