@@ -41,8 +41,8 @@ def test_sampling_goes_on_while_a_connect_hangs(make: Make, withheld: str) -> No
     bench.wait(lambda: len(bench.readings()) >= hung_s + 5)
     times = [reading["timestamp"] for reading in in_order(bench)]
     assert times[-1] - times[0] >= hung_s
-    # It was 5 with a connect that held up the loop; 4 leaves a busy machine its time.
-    assert max(b - a for a, b in pairwise(times)) < 5, times
+    # A connect that held up the loop would leave out a third; less leaves a busy machine its time.
+    assert max(b - a for a, b in pairwise(times)) < hung_s / 3 - 1, times
     bench.finish()
 
 

@@ -176,7 +176,7 @@ def test_one_chip_has_faults_and_the_other_goes_on(bench: Workbench) -> None:
         time_scale=4,
         sensor="mcp9808,bme280",
         temperature="20 + floor(t*2)/2",
-        scene="crc@2..3:0x18,nack@4..5:0x18,freeze@7..10:0x18,stuck@11..13:0x18,unplug@14..15:0x18",
+        scene="crc@2..3:0x18,nack@4..5:0x18,freeze@7..10:0x18,stuck@12..14:0x18,unplug@15..16:0x18",
     )
     whole = "limit 0550 other 60"
     steps = ("limit ffff other 60", whole, "errno 19 other 60", whole, "errno 19 other 60")
@@ -184,13 +184,13 @@ def test_one_chip_has_faults_and_the_other_goes_on(bench: Workbench) -> None:
     for step in (whole, *steps, "limit 0000 other 60"):  # it has lost its power
         board.wait_for(f"^{step}$", after=at, timeout=20)
         at = next(n for n, line in enumerate(board.log) if n >= at and line == step) + 1
-    board.wait_for("^t 16[0-9]{3} 3[56]")
+    board.wait_for("^t 17[0-9]{3} 3[567]")
     log = board.log
     assert len(degrees(log, 5.5, 7)) > 2
     assert len(degrees(log, 7.6, 9.9)) == 1
-    assert len(degrees(log, 10.4, 11)) > 1
-    assert len(degrees(log, 11.6, 12.9)) == 1
-    assert degrees(log, 14.2, 14.9) == {"None"}
+    assert len(degrees(log, 10.4, 12)) > 1
+    assert len(degrees(log, 12.6, 13.9)) == 1
+    assert degrees(log, 15.2, 15.9) == {"None"}
 
 
 def test_sda_is_held_low_whatever_the_clock_does(bench: Workbench) -> None:
