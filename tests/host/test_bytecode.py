@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -65,7 +66,11 @@ def test_only_the_last_results_are_kept(cache: Path, monkeypatch: pytest.MonkeyP
     for n in range(4):
         made = bytecode.compile_all({"firmware/a.py": f"A = {n}\n".encode()})
         assert len(list((cache / "whole").iterdir())) == min(n + 1, 2)
-    assert bytecode.compile_all({"firmware/a.py": b"A = 3\n"}) == made
+    older, newer = sorted((cache / "whole").iterdir(), key=lambda path: path.stat().st_mtime)
+    os.utime(newer, (1, 1))
+    assert bytecode.compile_all({"firmware/a.py": b"A = 3\n"}) == made  # which it uses
+    bytecode.compile_all({"firmware/a.py": b"A = 4\n"})
+    assert newer.exists() and not older.exists()
     # What it depends on besides the files.
     code = {"firmware/a.py": b"public_name = []\n", "main.py": b"import firmware.a\n"}
     short = bytecode.compile_all(code)

@@ -55,6 +55,7 @@ def compile_all(
     kept = CACHE / "whole" / _key(program, together, flat, short)
     try:
         found = json.loads(kept.read_bytes()).items()
+        os.utime(kept)  # _prune() takes what was not used for longest
         return others | {name: base64.b64decode(data) for name, data in found}
     except (OSError, ValueError, AttributeError, TypeError):
         pass

@@ -111,7 +111,7 @@ def parse(text: bytes) -> ast.Module:
         return ast.parse(text)
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=256)  # one pass over the firmware reads 140, and all of them again
 def read(path: str, text: bytes) -> Source:
     """Parse a file; ToolError for what is no Python, or is not understood here.
 
