@@ -33,7 +33,7 @@ def find(bus, sensor):
     # sensor: "auto", "bme280" or "bme280@0x76", as core/schema.py has checked. Returns (driver,
     # label): the label always has the address. SensorError names what was found instead.
     name, addr = (sensor.lower().split("@") + [""])[:2]
-    answering, seen = bus.scan(), []
+    answering, seen, spare = bus.scan(), [], None
     if len(answering) > _MOST:
         text = "bus: {} addresses answer; SDA or SCL shorted, or no pull-ups"
         raise SensorError(text.format(len(answering)))
@@ -45,15 +45,20 @@ def find(bus, sensor):
             file, places, *chips = ROWS[start:end].split()
             if place not in places or addr not in ("", label) or name not in ["auto"] + chips:
                 continue
-            driver = _probe(file, bus, at, name, why)
+            by_id = end + 1 < len(ROWS)
+            driver = (by_id or not spare) and _probe(file, bus, at, name, why)
             if driver:
                 label = driver.name + "@" + label
-                if name in ("auto", driver.name):
+                if name == driver.name or (name == "auto" and by_id):
                     return driver, label
+                if name == "auto":
+                    spare = driver, label
                 break
         if why:
             label += " ({})".format("; ".join(why))
         seen = (seen + [label])[:8]
+    if spare:
+        return spare
     text = ", ".join(seen) or "nothing"
     if len(seen) < len(answering):
         text += " and {} more".format(len(answering) - len(seen))

@@ -43,7 +43,7 @@ class Driver:
     SETTLE_MS = 16  # DS p. 12: 15 ms
     MEASURE_MS = 51  # DS p. 5: 50 ms for a temperature, and a millisecond clock may be one short
     LEAST_S = 1  # 66 ms of work: less than a tenth
-    FROZEN = 0  # 12 bits of humidity
+    FROZEN = 500  # 12 bits of humidity
     slope = 0
 
     def start(self):

@@ -57,7 +57,7 @@ class Driver:
     SETTLE_MS = 36  # a TMP102 ends its conversion before it is shut down (6.4.3)
     MEASURE_MS = 301  # LM75A: 300 ms at most, and each access begins it anew; LM75B: 100 ms
     LEAST_S = 1
-    FROZEN = 0  # half a degree a step, with some of them
+    FROZEN = 20_000  # half a degree a step, with some of them: two weeks at one a minute
 
     def start(self):
         if self.reg == _LOW:

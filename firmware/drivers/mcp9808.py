@@ -35,7 +35,7 @@ class Driver:
     name = "mcp9808"
     SETTLE_MS = 5
     LEAST_S = 1
-    FROZEN = 0
+    FROZEN = 5_000  # a sixteenth of a degree a step
     MEASURE_MS = 400  # DS 5.2.4 gives 250 ms as typical and no maximum
 
     def start(self):

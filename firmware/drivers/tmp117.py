@@ -30,7 +30,7 @@ class Driver:
     SETTLE_MS = 5  # DS 7.6.1.2: the reset takes 2 ms
     MEASURE_MS = 141  # DS 6.5: eight times 17.5 ms at most, and the clock may be one short
     LEAST_S = 1  # 135 uA for 124 ms in each second: less than 0.01 C
-    FROZEN = 0  # its noise is one step of 0.0078 C (DS 6.5), which hundredths may hide
+    FROZEN = 500  # its noise is one step of 0.0078 C (DS 6.5), which hundredths may hide
 
     def start(self):
         self.bus.writeto_mem(self.addr, _CONFIG, b"\x0c\x20")

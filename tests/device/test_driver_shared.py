@@ -1,4 +1,4 @@
-# heap: 64wk
+# heap: 80wk
 # Kinds of chips that may have the same address: each is found as what it is, whatever state it
 # was left in, and its driver takes no other.
 
@@ -8,9 +8,11 @@ from fakes_bus import ChipBus
 from firmware import loading
 from firmware.core.errors import SensorError
 from firmware.drivers import find
+from tools.sim.chips.bosch import BME280
 from tools.sim.chips.chip import Fixed
 from tools.sim.chips.hdc1080 import HDC1080
 from tools.sim.chips.htu21d import HTU21D, SI7021, SHT2x
+from tools.sim.chips.lm75 import LM75A, TMP102
 from tools.sim.chips.sht3x import SHT3x
 from tools.sim.chips.sht4x import SHT4x
 
@@ -84,3 +86,22 @@ def test_htu21d_si7021_sht2x_and_hdc1080():
         asked = ((), (b"\xf3",), (b"\xf5",), (b"\xfa\x0f",), (b"\xe7",))
         for left in ((), (b"\x00",), (b"\xfb",)) if kind is HDC1080 else asked:
             is_found(0x40, kind, False, name, others, left)
+
+
+def test_what_has_no_id_is_taken_when_nothing_else_is_there():
+    clock = Clock()
+    lm75, other, bme280 = LM75A(clock), TMP102(clock), BME280(clock)
+    clock.pass_ms(200)
+    harness.equal(find(ChipBus((0x48, lm75), (0x76, bme280)), "auto")[1], "bme280@0x76")
+    loading.unload()
+    for wanted, label in (
+        ("auto", "lm75@0x48"),
+        ("lm75", "lm75@0x48"),
+        ("tmp102", "tmp102@0x49"),
+        ("auto@0x49", "tmp102@0x49"),
+    ):
+        harness.equal(find(ChipBus((0x48, lm75), (0x49, other)), wanted)[1], label)
+        loading.unload()
+    both = ChipBus((0x48, lm75), (0x76, bme280))
+    harness.equal(find(both, "lm75")[1], "lm75@0x48")
+    loading.unload()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
-from tests.e2e.test_main_job import WAIT_S, desire, reported
+from tests.e2e.test_main_job import WAIT_S, desire, reported, shadow, wait_until
 
 AIR, SOIL = {"chip": "bme280", "name": "air"}, {"chip": "sht3x", "name": "soil"}
 
@@ -25,6 +26,23 @@ def test_two_sensors_of_which_one_goes_and_comes_back(new_device, boot, clients,
     last = listener.on(topic)[-1]["seq"]
     listener.wait(topic, lambda m: m["seq"] > last and len(m.get("sensors", ())) == 2)
     reported(clients, device.thing, sensors=None)
+    assert board.boots == 1, board.log[-30:]
+
+
+def test_a_chip_that_has_frozen_is_reported_and_reads_on(new_device, boot, clients, listener):
+    device = new_device(interval_s=1)
+    board = boot(device, sensor="sht3x", scene="freeze@5..65", time_scale=10)
+
+    def sensors():
+        return shadow(clients, device.thing).get("reported", {}).get("sensors")
+
+    said = wait_until(sensors, "reported.sensors")
+    assert said == [
+        {"sensor": "sht3x@0x44", "fault": "frozen: the same value again and again", "count": 1}
+    ]
+    readings = listener.on(f"devices/{device.thing}/data")  # they went on
+    assert max(Counter(m["temperature"] for m in readings).values()) >= 50
+    reported(clients, device.thing, sensors=None)  # over, and nobody had to do anything
     assert board.boots == 1, board.log[-30:]
 
 
