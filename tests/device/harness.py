@@ -51,6 +51,15 @@ def no_heap(call):
         micropython.heap_unlock()
 
 
+def no_heap_but_errors(call):
+    # The same for what may raise, which allocates.
+    try:
+        return no_heap(call)
+    except MemoryError:
+        call()
+        raise
+
+
 def settled_heap():
     # Bytes in use once everything that can be freed is.
     gc.collect()

@@ -15,8 +15,24 @@ def read(ambient):
     sensor = probe(chip, 0x18)
     chip.regs[5] = ambient
     sensor.start()
-    sensor.finish()
+    harness.no_heap_but_errors(sensor.finish)
     return sensor.values[0]
+
+
+def test_every_raw_value():
+    # DS 5.1.4: 13 bits with a sign, in sixteenths; the three above are flags.
+    chip = Words()
+    sensor = probe(chip, 0x18)
+    sensor.start()
+    for raw in range(-0x1000, 0x1000):
+        chip.regs[5] = raw & 0x1FFF | (raw & 7) << 13
+        try:
+            harness.no_heap_but_errors(sensor.finish)
+        except SensorError as e:
+            assert "range" in str(e) and not -40 <= raw / 16 <= 125, raw
+        else:
+            assert -40 <= raw / 16 <= 125, raw
+            assert abs(sensor.values[0] / 100 - raw / 16) <= 0.0051, raw
 
 
 def test_values_with_sign_and_flags():

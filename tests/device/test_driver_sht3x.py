@@ -86,7 +86,7 @@ def test_every_raw_value_against_the_formula_in_floats():
         answer[2] = answer[5] = crc8(raw)
         celsius = -45 + 175 * raw / 65535
         try:
-            sensor.finish()
+            harness.no_heap_but_errors(sensor.finish)
         except SensorError:
             assert not -39.99 < celsius < 124.99, celsius
             continue
