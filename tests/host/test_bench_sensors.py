@@ -45,6 +45,14 @@ def test_it_has_measured_what_is_there(figures: dict[str, Figures], chip: str) -
     assert 0 < got.heap < got.search
 
 
+@pytest.mark.parametrize("chip", CHIPS)
+def test_none_takes_more_than_that_of_a_bme280(figures: dict[str, Figures], chip: str) -> None:
+    """The session that has to fit (test_memory.py) has a BME280: so it fits with any one."""
+    most = figures["bme280"]
+    assert figures[chip].heap <= most.heap
+    assert figures[chip].search <= most.search + ROOM
+
+
 def test_allocating_is_seen(figures: dict[str, Figures], tmp_path: Path) -> None:
     bench_sensors.build(tmp_path)
     sound = (ROOT / "firmware" / "drivers" / "sht4x.py").read_text()
