@@ -9,6 +9,7 @@ import pytest
 from tools.dev import pythons
 
 
+@pytest.mark.timeout(450)  # pythons.py gives up before
 @pytest.mark.skipif(not os.environ.get("CI"), reason="python -m tools test-pythons, or CI=1")
 def test_each_python_comes_to_a_reading() -> None:
     others = pythons.chosen(pythons.found())
