@@ -6,11 +6,10 @@ from micropython import const
 
 from firmware.core import quantities, several, telemetry
 
-# Of a record (outbox.py): full length; four alarms, as no chip measures pressure and CO2; a first
-# sensor with a name of 12 characters, and three with 8 bytes of values as well (BME280).
-MOST_BYTES = const(104)
-# How far a value must come back from its limit, unless the setting `hysteresis` says.
-_HYSTERESIS = (30, 200, 100, 50, 50)
+# Of a record, all that outbox.py takes: the blocks begin at 19; four alarms, as no chip measures
+# pressure and CO2; a first sensor with a name of 12 characters, and three with 8 bytes of values
+# as well (BME280).
+MOST_BYTES = const(107)
 
 
 class Extra:
@@ -58,9 +57,11 @@ def pack(s):
     if s.divider:
         from firmware import board
 
-        battery_mv = min(board.battery_mv(*s.divider), quantities.LIMITS[-1])
-    first = (list(measured[0]) + [None] * 4)[:4] + [battery_mv]
-    end = telemetry.pack(s.buf, 0, s.clock.s, first[:4], battery_mv)
+        most_mv = quantities.LIMITS[2 * quantities.BATTERY + 1]
+        battery_mv = min(board.battery_mv(*s.divider), most_mv)
+    first = list(measured[0]) + [None] * (len(telemetry.SIZES) - len(measured[0]))
+    first[quantities.BATTERY] = battery_mv
+    end = telemetry.pack(s.buf, 0, s.clock.s, first)
     alarms = bytearray(extra.alarms)
     changes = _alarms(s.settings, alarms, first)
     values = [list(each) for each in measured] + [[battery_mv]]
@@ -69,15 +70,18 @@ def pack(s):
     extra.stored, extra.stored_s = values, s.clock.s
     if not many and not changes:
         return end
-    end = telemetry.RECORD_BYTES
+    start, end = telemetry.RECORD_BYTES, several.BLOCKS_AT
+    s.buf[start:end] = b"\xff" * (end - start)
     for row, state in changes:
         s.log("sensor: alarm, {}".format(_said(row, state, first[row])))
         s.buf[end], s.buf[end + 1] = 0, row << 2 | state
         end += 2
     for one, values in zip(s.probes if many else (), measured):
         if values:
-            name = one.name.encode()
-            end = several.sensor(s.buf, end, name, None if one is s.probes[0] else values)
+            start, values = end, None if one is s.probes[0] else values
+            end = several.sensor(s.buf, end, one.name.encode(), values)
+            if start == end:
+                s.log("sensor: no room in the record for {}".format(one.name))
     if changes:  # now they are in a record
         extra.alarms[:] = alarms
         _note(s)
@@ -103,7 +107,7 @@ def _moved(s, values):
     for before, now in zip(old, values):
         if len(before) != len(now):
             return True
-        start = len(telemetry.SIZES) - 1 if now is values[-1] else 0
+        start = quantities.BATTERY if now is values[-1] else 0
         for row, value in enumerate(now, start):
             was, band = before[row - start], _scaled(deadband, row)
             if (was is None) != (value is None):
@@ -121,7 +125,7 @@ def _alarms(settings, states, values):
             continue
         high, low = (_scaled(settings.get(key, {}), row) for key in ("alarm_high", "alarm_low"))
         back = _scaled(settings.get("hysteresis", {}), row)
-        back = _HYSTERESIS[row] if back is None else back
+        back = quantities.HYSTERESIS[row] if back is None else back
         state = states[row]
         if high is not None and value >= high:
             state = 1

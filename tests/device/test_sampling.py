@@ -165,7 +165,7 @@ def test_alarms_begin_and_end_with_hysteresis():
 def test_an_alarm_from_before_a_restart_ends_after_it():
     limits = {"alarm_high": {"temperature": 30}}
     b = run(bench(Chip("sht3x", [2900], [3000]), **limits), 11)
-    harness.equal(b.kept.state, {"alarms": [1, 0, 0, 0, 0]})
+    harness.equal(b.kept.state, {"alarms": [1] + [0] * (len(telemetry.SIZES) - 1)})
     for after, said in ([3010], {}), ([2900], {"alarms": {"temperature": "normal"}}):
         again = bench(Chip("sht3x", after), **limits)
         again.kept.state.update(b.kept.state)
@@ -360,6 +360,31 @@ def run_once(b):
     drivers.find = b.found.find
     b.sampler.step()
     b.clock.pass_ms(5)
+
+
+def test_a_stored_record_is_still_read():
+    # A first sensor with an alarm, and a second one, as version 0.2.0 has stored them.
+    b = bench(Chip("sht3x", [2100, 50, None, None]), Chip("tmp117", [1500]))
+    b.settings["alarm_high"] = {"temperature": 20}
+    b.sampler.apply("alarm_high")
+    run(b, 1)
+    stored = b.stored[0][4:]
+    known = b"\x34\x08\0\x32\0" + b"\xff" * 10 + b"\0\1" + b"\3sht\0" + b"\3tmp\1\xdc\5\0"
+    harness.equal(stored, known)
+    wanted = {"temperature": 21.0, "humidity": 0.5}
+    harness.equal(payloads(b)[0]["sensors"], {"sht": wanted, "tmp": {"temperature": 15.0}})
+
+
+def test_what_does_not_fit_a_record_is_left_out_and_said():
+    # With another quantity it may be as much; what it has is whole.
+    chips = [Chip(name, [1, 2, 3, 4]) for name in ("scd41", "bme280", "bmp280", "sht3x")]
+    b = bench(*chips, alarm_high={"temperature": 0, "co2": 0})
+    for n, (one, chip) in enumerate(zip(b.sampler.probes, chips)):
+        one.name, chip.values = "abcdefghijk{}".format(n), [None] * 4
+    run(b, 5)
+    sensors = payloads(b)[0]["sensors"]
+    harness.equal(sorted(sensors), [one.name for one in b.sampler.probes][:-1])
+    assert "sensor: no room in the record for abcdefghijk3" in b.log, b.log
 
 
 def test_the_longest_record_fits():
