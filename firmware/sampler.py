@@ -126,7 +126,8 @@ class Sampler:
                 total = (total * 31 + (value or 0)) & 0xFFFFF
             one.same = one.same + 1 if total == one.last else 0
             one.last = total
-            suspect = self.interval_s < driver.LEAST_S or 0 < driver.FROZEN <= one.same
+            least_s = driver.LEAST_S * self.settings.get("samples", 1)
+            suspect = self.interval_s < least_s or 0 < driver.FROZEN <= one.same
             anew = one.same and driver.FROZEN and not one.same % driver.FROZEN
             if one.failures or anew or suspect != (one.fault is not None):
                 from firmware import sensors

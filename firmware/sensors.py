@@ -74,8 +74,9 @@ def judge(s, one):
     if 0 < driver.FROZEN <= one.same:
         _note(s, one, "frozen: the same value again and again")
         _set_up(s, one)
-    elif s.interval_s < driver.LEAST_S:
-        _note(s, one, "read more often than every {} s warms it".format(driver.LEAST_S))
+    elif s.interval_s < driver.LEAST_S * s.settings.get("samples", 1):
+        least_s = driver.LEAST_S * s.settings.get("samples", 1)
+        _note(s, one, "read more often than every {} s warms it".format(least_s))
     elif one.fault:
         one.fault = None
         _count(s, one)

@@ -305,6 +305,24 @@ def test_reading_too_often_is_reported():
     harness.equal((sensors.report(b.sampler), len(b.stored)), (None, 4))
 
 
+def test_each_sample_warms_it():
+    chip = Chip("aht20", [2100, 50], [2101, 50])
+    chip.LEAST_S = 2
+    b = run(bench(chip, samples=5), 11)
+    harness.equal((b.sampler.fault, len(b.stored)), (None, 2))
+    b.settings["samples"] = 6
+    run(b, 11)
+    row = sensors.report(b.sampler)[0]
+    harness.equal(row["fault"], "read more often than every 12 s warms it")
+    b.change(12)
+    run(b, 24)
+    harness.equal(sensors.report(b.sampler), None)
+    chip.LEAST_S = 0  # one that does not warm itself, however often
+    b.change(1)
+    run(b, 10)
+    harness.equal(sensors.report(b.sampler), None)
+
+
 def test_without_memory_for_more_a_plain_reading_is_stored():
     b = bench(Chip("sht3x", [2100, 50]), offset_cdeg={"sht3x": 100})
     run(b, 1)
