@@ -100,7 +100,7 @@ def _note(s):
 def _moved(s, values):
     # Whether it is worth storing. Only what has a deadband counts, and what has come or gone.
     deadband, old = s.settings.get("deadband", {}), s.extra.stored
-    if old is None or not any(deadband.values()):
+    if old is None or all([band is False for band in deadband.values()]):
         return True
     if s.clock.s - s.extra.stored_s >= s.settings.get("heartbeat_s", 3600):
         return True
@@ -112,7 +112,7 @@ def _moved(s, values):
             was, band = before[row - start], _scaled(deadband, row)
             if (was is None) != (value is None):
                 return True
-            if band and value is not None and abs(value - was) >= band:
+            if band is not None and value is not None and abs(value - was) >= max(band, 1):
                 return True
     return False
 

@@ -10,7 +10,7 @@ import firmware
 import harness
 from fakes_sampler import BOARD, Bench
 from firmware import loading, sampling, sensors
-from firmware.core import several, telemetry
+from firmware.core import schema, several, telemetry
 from firmware.core.errors import SensorError
 
 THING = b"shed"
@@ -141,6 +141,52 @@ def test_a_deadband_stores_what_has_moved():
     b.settings["deadband"] = {"temperature": False}
     run(b, 20)
     harness.equal(len(b.stored), 7)
+
+
+def test_a_deadband_of_nothing_stores_each_change():
+    rows = [[2100, 50], [2101, 50], [2101, 60], [2101, 70], [2400, 70], [2400, 70], [2399, 70]]
+    for band in (0, 0.0, 0.004):  # the last is less than a value can move
+        for more in ({}, {"humidity": 5}, {"humidity": False}):
+            limits = dict(more, temperature=band)
+            harness.equal(schema.check("deadband", limits, {}), (limits, None))
+            b = run(bench(Chip("sht3x", *rows), deadband=limits), 71)
+            harness.equal(temperatures(b), [2100, 2101, 2400, 2399])
+    b = run(bench(Chip("sht3x", *rows), deadband={"temperature": False}), 71)
+    harness.equal(len(b.stored), 8)  # without any every reading is
+
+
+def test_a_deadband_of_other_quantities():
+    rows = [[0, 5000, 100000, 400], [999, 5199, 100009, 449], [0, 5200, 100000, 400]]
+    rows += [[0, 5200, 100010, 400], [0, 5200, 100010, 450], [0, 5200, 100010, None]]
+    limits = {"humidity": 2, "pressure": 0.1, "co2": 50}
+    chip = Chip("scd41", *rows)
+    chip.values = [None] * 4
+    found = payloads(run(bench(chip, deadband=limits), 71))
+    harness.equal([p["humidity"] for p in found], [50.0, 52.0, 52.0, 52.0, 52.0])
+    harness.equal([p["pressure"] for p in found], [1000.0, 1000.0] + [1000.1] * 3)
+    harness.equal([p.get("co2") for p in found], [400, 400, 400, 450, None])
+
+
+def test_alarms_of_other_quantities():
+    rows = [[2100, 8999, 100000, 999], [2100, 9000, 97999, 1000], [2100, 8801, 98099, 951]]
+    rows += [[2100, 8800, 98100, 950]]
+    chip = Chip("scd41", *rows)
+    chip.values = [None] * 4
+    limits = {"alarm_high": {"humidity": 90, "co2": 1000}, "alarm_low": {"pressure": 980}}
+    b = run(bench(chip, **limits), 31)
+    begun = {"humidity": "high", "pressure": "low", "co2": "high"}
+    ended = {name: "normal" for name in begun}
+    harness.equal([p.get("alarms") for p in payloads(b, True)], [None, begun, None, ended])
+    assert "sensor: alarm, pressure low: 979.99 hPa" in b.log, b.log
+
+
+def test_alarms_and_deadbands_of_several_sensors():
+    # Alarms are of the first alone; deadbands of each.
+    air, soil = Chip("bme280", [2100, 50]), Chip("sht3x", [2100, 50], [9000, 50], [9010, 50])
+    limits = {"alarm_high": {"temperature": 30}, "deadband": {"temperature": 1}}
+    b = run(bench(air, soil, **limits), 31)
+    found = [p["sensors"]["sht"]["temperature"] for p in payloads(b)]
+    harness.equal((found, payloads(b, True)[-1].get("alarms")), ([21.0, 90.0], None))
 
 
 def test_alarms_begin_and_end_with_hysteresis():
