@@ -1,6 +1,6 @@
-# What a plain reading of one sensor does not need: the median of several, an offset, deadbands,
-# alarms, the battery, several sensors. On demand, and only where a setting or config.json asks for
-# it; s is the Sampler. What becomes of alarms: alarms.py.
+# What a plain reading of one sensor does not need: the median of several, deadbands, alarms, the
+# battery, several sensors. On demand, and only where a setting or config.json asks for it; s is
+# the Sampler. What becomes of alarms: alarms.py.
 
 from micropython import const
 
@@ -21,17 +21,18 @@ def again(s, one):
     # One has measured. True: once more, for the median.
     settings = s.settings
     if s.extra is None:
-        s.extra = Extra()
-        s.extra.alarms, s.extra.taken, s.buf = None, [], bytearray(MOST_BYTES)
+        extra, none = Extra(), bytearray(len(telemetry.SIZES))
+        extra.alarms, extra.taken, s.buf = None, [], bytearray(MOST_BYTES)
         # Values as stored last, of all sensors; None: the next is stored in any case.
-        s.extra.stored, s.extra.stored_s, s.extra.whose = None, 0, None
+        extra.stored, extra.stored_s, extra.whose = None, 0, None
+        s.extra = extra  # whole, or not at all
         _note(s)
-        s.extra.alarms = s.extra.alarms or bytearray(len(telemetry.SIZES))
+        extra.alarms = extra.alarms or none
     taken, values = s.extra.taken, one.driver.values
     count = settings.get("samples", 1)
     if count > 1:
-        whose, s.extra.whose = s.extra.whose, (one, one.driver.name)
-        if whose != s.extra.whose:  # of another: it failed, or all begins with the first again
+        whose, s.extra.whose = s.extra.whose, (one, one.driver.name, s.readings)
+        if whose != s.extra.whose:  # of another sensor or reading
             del taken[:]
         taken.append(list(values))
         if len(taken) < count:
@@ -41,10 +42,6 @@ def again(s, one):
             if column:
                 values[row] = column[len(column) // 2]
         del taken[:]
-    if values[0] is not None:
-        values[0] += settings.get("offset_cdeg", {}).get(
-            one.driver.name if one is s else one.name, 0
-        )
     return False
 
 

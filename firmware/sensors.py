@@ -34,11 +34,17 @@ def named(s, one):
 
 
 def failed(s, one, error):
-    text = str(error)
+    if isinstance(error, MemoryError) and one.driver:
+        # For what is asked beside a plain reading: it is measured once more, when other code has
+        # left; but not for ever, one reading is better than none.
+        s.lacks += 1
+        s.wait.start(_RETRY_MS)
+        if s.lacks == 1:
+            s.log("sensor: no memory to judge a reading")
+        return
+    text = "no memory" if isinstance(error, MemoryError) else str(error)
     if isinstance(error, OSError):
         text = "bus: errno {}".format(error.args[0])
-    elif isinstance(error, MemoryError):
-        text = "no memory"
     one.failures += 1
     _note(s, one, text)
     if one.driver:

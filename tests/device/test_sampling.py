@@ -237,10 +237,10 @@ def test_an_alarm_without_memory_for_its_record_comes_with_the_next():
     said, sampling._said = sampling._said, full
     sys.modules["firmware.sampling"] = firmware.sampling = sampling
     try:
-        run(b, 10)
+        run(b, 14)
     finally:
         sampling._said = said
-    run(b, 10)
+    run(b, 6)
     found = [p.get("alarms") for p in payloads(b, True)]
     harness.equal(found, [None, None, {"temperature": "high"}])
 
@@ -369,25 +369,117 @@ def test_each_sample_warms_it():
     harness.equal(sensors.report(b.sampler), None)
 
 
-def test_without_memory_for_more_a_plain_reading_is_stored():
-    b = bench(Chip("sht3x", [2100, 50]), offset_cdeg={"sht3x": 100})
-    run(b, 1)
-    again, pack = sampling.again, sampling.pack
+class NoMemory:
+    # In place of firmware/sampling.py: so many loads in vain.
+    def __init__(self, lacks):
+        self.lacks = lacks
+        sys.modules["firmware.sampling"] = firmware.sampling = self
+
+    def lack(self):
+        if self.lacks:
+            self.lacks -= 1
+            raise MemoryError
+
+    def again(self, *args):
+        self.lack()
+        return sampling.again(*args)
+
+    def pack(self, *args):
+        self.lack()
+        return sampling.pack(*args)
+
+
+def lacking(b, count, seconds=10):
+    no = NoMemory(count)
+    try:
+        run(b, seconds)
+    finally:
+        sys.modules["firmware.sampling"] = firmware.sampling = sampling
+    return no.lacks
+
+
+def test_no_reading_is_without_its_offset():
+    # It needs no memory: not on a reading that could not be judged, and not by itself.
+    b = run(bench(Chip("sht3x", [2100, 50]), offset_cdeg={"sht3x": 100}), 1)
+    harness.equal((temperatures(b), b.sampler.extra), ([2200], False))
+    for more in {"alarm_high": {"humidity": 90}}, {"samples": 3}, {"deadband": {"humidity": 1}}:
+        b = bench(Chip("sht3x", [2100, 50]), offset_cdeg={"sht3x": 100}, **more)
+        lacking(b, 99)
+        harness.equal((temperatures(b), b.sampler.due), ([2200], False))
+
+
+def test_what_finds_no_memory_is_tried_in_the_next_passes():
+    rows = [[2100], [2100], [2110], [2120]]
+    for count in range(1, 4):
+        b = bench(Chip("sht3x", *rows), alarm_high={"temperature": 21}, samples=2)
+        harness.equal(lacking(b, count), 0)
+        harness.equal(payloads(b, True)[0]["alarms"], {"temperature": "high"})
+        harness.equal((len(b.stored), b.sampler.errors), (1, count))
+        harness.equal(b.clock.s - b.sampler.turn_s, 10)  # it shifts nothing
+
+
+def test_without_memory_for_it_an_alarm_comes_with_the_next_reading():
+    b = bench(Chip("sht3x", [2100]), alarm_high={"temperature": 21})
+    lacking(b, 99)
+    harness.equal(payloads(b, True), [{"temperature": 21.0}])
+    assert "sensor: no memory to judge a reading" in b.log, b.log
+    run(b, 10)
+    harness.equal(payloads(b, True)[1]["alarms"], {"temperature": "high"})
+
+
+def test_samples_of_a_reading_that_found_no_memory_do_not_count_for_the_next():
+    b = bench(Chip("sht3x", [9000], [2100]), samples=3)
+    b.sampler.step()
+    while not (b.sampler.extra and b.sampler.extra.taken):
+        run_once(b)
+    lacking(b, 99)
+    run(b, 10)
+    harness.equal(temperatures(b), [2100, 2100])
+
+
+def test_a_reading_that_finds_no_memory_to_be_stored_is_taken_once_more():
+    b, lacks = bench(Chip("sht3x", [2100])), [2]
+    store = b.put
+
+    def put(*args):
+        if lacks[0]:
+            lacks[0] -= 1
+            raise MemoryError
+        store(*args)
+
+    b.put = put
+    run(b, 8)
+    harness.equal((temperatures(b), b.sampler.due), ([2100], False))
+    lacks[0] = 99  # for ever: a restart
+    harness.raises(MemoryError, run, b, 20)
+    harness.equal((lacks, b.sampler.due), ([94], True))
+
+
+def test_that_a_sensor_reads_again_may_find_no_memory():
+    chip = Chip("sht3x", [2100])
+    b = run(bench(chip), 1)
+    chip.next = [SensorError("crc"), [2200]]
+    run(b, 9)
+    count = []
 
     def full(*args):
+        count.append(1)
         raise MemoryError
 
-    class NoMemory:
-        pass
-
-    no = NoMemory()
-    no.again = no.pack = full
-    sys.modules["firmware.sampling"] = firmware.sampling = no
+    judge, sensors.judge = sensors.judge, full
+    sys.modules["firmware.sensors"] = firmware.sensors = sensors
     try:
-        run(b, 10)
+        for _ in range(40):
+            run_once(b)
+            b.clock.pass_ms(250)
+            sys.modules["firmware.sensors"] = firmware.sensors = sensors
     finally:
-        del sys.modules["firmware.sampling"]
-    harness.equal((temperatures(b), again, pack), ([2200, 2100], sampling.again, sampling.pack))
+        sensors.judge = judge
+    harness.equal((temperatures(b)[:2], b.sampler.fault), ([2100, 2200], "crc"))
+    chip.next = [[2300]]
+    run(b, 10)
+    harness.equal((temperatures(b)[-1], b.sampler.fault), (2300, None))
+    assert count
 
 
 def test_a_plain_sensor_needs_none_of_it():
