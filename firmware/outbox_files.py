@@ -9,7 +9,7 @@ from firmware.core.telemetry import crc16, u32
 
 _HEAD = const(14)  # as in outbox.py
 _EXTRA = const(7)
-_FRAME_BYTES = const(111)  # the longest
+_FRAME_BYTES = const(114)  # the longest
 _SEGMENT_BYTES = const(4096)  # LittleFS copies a file's last block when it appends: one is enough
 _FREE = const(5)  # blocks before a segment: its own, and four for settings, commands, crashes
 _PAGE_BYTES = const(256)  # a dozen readings for one open(); must exceed the longest frame

@@ -12,7 +12,8 @@ from firmware.core.timing import Deadline
 _RETRY_MS = const(1_000)
 _KEPT = const(32)  # readings
 _STORE_RETRY_S = const(10)
-_EXTRA = const("samples offset_cdeg deadband alarm_high alarm_low")
+_LACKS = const(4)
+_EXTRA = const("samples deadband alarm_high alarm_low")
 
 
 class Sampler:
@@ -22,6 +23,7 @@ class Sampler:
         self.note = note
         self.started = None  # this boot's start as it is on flash; 0: only a bound
         self.readings = self.errors = 0  # since boot; failed searches are errors too
+        self.lacks = 0  # of memory to judge this reading; after _LACKS it is not judged
         self.last_error = None
         self.buf, self.kept = bytearray(RECORD_BYTES), []  # kept: records, oldest first
         self.retry_s = 0  # clock.s before which put() is not tried again
@@ -97,9 +99,9 @@ class Sampler:
         except (SensorError, OSError) as e:
             error = e
         except MemoryError as e:
-            if one.driver or not one.sensor:
+            if not one.sensor or (one.driver and self.lacks == _LACKS):
                 raise
-            error = e  # to find it again; a session may have it, which can end
+            error = e  # to find it again, or to judge it; a session may have it, which can end
         self.busy = False
         self.errors += 1
         try:
@@ -107,6 +109,7 @@ class Sampler:
 
             sensors.failed(self, one, error)
         except MemoryError:
+            self.lacks = min(self.lacks + 1, _LACKS)
             self.wait.start(_RETRY_MS)
             self.release()
 
@@ -126,23 +129,26 @@ class Sampler:
                 total = (total * 31 + (value or 0)) & 0xFFFFF
             one.same = one.same + 1 if total == one.last else 0
             one.last = total
-            suspect = self.interval_s < driver.LEAST_S or 0 < driver.FROZEN <= one.same
+            least_s = driver.LEAST_S * self.settings.get("samples", 1)
+            suspect = self.interval_s < least_s or 0 < driver.FROZEN <= one.same
             anew = one.same and driver.FROZEN and not one.same % driver.FROZEN
-            if one.failures or anew or suspect != (one.fault is not None):
+            more = self.lacks < _LACKS
+            if more and (one.failures or anew or suspect != (one.fault is not None)):
                 from firmware import sensors
 
                 sensors.judge(self, one)
-            if self.extra is not False:
-                try:
-                    from firmware import sampling
+            if more and self.extra is not False:
+                from firmware import sampling
 
-                    if sampling.again(self, one):
-                        return
-                except MemoryError:  # one value is better than none
-                    pass
-            self.at += 1
-            if self.at == len(self.probes):
+                if sampling.again(self, one):
+                    return
+            values, offsets = one.driver.values, self.settings.get("offset_cdeg")
+            if offsets and values[0] is not None:  # here, where it takes no memory
+                values[0] += offsets.get(one.driver.name if one is self else one.name, 0)
+            if one is self.probes[-1]:
                 self.store_reading()
+            else:
+                self.at += 1
 
     def _find(self, one):
         from firmware import board, drivers
@@ -161,22 +167,21 @@ class Sampler:
 
     def store_reading(self):
         # Once all have measured, or have failed.
-        self.at, self.due, first = 0, False, self.probes[0]
-        self.readings += 1
-        try:
-            if self.extra:
-                from firmware import sampling
+        first = self.probes[0].driver
+        if self.extra and self.lacks < _LACKS:
+            from firmware import sampling
 
-                end = sampling.pack(self)
-            else:
-                end = pack(self.buf, 0, self.clock.s, first.driver.values)
-        except MemoryError:  # the first one is better than none
-            end = first.driver and pack(self.buf, 0, self.clock.s, first.driver.values)
-        if not end:
-            return
-        if self.kept or self.extra or not self.store(self.buf, end):  # sampling.py goes first
+            end = sampling.pack(self)
+        else:  # the first one is better than none
+            end = first and pack(self.buf, 0, self.clock.s, first.values)
+        # sampling.py goes first
+        if end and (self.kept or self.extra or not self.store(self.buf, end)):
             self.outbox.dropped += len(self.kept) == _KEPT
             self.kept = self.kept[1 - _KEPT :] + [self.buf[:end]]
+        self.at, self.due, self.lacks = 0, False, 0
+        self.readings += 1
+        if not end:
+            return
         try:
             if self.settings["log_level"] != "info":
                 self.note("reading")

@@ -1,16 +1,15 @@
-# What a plain reading of one sensor does not need: the median of several, an offset, deadbands,
-# alarms, the battery, several sensors. On demand, and only where a setting or config.json asks for
-# it; s is the Sampler. What becomes of alarms: alarms.py.
+# What a plain reading of one sensor does not need: the median of several, deadbands, alarms, the
+# battery, several sensors. On demand, and only where a setting or config.json asks for it; s is
+# the Sampler. What becomes of alarms: alarms.py.
 
 from micropython import const
 
 from firmware.core import quantities, several, telemetry
 
-# Of a record (outbox.py): full length; four alarms, as no chip measures pressure and CO2; a first
-# sensor with a name of 12 characters, and three with 8 bytes of values as well (BME280).
-MOST_BYTES = const(104)
-# How far a value must come back from its limit, unless the setting `hysteresis` says.
-_HYSTERESIS = (30, 200, 100, 50, 50)
+# Of a record, all that outbox.py takes: the blocks begin at 19; four alarms, as no chip measures
+# pressure and CO2; a first sensor with a name of 12 characters, and three with 8 bytes of values
+# as well (BME280).
+MOST_BYTES = const(107)
 
 
 class Extra:
@@ -22,17 +21,18 @@ def again(s, one):
     # One has measured. True: once more, for the median.
     settings = s.settings
     if s.extra is None:
-        s.extra = Extra()
-        s.extra.alarms, s.extra.taken, s.buf = None, [], bytearray(MOST_BYTES)
+        extra, none = Extra(), bytearray(len(telemetry.SIZES))
+        extra.alarms, extra.taken, s.buf = None, [], bytearray(MOST_BYTES)
         # Values as stored last, of all sensors; None: the next is stored in any case.
-        s.extra.stored, s.extra.stored_s, s.extra.whose = None, 0, None
+        extra.stored, extra.stored_s, extra.whose = None, 0, None
+        s.extra = extra  # whole, or not at all
         _note(s)
-        s.extra.alarms = s.extra.alarms or bytearray(len(telemetry.SIZES))
+        extra.alarms = extra.alarms or none
     taken, values = s.extra.taken, one.driver.values
     count = settings.get("samples", 1)
     if count > 1:
-        whose, s.extra.whose = s.extra.whose, (one, one.driver.name)
-        if whose != s.extra.whose:  # of another: it failed, or all begins with the first again
+        whose, s.extra.whose = s.extra.whose, (one, one.driver.name, s.readings)
+        if whose != s.extra.whose:  # of another sensor or reading
             del taken[:]
         taken.append(list(values))
         if len(taken) < count:
@@ -42,10 +42,6 @@ def again(s, one):
             if column:
                 values[row] = column[len(column) // 2]
         del taken[:]
-    if values[0] is not None:
-        values[0] += settings.get("offset_cdeg", {}).get(
-            one.driver.name if one is s else one.name, 0
-        )
     return False
 
 
@@ -58,9 +54,11 @@ def pack(s):
     if s.divider:
         from firmware import board
 
-        battery_mv = min(board.battery_mv(*s.divider), quantities.LIMITS[-1])
-    first = (list(measured[0]) + [None] * 4)[:4] + [battery_mv]
-    end = telemetry.pack(s.buf, 0, s.clock.s, first[:4], battery_mv)
+        most_mv = quantities.LIMITS[2 * quantities.BATTERY + 1]
+        battery_mv = min(board.battery_mv(*s.divider), most_mv)
+    first = list(measured[0]) + [None] * (len(telemetry.SIZES) - len(measured[0]))
+    first[quantities.BATTERY] = battery_mv
+    end = telemetry.pack(s.buf, 0, s.clock.s, first)
     alarms = bytearray(extra.alarms)
     changes = _alarms(s.settings, alarms, first)
     values = [list(each) for each in measured] + [[battery_mv]]
@@ -69,15 +67,18 @@ def pack(s):
     extra.stored, extra.stored_s = values, s.clock.s
     if not many and not changes:
         return end
-    end = telemetry.RECORD_BYTES
+    start, end = telemetry.RECORD_BYTES, several.BLOCKS_AT
+    s.buf[start:end] = b"\xff" * (end - start)
     for row, state in changes:
         s.log("sensor: alarm, {}".format(_said(row, state, first[row])))
         s.buf[end], s.buf[end + 1] = 0, row << 2 | state
         end += 2
     for one, values in zip(s.probes if many else (), measured):
         if values:
-            name = one.name.encode()
-            end = several.sensor(s.buf, end, name, None if one is s.probes[0] else values)
+            start, values = end, None if one is s.probes[0] else values
+            end = several.sensor(s.buf, end, one.name.encode(), values)
+            if start == end:
+                s.log("sensor: no room in the record for {}".format(one.name))
     if changes:  # now they are in a record
         extra.alarms[:] = alarms
         _note(s)
@@ -96,19 +97,19 @@ def _note(s):
 def _moved(s, values):
     # Whether it is worth storing. Only what has a deadband counts, and what has come or gone.
     deadband, old = s.settings.get("deadband", {}), s.extra.stored
-    if old is None or not any(deadband.values()):
+    if old is None or all([band is False for band in deadband.values()]):
         return True
     if s.clock.s - s.extra.stored_s >= s.settings.get("heartbeat_s", 3600):
         return True
     for before, now in zip(old, values):
         if len(before) != len(now):
             return True
-        start = len(telemetry.SIZES) - 1 if now is values[-1] else 0
+        start = quantities.BATTERY if now is values[-1] else 0
         for row, value in enumerate(now, start):
             was, band = before[row - start], _scaled(deadband, row)
             if (was is None) != (value is None):
                 return True
-            if band and value is not None and abs(value - was) >= band:
+            if band is not None and value is not None and abs(value - was) >= max(band, 1):
                 return True
     return False
 
@@ -121,7 +122,7 @@ def _alarms(settings, states, values):
             continue
         high, low = (_scaled(settings.get(key, {}), row) for key in ("alarm_high", "alarm_low"))
         back = _scaled(settings.get("hysteresis", {}), row)
-        back = _HYSTERESIS[row] if back is None else back
+        back = quantities.HYSTERESIS[row] if back is None else back
         state = states[row]
         if high is not None and value >= high:
             state = 1

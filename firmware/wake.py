@@ -79,7 +79,7 @@ def _go_on(state):
     keep(sampler, state)
     turn(state, now_ms // 1000)
     state["left"] -= 1
-    if state["extra"] and state["extra"][0] != (alarms or [0] * 5):
+    if state["extra"] and state["extra"][0] != (alarms or [0] * len(state["extra"][0])):
         state["urgent"], state["left"] = True, 0
     if state["left"] <= 0:
         state["read"] = True
@@ -158,7 +158,7 @@ def restore(sampler, state):
         made = sampler.extra = type("Extra", (), {})()
         alarms, made.stored, age_s = state["extra"]
         made.alarms, made.stored_s = bytearray(alarms), sampler.clock.s - age_s
-        made.taken, made.whose, sampler.buf = [], None, bytearray(104)  # sampling.MOST_BYTES
+        made.taken, made.whose, sampler.buf = [], None, bytearray(107)  # sampling.MOST_BYTES
 
 
 def keep(sampler, state):

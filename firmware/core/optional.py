@@ -6,7 +6,7 @@ from firmware.core.text import printable
 
 DEFAULTS = {
     "samples": 1,  # of which a reading is the median
-    "deadband": {},  # quantity: change that is worth a reading; else one comes after heartbeat_s
+    "deadband": {},  # quantity: change that is worth a reading, 0: any; else after heartbeat_s
     "heartbeat_s": 3600,
     "alarm_high": {},  # quantity: limit
     "alarm_low": {},

@@ -6,6 +6,8 @@ from firmware.core.telemetry import DECIMALS, NAMES, SIZES
 
 UNITS = "°C %RH hPa ppm V"
 LIMITS = (-5500, 15000, 0, 10000, 30000, 110000, 0, 40000, 0, 60000)  # what is believed
+HYSTERESIS = (30, 200, 100, 50, 50)  # how far back an alarm ends, unless a setting says
+BATTERY = NAMES.split().index(b"battery_v")  # the one that is of no sensor
 
 
 def rows():

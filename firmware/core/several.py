@@ -7,21 +7,24 @@
 from firmware.core.telemetry import DECIMALS, NAMES, RECORD_BYTES, SIZES
 
 STATES = "normal high low"
+# Where they begin; what is before, and not of the record, has all bits set: not measured. So there
+# is room for one quantity more, and what was stored before there was one is still read.
+BLOCKS_AT = max(19, RECORD_BYTES)
 
 
 def sensor(buf, at, name, values):
-    # Writes a block and gives its end. values: None for the first one.
-    buf[at] = len(name)
-    buf[at + 1 : at + 1 + len(name)] = name
-    mask_at = at + 1 + len(name)
-    buf[mask_at], at = 0, mask_at + 1
+    # Writes a block and gives its end; none where it does not fit. values: None for the first one.
+    mask, data = 0, bytearray()
     for row, value in enumerate(values or ()):
         if value is not None:
-            buf[mask_at] |= 1 << row
+            mask |= 1 << row
             for _ in range(SIZES[row]):
-                buf[at] = value & 0xFF
+                data.append(value & 0xFF)
                 value >>= 8
-                at += 1
+    data = bytes([len(name)]) + name + bytes([mask]) + data
+    if at + len(data) <= len(buf):
+        buf[at : at + len(data)] = data
+        at += len(data)
     return at
 
 
@@ -38,7 +41,7 @@ def text(frame, i, alarms=False):
 
 
 def _blocks(frame, i, alarms):
-    at, end, found = i + 5 + RECORD_BYTES, i + 5 + frame[i], []
+    at, end, found = i + 5 + BLOCKS_AT, i + 5 + frame[i], []
     while at < end:
         name, what = bytes(frame[at + 1 : at + 1 + frame[at]]).decode(), frame[at + 1 + frame[at]]
         at += 2 + len(name)
@@ -67,14 +70,15 @@ def add(buf, end, text):
 def _values(frame, at, mask):
     # ('"temperature": 21.37' and so on, where they end). mask 0: all rows but the board's own.
     found = []
-    for row, name in enumerate(NAMES.split()[:-1]):
+    for row, name in enumerate(NAMES.split()):
         if mask >> row & 1 or not mask:
             bits, value = 8 * SIZES[row], 0
             for i in range(SIZES[row]):
                 value |= frame[at + i] << 8 * i
             if row == 0 and value >> bits - 1:
                 value -= 1 << bits
-            if value != (-1 << bits - 1 if row == 0 else (1 << bits) - 1):
+            none = value == (-1 << bits - 1 if row == 0 else (1 << bits) - 1)
+            if not none and name != b"battery_v":
                 found.append('"{}": {}'.format(name.decode(), decimal(value, DECIMALS[row])))
             at += SIZES[row]
     return found, at

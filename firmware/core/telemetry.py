@@ -7,9 +7,8 @@
 # Nothing here allocates while s2000 and seq are small ints: on 32-bit boards until 2034, seq 2^30.
 
 # What can be measured, in the order of a record and of a driver's `values`; the other columns are
-# in core/quantities.py. New ones go to the end, so that older records stay readable; battery_v,
-# which is of no sensor, comes to pack() by itself. Whole numbers: 2137 with 2 decimals is 21.37;
-# only the first may be negative.
+# in core/quantities.py. New ones go to the end, so that older records stay readable; battery_v is
+# of no sensor. Whole numbers: 2137 with 2 decimals is 21.37; only the first may be negative.
 NAMES = b"temperature humidity pressure co2 battery_v "  # each with a space after it
 DECIMALS = b"\x02\x02\x02\x00\x03"
 SIZES = b"\x03\x02\x03\x02\x02"  # bytes; at most 3: no value is a heap object
@@ -20,7 +19,7 @@ TEXT_BYTES = 82 + 17 * len(SIZES) + len(NAMES)
 USUAL_BYTES = TEXT_BYTES - 48
 
 
-def pack(buf, at, s2000, values, battery_mv=None):
+def pack(buf, at, s2000, values):
     # Writes a record and gives its end. values: a driver's, as long as it likes, with None.
     for _ in range(4):
         buf[at] = s2000 & 0xFF
@@ -28,7 +27,7 @@ def pack(buf, at, s2000, values, battery_mv=None):
         at += 1
     end = at
     for i in range(len(SIZES)):
-        value = values[i] if i < len(values) else battery_mv if i == 4 else None
+        value = values[i] if i < len(values) else None
         size = SIZES[i]
         if value is None:
             value = -1 << 8 * size - 1 if i == 0 else -1

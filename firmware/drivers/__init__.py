@@ -6,8 +6,9 @@
 #                     is more to measure, for another finish(). Neither allocates
 #   values            what it measured last, in the order of core/quantities.py, None for what it
 #                     cannot
-#   LEAST_S           read more often, it warms itself; FROZEN: so many equal readings in a row are
-#                     suspect, 0: a coarse chip may honestly repeat itself
+#   LEAST_S           measured more often, it warms itself; 0: not even at nine a second
+#   FROZEN            so many equal readings in a row are suspect; 0: a coarse chip may honestly
+#                     repeat itself
 
 from firmware.core.errors import SensorError
 

@@ -50,7 +50,7 @@ def probe(bus, addr):
 class Driver:
     SETTLE_MS = 5  # DS 1.1: start-up 2 ms at most
     MEASURE_MS = 11  # DS 9.1: 9.3 ms at most, and a millisecond clock may be one short
-    LEAST_S = 1  # a hundredth of the time: it does not warm itself
+    LEAST_S = 0  # a hundredth of the time: it does not warm itself
     FROZEN = 50  # BMP280 3.5: a noise of 3.3 Pa
 
     def start(self):

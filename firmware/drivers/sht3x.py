@@ -44,7 +44,7 @@ class Driver:
     name = "sht3x"
     SETTLE_MS = 5  # DS 2.2: 1.5 ms
     MEASURE_MS = 17  # DS 2.2: 15.5 ms at most, and a millisecond clock may be one short
-    LEAST_S = 1  # DS table 10: only ten a second may warm it
+    LEAST_S = 0  # DS table 10: only ten a second may warm it
     FROZEN = 50  # 16 bits of both
 
     def start(self):

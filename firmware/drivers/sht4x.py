@@ -48,7 +48,7 @@ class Driver:
     name = "sht4x"
     SETTLE_MS = 5  # DS table 5: 1 ms
     MEASURE_MS = 10  # DS table 5: 8.3 ms at most, and a millisecond clock may be one short
-    LEAST_S = 1
+    LEAST_S = 0
     FROZEN = 50  # 16 bits of both
 
     def start(self):

@@ -95,7 +95,9 @@ def test_the_longest_text_fits_its_buffer():
 def test_both_write_where_they_are_asked_to():
     record = bytearray(RECORD_BYTES + 3)
     harness.equal(telemetry.pack(record, 2, 1, (2137,)), 4 + 3 + 2)
-    harness.equal(bytes(record), b"\0\0\x01\0\0\0\x59\x08\0" + b"\xff" * 9 + b"\0")
+    harness.equal(
+        bytes(record), b"\0\0\x01\0\0\0\x59\x08\0" + b"\xff" * (RECORD_BYTES - 7) + b"\0"
+    )
     buf = bytearray(200)
     wanted = written(1, 2137)
     frame = framed(memoryview(record)[2:9])
@@ -121,11 +123,11 @@ def test_records_of_older_versions_are_read():
 
 def test_co2_and_the_battery():
     record = bytearray(RECORD_BYTES)
-    end = telemetry.pack(record, 0, 1, (2137, 4500, None, 417), 3912)
-    harness.equal(end, RECORD_BYTES)
+    end = telemetry.pack(record, 0, 1, (2137, 4500, None, 417, 3912))
+    harness.equal(end, 16)
     wanted = b'21.37, "seq": 5, "humidity": 45.00, "co2": 417, "battery_v": 3.912}'
     assert text_of(record).endswith(wanted), text_of(record)
-    harness.equal(telemetry.pack(record, 0, 1, (2137, 4500, None, 417)), RECORD_BYTES - 2)
+    harness.equal(telemetry.pack(record, 0, 1, (2137, 4500, None, 417)), 14)
 
 
 def test_a_reading_without_a_temperature():
@@ -134,19 +136,20 @@ def test_a_reading_without_a_temperature():
     end = telemetry.pack(record, 0, 1, (None, 4500))
     wanted = b'"timestamp": 946684801, "seq": 5, "humidity": 45.00}'
     assert text_of(record[:end]).endswith(wanted), text_of(record)
-    end = telemetry.pack(record, 0, 1, (), 3912)
+    end = telemetry.pack(record, 0, 1, (None, None, None, None, 3912))
     assert text_of(record[:end]).endswith(b'"seq": 5, "battery_v": 3.912}')
 
 
 def test_a_new_quantity_is_a_column_more():
     old, names = bytearray(RECORD_BYTES), ("NAMES", "DECIMALS", "SIZES")
     before = [getattr(telemetry, name) for name in names]
-    telemetry.pack(old, 0, 1, (2137, None, 101325), 3000)
+    telemetry.pack(old, 0, 1, (2137, None, 101325, None, 3000))
     telemetry.NAMES += b"soil "
     telemetry.DECIMALS, telemetry.SIZES = before[1] + b"\3", before[2] + b"\2"
     try:
-        new = bytearray(RECORD_BYTES + 2)
-        harness.equal(telemetry.pack(new, 0, 1, (2137,) + (None,) * 4 + (7,)), len(new))
+        new, values = bytearray(RECORD_BYTES + 2), [2137] + [None] * len(before[2])
+        values[-1] = 7
+        harness.equal(telemetry.pack(new, 0, 1, values), len(new))
         assert text_of(new).endswith(b'21.37, "seq": 5, "soil": 0.007}'), text_of(new)
         # A record that was stored before, and one that a later version left behind.
         assert b'"pressure": 1013.25, "battery_v": 3.000}' in text_of(old), text_of(old)

@@ -49,10 +49,10 @@ def test_readings_of_different_lengths():
 def test_the_longest_record():
     outbox = fresh()
     for n in range(1, 40):
-        harness.equal(outbox.put(bytes([n]) * 104, 104), n)
+        harness.equal(outbox.put(bytes([n]) * 107, 107), n)
     for one in (outbox, boot()):
         for n in range(1, 40):
-            harness.equal(unsent(one), bytes([n]) * 104)
+            harness.equal(unsent(one), bytes([n]) * 107)
 
 
 def test_a_restart_before_each_acknowledgement():

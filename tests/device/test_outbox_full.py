@@ -64,11 +64,11 @@ def test_a_drop_while_readings_are_in_flight():
 def test_a_drop_behind_which_all_is_acknowledged():
     # Only the first has no PUBACK: with it goes all that is stored, the newest readings included.
     outbox = fresh(8192)
-    data = bytes(104)
+    data = bytes(107)
     n = 0
     while not outbox.dropped:
         n += 1
-        harness.equal(outbox.put(data, 104), n)
+        harness.equal(outbox.put(data, 107), n)
         while unsent(outbox):
             if outbox.read - 1 > 1:
                 outbox.ack(outbox.read - 1)

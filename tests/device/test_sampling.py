@@ -10,7 +10,7 @@ import firmware
 import harness
 from fakes_sampler import BOARD, Bench
 from firmware import loading, sampling, sensors
-from firmware.core import several, telemetry
+from firmware.core import schema, several, telemetry
 from firmware.core.errors import SensorError
 
 THING = b"shed"
@@ -143,6 +143,52 @@ def test_a_deadband_stores_what_has_moved():
     harness.equal(len(b.stored), 7)
 
 
+def test_a_deadband_of_nothing_stores_each_change():
+    rows = [[2100, 50], [2101, 50], [2101, 60], [2101, 70], [2400, 70], [2400, 70], [2399, 70]]
+    for band in (0, 0.0, 0.004):  # the last is less than a value can move
+        for more in ({}, {"humidity": 5}, {"humidity": False}):
+            limits = dict(more, temperature=band)
+            harness.equal(schema.check("deadband", limits, {}), (limits, None))
+            b = run(bench(Chip("sht3x", *rows), deadband=limits), 71)
+            harness.equal(temperatures(b), [2100, 2101, 2400, 2399])
+    b = run(bench(Chip("sht3x", *rows), deadband={"temperature": False}), 71)
+    harness.equal(len(b.stored), 8)  # without any every reading is
+
+
+def test_a_deadband_of_other_quantities():
+    rows = [[0, 5000, 100000, 400], [999, 5199, 100009, 449], [0, 5200, 100000, 400]]
+    rows += [[0, 5200, 100010, 400], [0, 5200, 100010, 450], [0, 5200, 100010, None]]
+    limits = {"humidity": 2, "pressure": 0.1, "co2": 50}
+    chip = Chip("scd41", *rows)
+    chip.values = [None] * 4
+    found = payloads(run(bench(chip, deadband=limits), 71))
+    harness.equal([p["humidity"] for p in found], [50.0, 52.0, 52.0, 52.0, 52.0])
+    harness.equal([p["pressure"] for p in found], [1000.0, 1000.0] + [1000.1] * 3)
+    harness.equal([p.get("co2") for p in found], [400, 400, 400, 450, None])
+
+
+def test_alarms_of_other_quantities():
+    rows = [[2100, 8999, 100000, 999], [2100, 9000, 97999, 1000], [2100, 8801, 98099, 951]]
+    rows += [[2100, 8800, 98100, 950]]
+    chip = Chip("scd41", *rows)
+    chip.values = [None] * 4
+    limits = {"alarm_high": {"humidity": 90, "co2": 1000}, "alarm_low": {"pressure": 980}}
+    b = run(bench(chip, **limits), 31)
+    begun = {"humidity": "high", "pressure": "low", "co2": "high"}
+    ended = {name: "normal" for name in begun}
+    harness.equal([p.get("alarms") for p in payloads(b, True)], [None, begun, None, ended])
+    assert "sensor: alarm, pressure low: 979.99 hPa" in b.log, b.log
+
+
+def test_alarms_and_deadbands_of_several_sensors():
+    # Alarms are of the first alone; deadbands of each.
+    air, soil = Chip("bme280", [2100, 50]), Chip("sht3x", [2100, 50], [9000, 50], [9010, 50])
+    limits = {"alarm_high": {"temperature": 30}, "deadband": {"temperature": 1}}
+    b = run(bench(air, soil, **limits), 31)
+    found = [p["sensors"]["sht"]["temperature"] for p in payloads(b)]
+    harness.equal((found, payloads(b, True)[-1].get("alarms")), ([21.0, 90.0], None))
+
+
 def test_alarms_begin_and_end_with_hysteresis():
     rows = [[2999], [3000], [3100], [2980], [2951], [2950], [3000], [400], [500], [549], [550]]
     limits = {"alarm_high": {"temperature": 30}, "alarm_low": {"temperature": 5}}
@@ -165,7 +211,7 @@ def test_alarms_begin_and_end_with_hysteresis():
 def test_an_alarm_from_before_a_restart_ends_after_it():
     limits = {"alarm_high": {"temperature": 30}}
     b = run(bench(Chip("sht3x", [2900], [3000]), **limits), 11)
-    harness.equal(b.kept.state, {"alarms": [1, 0, 0, 0, 0]})
+    harness.equal(b.kept.state, {"alarms": [1] + [0] * (len(telemetry.SIZES) - 1)})
     for after, said in ([3010], {}), ([2900], {"alarms": {"temperature": "normal"}}):
         again = bench(Chip("sht3x", after), **limits)
         again.kept.state.update(b.kept.state)
@@ -191,10 +237,10 @@ def test_an_alarm_without_memory_for_its_record_comes_with_the_next():
     said, sampling._said = sampling._said, full
     sys.modules["firmware.sampling"] = firmware.sampling = sampling
     try:
-        run(b, 10)
+        run(b, 14)
     finally:
         sampling._said = said
-    run(b, 10)
+    run(b, 6)
     found = [p.get("alarms") for p in payloads(b, True)]
     harness.equal(found, [None, None, {"temperature": "high"}])
 
@@ -305,25 +351,135 @@ def test_reading_too_often_is_reported():
     harness.equal((sensors.report(b.sampler), len(b.stored)), (None, 4))
 
 
-def test_without_memory_for_more_a_plain_reading_is_stored():
-    b = bench(Chip("sht3x", [2100, 50]), offset_cdeg={"sht3x": 100})
-    run(b, 1)
-    again, pack = sampling.again, sampling.pack
+def test_each_sample_warms_it():
+    chip = Chip("aht20", [2100, 50], [2101, 50])
+    chip.LEAST_S = 2
+    b = run(bench(chip, samples=5), 11)
+    harness.equal((b.sampler.fault, len(b.stored)), (None, 2))
+    b.settings["samples"] = 6
+    run(b, 11)
+    row = sensors.report(b.sampler)[0]
+    harness.equal(row["fault"], "read more often than every 12 s warms it")
+    b.change(12)
+    run(b, 24)
+    harness.equal(sensors.report(b.sampler), None)
+    chip.LEAST_S = 0  # one that does not warm itself, however often
+    b.change(1)
+    run(b, 10)
+    harness.equal(sensors.report(b.sampler), None)
+
+
+class NoMemory:
+    # In place of firmware/sampling.py: so many loads in vain.
+    def __init__(self, lacks):
+        self.lacks = lacks
+        sys.modules["firmware.sampling"] = firmware.sampling = self
+
+    def lack(self):
+        if self.lacks:
+            self.lacks -= 1
+            raise MemoryError
+
+    def again(self, *args):
+        self.lack()
+        return sampling.again(*args)
+
+    def pack(self, *args):
+        self.lack()
+        return sampling.pack(*args)
+
+
+def lacking(b, count, seconds=10):
+    no = NoMemory(count)
+    try:
+        run(b, seconds)
+    finally:
+        sys.modules["firmware.sampling"] = firmware.sampling = sampling
+    return no.lacks
+
+
+def test_no_reading_is_without_its_offset():
+    # It needs no memory: not on a reading that could not be judged, and not by itself.
+    b = run(bench(Chip("sht3x", [2100, 50]), offset_cdeg={"sht3x": 100}), 1)
+    harness.equal((temperatures(b), b.sampler.extra), ([2200], False))
+    for more in {"alarm_high": {"humidity": 90}}, {"samples": 3}, {"deadband": {"humidity": 1}}:
+        b = bench(Chip("sht3x", [2100, 50]), offset_cdeg={"sht3x": 100}, **more)
+        lacking(b, 99)
+        harness.equal((temperatures(b), b.sampler.due), ([2200], False))
+
+
+def test_what_finds_no_memory_is_tried_in_the_next_passes():
+    rows = [[2100], [2100], [2110], [2120]]
+    for count in range(1, 4):
+        b = bench(Chip("sht3x", *rows), alarm_high={"temperature": 21}, samples=2)
+        harness.equal(lacking(b, count), 0)
+        harness.equal(payloads(b, True)[0]["alarms"], {"temperature": "high"})
+        harness.equal((len(b.stored), b.sampler.errors), (1, count))
+        harness.equal(b.clock.s - b.sampler.turn_s, 10)  # it shifts nothing
+
+
+def test_without_memory_for_it_an_alarm_comes_with_the_next_reading():
+    b = bench(Chip("sht3x", [2100]), alarm_high={"temperature": 21})
+    lacking(b, 99)
+    harness.equal(payloads(b, True), [{"temperature": 21.0}])
+    assert "sensor: no memory to judge a reading" in b.log, b.log
+    run(b, 10)
+    harness.equal(payloads(b, True)[1]["alarms"], {"temperature": "high"})
+
+
+def test_samples_of_a_reading_that_found_no_memory_do_not_count_for_the_next():
+    b = bench(Chip("sht3x", [9000], [2100]), samples=3)
+    b.sampler.step()
+    while not (b.sampler.extra and b.sampler.extra.taken):
+        run_once(b)
+    lacking(b, 99)
+    run(b, 10)
+    harness.equal(temperatures(b), [2100, 2100])
+
+
+def test_a_reading_that_finds_no_memory_to_be_stored_is_taken_once_more():
+    b, lacks = bench(Chip("sht3x", [2100])), [2]
+    store = b.put
+
+    def put(*args):
+        if lacks[0]:
+            lacks[0] -= 1
+            raise MemoryError
+        store(*args)
+
+    b.put = put
+    run(b, 8)
+    harness.equal((temperatures(b), b.sampler.due), ([2100], False))
+    lacks[0] = 99  # for ever: a restart
+    harness.raises(MemoryError, run, b, 20)
+    harness.equal((lacks, b.sampler.due), ([94], True))
+
+
+def test_that_a_sensor_reads_again_may_find_no_memory():
+    chip = Chip("sht3x", [2100])
+    b = run(bench(chip), 1)
+    chip.next = [SensorError("crc"), [2200]]
+    run(b, 9)
+    count = []
 
     def full(*args):
+        count.append(1)
         raise MemoryError
 
-    class NoMemory:
-        pass
-
-    no = NoMemory()
-    no.again = no.pack = full
-    sys.modules["firmware.sampling"] = firmware.sampling = no
+    judge, sensors.judge = sensors.judge, full
+    sys.modules["firmware.sensors"] = firmware.sensors = sensors
     try:
-        run(b, 10)
+        for _ in range(40):
+            run_once(b)
+            b.clock.pass_ms(250)
+            sys.modules["firmware.sensors"] = firmware.sensors = sensors
     finally:
-        del sys.modules["firmware.sampling"]
-    harness.equal((temperatures(b), again, pack), ([2200, 2100], sampling.again, sampling.pack))
+        sensors.judge = judge
+    harness.equal((temperatures(b)[:2], b.sampler.fault), ([2100, 2200], "crc"))
+    chip.next = [[2300]]
+    run(b, 10)
+    harness.equal((temperatures(b)[-1], b.sampler.fault), (2300, None))
+    assert count
 
 
 def test_a_plain_sensor_needs_none_of_it():
@@ -360,6 +516,31 @@ def run_once(b):
     drivers.find = b.found.find
     b.sampler.step()
     b.clock.pass_ms(5)
+
+
+def test_a_stored_record_is_still_read():
+    # A first sensor with an alarm, and a second one, as version 0.2.0 has stored them.
+    b = bench(Chip("sht3x", [2100, 50, None, None]), Chip("tmp117", [1500]))
+    b.settings["alarm_high"] = {"temperature": 20}
+    b.sampler.apply("alarm_high")
+    run(b, 1)
+    stored = b.stored[0][4:]
+    known = b"\x34\x08\0\x32\0" + b"\xff" * 10 + b"\0\1" + b"\3sht\0" + b"\3tmp\1\xdc\5\0"
+    harness.equal(stored, known)
+    wanted = {"temperature": 21.0, "humidity": 0.5}
+    harness.equal(payloads(b)[0]["sensors"], {"sht": wanted, "tmp": {"temperature": 15.0}})
+
+
+def test_what_does_not_fit_a_record_is_left_out_and_said():
+    # With another quantity it may be as much; what it has is whole.
+    chips = [Chip(name, [1, 2, 3, 4]) for name in ("scd41", "bme280", "bmp280", "sht3x")]
+    b = bench(*chips, alarm_high={"temperature": 0, "co2": 0})
+    for n, (one, chip) in enumerate(zip(b.sampler.probes, chips)):
+        one.name, chip.values = "abcdefghijk{}".format(n), [None] * 4
+    run(b, 5)
+    sensors = payloads(b)[0]["sensors"]
+    harness.equal(sorted(sensors), [one.name for one in b.sampler.probes][:-1])
+    assert "sensor: no room in the record for abcdefghijk3" in b.log, b.log
 
 
 def test_the_longest_record_fits():

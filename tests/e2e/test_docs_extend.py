@@ -124,12 +124,90 @@ def test_a_sensor(tree: Tree) -> None:
     assert len(code) <= 30
 
 
+_QUANTITY = r"""# heap: 192wk
+from fakes_sampler import BOARD
+from test_sampling import Chip, bench, harness, payloads, run
+
+VALUES = [2100, 4500, None, None, None, 1100]
+
+
+def chip(name="sht3x", *rows):
+    made = Chip(name, *rows or (VALUES,))
+    made.values = [None] * 6
+    return made
+
+
+def test_an_offset():
+    b = run(bench(chip(), offset_cdeg={"sht3x": 100}), 1)
+    harness.equal(payloads(b), [{"temperature": 22.0, "humidity": 45.0, "dew_spread": 11.0}])
+
+
+def test_an_alarm_and_a_deadband():
+    rows = (VALUES, VALUES[:5] + [180], VALUES[:5] + [170], VALUES[:5] + [200], VALUES)
+    b = run(
+        bench(
+            chip("sht3x", *rows),
+            deadband={"dew_spread": 5},
+            alarm_low={"dew_spread": 2},
+            hysteresis={"dew_spread": 1},
+        ),
+        41,
+    )
+    said = [(p["dew_spread"], p.get("alarms")) for p in payloads(b, True)]
+    low, normal = {"dew_spread": "low"}, {"dew_spread": "normal"}
+    harness.equal(said, [(11.0, None), (1.8, low), (11.0, normal)])
+
+
+def test_an_alarm_ends_by_its_own_hysteresis():
+    rows = (VALUES[:5] + [200], VALUES[:5] + [209], VALUES[:5] + [230])
+    b = run(bench(chip("sht3x", *rows), alarm_low={"dew_spread": 2}), 21)
+    said = [p.get("alarms", {}).get("dew_spread") for p in payloads(b, True)]
+    harness.equal(said, ["low", None, "normal"])
+
+
+def test_several_sensors_and_the_battery():
+    b = bench(chip(), chip("tmp117"), alarm_high={"battery_v": 3.8})
+    b.sampler.divider, BOARD.battery_mv = (34, 2000), lambda *args: 3900
+    run(b, 1)
+    found = payloads(b)[0]
+    wanted = {"temperature": 21.0, "humidity": 45.0, "dew_spread": 11.0}
+    harness.equal(found.pop("sensors"), {"sht": wanted, "tmp": wanted})
+    harness.equal(found, dict(wanted, battery_v=3.9))
+    harness.equal(payloads(b, True)[0]["alarms"], {"battery_v": "high"})
+
+
+def test_a_record_that_was_stored_before():
+    b = bench(chip())
+    first = b"\0\0\0\x40\x34\x08\0\x32\0" + b"\xff" * 10
+    b.stored.append(first + b"\0\1\3sht\0\3tmp\1\xdc\5\0")
+    wanted = {"temperature": 21.0, "humidity": 0.5}
+    sensors = {"sht": wanted, "tmp": {"temperature": 15.0}}
+    harness.equal(payloads(b), [dict(wanted, sensors=sensors)])
+    harness.equal(payloads(b, True), [dict(wanted, alarms={"temperature": "high"})])
+
+
+def test_a_battery_beyond_all_belief():
+    b = bench(chip())
+    b.sampler.divider, BOARD.battery_mv = (34, 25000), lambda *args: 70000
+    b.sampler.apply("battery")
+    harness.equal(payloads(run(b, 1))[0]["battery_v"], 60.0)
+"""
+
+
 def test_a_quantity(tree: Tree) -> None:
     tree.follow("A quantity")
     lint(tree)
     said = tree.run("A quantity")
     # 45 %RH: (100 - 45) / 5
     assert re.search(r"shed-2\b.*\b1[01]\.\d+", said), said
+    # What else follows from the table, also beside settings that are seldom used.
+    (tree.top / "tests" / "device" / "test_quantity.py").write_text(_QUANTITY, "utf-8")
+    files = ("quantity", "core_telemetry", "sampling", "wake")
+    said = tree.type(
+        f"python -m tools test {' '.join(f'tests/device/test_{f}.py' for f in files)}"
+    )
+    assert re.search(r"\d passed, 0 failed", said), said
+    tree.type("python -m pytest -q -p no:cacheprovider tests/host/test_core_telemetry.py")
 
 
 def test_a_command(tree: Tree) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from firmware.core import telemetry
+from firmware.core import quantities, several, telemetry
 from firmware.core.quantities import rows
 
 QUANTITIES = rows()
@@ -41,7 +41,7 @@ def test_a_reading_comes_back_from_its_json(
 ) -> None:
     assume(set(values) != {None})
     record = bytearray(at + telemetry.RECORD_BYTES + 1)
-    end = telemetry.pack(record, at, s2000, values[:-1], values[-1])
+    end = telemetry.pack(record, at, s2000, values)
     sizes = [row[5] for row in QUANTITIES]
     measured = [i + 1 for i, value in enumerate(values) if value is not None]
     assert end == at + 4 + sum(sizes[: max(measured, default=0)])
@@ -67,10 +67,18 @@ def test_a_row_fits_its_bytes(row: tuple[str, str, int, int, int, int]) -> None:
     for value in (lowest, highest):
         record = bytearray(telemetry.RECORD_BYTES)
         values[QUANTITIES.index(row)] = value  # type: ignore[call-overload]
-        telemetry.pack(record, 0, 0, values[:-1], values[-1])
+        telemetry.pack(record, 0, 0, values)
         buf = bytearray(telemetry.TEXT_BYTES + 1)
         text = buf[: telemetry.write_json(buf, 0, framed(record, 1), 0, b"t", ())]
         assert json.loads(text)[name] == value / 10**decimals
+
+
+def test_every_column_has_every_row() -> None:
+    columns = (quantities.UNITS.split(), telemetry.DECIMALS, telemetry.NAMES.split())
+    assert {len(column) for column in (*columns, quantities.HYSTERESIS)} == {len(QUANTITIES)}
+    assert len(quantities.LIMITS) == 2 * len(QUANTITIES) == 2 * len(telemetry.SIZES)
+    assert QUANTITIES[quantities.BATTERY][0] == "battery_v"
+    assert several.BLOCKS_AT == 19  # else what is stored in front of an update is not read
 
 
 def test_what_every_reading_has_comes_first() -> None:

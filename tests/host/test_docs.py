@@ -16,6 +16,7 @@ from tools import cli
 from tools.dev import reference
 from tools.dev.reference import ANY
 from tools.things import config
+from tools.things.values import SETTINGS
 from tools.toolchain import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -227,6 +228,16 @@ def test_every_command_typed_is_there(commands: dict[str, Any]) -> None:
                 known |= {"--help", *re.findall(r'"(--[a-z]+)"', path.read_text("utf-8"))}
                 assert options - known == set(), f"{path.name}: {span}"
     assert count > 25
+
+
+@pytest.mark.parametrize(
+    ("page", "row"),
+    [("README.md", "| classic shadow |"), ("docs/aws.md", "| shadow, `reported` |")],
+)
+def test_the_settings_of_the_shadow_are_all_listed(page: str, row: str) -> None:
+    lines = (ROOT / page).read_text("utf-8").splitlines()
+    (line,) = (line for line in lines if line.startswith(row))
+    assert [key for key in SETTINGS if f"`{key}`" not in line] == []
 
 
 def test_every_config_key_is_explained() -> None:
