@@ -16,6 +16,7 @@ _DAY_S = const(86_400)
 _SYNC_S = const(21_600)  # between two questions for the time, and two reports of nothing new
 _TUNE_S = const(600)  # asleep, at least, to tell from it how fast the oscillator is
 _PPM = const(50_000)
+_JUMP_PPM = const(60_000)  # a server's clock, not the oscillator
 _FIX_MS = const(2_000)  # more is put right in the RTC itself, for a start without its memory
 _STATUS = const(-4)  # tag of the birth message in the session
 _KEYS = "interval_s batch sensor i2c samples deadband heartbeat_s alarm_high alarm_low hysteresis "
@@ -140,6 +141,8 @@ class Power:
             rejoin.forget(app.wlan)
             rejoin.leave(app.wlan)
             app.ssid = app.joining = None
+        if app.alarmed < 0 and link.failures[0] >= _FAILURES:
+            app.upkeep("check")  # drops an alarm that has ended them
         late = s >= (_JOIN_S if app.ssid is None else self.end_s) or link.failures[0] >= _FAILURES
         due = app.outbox and app.sampler.due and not app.sampler.failures  # it is taken first
         if late and s >= (self.end_s + _LIMIT_S if due else self.least_s):
@@ -179,6 +182,10 @@ class Power:
         rejoin.leave(app.wlan)
         packets = rejoin = None
         app.unload()
+        if app.safe or (good and app.counted_s and not self.fresh):
+            from firmware import crash
+
+            crash.alive(crash.STABLE_S, chip.log)
         from firmware import board, wake
 
         now_ms = self._time(board, wake)
@@ -191,30 +198,26 @@ class Power:
         wake.sleep(state)
 
     def _settle(self):
-        # All went well with the settings on trial before this connect, and after whatever crash.
+        # All went well with the settings on trial before this connect.
         app, trial = self.app, self.app.settings.state.get("trial")
         if app.sampler.failures >= _FAILURES:
             app.upkeep("check")
         elif trial and trial == self.trial:
             app.settings.note("trial", None)
-        if app.counted_s and not self.fresh:
-            from firmware import crash
-
-            crash.alive(crash.STABLE_S, chip.log)
 
     def _time(self, board, wake):
-        # Gives the time, in ms since 2000; the RTC's where there is no other. A server's shows how
-        # fast the oscillator is that has counted asleep.
+        # In ms since 2000. A server's shows how fast the oscillator is that has counted asleep.
         state, clock = self.state, self.app.clock
         if clock.offset is None:
             state["sync"] = state["fix"] = state["slept"] = 0
             return wake.rtc_ms()
         if clock.source != "rtc" and clock.since_s >= 0:
             if self.offset is not None and state["slept"] >= _TUNE_S:
-                apart_s, state["tuned"] = clock.offset - self.offset, True
-                if abs(apart_s) > 1:  # a server gives whole seconds
-                    ppm = state["ppm"] + apart_s * 1_000_000 // state["slept"]
-                    state["ppm"] = max(-_PPM, min(ppm, _PPM))
+                apart_s = clock.offset - self.offset
+                ppm = abs(apart_s) > 1 and apart_s * 1_000_000 // state["slept"]  # 1: rounded
+                if abs(ppm) <= _JUMP_PPM:
+                    state["ppm"] = max(-_PPM, min(state["ppm"] + ppm, _PPM))
+                    state["tuned"] = True
             state["sync"], state["slept"] = clock.offset + clock.since_s, 0
         state["sync"] = state["sync"] or 1  # not by a server
         clock.step()
@@ -238,13 +241,9 @@ class Power:
             pause = (1 if state["urgent"] else batch) << min(state["fails"] - 1, 10)
             state["left"] = min(pause, max(batch, _DAY_S // interval_s))
         if app.safe:
-            from firmware import crash
-
-            crash.alive(crash.STABLE_S, chip.log)  # then it tries again
             state["left"], state["next"] = 0, s2000 + _SAFE_S
         elif not state["sync"]:  # a reading has no time then: it comes with the next connect
             state["next"], state["left"] = s2000 + state["left"] * interval_s, 0
         else:
-            state["next"] = app.clock.offset + app.sampler.turn_s + interval_s
-            if state["next"] <= s2000:
-                wake.turn(state, s2000)
+            state["next"] = app.clock.offset + app.sampler.turn_s
+            wake.turn(state, s2000)

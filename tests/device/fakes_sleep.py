@@ -28,6 +28,7 @@ class Chip:
     def fresh(self, ppm):
         self.true_ms, self.rtc_ms, self.booted_ms = START * 1000, 0, START * 1000
         self.ppm, self.kept, self.asked, self.dogs = ppm, b"", [], 0
+        self.jump_s = 0  # by which the servers are off
 
     def pass_ms(self, ms):
         self.true_ms += ms
@@ -161,7 +162,7 @@ def app(values, cause="deepsleep"):
     made.shadow.update_due, made.shadow.connected = False, lambda present: None
     made.facts = lambda full: {"firmware": "1"}
     made.wlan, made.networks, made.ssid, made.runner = None, [], "barn", None
-    made.calls, made.window, made.slots = [], 8, 24
+    made.calls, made.window, made.slots, made.alarmed = [], 8, 24, 0
     made.upkeep, made.unload = made.calls.append, lambda: None
     return made
 

@@ -46,6 +46,7 @@ class Packets:
 class Link:
     def __init__(self, sessions):
         self.up, self.since_s, self.sessions, self.last_reason = False, 0, sessions, None
+        self.failures = [0, 0, 0]
 
 
 BOARD = sys.modules["firmware.board"] = firmware.board = FakeBoard()

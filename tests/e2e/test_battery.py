@@ -190,6 +190,25 @@ def test_an_alarm_connects_at_once(sleeper: Callable[..., Bench]) -> None:
     assert not crashes(bench)
 
 
+def test_a_policy_without_the_topic_of_alarms_costs_no_reading(
+    sleeper: Callable[..., Bench],
+) -> None:
+    """As any policy from before 0.2.0. The second alarm ends as the first one begins."""
+    bench = sleeper({"alarm_high": {"temperature": 30}, "batch": 3}, temperature="21 + t / 400")
+    bench.broker.script.forbidden = ["devices/+/alarms"]
+    bench.start()
+    began = bench.board.world_s
+    until(bench, began + 2 * HOUR_S)
+    bench.board.set(temperature="20 + sin(t)")
+    until(bench, began + 4 * HOUR_S)
+    bench.wait(lambda: readings(bench)[-1]["timestamp"] > began + 3 * HOUR_S)
+    found = readings(bench)
+    assert [reading["seq"] for reading in found] == list(range(1, len(found) + 1))
+    text = "\n".join(bench.board.log)
+    assert text.count("app: alarm not taken in three sessions, dropped") == 2
+    assert "power: no success" not in text
+
+
 def test_a_whole_cycle_leaves_room_on_an_esp32(sleeper: Callable[..., Bench]) -> None:
     bench = sleeper()
     small(bench, "53000")
