@@ -132,14 +132,17 @@ def aligned(clock, now_ms):
 
 
 def measure(sampler):
-    # One reading, as the loop has it taken; without one when the sensors fail.
-    clock = sampler.clock
-    tries = _TRIES + 99 * len(sampler.probes) - 99  # of several, one may be missing
+    # One reading, as the loop has it taken; without one when the sensors fail. What was missing
+    # before is looked for once.
+    clock, probes, there = sampler.clock, sampler.probes, True
+    for one in probes:
+        one.failures = _TRIES if one.fault and not one.sensor else 0
     most_s = _READ_S + _SAMPLE_S * sampler.settings.get("samples", 1)
-    while sampler.due and sampler.failures < tries and clock.s < most_s:
+    while sampler.due and there and clock.s < most_s:
         clock.step()
         sampler.step()
-        chip.sleep_ms(sampler.next_due_ms() if sampler.due else 0)
+        there = sampler.at or any([one.sensor or one.failures < _TRIES for one in probes])
+        chip.sleep_ms(sampler.next_due_ms() if sampler.due and there else 0)
     while sampler.kept and sampler.flush():
         pass
 

@@ -121,16 +121,19 @@ class Sampler:
     def __init__(self, clock, settings):
         self.clock, self.settings, self.probes, self.kept = clock, settings, (self,), []
         self.sensor, self.fault, self.last, self.same = "sht3x@0x44", None, 7, 2
-        self.count = self.failures = self.turn_s = self.interval_s = 0
+        self.count = self.failures = self.turn_s = self.interval_s = self.at = 0
         self.due, self.extra, self.divider, self.last_error = True, None, None, None
 
     def step(self):
         CHIP.pass_ms(AWAKE_MS - 300)
         if self.fails:
             self.failures += 1
+            if self.failures >= 3:  # sensors.failed()
+                self.sensor, self.fault = None, "no sht3x found"
             return
         self.clock.step()
-        self.due = False
+        self.due, self.failures, self.fault = False, 0, None
+        self.sensor = "sht3x@0x44"
         self.taken.append(self.clock.offset + self.clock.s)
 
     def next_due_ms(self):

@@ -1,4 +1,4 @@
-# heap: 96wk
+# heap: 128wk
 # What a board knows from one wake to the next, and what becomes of it when the memory is damaged.
 
 import json
