@@ -1,5 +1,5 @@
-# How a board that sleeps ends a connect, and what it leaves to wake.py. On demand; power: the Power
-# of power.py.
+# How a board that sleeps ends a connect, and what it leaves to wake.py. On demand; `power` is the
+# Power of power.py.
 
 from micropython import const
 

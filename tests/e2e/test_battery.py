@@ -209,6 +209,35 @@ def test_a_policy_without_the_topic_of_alarms_costs_no_reading(
     assert "power: no success" not in text
 
 
+def test_an_alarm_that_waits_is_sent_though_its_limit_has_left_config_json(
+    sleeper: Callable[..., Bench],
+) -> None:
+    config = {"alarm_high": {"temperature": 30}, "power": "mains", "interval_s": 2}
+    bench = sleeper(config, temperature="21 + sin(t) / 9")
+    bench.start()
+    bench.wait(lambda: len(readings(bench)) > 2)
+    bench.board.set(wifi={"up": False})
+    bench.board.wait_for("link: network gone", 30)
+    for temperature in (35, 20):  # it begins, and ends
+        mark = len(bench.board.log)
+        bench.board.set(temperature=f"{temperature} + sin(t) / 9")
+        bench.board.wait_for("sensor: alarm", 30, mark)
+    time.sleep(0.5)
+    bench.board.kill()
+    file = bench.board.folder / "config.json"
+    left = {k: v for k, v in json.loads(file.read_text()).items() if k != "alarm_high"}
+    file.write_text(json.dumps(left))
+    count = len(readings(bench))
+    bench.board.set(wifi={"up": True})
+    bench.board.start()
+    bench.wait(lambda: len(readings(bench)) > count + 5)
+    alarms = [json.loads(p.payload) for p in bench.broker.published() if "alarms" in p.topic]
+    said = {alarm["seq"]: alarm["alarms"]["temperature"] for alarm in alarms}
+    assert [said[seq] for seq in sorted(said)] == ["high", "normal"]
+    seqs = [reading["seq"] for reading in readings(bench)]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
 def test_a_whole_cycle_leaves_room_on_an_esp32(sleeper: Callable[..., Bench]) -> None:
     bench = sleeper()
     small(bench, "53000")
