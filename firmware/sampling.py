@@ -58,7 +58,9 @@ def pack(s):
     if s.divider:
         from firmware import board
 
-        battery_mv = min(board.battery_mv(*s.divider), quantities.LIMITS[-1])
+        divider, known = s.divider[:2], s.divider[2:]  # measured before the radio was on
+        s.divider, battery_mv = divider, known[0] if known else board.battery_mv(*divider)
+        battery_mv = min(battery_mv, quantities.LIMITS[-1])
     first = (list(measured[0]) + [None] * 4)[:4] + [battery_mv]
     end = telemetry.pack(s.buf, 0, s.clock.s, first[:4], battery_mv)
     alarms = bytearray(extra.alarms)

@@ -119,7 +119,7 @@ def _sampler(state, now_ms):
     made = sampler.Sampler(values, clock, store, None, chip.log)
     made.started, made.interval_s = clock.offset, values["interval_s"]
     if state["battery"]:
-        made.divider = tuple(state["battery"])
+        made.divider = tuple(state["battery"][:2])
         made.apply("battery")
     restore(made, state)
     return made

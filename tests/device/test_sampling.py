@@ -216,6 +216,15 @@ def test_the_battery():
     harness.equal(payloads(b, True)[1]["alarms"], {"battery_v": "low"})
 
 
+def test_the_first_reading_has_the_voltage_from_before_the_radio():
+    b = bench(Chip("sht3x", [2100, 50]))
+    BOARD.battery_mv = lambda pin, thousandths: 3_500
+    b.sampler.divider = (34, 2000, 3_900)
+    b.sampler.apply("battery")
+    run(b, 21)
+    harness.equal([p["battery_v"] for p in payloads(b)], [3.9, 3.5, 3.5])
+
+
 def test_a_battery_beyond_all_belief_does_not_look_like_a_sound_one():
     # Its divider is broken, and the record has two bytes: 70 V would be 4.46.
     b = bench(Chip("sht3x", [2100]))

@@ -238,6 +238,16 @@ def test_an_alarm_that_waits_is_sent_though_its_limit_has_left_config_json(
     assert seqs == list(range(1, len(seqs) + 1))
 
 
+def test_the_battery_is_measured_before_the_radio_is_on(sleeper: Callable[..., Bench]) -> None:
+    """An ADC2 pin, which a plain ESP32's radio takes: refused while that is on."""
+    battery = {"battery": {"pin": 25, "ratio": 2.0}}
+    bench = sleeper(battery, adc_mv={"25": 1850}, sensor="scd41")  # which takes 5 s
+    bench.start()
+    bench.wait(lambda: len(readings(bench)) > 0)
+    assert readings(bench)[0]["battery_v"] == 3.7
+    assert not crashes(bench)
+
+
 def test_a_whole_cycle_leaves_room_on_an_esp32(sleeper: Callable[..., Bench]) -> None:
     bench = sleeper()
     small(bench, "53000")
