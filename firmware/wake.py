@@ -186,7 +186,7 @@ def rtc_ms():
 
 def load():
     # None when there is none, or it is damaged.
-    data = machine.RTC().memory() if hasattr(machine.RTC, "memory") else b""
+    data = _rtc().memory()
     if len(data) < 4 or data[0] != _MAGIC or crc16(data, 3, len(data)) != data[1] | data[2] << 8:
         return None
     state = dict(zip(_KEYS.split(), json.loads(data[3:])))
@@ -197,8 +197,6 @@ def load():
 
 def save(state):
     # None: there is none any more. One that is too long even so is lost: the usual start, then.
-    if not hasattr(machine.RTC, "memory"):
-        return
     values, data = state and state["values"], _bytes(state)
     if len(data) > (_MOST_BYTES if chip.VERIFIED else _FEW_BYTES):
         if _stored() != values:
@@ -207,9 +205,18 @@ def save(state):
         data = _bytes(state)
         state["values"] = values
     try:
-        machine.RTC().memory(data)
+        _rtc().memory(data)
     except ValueError:
-        machine.RTC().memory(b"")
+        _rtc().memory(b"")
+
+
+def _rtc():
+    # Some builds for the ESP32 have none: then it is a file.
+    if hasattr(machine.RTC, "memory"):
+        return machine.RTC()
+    from firmware import rtc_file
+
+    return rtc_file
 
 
 def _stored():
