@@ -94,7 +94,7 @@ def until(bench: Bench, world_s: float, limit_s: float = 60) -> None:
         time.sleep(0.02)
 
 
-def test_a_day_with_an_outage_another_access_point_and_a_power_cut(
+def test_a_day_with_two_outages_another_access_point_and_a_power_cut(
     sleeper: Callable[..., Bench],
 ) -> None:
     bench = sleeper(wifi={"networks": [OLD]}, rtc_drift_ppm=20_000)
@@ -109,7 +109,11 @@ def test_a_day_with_an_outage_another_access_point_and_a_power_cut(
     bench.board.set(wifi={"up": False})
     until(bench, began + 11 * HOUR_S)
     bench.board.set(wifi={"networks": [NEW]})
-    until(bench, began + 17 * HOUR_S)
+    until(bench, began + 13 * HOUR_S)
+    bench.board.set(hosts={"localhost": ["127.0.0.9"]})  # nothing listens there
+    until(bench, began + 15.5 * HOUR_S)
+    bench.board.set(hosts={})
+    until(bench, began + 19 * HOUR_S)
     bench.board.kill()
     bench.board.start()
     until(bench, began + 24 * HOUR_S)
@@ -118,9 +122,14 @@ def test_a_day_with_an_outage_another_access_point_and_a_power_cut(
     assert [reading["seq"] for reading in found] == list(range(1, len(found) + 1))
     times = [reading["timestamp"] for reading in found]
     assert times == sorted(times)
-    # Once the oscillator is known; a power cut begins a new row.
+    assert len(set(times)) == len(times)  # none under two seqs
+    text = "\n".join(bench.board.log)
+    assert text.count("power: no success") >= 4  # of both outages
+    assert text.count("connects in 12 readings") >= 2  # and it paused
+    # Once the oscillator is known; a power cut begins a new row. None is missing between two.
     spaces = [b - a for a, b in zip(times, times[1:], strict=False)][8:]
     assert sum(abs(space - 600) > 30 for space in spaces) <= 2, spaces
+    assert max(spaces) < 900, spaces
     assert 130 <= len(found) <= 150
     assert bench.broker.violations == []
     assert {c.reason for c in bench.broker.connections[:-1]} == {"DISCONNECT"}
