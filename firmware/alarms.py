@@ -9,14 +9,14 @@ _TAG = const(-3)  # of an alarm in the session
 
 
 def send(app):
-    # True: the newest reading that the outbox has handed out may be sent. It has the blocks of
+    # True: the reading that the outbox hands out next may be sent. It has the blocks of
     # core/several.py; alarms among them go first, on a topic of their own. app.alarmed: the seq
     # whose alarm AWS has; below zero, does not have yet.
     from firmware.core import topics
     from firmware.net import packets
 
     outbox, session = app.outbox, app.session
-    seq = outbox.read - 1
+    seq = outbox.read
     if app.alarmed == seq:
         return True
     if _TAG in session.waiting:
@@ -35,9 +35,11 @@ def send(app):
 
 
 def keep(app):
-    # On flash, as they change: what has begun before a restart must end after it.
+    # On flash, as they change: what has begun before a restart must end after it. They stay there
+    # once there was one: it may wait in the outbox when nothing asks for alarms any more.
     extra, settings = app.sampler.extra, app.settings
     if extra.alarms:
-        settings.note("alarms", list(extra.alarms) if any(extra.alarms) else None)
+        if any(extra.alarms) or "alarms" in settings.state:
+            settings.note("alarms", list(extra.alarms))
     elif len(settings.state.get("alarms", ())) == len(telemetry.SIZES):
         extra.alarms = bytearray(settings.state["alarms"])

@@ -86,8 +86,9 @@ class App:
     def _step(self, spare):
         # All but the readings. True when there is more to send at once.
         clock, link = self.clock, self.connection
-        watched = self.safe or self.counted_s or "trial" in self.settings.state
-        if clock.s >= self.check_s and (watched or not link.up):
+        if clock.s >= self.check_s and (
+            not link.up or self.safe or self.counted_s or "trial" in self.settings.state
+        ):
             self.upkeep("check")
             self.unload(spare)
         network = self._network()
@@ -110,8 +111,7 @@ class App:
     def _answer(self, up):
         try:
             # A message that has come counts as older than a command that is done after it.
-            heard = not (up and self.shadow.message)
-            if heard and self.runner and not self.runner.step(up):
+            if self.runner and not (up and self.shadow.message) and not self.runner.step(up):
                 self.runner = None
             return up and self.shadow.step()
         except MemoryError:
@@ -152,16 +152,18 @@ class App:
             self.since_s, self.sent = self.clock.s, 0
         window = self.slots if outbox.waiting > self.slots else self.window
         most = self.settings.values["drain_per_s"]
-        while session.used < window and self.sent < most and outbox.next_unsent():
-            seq = outbox.read - 1
-            # Where nothing asks for alarms there are none, and no page need be read for them.
-            frame = self.sampler.extra is not False and outbox.get(seq)
+        # Where nothing asks for alarms, or has, no page need be read for them.
+        asked = self.sampler.extra is not False or "alarms" in self.settings.state
+        while session.used < window and self.sent < most:
+            frame = asked and outbox.get(outbox.read)
             if frame and frame[outbox.at] > RECORD_BYTES:
                 from firmware import alarms
 
                 if not alarms.send(self):
-                    outbox.read = seq  # its alarm goes first
                     break
+            seq = outbox.next_unsent()
+            if not seq:
+                break
             session.take(seq)
             self.sent += 1
 

@@ -1,5 +1,5 @@
-# A board that sleeps (config.json: "power": "battery") while it is connected: when it is done, and
-# what it leaves to wake.py. In memory only there; what it needs now and then is loaded on demand.
+# A board that sleeps (config.json: "power": "battery") while it is connected, and when it is
+# done. In memory only there; what it needs now and then is loaded on demand, as sleep.py.
 
 from micropython import const
 
@@ -12,13 +12,9 @@ _GAIN_S = const(30)  # for more, as long as readings get away
 _MOST_S = const(900)
 _FAILURES = const(3)  # sessions, or a sensor's errors, in a row
 _SAFE_S = const(1800)
-_DAY_S = const(86_400)
 _SYNC_S = const(21_600)  # between two questions for the time, and two reports of nothing new
 _TUNE_S = const(600)  # asleep, at least, to tell from it how fast the oscillator is
-_PPM = const(50_000)
-_FIX_MS = const(2_000)  # more is put right in the RTC itself, for a start without its memory
 _STATUS = const(-4)  # tag of the birth message in the session
-_KEYS = "interval_s batch sensor i2c samples deadband heartbeat_s alarm_high alarm_low hysteresis "
 _BEYOND = const(946_684_800)  # Unix seconds at 2000-01-01
 
 
@@ -140,6 +136,8 @@ class Power:
             rejoin.forget(app.wlan)
             rejoin.leave(app.wlan)
             app.ssid = app.joining = None
+        if app.alarmed < 0 and link.failures[0] >= _FAILURES:
+            app.upkeep("check")  # drops an alarm that has ended them
         late = s >= (_JOIN_S if app.ssid is None else self.end_s) or link.failures[0] >= _FAILURES
         due = app.outbox and app.sampler.due and not app.sampler.failures  # it is taken first
         if late and s >= (self.end_s + _LIMIT_S if due else self.least_s):
@@ -162,89 +160,6 @@ class Power:
 
     def _sleep(self, good):
         # Never returns.
-        app, state = self.app, self.state
-        if app.outbox:
-            app.upkeep("flush")
-        if good and not app.safe:
-            self._settle()
-        from firmware.net import packets, rejoin
+        from firmware import sleep
 
-        packets.disconnect(app.session)
-        s2000 = app.clock.offset and app.clock.offset + app.clock.s
-        if good and app.shadow.since_s:
-            state["report"] = s2000 or 0, app.shadow.sensor, app.shadow.fault
-        if good:
-            args = app.ssid, state["wifi"], s2000 or 0, chip.VERIFIED
-            state["wifi"] = rejoin.remember(app.wlan, *args)
-        rejoin.leave(app.wlan)
-        packets = rejoin = None
-        app.unload()
-        from firmware import board, wake
-
-        now_ms = self._time(board, wake)
-        self._plan(good, now_ms // 1000, wake)
-        if app.outbox:
-            wake.keep(app.sampler, state)
-        text = "power: {}, asleep until {}; connects in {} readings"
-        until = board.date(state["next"]) if state["sync"] else "the next try"
-        chip.log(text.format("done" if good else "no success", until, state["left"]))
-        wake.sleep(state)
-
-    def _settle(self):
-        # All went well with the settings on trial before this connect, and after whatever crash.
-        app, trial = self.app, self.app.settings.state.get("trial")
-        if app.sampler.failures >= _FAILURES:
-            app.upkeep("check")
-        elif trial and trial == self.trial:
-            app.settings.note("trial", None)
-        if app.counted_s and not self.fresh:
-            from firmware import crash
-
-            crash.alive(crash.STABLE_S, chip.log)
-
-    def _time(self, board, wake):
-        # Gives the time, in ms since 2000; the RTC's where there is no other. A server's shows how
-        # fast the oscillator is that has counted asleep.
-        state, clock = self.state, self.app.clock
-        if clock.offset is None:
-            state["sync"] = state["fix"] = state["slept"] = 0
-            return wake.rtc_ms()
-        if clock.source != "rtc" and clock.since_s >= 0:
-            if self.offset is not None and state["slept"] >= _TUNE_S:
-                apart_s, state["tuned"] = clock.offset - self.offset, True
-                if abs(apart_s) > 1:  # a server gives whole seconds
-                    ppm = state["ppm"] + apart_s * 1_000_000 // state["slept"]
-                    state["ppm"] = max(-_PPM, min(ppm, _PPM))
-            state["sync"], state["slept"] = clock.offset + clock.since_s, 0
-        state["sync"] = state["sync"] or 1  # not by a server
-        clock.step()
-        now_ms = (clock.offset + clock.s) * 1000 + clock.diff(clock.now(), clock._start)
-        if abs(now_ms - wake.rtc_ms()) > _FIX_MS:
-            board.set_rtc(now_ms // 1000)
-        state["fix"] = now_ms - wake.rtc_ms()
-        return now_ms
-
-    def _plan(self, good, s2000, wake):
-        # The next reading, and how many until the next connect.
-        app, state, found = self.app, self.state, self.app.settings.values
-        keys = (_KEYS + "offset_cdeg").split()
-        values = state["values"] = {key: found[key] for key in keys if key in found}
-        interval_s, batch = values["interval_s"], values.get("batch", 12)
-        state["left"], state["next"] = batch, s2000 + interval_s
-        if good:
-            state["fails"], state["urgent"] = 0, False
-        else:
-            state["fails"] += 1
-            pause = (1 if state["urgent"] else batch) << min(state["fails"] - 1, 10)
-            state["left"] = min(pause, max(batch, _DAY_S // interval_s))
-        if app.safe:
-            from firmware import crash
-
-            crash.alive(crash.STABLE_S, chip.log)  # then it tries again
-            state["left"], state["next"] = 0, s2000 + _SAFE_S
-        elif not state["sync"]:  # a reading has no time then: it comes with the next connect
-            state["next"], state["left"] = s2000 + state["left"] * interval_s, 0
-        else:
-            state["next"] = app.clock.offset + app.sampler.turn_s + interval_s
-            if state["next"] <= s2000:
-                wake.turn(state, s2000)
+        sleep.begin(self, good)

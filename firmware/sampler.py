@@ -30,7 +30,7 @@ class Sampler:
         self.due = True  # a reading is owed
         self.turn_s = self.interval_s = 0  # clock.s of the last turn; the interval by then
         self.wait = Deadline(clock)
-        self.divider = None  # (pin, thousandths) of the divider in config.json
+        self.divider = None  # config.json's: pin, thousandths; at first also what it was, in mV
         self.extra = False  # what sampling.py keeps; None: not yet; False: nothing is asked of it
         # As one of several sensors (sensors.py), which it is itself where there is only one.
         self.driver = self.sensor = self.fault = None  # fault: what is wrong, or of several: each

@@ -54,8 +54,9 @@ def pack(s):
     if s.divider:
         from firmware import board
 
-        most_mv = quantities.LIMITS[2 * quantities.BATTERY + 1]
-        battery_mv = min(board.battery_mv(*s.divider), most_mv)
+        divider, known = s.divider[:2], s.divider[2:]  # measured before the radio was on
+        s.divider, battery_mv = divider, known[0] if known else board.battery_mv(*divider)
+        battery_mv = min(battery_mv, quantities.LIMITS[2 * quantities.BATTERY + 1])
     first = list(measured[0]) + [None] * (len(telemetry.SIZES) - len(measured[0]))
     first[quantities.BATTERY] = battery_mv
     end = telemetry.pack(s.buf, 0, s.clock.s, first)

@@ -63,7 +63,7 @@ def failed(s, one, error):
     s.sensor = ", ".join([one.sensor for one in s.probes if one.sensor]) or None
     # Of several, the others go on: this one is tried again with the next reading.
     s.at = (s.at + 1) % len(s.probes)
-    if s.sensor:
+    if s.sensor or s.at:
         s.wait.start(0)
         if not s.at and any([not each.failures for each in s.probes]):
             s.store_reading()

@@ -62,8 +62,10 @@ def _feed(app, config):
 
 
 def _battery(sampler, given):
+    # Measured here for the first reading: by the time that is taken the radio is on.
     if given:
-        sampler.divider = given["pin"], int(given["ratio"] * 1000 + 0.5)
+        divider = given["pin"], int(given["ratio"] * 1000 + 0.5)
+        sampler.divider = divider + ((board.battery_mv(*divider),) if sampler.outbox else ())
         sampler.apply("battery")
 
 

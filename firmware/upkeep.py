@@ -68,6 +68,7 @@ def check(app):
     if app.alarmed < 0 and not link.up and link.sessions > app.alarm_sessions:
         chip.log("app: alarm not taken in three sessions, dropped; see docs/troubleshooting.md")
         app.session.release(app.session.tags.index(_ALARM))
+        link.failures[0] = 0
     if app.safe and s >= app.safe_s and not (app.runner and link.up):
         restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]

@@ -119,7 +119,7 @@ def _sampler(state, now_ms):
     made = sampler.Sampler(values, clock, store, None, chip.log)
     made.started, made.interval_s = clock.offset, values["interval_s"]
     if state["battery"]:
-        made.divider = tuple(state["battery"])
+        made.divider = tuple(state["battery"][:2])
         made.apply("battery")
     restore(made, state)
     return made
@@ -132,14 +132,17 @@ def aligned(clock, now_ms):
 
 
 def measure(sampler):
-    # One reading, as the loop has it taken; without one when the sensors fail.
-    clock = sampler.clock
-    tries = _TRIES + 99 * len(sampler.probes) - 99  # of several, one may be missing
+    # One reading, as the loop has it taken; without one when the sensors fail. What was missing
+    # before is looked for once.
+    clock, probes, there = sampler.clock, sampler.probes, True
+    for one in probes:
+        one.failures = _TRIES if one.fault and not one.sensor else 0
     most_s = _READ_S + _SAMPLE_S * sampler.settings.get("samples", 1)
-    while sampler.due and sampler.failures < tries and clock.s < most_s:
+    while sampler.due and there and clock.s < most_s:
         clock.step()
         sampler.step()
-        chip.sleep_ms(sampler.next_due_ms() if sampler.due else 0)
+        there = sampler.at or any([one.sensor or one.failures < _TRIES for one in probes])
+        chip.sleep_ms(sampler.next_due_ms() if sampler.due and there else 0)
     while sampler.kept and sampler.flush():
         pass
 
@@ -183,7 +186,7 @@ def rtc_ms():
 
 def load():
     # None when there is none, or it is damaged.
-    data = machine.RTC().memory() if hasattr(machine.RTC, "memory") else b""
+    data = _rtc().memory()
     if len(data) < 4 or data[0] != _MAGIC or crc16(data, 3, len(data)) != data[1] | data[2] << 8:
         return None
     state = dict(zip(_KEYS.split(), json.loads(data[3:])))
@@ -194,8 +197,6 @@ def load():
 
 def save(state):
     # None: there is none any more. One that is too long even so is lost: the usual start, then.
-    if not hasattr(machine.RTC, "memory"):
-        return
     values, data = state and state["values"], _bytes(state)
     if len(data) > (_MOST_BYTES if chip.VERIFIED else _FEW_BYTES):
         if _stored() != values:
@@ -204,9 +205,18 @@ def save(state):
         data = _bytes(state)
         state["values"] = values
     try:
-        machine.RTC().memory(data)
+        _rtc().memory(data)
     except ValueError:
-        machine.RTC().memory(b"")
+        _rtc().memory(b"")
+
+
+def _rtc():
+    # Some builds for the ESP32 have none: then it is a file.
+    if hasattr(machine.RTC, "memory"):
+        return machine.RTC()
+    from firmware import rtc_file
+
+    return rtc_file
 
 
 def _stored():

@@ -52,8 +52,7 @@ def find(bus, sensor):
                 label = driver.name + "@" + label
                 if name == driver.name or (name == "auto" and by_id):
                     return driver, label
-                if name == "auto":
-                    spare = driver, label
+                spare = name == "auto" and (driver, label)
                 break
         if why:
             label += " ({})".format("; ".join(why))

@@ -28,6 +28,7 @@ class Chip:
     def fresh(self, ppm):
         self.true_ms, self.rtc_ms, self.booted_ms = START * 1000, 0, START * 1000
         self.ppm, self.kept, self.asked, self.dogs = ppm, b"", [], 0
+        self.jump_s = 0  # by which the servers are off
 
     def pass_ms(self, ms):
         self.true_ms += ms
@@ -120,16 +121,19 @@ class Sampler:
     def __init__(self, clock, settings):
         self.clock, self.settings, self.probes, self.kept = clock, settings, (self,), []
         self.sensor, self.fault, self.last, self.same = "sht3x@0x44", None, 7, 2
-        self.count = self.failures = self.turn_s = self.interval_s = 0
+        self.count = self.failures = self.turn_s = self.interval_s = self.at = 0
         self.due, self.extra, self.divider, self.last_error = True, None, None, None
 
     def step(self):
         CHIP.pass_ms(AWAKE_MS - 300)
         if self.fails:
             self.failures += 1
+            if self.failures >= 3:  # sensors.failed()
+                self.sensor, self.fault = None, "no sht3x found"
             return
         self.clock.step()
-        self.due = False
+        self.due, self.failures, self.fault = False, 0, None
+        self.sensor = "sht3x@0x44"
         self.taken.append(self.clock.offset + self.clock.s)
 
     def next_due_ms(self):
@@ -161,7 +165,7 @@ def app(values, cause="deepsleep"):
     made.shadow.update_due, made.shadow.connected = False, lambda present: None
     made.facts = lambda full: {"firmware": "1"}
     made.wlan, made.networks, made.ssid, made.runner = None, [], "barn", None
-    made.calls, made.window, made.slots = [], 8, 24
+    made.calls, made.window, made.slots, made.alarmed = [], 8, 24, 0
     made.upkeep, made.unload = made.calls.append, lambda: None
     return made
 

@@ -22,6 +22,7 @@ class Counts:
     waiting = 0
     started = True
     driver = None
+    extra = False
 
     def __init__(self):
         self.steps = 0

@@ -28,6 +28,28 @@ def test_random_numbers():
     assert max(chip.random(1 << 24) for _ in range(50)) >= 1 << 20
 
 
+def test_the_voltage_of_the_battery():
+    # Of a divider of 2 behind pin 34, and of 4.7 in front of the one input of an ESP8266.
+    class Adc:
+        ATTN_11DB = 3
+
+        def __call__(self, pin, **more):
+            self.asked = pin, more
+            return self
+
+        def read_uv(self):
+            return 1_850_400
+
+        def read_u16(self):
+            return 52_429  # four fifths of a volt
+
+    MACHINE.ADC, MACHINE.Pin = Adc(), lambda pin: "pin {}".format(pin)
+    harness.equal(on_chip("esp32", board.battery_mv, 34, 2000), 3_700)
+    harness.equal(MACHINE.ADC.asked, ("pin 34", {"atten": 3}))
+    harness.equal(on_chip("esp8266", board.battery_mv, 0, 4700), 3_760)
+    harness.equal(MACHINE.ADC.asked, (0, {}))
+
+
 def test_a_date_for_the_log():
     harness.equal(board.date(848_571_003), "2026-11-21 10:10:03 UTC")
     harness.equal(board.date(0), "2000-01-01 00:00:00 UTC")

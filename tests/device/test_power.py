@@ -59,7 +59,7 @@ def connect(made, step, source=None):
     clock.step()
     if source:
         # As net/clock.py has it: whole seconds, and it sets the RTC.
-        s2000 = CHIP.true_ms // 1000
+        s2000 = CHIP.true_ms // 1000 + CHIP.jump_s
         clock.offset, clock.source, clock.since_s = s2000 - clock.s, source, clock.s
         CHIP.datetime(s2000)
     up(made)
@@ -159,6 +159,27 @@ def test_a_session_that_fails_three_times_or_lasts_too_long_is_a_failure():
         harness.raises(Slept, again, made, step)
         assert least_s * 1000 <= CHIP.awake_ms <= most_s * 1000, CHIP.awake_ms
         harness.equal(wake.load()["fails"], 1)
+
+
+def test_an_alarm_that_ends_sessions_is_dropped_before_that_is_a_failure():
+    harness.raises(Slept, first)
+    wake_until_connect()
+    made, step = on(values())
+    made.clock.offset, made.ssid, made.alarmed = made.rtc_s2000, "barn", -7
+
+    def check(what):  # upkeep.py
+        harness.equal(what, "check")
+        made.alarmed, made.connection.failures = 7, [0, 0, 0]
+
+    for failures in (1, 2):
+        made.connection.failures = [failures, 0, 0]
+        step()
+        harness.equal(made.alarmed, -7)
+    made.connection.failures, made.upkeep = [3, 0, 0], check
+    step()
+    harness.equal(made.alarmed, 7)
+    made.connection.failures, made.upkeep = [3, 0, 0], made.calls.append  # it was something else
+    harness.raises(Slept, step)
 
 
 def again(made, step):
@@ -326,7 +347,8 @@ def test_no_time_is_asked_for_that_is_known():
 
 
 def week(ppm, lost=(), outages=(), jumps=()):
-    # Readings of a week, batches of an hour; `lost`: days on which the RTC's memory goes.
+    # Readings of a week, batches of an hour. lost: days on which the RTC's memory goes. jumps: the
+    # day from which on the servers are off by so much.
     harness.raises(Slept, first, ppm)
     lost, connects, end_ms = list(lost), 0, CHIP.true_ms + 7 * DAY_S * 1000
     while CHIP.true_ms < end_ms:
@@ -344,6 +366,7 @@ def week(ppm, lost=(), outages=(), jumps=()):
             continue
         day = (CHIP.true_ms - START * 1000) / 1000 / DAY_S
         out = any([start <= day < end for start, end in outages])
+        CHIP.jump_s = sum([jump_s for start, jump_s in jumps if day >= start])
         made, step = on(values(), ssid=None if out else "barn")
         connects += 1
         if out:
@@ -388,3 +411,19 @@ def test_a_week_in_which_the_memory_goes():
     spaces = [b - a for a, b in zip(Sampler.taken, Sampler.taken[1:])]
     harness.equal(len([s for s in spaces[40:] if abs(s - 600) > 20]) <= 2, True)
     assert min(spaces) > 0
+
+
+def test_a_week_in_which_the_time_of_the_servers_jumps():
+    # What an oscillator cannot be is believed as the time, and no more than that. What it could be
+    # spoils the pace of six hours.
+    for ppm in (0, 20_000):
+        for jump_s, odd in ((300, 2), (-300, 2), (1_800, 1), (-1_800, 1), (7_200, 1)):
+            week(ppm, jumps=((3.1, jump_s),))
+            spaces = [b - a for a, b in zip(Sampler.taken, Sampler.taken[1:])][40:]
+            apart = [s - 600 for s in spaces if abs(s - 600) > 20]
+            harness.equal(len(apart), odd)
+            assert abs(apart[0] - jump_s) < 20 and abs(sum(apart) - jump_s * (2 - odd)) < 20, apart
+            assert abs(wake.load()["ppm"] + ppm * 1_000_000 // (1_000_000 + ppm)) < 300
+            now_s = (wake.rtc_ms() + wake.load()["fix"]) // 1000 - CHIP.jump_s
+            assert abs(now_s - CHIP.true_ms // 1000) < 60
+            assert abs(len(Sampler.taken) - 1009) <= 2, len(Sampler.taken)

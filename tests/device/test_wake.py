@@ -1,4 +1,4 @@
-# heap: 96wk
+# heap: 128wk
 # What a board knows from one wake to the next, and what becomes of it when the memory is damaged.
 
 import json
@@ -149,6 +149,41 @@ def test_every_damaged_byte_is_seen():
         wake.run()  # the usual start
         harness.equal((CHIP.kept, Sampler.taken), (other, []))
     assert not good.endswith(b"memory") and not good[:1].isdigit()  # board.py's own marks
+
+
+def test_without_memory_in_the_rtc_it_is_a_file():
+    class Files:
+        kept, writes, full = {}, 0, False
+
+        def read(self, path, limit):
+            return self.kept.get(path)
+
+        def replace(self, path, text):
+            if self.full:
+                raise OSError(28)
+            self.kept[path], self.writes = bytes(text), self.writes + 1
+
+    from firmware import rtc_file
+
+    files, rtc_file.files = rtc_file.files, Files()
+    del type(CHIP.RTC).memory
+    try:
+        asleep(left=4)
+        harness.equal(CHIP.kept, b"")
+        for left in (3, 2, 1):
+            harness.raises(Slept, wake.run)
+            harness.equal(wake.load()["left"], left)
+            CHIP.boot()
+        harness.equal((list(rtc_file.files.kept), rtc_file.files.writes), (["data/wake"], 4))
+        rtc_file.files.kept["data/wake"] = rtc_file.files.kept["data/wake"][:-1]
+        harness.equal(wake.load(), None)
+        asleep()
+        wake.save(None)
+        harness.equal(wake.load(), None)
+        rtc_file.files.full = True
+        asleep()  # it sleeps all the same
+    finally:
+        rtc_file.files, type(CHIP.RTC).memory = files, True
 
 
 def test_it_fits_an_esp8266():

@@ -94,7 +94,7 @@ def until(bench: Bench, world_s: float, limit_s: float = 60) -> None:
         time.sleep(0.02)
 
 
-def test_a_day_with_an_outage_another_access_point_and_a_power_cut(
+def test_a_day_with_two_outages_another_access_point_and_a_power_cut(
     sleeper: Callable[..., Bench],
 ) -> None:
     bench = sleeper(wifi={"networks": [OLD]}, rtc_drift_ppm=20_000)
@@ -109,7 +109,11 @@ def test_a_day_with_an_outage_another_access_point_and_a_power_cut(
     bench.board.set(wifi={"up": False})
     until(bench, began + 11 * HOUR_S)
     bench.board.set(wifi={"networks": [NEW]})
-    until(bench, began + 17 * HOUR_S)
+    until(bench, began + 13 * HOUR_S)
+    bench.board.set(hosts={"localhost": ["127.0.0.9"]})  # nothing listens there
+    until(bench, began + 15.5 * HOUR_S)
+    bench.board.set(hosts={})
+    until(bench, began + 19 * HOUR_S)
     bench.board.kill()
     bench.board.start()
     until(bench, began + 24 * HOUR_S)
@@ -118,9 +122,14 @@ def test_a_day_with_an_outage_another_access_point_and_a_power_cut(
     assert [reading["seq"] for reading in found] == list(range(1, len(found) + 1))
     times = [reading["timestamp"] for reading in found]
     assert times == sorted(times)
-    # Once the oscillator is known; a power cut begins a new row.
+    assert len(set(times)) == len(times)  # none under two seqs
+    text = "\n".join(bench.board.log)
+    assert text.count("power: no success") >= 4  # of both outages
+    assert text.count("connects in 12 readings") >= 2  # and it paused
+    # Once the oscillator is known; a power cut begins a new row. None is missing between two.
     spaces = [b - a for a, b in zip(times, times[1:], strict=False)][8:]
     assert sum(abs(space - 600) > 30 for space in spaces) <= 2, spaces
+    assert max(spaces) < 900, spaces
     assert 130 <= len(found) <= 150
     assert bench.broker.violations == []
     assert {c.reason for c in bench.broker.connections[:-1]} == {"DISCONNECT"}
@@ -187,6 +196,64 @@ def test_an_alarm_connects_at_once(sleeper: Callable[..., Bench]) -> None:
     births = [document["timestamp"] for document in told if "timestamp" in document]  # no wills
     (at,) = (i for i, s in enumerate(births) if 0 <= s - alarm["timestamp"] < 60)
     assert births[at] - births[at - 1] < HOUR_S - 300
+    assert not crashes(bench)
+
+
+def test_a_policy_without_the_topic_of_alarms_costs_no_reading(
+    sleeper: Callable[..., Bench],
+) -> None:
+    """As any policy from before 0.2.0. The second alarm ends as the first one begins."""
+    bench = sleeper({"alarm_high": {"temperature": 30}, "batch": 3}, temperature="21 + t / 400")
+    bench.broker.script.forbidden = ["devices/+/alarms"]
+    bench.start()
+    began = bench.board.world_s
+    until(bench, began + 2 * HOUR_S)
+    bench.board.set(temperature="20 + sin(t)")
+    until(bench, began + 4 * HOUR_S)
+    bench.wait(lambda: readings(bench)[-1]["timestamp"] > began + 3 * HOUR_S)
+    found = readings(bench)
+    assert [reading["seq"] for reading in found] == list(range(1, len(found) + 1))
+    text = "\n".join(bench.board.log)
+    assert text.count("app: alarm not taken in three sessions, dropped") == 2
+    assert "power: no success" not in text
+
+
+def test_an_alarm_that_waits_is_sent_though_its_limit_has_left_config_json(
+    sleeper: Callable[..., Bench],
+) -> None:
+    config = {"alarm_high": {"temperature": 30}, "power": "mains", "interval_s": 2}
+    bench = sleeper(config, temperature="21 + sin(t) / 9")
+    bench.start()
+    bench.wait(lambda: len(readings(bench)) > 2)
+    bench.board.set(wifi={"up": False})
+    bench.board.wait_for("link: network gone", 30)
+    for temperature in (35, 20):  # it begins, and ends
+        mark = len(bench.board.log)
+        bench.board.set(temperature=f"{temperature} + sin(t) / 9")
+        bench.board.wait_for("sensor: alarm", 30, mark)
+    time.sleep(0.5)
+    bench.board.kill()
+    file = bench.board.folder / "config.json"
+    left = {k: v for k, v in json.loads(file.read_text()).items() if k != "alarm_high"}
+    file.write_text(json.dumps(left))
+    count = len(readings(bench))
+    bench.board.set(wifi={"up": True})
+    bench.board.start()
+    bench.wait(lambda: len(readings(bench)) > count + 5)
+    alarms = [json.loads(p.payload) for p in bench.broker.published() if "alarms" in p.topic]
+    said = {alarm["seq"]: alarm["alarms"]["temperature"] for alarm in alarms}
+    assert [said[seq] for seq in sorted(said)] == ["high", "normal"]
+    seqs = [reading["seq"] for reading in readings(bench)]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_the_battery_is_measured_before_the_radio_is_on(sleeper: Callable[..., Bench]) -> None:
+    """An ADC2 pin, which a plain ESP32's radio takes: refused while that is on."""
+    battery = {"battery": {"pin": 25, "ratio": 2.0}}
+    bench = sleeper(battery, adc_mv={"25": 1850}, sensor="scd41")  # which takes 5 s
+    bench.start()
+    bench.wait(lambda: len(readings(bench)) > 0)
+    assert readings(bench)[0]["battery_v"] == 3.7
     assert not crashes(bench)
 
 
