@@ -83,7 +83,7 @@ class CommandRunner:
         session, sampler, wait = self.shadow.session, self.sampler, Deadline(self.shadow.clock)
         why, log = (why, None) if why else self._act(ident, action, value)
         if not why and action == "read_now":
-            sampler.read_now()
+            read_now(sampler)
             readings, errors = sampler.readings, sampler.errors
             wait.start(_OUTCOME_MS)
             while sampler.readings == readings and sampler.errors == errors and wait.left_ms():
@@ -169,3 +169,12 @@ def result(ident, action, why=None, log=None):
     good, why = why in (None, True), "done before the last restart" if why is True else why
     document = {"id": ident, "action": action, "ok": good, "reason": why and why[:120]}
     return json.dumps(log or document)
+
+
+def read_now(sampler):
+    # One extra reading. Whoever asks may just have plugged the sensor in: look at once.
+    sampler.due = True
+    if sampler.extra:
+        sampler.extra.stored = None  # whatever the deadband
+    if not sampler.sensor:
+        sampler.wait.start(0)

@@ -52,8 +52,10 @@ class Sampler:
             self.wait.start(0)
             self.release()
         if not self.extra:
-            asked = [key for key in _EXTRA.split() if key in self.settings]
-            self.extra = None if asked or self.divider or len(self.probes) > 1 else False
+            self.extra = None if self.divider or len(self.probes) > 1 else False
+            for key in _EXTRA.split():
+                if key in self.settings:
+                    self.extra = None
         return found
 
     def release(self):
@@ -62,14 +64,6 @@ class Sampler:
             one.driver = None
         self.driver = None  # the one loaded last
         self.busy, self.at = False, 0  # a measurement is under way; of which sensor
-
-    def read_now(self):
-        # One extra reading. Whoever asks may just have plugged the sensor in: look at once.
-        self.due = True
-        if self.extra:
-            self.extra.stored = None  # whatever the deadband
-        if not self.sensor:
-            self.wait.start(0)
 
     def next_due_ms(self):
         clock = self.clock
@@ -99,7 +93,7 @@ class Sampler:
         except (SensorError, OSError) as e:
             error = e
         except MemoryError as e:
-            if not one.sensor or (one.driver and self.lacks == _LACKS):
+            if not one.sensor or (one.driver and self.lacks >= _LACKS):
                 raise
             error = e  # to find it again, or to judge it; a session may have it, which can end
         self.busy = False
@@ -109,7 +103,7 @@ class Sampler:
 
             sensors.failed(self, one, error)
         except MemoryError:
-            self.lacks = min(self.lacks + 1, _LACKS)
+            self.lacks += 1
             self.wait.start(_RETRY_MS)
             self.release()
 

@@ -33,10 +33,14 @@ class Settings:
 class Sampler:
     def __init__(self):
         self.readings = self.errors = self.asked = 0
-        self.last_error = None
+        self.last_error = self.extra = None
+        self.sensor = "bme280@0x76"
 
-    def read_now(self):
-        self.asked += 1
+    def __setattr__(self, name, value):
+        if name == "due":
+            self.asked += 1
+        else:
+            object.__setattr__(self, name, value)
 
 
 class Session:

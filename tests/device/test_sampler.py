@@ -6,6 +6,7 @@ import firmware.drivers
 import harness
 from fakes import Random
 from fakes_sampler import S2000, WARM, Bench, Bus
+from firmware.command_runner import read_now
 from firmware.core.errors import SensorError
 
 
@@ -103,7 +104,7 @@ def test_a_whole_reading_does_not_allocate():
     b.put = put  # the bench is the outbox of its sampler
     b.run(1000)
     stored[0] = 0
-    b.sampler.read_now()
+    read_now(b.sampler)
     harness.no_heap(b.sampler.step)  # start()
     harness.equal((b.sampler.busy, stored), (True, [0]))
     b.clock.pass_ms(20)
@@ -114,7 +115,7 @@ def test_a_whole_reading_does_not_allocate():
 def test_read_now_is_one_more_and_keeps_the_schedule():
     b = Bench(60)
     b.run(10_000)
-    b.sampler.read_now()
+    read_now(b.sampler)
     harness.equal(b.sampler.next_due_ms(), 0)
     b.run(60_000, 50)
     harness.equal(b.times(), [0, 10, 60])
@@ -185,7 +186,7 @@ def test_single_error_is_counted_and_tried_again():
     b.bus.damaged = False
     b.run(2000)
     b.bus.damaged = True
-    b.sampler.read_now()
+    read_now(b.sampler)
     b.run(100)
     harness.equal(b.sampler.last_error, "sht3x: crc")
     harness.equal((b.sampler.errors, b.sampler.sensor), (2, "sht3x@0x44"))
@@ -248,7 +249,7 @@ def test_read_now_looks_for_the_sensor_at_once():
     b.bus.plugged = False
     b.run(300_000, 500)
     b.bus.plugged = True
-    b.sampler.read_now()
+    read_now(b.sampler)
     b.run(50)
     harness.equal((b.sampler.sensor, len(b.out)), ("sht3x@0x44", 1))
 
@@ -256,7 +257,7 @@ def test_read_now_looks_for_the_sensor_at_once():
 def test_stuck_bus_is_clocked_free():
     b = ran(1000, 60)
     b.bus.stuck = 2  # needs two rounds of nine clocks
-    b.sampler.read_now()
+    read_now(b.sampler)
     b.run(12_000, 10)
     harness.equal((b.bus.recovered, len(b.out)), (2, 2))
     assert "sensor: bus: SDA held low" in b.log, b.log
@@ -330,7 +331,7 @@ def test_a_driver_that_was_let_go_is_found_again_by_the_next_reading():
     b = ran(1000, 60)
     for busy in (False, True):
         if busy:
-            b.sampler.read_now()
+            read_now(b.sampler)
             b.sampler.step()
         harness.equal(b.sampler.busy, busy)
         b.sampler.release()

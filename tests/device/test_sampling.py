@@ -10,6 +10,7 @@ import firmware
 import harness
 from fakes_sampler import BOARD, Bench
 from firmware import loading, sampling, sensors
+from firmware.command_runner import read_now
 from firmware.core import schema, several, telemetry
 from firmware.core.errors import SensorError
 
@@ -135,7 +136,7 @@ def test_a_deadband_stores_what_has_moved():
     b.settings["heartbeat_s"] = 60
     run(b, 100)
     harness.equal(len(b.stored), 4)
-    b.sampler.read_now()
+    read_now(b.sampler)
     run(b, 1)
     harness.equal(len(b.stored), 5)
     b.settings["deadband"] = {"temperature": False}
