@@ -1,4 +1,4 @@
-# heap: 96wk
+# heap: 112wk
 # The median of several, offsets, deadbands, alarms, the battery, several sensors, and the faults
 # that are reported while the readings go on.
 

@@ -1,4 +1,4 @@
-# heap: 128wk
+# heap: 152wk
 # One reading at a wake, with the real sampler: what a sensor that is missing costs, and how it is
 # found again.
 
