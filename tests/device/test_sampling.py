@@ -218,7 +218,7 @@ def test_an_alarm_from_before_a_restart_ends_after_it():
         again.kept.state.update(b.kept.state)
         run(again, 1)
         harness.equal(payloads(again, True), [dict(said, temperature=after[0] / 100)])
-    harness.equal(again.kept.state, {"alarms": [0] * 5})
+    harness.equal(again.kept.state, {"alarms": [0] * len(telemetry.SIZES)})
 
 
 def test_an_alarm_that_cannot_be_kept_is_sent_all_the_same():
