@@ -21,7 +21,7 @@ from tools.dev import changed
 from tools.errors import ToolError
 from tools.toolchain import ROOT
 
-_WORKERS = 7  # most tests wait for a board, on the two cores of CI as well
+_WORKERS = 6  # most tests wait for a board, on the two cores of CI as well
 
 # Runs a program; Ctrl-C ends it without a traceback.
 _QUIET = """
