@@ -73,6 +73,7 @@ def judge(s, one):
     # It has measured. What was wrong is over, or something looks wrong: that is reported, and the
     # readings go on.
     driver = one.driver
+    least_s = driver.LEAST_S * s.settings.get("samples", 1)
     if one.failures:
         s.log("sensor: reads again; errors in a row: {}".format(one.failures))
         one.failures = 0
@@ -80,8 +81,7 @@ def judge(s, one):
     if 0 < driver.FROZEN <= one.same:
         _note(s, one, "frozen: the same value again and again")
         _set_up(s, one)
-    elif s.interval_s < driver.LEAST_S * s.settings.get("samples", 1):
-        least_s = driver.LEAST_S * s.settings.get("samples", 1)
+    elif s.interval_s < least_s:
         _note(s, one, "read more often than every {} s warms it".format(least_s))
     elif one.fault:
         one.fault = None
