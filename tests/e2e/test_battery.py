@@ -18,6 +18,7 @@ from tools.aws.watch import Watch
 from tools.board.stage import stage
 from tools.sim.board import VirtualBoard
 
+NOWHERE = {"localhost": ["127.0.0.9"]}  # nothing listens there
 FAST = 100_000  # a sleep of ten minutes takes six milliseconds
 HOUR_S = 3600
 SLEEPER = {"power": "battery", "interval_s": 600, "batch": 6}
@@ -110,7 +111,7 @@ def test_a_day_with_two_outages_another_access_point_and_a_power_cut(
     until(bench, began + 11 * HOUR_S)
     bench.board.set(wifi={"networks": [NEW]})
     until(bench, began + 13 * HOUR_S)
-    bench.board.set(hosts={"localhost": ["127.0.0.9"]})  # nothing listens there
+    bench.board.set(hosts=NOWHERE)
     until(bench, began + 15.5 * HOUR_S)
     bench.board.set(hosts={})
     until(bench, began + 19 * HOUR_S)
@@ -272,7 +273,7 @@ def test_a_broker_out_of_reach_leaves_room_as_well(sleeper: Callable[..., Bench]
     bench.start()
     began = bench.board.world_s
     until(bench, began + 2 * HOUR_S)
-    bench.board.set(hosts={"localhost": ["127.0.0.9"]})  # nothing listens there
+    bench.board.set(hosts=NOWHERE)
     until(bench, began + 9 * HOUR_S)
     bench.board.set(hosts={})
     count = len(readings(bench))

@@ -33,7 +33,7 @@ def in_order(bench: Bench) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("withheld", ["handshake", "CONNACK"])
 def test_sampling_goes_on_while_a_connect_hangs(make: Make, withheld: str) -> None:
     # The broker takes the TCP connection and never answers, three times; then all is well.
-    bench = make(4)
+    bench = make(2)  # a second in which this machine does something else is two of the board's
     bench.broker.script.withhold[withheld] = 3
     bench.up()
     assert sum("link: timeout" in line for line in bench.board.log) == 3
@@ -41,8 +41,8 @@ def test_sampling_goes_on_while_a_connect_hangs(make: Make, withheld: str) -> No
     bench.wait(lambda: len(bench.readings()) >= hung_s + 5)
     times = [reading["timestamp"] for reading in in_order(bench)]
     assert times[-1] - times[0] >= hung_s
-    # A connect that held up the loop would leave out a third; less leaves a busy machine its time.
-    assert max(b - a for a, b in pairwise(times)) < hung_s / 3 - 1, times
+    # It was 5 with a connect that held up the loop; 4 leaves a busy machine its time.
+    assert max(b - a for a, b in pairwise(times)) < 5, times
     bench.finish()
 
 
