@@ -20,7 +20,9 @@ from tools.setup.process import Progress, run
 
 _TRY_NETWORK = "check the network and `pip config list`, then make setup"
 _TRY_VENV = "apt install python3-venv, or another Python: make setup PYTHON=/path/to/python3"
-_INSTALL = ("install", "--retries", "2")
+_INSTALL = ["install", "--retries", "2"]
+if not sys.dont_write_bytecode:  # else whatever runs would compile all it needs anew
+    _INSTALL.append("--no-compile")  # a module at its first use, most never
 _UMQTT = f"micropython-umqtt.simple=={toolchain.UMQTT_VERSION}"
 # Of umqtt/simple.py in that archive, as it was on 2026-11-21.
 UMQTT_SHA256 = "8555d2f654deb8eb0d724f79b0811a78cc94029d070f3d96bbd74288653d63a5"
@@ -150,7 +152,7 @@ def _download_umqtt(folder: Path) -> None:
     settings = run([*pip, "config", "list"], "pip config", _TRY_NETWORK)
     index = re.search(r"\.index-url='([^']+)'", settings)
     archives, unearth = folder / "archive", folder / "unearth"
-    options = ["--no-deps", "--no-compile", "--target", str(unearth)]
+    options = ["--no-deps", "--target", str(unearth)]
     install = [*pip, *_INSTALL, *options, "-r", str(_pins("unearth"))]
     run(install, "installing unearth", _TRY_NETWORK)
     fetch = [pip[0], "-m", "unearth", "--no-binary", "--download", str(archives)]
