@@ -37,7 +37,7 @@ CERT_NONE = 0
 _SCALE = 2 if sys.maxsize > 1 << 32 else 1  # the heap is twice as large there, too
 _CONNECTED = 13024 * _SCALE
 _HANDSHAKE = 15616 * _SCALE
-_BUFFER = 5368 * _SCALE
+_BUFFER = 5368  # bytes, whatever a word has; the firmware keeps such a piece free for it
 _HEADS = 32 * _SCALE  # two blocks of the heap, to hold a piece by
 
 
