@@ -130,7 +130,7 @@ class Sampler:
             if more and (one.failures or anew or suspect != (one.fault is not None)):
                 from firmware import sensors
 
-                sensors.judge(self, one)
+                sensors.judge(self, one, least_s)
             if more and self.extra is not False:
                 from firmware import sampling
 

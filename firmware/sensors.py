@@ -69,11 +69,10 @@ def failed(s, one, error):
             s.store_reading()
 
 
-def judge(s, one):
+def judge(s, one, least_s):
     # It has measured. What was wrong is over, or something looks wrong: that is reported, and the
     # readings go on.
     driver = one.driver
-    least_s = driver.LEAST_S * s.settings.get("samples", 1)
     if one.failures:
         s.log("sensor: reads again; errors in a row: {}".format(one.failures))
         one.failures = 0

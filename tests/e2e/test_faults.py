@@ -9,7 +9,7 @@ import pytest
 from tests.soak import faults
 from tests.soak.trial import Verdict
 
-CASES = {case.name: case for case in [*faults.singles(), *faults.mixes(3)]}
+CASES = {case.name: case for case in [*faults.singles(), *faults.mixes(4)]}
 
 
 @pytest.fixture(scope="module")

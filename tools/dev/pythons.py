@@ -55,15 +55,13 @@ def found() -> dict[Path, Version]:
 def chosen(there: dict[Path, Version]) -> dict[Path, Version]:
     """The system's own, the oldest and the newest of ``there``; not the one that runs this.
 
-    `make test` itself is what proves that one. Of one minor version one is enough.
+    `make test` itself is what proves that one.
     """
     ordered = sorted(there, key=lambda path: (there[path], path))
     system = [path for path in ordered if path.parent == Path("/usr/bin")][:1]
     own = Path(sys._base_executable).resolve()  # type: ignore[attr-defined]
-    picked: dict[Version, Path] = {}
-    for path in (own, *ordered[:1], *ordered[-1:], *system):
-        picked.setdefault(there.get(path, ())[:2], path)
-    return {path: there[path] for path in picked.values() if path != own}
+    picked = dict.fromkeys([*system, *ordered[:1], *ordered[-1:]])
+    return {path: there[path] for path in picked if path != own}
 
 
 def run(pythons: dict[Path, Version], echo: Callable[[str], None]) -> Outcome:

@@ -83,8 +83,6 @@ class Bench:
             folder,
             umqtt=kit.umqtt,
             heap=kit.board,
-            # An ESP8266 has least to spare: as on the chip.
-            bits=32 if kit.board == "esp8266" else 64,
             time_scale=scale,
         )
 
