@@ -10,7 +10,7 @@ import shlex
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.host.aws_fakes import ACCOUNT, NETWORK_GONE, REGION, Faulty, client_error
@@ -260,6 +260,7 @@ _WORDS = (
 
 
 @given(st.lists(st.sampled_from(_WORDS.split(" "))), st.sampled_from([sql.TOPIC, "a/#"]))
+@example(["'", '"', "'"], sql.TOPIC)
 def test_any_text_is_understood_or_a_clear_error(words: list[str], topic: str) -> None:
     text, taken = " ".join(words), []
     with contextlib.suppress(ToolError):
@@ -267,7 +268,8 @@ def test_any_text_is_understood_or_a_clear_error(words: list[str], topic: str) -
     with contextlib.suppress(ToolError):
         sql.check_condition(text, topic, "--where")
         taken = taken or [text] * bool(text.strip())
-    assert not (taken and {";", '"', "\x00", "é", "=="} & set(words))
+    bare = re.sub("'[^']*'", "", text)  # in a text literal anything may stand
+    assert not (taken and {";", '"', "\x00", "é", "=="} & set(bare.split(" ")))
 
 
 def test_what_is_not_known_of_other_topics_is_not_refused() -> None:
