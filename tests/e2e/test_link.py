@@ -63,7 +63,7 @@ def test_readings_go_out_though_the_policy_forbids_to_subscribe(make: Make, how:
 
 @pytest.mark.timeout(240)
 def test_two_boards_with_one_thing_leave_each_other_time(make: Make) -> None:
-    bench = make(12)
+    bench = make(6)  # a session that is thrown out must have come to ask for the shadow
     bench.up()
     bench.wait(lambda: bench.shadow.reported(interval_s=1))
     twin = bench.board.folder.with_name("twin")
@@ -77,11 +77,10 @@ def test_two_boards_with_one_thing_leave_each_other_time(make: Make) -> None:
         count = len(bench.broker.connections) - before
         print(*other.log, sep="\n")
         print(f"sessions in 200 s: {count}")
-        # None, where one of them waits for minutes already; on a busy machine some are too short
-        # to ask for the shadow. Two that come back at once make a hundred.
-        assert count <= 20
+        assert count <= 6
         said = "shadow: another board uses this thing: "
-        bench.wait(lambda: any(said in line for line in [*bench.board.log, *other.log]), 400)
+        assert any(said in line for line in [*bench.board.log, *other.log])
+        bench.wait(lambda: len(bench.broker.connections) > before, 400)  # each waits up to 300 s
         other.set(wifi={"up": False})  # long enough for the first one to tell
         updates = bench.shadow.updates
         bench.wait(lambda: any(u["state"]["reported"].get("other_board") for u in updates), 400)
@@ -91,7 +90,7 @@ def test_two_boards_with_one_thing_leave_each_other_time(make: Make) -> None:
         bench.wait(lambda: bench.broker.live(THING), 400)
         bench.pause(20)
         bench.broker.kick()
-    bench.wait(lambda: "other_board" not in bench.shadow.state["reported"], 400)
+    bench.wait(lambda: "other_board" not in bench.shadow.state["reported"], 120)
     number = len(bench.broker.connections)
     bench.settle()
     bench.broker.kick()
