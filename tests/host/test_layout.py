@@ -298,8 +298,9 @@ def test_what_stays_in_memory_is_small() -> None:
 
 def test_what_leaves_the_memory_holds_no_state() -> None:
     # It may be loaded anew at any time (firmware/loading.py).
+    stays = resident()
     for path in FIRMWARE:
-        if _module(path) not in resident():
+        if _module(path) not in stays:
             found = [n.names for n in ast.walk(_tree(path)) if isinstance(n, ast.Global)]
             assert found == [], _where(path)
 
