@@ -22,6 +22,7 @@ from tools.errors import ToolError
 from tools.toolchain import ROOT
 
 _WORKERS = 6  # most tests wait for a board, on the two cores of CI as well
+_DEVICE_WORKERS = 2  # these do not, and a worker takes as long to start as some of them
 
 # Runs a program; Ctrl-C ends it without a traceback.
 _QUIET = """
@@ -72,7 +73,9 @@ def tests(echo: Echo, chosen: Sequence[str], umqtt: Path | None) -> Outcome:
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     if umqtt:
         env["UMQTT"] = str(umqtt.resolve())
-    argv = ["pytest", "-q", "-n", str(_WORKERS), "--dist", "loadfile", "--no-loadscope-reorder"]
+    device = all(name.startswith(_IN_MICROPYTHON) for name in chosen or [""])
+    workers = _DEVICE_WORKERS if device else _WORKERS
+    argv = ["pytest", "-q", "-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     argv += chosen
     began = time.monotonic()
     code, said = _run(argv, echo, env)
@@ -87,7 +90,7 @@ def quick(echo: Echo) -> list[Outcome]:
     names = changed.device_tests(changed.files())
     echo(f"device tests: {', '.join(names) or 'none'}")
     device = [test for name in names for test in _on_board(name)]
-    cores = ["-n", "2"]  # none of these waits for anything
+    cores = ["-n", str(_DEVICE_WORKERS)]
     return [*lint(echo), tests(echo, [*cores, "tests/host/test_layout.py", *device], None)]
 
 
