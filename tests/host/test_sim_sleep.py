@@ -93,6 +93,24 @@ def test_an_oscillator_that_is_off_shifts_the_wake_and_the_rtc_does_not_know(
         assert abs(moved - real_s) <= 3, (moved, real_s)
 
 
+def test_a_machine_that_is_late_does_not_lengthen_a_sleep(bench: Workbench) -> None:
+    seen: list[float] = []
+
+    def on_line(line: str) -> None:
+        if line == "board: reset (deep sleep)" and not seen:
+            seen.append(board.world_s)
+            time.sleep(0.1)  # nearly three hours of such a sleep
+            seen.append(board.world_s)
+
+    board = bench.board(
+        CLOCKS.format(lives=1, ms=600_000), epoch=1970, sleep_scale=FAST, on_line=on_line
+    )
+    before = clocks(board, 0)[1]
+    after = clocks(board, 1)[1]
+    assert before - 1 <= seen[0] <= seen[1] <= after + 1
+    assert 598 <= seen[1] - before <= 603
+
+
 def test_eight_hours_of_sleeps_cost_less_than_half_a_second_each(bench: Workbench) -> None:
     began = time.monotonic()
     board = bench.board(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import threading
 import time
@@ -45,7 +46,6 @@ class Control:
         self._log = log
         self._on_change = on_change
         self._time = WorldTime()
-        self._wakes_s: float | None = None  # when the timer of a sleep ends it
         self._file: dict[str, Any] = world.read(source) if source else {}
         world.fit(self._given | self._file)
         self._stamp = self._stamp_now()
@@ -131,14 +131,15 @@ class Control:
         """
         state = self._state()
         scale = float(self.get("sleep_scale", self._fixed.get("time_scale", 1)))
-        self._time.fall_asleep(scale)
-        self._wakes_s = None
-        if not wired or not state["sleep_us"]:
+        wakes_s = math.inf
+        if wired and state["sleep_us"]:
+            # The oscillator that ends it: fast, and it is over early.
+            sleep_s = state["sleep_us"] / 1e6 / (1 + self._drift())
+            wakes_s = state["asleep_ms"] / 1000 + sleep_s
+        self._time.fall_asleep(scale, wakes_s)
+        if wakes_s == math.inf:
             return None
-        # The oscillator that ends it: fast, and it is over early.
-        sleep_s = state["sleep_us"] / 1e6 / (1 + self._drift())
-        self._wakes_s = state["asleep_ms"] / 1000 + sleep_s
-        return max(0.0, (self._wakes_s - self._time.now_s()) / scale)
+        return max(0.0, (wakes_s - self._time.now_s()) / scale)
 
     def wake_up(self, rtc_counts: bool) -> None:
         """The sleep is over, by its timer or before.
@@ -146,7 +147,7 @@ class Control:
         ``rtc_counts``: the RTC went on meanwhile, by the oscillator of the timer: when that ends
         the sleep, the RTC has counted what was asked for.
         """
-        now_s = self._time.wake_up(self._wakes_s)
+        now_s = self._time.wake_up()
         state = self._state()
         if rtc_counts:
             slept_ms = now_s * 1000 - state["asleep_ms"]
