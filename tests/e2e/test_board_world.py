@@ -101,8 +101,9 @@ def test_a_sensor_unplugged_is_reported_and_one_plugged_in_is_used(
 ) -> None:
     board = boot(device)
     listener.wait(data(device), lambda m: m["seq"] >= 2)
+    mark = len(board.log)
     board.set(sensor="none")
-    board.wait_for("sensor: ", after=len(board.log))
+    board.wait_for("sensor: ", after=mark)
     count = len(listener.on(data(device)))
     time.sleep(1)
     assert len(listener.on(data(device))) <= count + 1  # at most the one on its way
@@ -163,8 +164,9 @@ def test_without_ntp_the_time_comes_from_aws(
     assert any("UTC from aws" in line for line in board.log)
     board.set(ntp=None)
     board.kill()
+    mark = len(board.log)
     board.start()
-    board.wait_for("UTC from pool.ntp.org", after=len(board.log))
+    board.wait_for("UTC from pool.ntp.org", after=mark)
 
 
 def test_a_stuck_bus_is_clocked_free(device: Device, boot: Boot, listener: Listener) -> None:

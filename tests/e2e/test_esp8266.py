@@ -75,5 +75,6 @@ def test_commands(board, device, clients, listener):
     assert "unknown" in answer(action="dance", id="e")["reason"]
     command(clients, device.thing, {"action": "reboot", "id": "f"})
     board.wait_for(r"board: reset", timeout=WAIT_S)
-    board.wait_for(r"link: up", timeout=WAIT_S, after=len(board.log))
+    mark = board.log.index("board: reset (machine.reset)")
+    board.wait_for(r"link: up", timeout=WAIT_S, after=mark)
     assert board.boots == 2

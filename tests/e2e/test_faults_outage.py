@@ -31,7 +31,7 @@ def test_after_offline_reboot_s_the_board_restarts_and_nothing_is_lost(
         proxy.begin()
         board.wait_for(rf"app: offline for {REBOOT_S // 100}\d\d s, restarting", timeout=40)
         board.wait_for(r"reset \(machine\.reset\)")
-        mark = len(board.log)
+        mark = board.log.index("board: reset (machine.reset)")
         waiting = int(board.wait_for(r"outbox: (\d+) waiting", after=mark)[1])
         assert waiting >= REBOOT_S // 10 - 10
         board.wait_for("link: up", timeout=20, after=mark)

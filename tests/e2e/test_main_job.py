@@ -193,7 +193,7 @@ def test_a_command_with_an_id_acts_once_even_across_a_reboot(device, boot, clien
     reboot = {"action": "reboot", "id": "boot-1"}
     command(clients, device.thing, reboot)
     board.wait_for(r"board: reset", timeout=WAIT_S)
-    mark = len(board.log)
+    mark = board.log.index("board: reset (machine.reset)")
     board.wait_for(r"link: up", timeout=WAIT_S, after=mark)
     command(clients, device.thing, reboot)
     command(clients, device.thing, {"action": "identify", "id": "after"})

@@ -252,5 +252,6 @@ def test_a_scene_counts_from_the_next_power_on(bench: Workbench) -> None:
     board.wait_for("start")
     assert not any("[]" in line for line in board.log)
     board.kill()
+    mark = len(board.log)
     board.start()
-    board.wait_for(r"start \[\]", after=len(board.log) - 1)
+    board.wait_for(r"start \[\]", after=mark)
