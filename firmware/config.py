@@ -31,6 +31,11 @@ def prepare():  # what build() takes; then what is known of the last run
     cause = board.reset_cause()
     chip.log("app: fieldmouse {}, reset by {}".format(version.VERSION, cause))
     crashed = crash.ended(cause)  # before boot()
+    if chip.VERIFIED:
+        from firmware.updates import slots
+
+        if slots.gone_back(chip.log):  # what has crashed runs no more
+            crash.alive(crash.STABLE_S, chip.log)
     safe, counted = crash.boot(cause, chip.log)
     if safe:
         text = "app: SAFE MODE after repeated crashes, see get_log{}"

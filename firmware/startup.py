@@ -69,11 +69,22 @@ def _battery(sampler, given):
         sampler.apply("battery")
 
 
+def _jobs(app, config):
+    # job_s: of the next jobs.step(), 0 in a new session; None where jobs are not heard. proved:
+    # AWS has acknowledged a reading of this boot.
+    app.job, app.job_s, app.proved, app.trial = None, None, False, False
+    if chip.VERIFIED:
+        from firmware.updates import slots
+
+        app.trial, app.job_s = slots.on_trial(), 0 if config.get("updates") else None
+
+
 def _session(app, config, context):
     from firmware.core import telemetry, topics
     from firmware.net.connection import Connection
     from firmware.net.session import Session
 
+    _jobs(app, config)
     thing = config["thing_name"].encode()
     names = topics.of(config["thing_name"], config["telemetry_topic"], config["command_topic"])
     data, app.commands, app.topic, status, app.prefix = [name.encode() for name in names]
@@ -85,7 +96,8 @@ def _session(app, config, context):
     session.set_callback(app.on_message)
     session.on_ack, session.filters = app.on_ack, app.filters
     # Of the filters only the topic of commands may be another one than when AWS made the session.
-    session.doubt = app.settings.state.get("filters") != names[1]
+    app.known = names[1] + " jobs" * (app.job_s is not None)
+    session.doubt = app.settings.state.get("filters") != app.known
     args = app.clock, chip.random, chip.log, context, config["message_bytes"]
     app.connection = Connection(session, *args)
     del Session.__init__, Connection.__init__

@@ -83,8 +83,11 @@ class Board:
             return False
         if path in drivers().values():
             return path in [drivers()[name] for name in sensors]
-        wanted = any(fnmatch.fnmatchcase(path, pattern) for pattern in _profile(self)["files"])
-        return wanted and path not in _profile(self)["without"]
+        wanted, unwanted = (
+            any(fnmatch.fnmatchcase(path, pattern) for pattern in _profile(self)[key])
+            for key in ("files", "without")
+        )
+        return wanted and not unwanted
 
 
 def together(power: str = "mains") -> dict[str, list[str]]:
