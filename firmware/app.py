@@ -22,7 +22,7 @@ class App:
     def run(self, unload, prepared):
         # prepared: what config.prepare() gave; emptied, because the configuration need not stay.
         self.unload, self.fault = unload, False  # fault: it ends by sampler or outbox
-        self.cause, self.safe, self.counted_s, self.last_crash = prepared.pop()
+        self.cause, self.safe, self.counted_s, self.last_crash, self.trial = prepared.pop()
         try:
             from firmware import startup
 
@@ -77,8 +77,7 @@ class App:
     def _wait(self):
         self.unload()
         wait_ms = _SOON_MS if self.runner or not self.connection.up else _IDLE_MS
-        if self.outbox:
-            wait_ms = min(wait_ms, self.sampler.next_due_ms())
+        wait_ms = min(wait_ms, self.sampler.next_due_ms()) if self.outbox else wait_ms
         if not self.connection.wait(wait_ms):
             chip.sleep_ms(wait_ms)
 
@@ -143,7 +142,8 @@ class App:
             args = self.clock, chip.random, chip.log, self.ssid
             self.joining = joining(self.wlan, self.networks, *args)
             self.wifi_drops += self.ssid is not None
-        if ssid := next(self.joining):
+        ssid = next(self.joining)
+        if ssid:
             self.ssid, self.joining = ssid, None
         return self.joining is None
 

@@ -16,6 +16,7 @@ def build(app, config, values, saved, state, problems, context):
     # clock.s: offline since (None: as soon as the session ends); of the last pass without an error
     app.offline_s = app.good_s = app.since_s = app.sent = 0  # sent: readings in second since_s
     app.alarmed = app.alarm_sessions = 0  # alarms.send()
+    app.proved = False  # AWS has acknowledged a reading of this boot
     # runner, joining: while there are commands to be done; or no network. ssid: joined, lost last.
     app.runner = app.joining = app.ssid = None
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
@@ -69,22 +70,13 @@ def _battery(sampler, given):
         sampler.apply("battery")
 
 
-def _jobs(app, config):
-    # job_s: of the next jobs.step(), 0 in a new session; None where jobs are not heard. proved:
-    # AWS has acknowledged a reading of this boot.
-    app.job, app.job_s, app.proved, app.trial = None, None, False, False
-    if chip.VERIFIED:
-        from firmware.updates import slots
-
-        app.trial, app.job_s = slots.on_trial(), 0 if config.get("updates") else None
-
-
 def _session(app, config, context):
     from firmware.core import telemetry, topics
     from firmware.net.connection import Connection
     from firmware.net.session import Session
 
-    _jobs(app, config)
+    # job_s: of the next jobs.step(), 0 in a new session; None where jobs are not heard.
+    app.job, app.job_s = None, 0 if config.get("updates") and chip.VERIFIED else None
     thing = config["thing_name"].encode()
     names = topics.of(config["thing_name"], config["telemetry_topic"], config["command_topic"])
     data, app.commands, app.topic, status, app.prefix = [name.encode() for name in names]

@@ -98,7 +98,8 @@ def _next_file(app, job, size, checking):
             job["looked"], job["own"] = path, equal and own
         if have < length and job["own"]:
             return _copy(job["own"], target, have)
-        if ask := _file(app, job, target, at, length):
+        ask = _file(app, job, target, at, length)
+        if ask:
             return ask
     if verify.digest(target, length) != digest:
         job["bad"] = job.get("bad", 0) + 1
