@@ -218,7 +218,7 @@ def test_every_command_typed_is_there(commands: dict[str, Any]) -> None:
                 command = commands.get(words[0])
                 assert command, f"{path.name}: {span}"
                 inner = getattr(command, "commands", {})
-                if inner and len(words) > 1 and words[1].isalpha() and words[1].islower():
+                if inner and len(words) > 1 and re.fullmatch("[a-z][a-z-]*", words[1]):
                     assert words[1] in inner, f"{path.name}: {span}"
                     command = inner[words[1]]
                 known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
