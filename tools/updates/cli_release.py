@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tools import options
 from tools.errors import ToolError
 from tools.options import Local
+
+if TYPE_CHECKING:
+    from tools.updates.making import Wanted
 
 PASSPHRASE = "FIELDMOUSE_KEY_PASSPHRASE"
 _USAGE = "python -m tools release --key keys/release-1.pem --out releases"
@@ -58,8 +61,7 @@ def release(
         return
     if not key or out is None:
         raise ToolError("--key and --out are needed", _USAGE)
-    from tools.aws import clients
-    from tools.updates import making, signers
+    from tools.updates import making
 
     wanted = making.Wanted(
         board=board,
@@ -68,6 +70,13 @@ def release(
         sensors=sensor or (),
         dirty=dirty,
     )
+    _make(key, out, wanted, local)
+
+
+def _make(key: str, out: Path, wanted: Wanted, local: bool) -> None:
+    from tools.aws import clients
+    from tools.updates import making, signers
+
     with options.spinner("compiling"):
         making.prepare(wanted)  # before anybody types a passphrase
     signer = signers.of(key, lambda: clients.of(local).client("kms"), lambda: _asked(key))
