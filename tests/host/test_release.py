@@ -239,6 +239,18 @@ def test_a_change_elsewhere_does_not_matter(small: Path, keys: Path) -> None:
     assert set(files) == {"firmware/x.mpy", "firmware/version.py", "firmware/keys.txt"}
 
 
+def test_a_shallow_clone_gives_the_same_bytes(small: Path, keys: Path, tmp_path: Path) -> None:
+    (small / "notes.md").write_text("a commit that is not about the firmware")
+    git(small, "add", ".")
+    git(small, "commit", "-qm", "t", when=COMMIT + 99)
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", "--depth", "1", small.as_uri(), str(clone))
+    first = making.make(SIGNER, tmp_path / "1", Wanted(), small, keys)
+    assert first.release.built == COMMIT + 99
+    again = making.make(SIGNER, tmp_path / "2", Wanted(), clone, keys)
+    assert again.file.read_bytes() == first.file.read_bytes()
+
+
 # What it is for.
 
 

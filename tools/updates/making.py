@@ -24,7 +24,7 @@ from tools.updates.signers import Signer
 
 MICROPYTHON = ("1.25", "1.26", "1.27", "1.28")
 # What decides about the bytes of a release.
-_SOURCES = ("boot.py", "main.py", "firmware", "tools/board", "tools/things")
+_SOURCES = ("boot.py", "main.py", "firmware", "tools/board", "tools/things", "tools/updates")
 _NO_UPDATES = (
     "its code lies in ROMFS, it has no 3-argument pow and makes no key of its own, and nothing of "
     "an update could be tried (docs/updates.md)"
@@ -133,7 +133,8 @@ def _built(source: Path, dirty: bool, warnings: list[str]) -> int:
     """Seconds since 2000 of the commit; of a tree that is none, when it was last changed."""
     try:
         changed = stage.git(source, "status", "--porcelain", "--", *_SOURCES)
-        when = stage.git(source, "log", "-1", "--format=%ct", "--", *_SOURCES).strip()
+        # Not of the last that changed the firmware: a shallow clone does not know it.
+        when = stage.git(source, "log", "-1", "--format=%ct").strip()
         why = f"there are changes: {changed.split()[1]} …" if changed else ""
     except (OSError, subprocess.SubprocessError):
         when, why = "", "this is no git checkout"
