@@ -68,6 +68,11 @@ class Board:
         return bool(_profile(self)["flat"])
 
     @property
+    def updates(self) -> bool:
+        """Whether its firmware can be updated by AWS: what lies in ROMFS cannot."""
+        return self.romfs is None
+
+    @property
     def defaults(self) -> dict[str, Any]:
         """What config.json gets on this board where it says nothing."""
         return {"i2c": dict(self.i2c), **_profile(self)["config"]}
