@@ -101,9 +101,7 @@ class App:
         self.unload(spare)
         more = self._answer(up)
         self.unload(spare)
-        if not up:
-            self.job_s = self.job_s and 0  # None: no jobs
-        elif self.job_s is not None and clock.s >= self.job_s:
+        if self.job_s is not None and clock.s >= self.job_s:
             more = self.upkeep("job") or more
             self.unload(spare)
         if up and self.outbox and clock.offset is not None:
@@ -240,11 +238,12 @@ class App:
     def on_ack(self, tag):
         self.offline_s = None  # for upkeep.check()
         if tag > 0:
-            self.proved = True
+            self.trial = self.trial and 2  # a step to its good end (updates/trial.py)
             self.outbox.ack(tag)
         elif tag == _ALARM:
             self.alarmed = -self.alarmed
         elif tag == SUBSCRIBE:
             self.connection.failures[2] = 0
             # Only now: else, after a power cut, a session without subscriptions would be trusted.
-            self.settings.note("filters", self.known)
+            note = self.commands.decode()
+            self.settings.note("filters", note if self.job_s is None else note + " jobs")

@@ -35,7 +35,7 @@ def prepare():  # what build() takes; then what is known of the last run
     if files.read("slot", 1):  # else nothing was ever updated (docs/updates.md)
         from firmware.updates import slots
 
-        trial = slots.on_trial()
+        trial = int(slots.on_trial())  # 2: a reading was acknowledged
         if slots.gone_back(chip.log):  # what has crashed runs no more
             crash.alive(crash.STABLE_S, chip.log)
         slots = None

@@ -16,7 +16,6 @@ def build(app, config, values, saved, state, problems, context):
     # clock.s: offline since (None: as soon as the session ends); of the last pass without an error
     app.offline_s = app.good_s = app.since_s = app.sent = 0  # sent: readings in second since_s
     app.alarmed = app.alarm_sessions = 0  # alarms.send()
-    app.proved = False  # AWS has acknowledged a reading of this boot
     # runner, joining: while there are commands to be done; or no network. ssid: joined, lost last.
     app.runner = app.joining = app.ssid = None
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
@@ -88,8 +87,8 @@ def _session(app, config, context):
     session.set_callback(app.on_message)
     session.on_ack, session.filters = app.on_ack, app.filters
     # Of the filters only the topic of commands may be another one than when AWS made the session.
-    app.known = names[1] + " jobs" * (app.job_s is not None)
-    session.doubt = app.settings.state.get("filters") != app.known
+    known = names[1] + " jobs" * (app.job_s is not None)
+    session.doubt = app.settings.state.get("filters") != known
     args = app.clock, chip.random, chip.log, context, config["message_bytes"]
     app.connection = Connection(session, *args)
     del Session.__init__, Connection.__init__

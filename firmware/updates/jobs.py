@@ -32,12 +32,16 @@ _KEPT = ("id", "document", "state", "status", "details")
 
 
 def step(app):
-    # While there is a session, from app.job_s on; 0: it has just begun. True: at once again.
-    s, job = app.clock.s, app.job
+    # From app.job_s on. True: at once again.
+    s, job, session = app.clock.s, app.job, app.connection.sessions
+    if not app.connection.up:
+        app.job_s = s + 1
+        return False
     if job is None:
         job = app.job = _resumed()
-    if app.job_s == 0:
-        job["ask"], job["tries"] = job["state"] not in ("trial", "result"), 0
+    if job.get("session") != session:
+        job["session"], job["tries"] = session, 0
+        job["ask"] = job["state"] not in ("trial", "result")
     app.job_s = s + 1
     if _TAG in app.session.waiting:
         return False
@@ -92,7 +96,13 @@ def _dropped(app):
     files.attempt(os.remove, _PATH)
     files.attempt(os.remove, "data/release")
     said = app.job.get("said")
-    app.job = {"state": None, "said": said, "ask": True, "tries": 0}
+    app.job = {
+        "state": None,
+        "said": said,
+        "ask": True,
+        "tries": 0,
+        "session": app.connection.sessions,
+    }
     app.job_s = 1
 
 

@@ -20,7 +20,9 @@ def check(app):
     now, other, left = slots.read()
     if not slots.on_trial() or slots.running() != now[0]:
         return app.upkeep("restart_for_trial")  # boot.py could not count: it is not what runs
-    if app.proved and app.shadow.proved:
+    # A get is answered with accepted; seen: the version in it.
+    heard = app.shadow.seen >= 0 and not app.shadow.pending and not app.shadow.get_due
+    if app.trial == 2 and heard:
         slots.good()
         chip.log("update: good, {} stays".format(now))
         app.trial, app.job = False, None
