@@ -101,7 +101,7 @@ class App:
         self.unload(spare)
         more = self._answer(up)
         self.unload(spare)
-        if self.job_s is not None and clock.s >= self.job_s:
+        if clock.s >= self.job_s:
             more = self.upkeep("job") or more
             self.unload(spare)
         if up and self.outbox and clock.offset is not None:
@@ -200,7 +200,7 @@ class App:
     def filters(self):
         from firmware.core.topics import subscribes
 
-        return subscribes(self.commands.decode(), self.prefix.decode(), self.job_s is not None)
+        return subscribes(self.commands.decode(), self.prefix.decode(), self.job is not None)
 
     def on_message(self, topic, payload):
         again = True
@@ -219,7 +219,7 @@ class App:
                     from firmware.core import shadow
 
                     shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
-                elif self.job_s is not None:
+                elif self.job:
                     from firmware.updates import jobs
 
                     jobs.receive(self, topic, payload)
@@ -246,4 +246,4 @@ class App:
             self.connection.failures[2] = 0
             # Only now: else, after a power cut, a session without subscriptions would be trusted.
             note = self.commands.decode()
-            self.settings.note("filters", note if self.job_s is None else note + " jobs")
+            self.settings.note("filters", note if self.job is None else note + " jobs")

@@ -9,8 +9,7 @@ _kept = ()
 
 
 def run():
-    # Ctrl-C on the serial port stops it and gives the REPL. What App cannot catch itself, a file
-    # that is missing or no memory to load one, may pass.
+    # Ctrl-C gives the REPL. What App cannot catch, no file or no memory to load it, may pass.
     try:
         import machine  # not board.py: what could not be loaded before may not load now
 
@@ -42,19 +41,14 @@ def run():
                 pass
         raise e
     except Exception as e:
-        _failed(e)
-        machine.reset()
-
-
-def _failed(error):
-    print("main: cannot run the firmware, restarting in 30 s")
-    sys.print_exception(error)
-    try:
-        with open("data/import.log", "w") as f:  # for updates/trial.py
-            sys.print_exception(error, f)
-    except OSError:
-        pass
-    time.sleep(30)
+        print("main: cannot run the firmware, restarting in 30 s")
+        sys.print_exception(e)
+        try:
+            time.sleep(30)
+            with open("data/import.log", "w") as f:  # for updates/trial.py
+                sys.print_exception(e, f)
+        finally:
+            machine.reset()
 
 
 def keep():

@@ -1,8 +1,11 @@
 # Makes the objects of the App, once (docs/memory.md, "Phases").
 
 import gc
+from micropython import const
 
 from firmware import board, chip
+
+_NEVER_S = const(0x3FFFFFFF)
 
 
 def build(app, config, values, saved, state, problems, context):
@@ -74,8 +77,8 @@ def _session(app, config, context):
     from firmware.net.connection import Connection
     from firmware.net.session import Session
 
-    # job_s: of the next jobs.step(), 0 in a new session; None where jobs are not heard.
-    app.job, app.job_s = None, 0 if config.get("updates") and chip.VERIFIED else None
+    # job_s: of the next updates/jobs.step(). job: None where jobs are not heard.
+    app.job, app.job_s = ({}, 0) if config.get("updates") and chip.VERIFIED else (None, _NEVER_S)
     thing = config["thing_name"].encode()
     names = topics.of(config["thing_name"], config["telemetry_topic"], config["command_topic"])
     data, app.commands, app.topic, status, app.prefix = [name.encode() for name in names]
@@ -87,7 +90,7 @@ def _session(app, config, context):
     session.set_callback(app.on_message)
     session.on_ack, session.filters = app.on_ack, app.filters
     # Of the filters only the topic of commands may be another one than when AWS made the session.
-    known = names[1] + " jobs" * (app.job_s is not None)
+    known = names[1] + " jobs" * (app.job is not None)
     session.doubt = app.settings.state.get("filters") != known
     args = app.clock, chip.random, chip.log, context, config["message_bytes"]
     app.connection = Connection(session, *args)

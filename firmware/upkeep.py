@@ -66,8 +66,7 @@ def check(app):
     # While there is no session, in safe mode, after a crash, and while a setting is on trial.
     s, link = app.clock.s, app.connection
     app.check_s = s + _CHECK_S
-    if app.job_s and not link.up:
-        app.job_s = 0  # the next session asks anew
+    app.job_s *= app.job is None or link.up  # the next session asks anew
     if app.counted_s and s >= app.counted_s:
         from firmware import crash
 

@@ -37,7 +37,7 @@ def step(app):
     if not app.connection.up:
         app.job_s = s + 1
         return False
-    if job is None:
+    if not job:
         job = app.job = _resumed()
     if job.get("session") != session:
         job["session"], job["tries"] = session, 0
@@ -153,9 +153,9 @@ def _work(app, job):
 
 
 def receive(app, topic, payload):
-    # Inside the MQTT callback. Nothing before the first step(): it asks for all there is.
+    # Inside the MQTT callback; not before the first step(), which asks for all there is.
     job, base = app.job, app.prefix[: -len("shadow/")]
-    if job is None or not topic.startswith(base):
+    if not topic.startswith(base):
         return
     kind = topic[len(base) :].decode()
     if kind.startswith("streams/"):

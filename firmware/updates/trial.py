@@ -25,9 +25,9 @@ def check(app):
     if app.trial == 2 and heard:
         slots.good()
         chip.log("update: good, {} stays".format(now))
-        app.trial, app.job = False, None
-        if app.job_s is not None:
-            app.job_s = 0
+        app.trial = False
+        if app.job is not None:
+            app.job, app.job_s = {}, 0
         if now[1] != other[1] and files.read("certs/claim.json", 1):
             from firmware.updates import claim
 

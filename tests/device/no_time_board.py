@@ -33,7 +33,8 @@ class Chip:
 
 class Board:
     # One life. on: s2000 at power-on. taken: when each reading of all lives was taken.
-    safe, counted_s, alarmed, trial = False, 0, 0, False
+    safe, counted_s, alarmed, trial, job = False, 0, 0, False, None
+    job_s = 0
     last_reason = None
 
     def __init__(self, on, taken, known=False, limit_bytes=8192):

@@ -32,7 +32,7 @@ class App(Named):
             settings=Named(state={"boots": 7}),
             problems=[],
             last_crash=None,
-            job_s=None,
+            job=None,
             **known,
         )
 
@@ -57,14 +57,14 @@ def test_the_shadow_carries_at_most_thirteen():
 
 def test_a_board_that_hears_jobs_says_what_becomes_of_them():
     for trial, job, said in (
-        (False, None, None),
+        (False, {}, None),
         (False, {"state": None}, None),
         (False, {"state": "fetch", "said": "failed before"}, "fetch"),
         (False, {"state": None, "said": "succeeded"}, "succeeded"),
-        (True, None, "on trial"),
+        (True, {}, "on trial"),
     ):
-        app = App(trial=trial, job=job)
-        app._known["job_s"] = 7
+        app = App(trial=trial)
+        app._known["job"] = job
         info = report(app, False)
         harness.equal((info["update"], len(info) <= 14), (said, True))
 

@@ -241,7 +241,7 @@ def crash(made):
     # Through App.run(), to the reset at its end.
     app = App()
     sys.modules["firmware.startup"] = firmware.startup = Startup(made)
-    harness.raises(Reset, app.run, lambda: None, [None, ("power_on", False, False, None)])
+    harness.raises(Reset, app.run, lambda: None, [None, ("power_on", False, False, None, False)])
 
 
 def test_after_a_crash_what_waits_in_ram_is_tried_once_more():
@@ -276,7 +276,7 @@ def app(trial, **saved):
     values = dict(schema.DEFAULTS)
     values.update(saved)
     made = Box(clock=Box(s=100), connection=Box(up=True), sampler=Box(failures=0), alarmed=0)
-    made.trial = False
+    made.trial, made.job, made.job_s = False, None, 0
     made.shadow = Box(birth_s=1 << 20, out=None, get_due=False)
     made.session = Box(waiting={})
     made.settings = Settings(values, saved, {"trial": trial}, chip.log)

@@ -65,7 +65,7 @@ LAYERS = {
     " firmware.net.packets json",
     # The top: app.py with what it does once, and now and then.
     "firmware/app.py": "firmware micropython",
-    "firmware/startup.py": "firmware gc",
+    "firmware/startup.py": "firmware gc micropython",
     "firmware/config.py": "firmware json sys",
     "firmware/overrides.py": "firmware sys",
     "firmware/upkeep.py": "firmware micropython",
