@@ -22,8 +22,7 @@ def run():
             unload()
         from firmware import config
 
-        prepared = config.prepare()
-        config = None
+        prepared, config = config.prepare(), None
         unload()
         from firmware.app import App
 
