@@ -13,7 +13,7 @@
 A claim certificate connects under any client id and may publish and subscribe only on its topics;
 that of a thing connects as that thing and stays off the `$aws/things/` of others. A certificate
 that is not ACTIVE gets no CONNACK: the connection is closed, as AWS does it. Answers go to the one
-who asked, at QoS 0, and are lost with the connection.
+who asked, if it has subscribed to them, at QoS 0, and are lost with the connection.
 
 ``template(hook=...)``: called with what AWS hands to the Lambda function; False or None: 403.
 ``claims.ignore["create-from-csr"]`` (or "provision") and ``claims.lose[...]``: as in jobs.py.
@@ -209,7 +209,8 @@ class Claims:
             return []
         noted = Request(verb, client_id)
         self.requests.append(noted)
-        claim = number_of(self._broker.live(client_id)[0].certificate)
+        asker = self._broker.live(client_id)[0]
+        claim = number_of(asker.certificate)
         try:
             noted.content = _parsed(payload)
             if found:
@@ -222,6 +223,8 @@ class Claims:
             answer = {"statusCode": e.status, "errorCode": e.code, "errorMessage": str(e)}
         if self.lose[verb]:
             self.lose[verb] -= 1
+            return []
+        if asker.session is None or asker.session.wants(f"{topic}/{end}") is None:
             return []
         return [Direct(f"{topic}/{end}", json.dumps(answer).encode(), 0)]
 
@@ -244,7 +247,7 @@ class Claims:
         token = self._owned(request.get("certificateOwnershipToken"), claim)
         template = self._templates.get(name)
         if template is None:
-            raise _Rejected("ResourceNotFound", f"no template {name}", 404)
+            raise _Rejected("InvalidTemplate", f"no template {name}")
         own = self.certificates[token.certificate]
         given = request.get("parameters", {})
         event = {
@@ -257,7 +260,7 @@ class Claims:
         }
         values = _values(template, given)
         if not template.hook(event):
-            raise _Rejected("AccessDenied", "Pre-provisioning hook refused", 403)
+            raise _Rejected("AccessDenied", "Access Denied", 403)
         thing = template.thing.format_map(values)
         if not re.fullmatch(r"[a-zA-Z0-9:_-]{1,128}", thing):
             raise _Rejected("InvalidParameters", f"thing name {thing[:140]!r}")
