@@ -25,15 +25,12 @@ from typing import Any
 from tests.e2e.packets import Violation
 from tests.e2e.server import Server
 from tests.e2e.session import Message
+from tools.sim import blocks
 
-MAX_TOTAL = 128 * 1024
 MAX_FILE = 24 * 1024 * 1024
 MAX_FILES = 10
-_MAX_BITMAP_BYTES = 12288
-_MAX_BLOCKS = 98304
 _TOPIC = re.compile(r"\$aws/things/([^/]+)/streams/([^/]+)/(get|describe)/json")
 _STREAM_ID = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-_KEYS = {"describe": set("c"), "get": set("csflonb")}
 
 Block = tuple[str, dict[str, Any]]
 """Topic and content of one data message."""
@@ -45,12 +42,6 @@ class Stream:
     things: Collection[str]
     version: int
     description: str
-
-
-class _Rejected(Exception):
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class Streams:
@@ -143,35 +134,38 @@ class Streams:
             return []
         base = topic.removesuffix(f"{verb}/json")
         try:
-            request.update(_parsed(payload, verb))
-            token = {"c": request["c"]} if "c" in request else {}
+            request.update(blocks.parsed(payload, verb))
+            token = blocks.token(request)
             stream = self._found(thing, stream_id, request)
             if verb == "describe":
                 sizes = [{"f": n, "z": len(data)} for n, data in sorted(stream.files.items())]
                 said = {"s": stream.version, "d": stream.description, "r": sizes}
                 return [_message(base + "description/json", token | said)]
-            blocks = _blocks(stream.files, request)
-        except _Rejected as e:
+            sizes_of = {n: len(data) for n, data in stream.files.items()}
+            number, size, indexes = blocks.wanted(request, sizes_of)
+        except blocks.Rejected as e:
             self.rejected.append(e.code)
-            token = {"c": request["c"]} if "c" in request else {}
-            return [_message(base + "rejected/json", {"o": e.code, "m": str(e), **token})]
+            said = e.answer() | blocks.token(request)
+            return [_message(base + "rejected/json", said)]
         if self._backwards:
             self._backwards -= 1
-            blocks.reverse()
+            indexes.reverse()
+        data = stream.files[number]
+        whole = [blocks.block(number, i, data[i * size :][:size]) for i in indexes]
         return [
-            _message(*block)
-            for data in blocks
-            for block in self._disturbed((base + "data/json", token | data))
+            _message(*sent)
+            for one in whole
+            for sent in self._disturbed((base + "data/json", token | one))
         ]
 
     def _found(self, thing: str, stream_id: str, request: dict[str, Any]) -> Stream:
         stream = self._streams.get(stream_id)
         if stream is None:
-            raise _Rejected("ResourceNotFound", f"no stream {stream_id}")
+            raise blocks.Rejected("ResourceNotFound", f"no stream {stream_id}")
         if thing not in stream.things:
-            raise _Rejected("Unauthorized", f"{stream_id} is not for {thing}")
+            raise blocks.Rejected("Unauthorized", f"{stream_id} is not for {thing}")
         if request.get("s", stream.version) != stream.version:
-            raise _Rejected("VersionMismatch", f"it has version {stream.version}")
+            raise blocks.Rejected("VersionMismatch", f"it has version {stream.version}")
         return stream
 
     def _disturbed(self, block: Block) -> list[Block]:
@@ -182,71 +176,3 @@ class Streams:
 
 def _message(topic: str, content: dict[str, Any]) -> Message:
     return Message(topic, json.dumps(content).encode(), 0)
-
-
-def _parsed(payload: bytes, verb: str) -> dict[str, Any]:
-    try:
-        request = json.loads(payload)
-    except ValueError as e:
-        raise _Rejected("InvalidJson", f"not JSON: {e}") from e
-    if not isinstance(request, dict):
-        raise _Rejected("InvalidJson", "not an object")
-    if odd := request.keys() - _KEYS[verb]:
-        raise _Rejected("InvalidRequest", f"unknown: {', '.join(sorted(odd))}")
-    token = request.get("c", "x")
-    if not isinstance(token, str) or not 1 <= len(token.encode()) <= 64:
-        del request["c"]
-        raise _Rejected("InvalidRequest", "c")
-    return request
-
-
-def _blocks(files: dict[int, bytes], request: dict[str, Any]) -> list[dict[str, Any]]:
-    """The data messages that answer a `get`."""
-    number = _whole(request, "f", 0, 255, "InvalidRequest")
-    size = _whole(request, "l", 256, 131072, "BlockSizeOutOfBounds")
-    offset = _whole(request, "o", 0, _MAX_BLOCKS, "OffsetOutOfBounds", 0)
-    count = _whole(request, "n", 1, _MAX_BLOCKS, "BlockCountLimitExceeded", 0)
-    wanted = range(offset, offset + count)
-    if "b" in request:
-        wanted_bits = _bits(request["b"])
-        chosen = [offset + i for i in wanted_bits][: count or None]
-    elif count:
-        chosen = list(wanted)
-    else:
-        raise _Rejected("InvalidRequest", "neither n nor b")
-    if number not in files:
-        raise _Rejected("ResourceNotFound", f"no file {number}")
-    found, total = [], 0
-    for index in chosen:
-        piece = files[number][index * size : (index + 1) * size]
-        total += len(piece)
-        if not piece or total > MAX_TOTAL:
-            break
-        text = base64.b64encode(piece).decode()
-        found.append({"f": number, "l": len(piece), "i": index, "p": text})
-    if not found:
-        raise _Rejected("OffsetOutOfBounds", "nothing of it is in the file")
-    return found
-
-
-def _whole(
-    request: dict[str, Any], key: str, least: int, most: int, code: str, absent: int | None = None
-) -> int:
-    if key not in request and absent is not None:
-        return absent
-    value = request.get(key)
-    if type(value) is not int:
-        raise _Rejected("InvalidRequest", key)
-    if not least <= value <= most:
-        raise _Rejected(code, f"{key}: {value}")
-    return value
-
-
-def _bits(text: Any) -> list[int]:
-    """Which bits are set: bit i of the bytes, the lowest bit of each byte first."""
-    if not isinstance(text, str) or not re.fullmatch(r"(0x)?([0-9a-fA-F]{2})+", text):
-        raise _Rejected("InvalidRequest", "b")
-    data = bytes.fromhex(text.removeprefix("0x"))
-    if len(data) >= _MAX_BITMAP_BYTES:
-        raise _Rejected("BlockBitmapLimitExceeded", f"{len(data)} bytes")
-    return [i for i in range(8 * len(data)) if data[i // 8] >> i % 8 & 1]
