@@ -32,6 +32,7 @@ class Connection:
         self.hello: tls_hello.Hello | None = None
         self.tls: tuple[str, str] | None = None
         self.tls_error: str | None = None
+        self.certificate = b""  # the client's, DER
         self.connect: Packet | None = None
         self.connack: tuple[int, bool] | None = None
         self.packets: list[tuple[float, Packet]] = []
@@ -108,6 +109,7 @@ class Connection:
             return False
         self._sock = secured
         cipher = secured.cipher()
+        self.certificate = secured.getpeercert(True) or b""
         self.tls = (secured.version() or "", cipher[0] if cipher else "")
         self._heard = time.monotonic()
         self._server.changed()

@@ -89,6 +89,15 @@ class Authority:
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
         return self._sign(builder.add_extension(usage, critical=False), key)
 
+    def issue(self, request: x509.CertificateSigningRequest) -> bytes:
+        """A device certificate for somebody else's key."""
+        builder = x509.CertificateBuilder().subject_name(request.subject)
+        builder = builder.public_key(request.public_key()).issuer_name(_name(self.name))
+        builder = builder.serial_number(x509.random_serial_number())
+        begin, end = _dates(0)
+        builder = builder.not_valid_before(begin).not_valid_after(end)
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
     def _sign(self, builder: x509.CertificateBuilder, key: Key) -> Identity:
         cert = builder.issuer_name(_name(self.name)).sign(self._key, hashes.SHA256())
         return Identity(

@@ -26,7 +26,10 @@ the client sent, in OpenSSL's words), ``connect``, ``connack`` (code, session_pr
 accepted, and every last will, as (time, client id, Packet).
 ``broker.attempts()``: the times of all connects, for judging a backoff.
 ``broker.responders``: functions (client id, topic, payload) -> [(topic, payload)], called for each
-PUBLISH; what they return is delivered to subscribers. A shadow fits in there.
+PUBLISH; what they return is delivered to subscribers. A shadow fits in there. A ``Message`` in
+place of the pair says its QoS, a ``Direct`` goes to the one who asked, subscribed or not, as the
+answers of jobs do. Who raises ``Violation`` has the connection closed. ``broker.lock`` is held
+while they run. ``broker.gate`` says which certificates may do what; see claims.py.
 """
 
 from __future__ import annotations
@@ -36,22 +39,32 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from tests.e2e import packets
 from tests.e2e.connection import Connection
 from tests.e2e.packets import Packet, Violation
 from tests.e2e.pki import Authority, Identity
 from tests.e2e.script import Script
-from tests.e2e.session import Message, Store
+from tests.e2e.session import Direct, Message, Store
 
 T = TypeVar("T")
-Responder = Callable[[str, str, bytes], list[tuple[str, bytes]]]
+Responder = Callable[[str, str, bytes], Sequence[tuple[str, bytes] | Message]]
 
 _FIRST_PACKET_S = 30.0
+
+
+class Gate(Protocol):
+    """Who may come in, and what for: ``certificate`` is the client's, in DER."""
+
+    def admits(self, certificate: bytes, client_id: str) -> bool:
+        """Whether it may connect under this client id."""
+
+    def allows(self, certificate: bytes, action: str, topic: str) -> bool:
+        """Whether it may "Publish" to a topic or "Subscribe" to a filter."""
 
 
 class Server:
@@ -69,8 +82,10 @@ class Server:
         self.responders: list[Responder] = []
         self.tls_version = tls
         self.clock = clock
+        self.gate: Gate | None = None
+        self.lock = threading.RLock()
         self._ca = ca
-        self._change = threading.Condition(threading.RLock())
+        self._change = threading.Condition(self.lock)
         self._folder = tempfile.TemporaryDirectory()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -200,6 +215,14 @@ class Server:
                 taken += 1
         return taken
 
+    def answer(self, client_id: str, message: Direct) -> bool:
+        """Send to one client that is there, past its subscriptions; never kept for later."""
+        with self._change:
+            for connection in self.live(client_id):
+                connection.deliver(message)
+                return True
+        return False
+
     # --- for the connections
 
     def silence_s(self, connect: Packet | None) -> float:
@@ -216,7 +239,7 @@ class Server:
             asked = connection.connect
             clean = "DISCONNECT" in connection.names()
             if asked and asked.will and connection.connack and not clean:
-                self._accepted(asked.client_id, asked.will)
+                self._accepted(asked.client_id, asked.will, answered=False)
         self.changed()
 
     def handle(self, connection: Connection, packet: Packet) -> None:
@@ -236,6 +259,9 @@ class Server:
         return True
 
     def _on_connect(self, connection: Connection, packet: Packet) -> None:
+        if self.gate and not self.gate.admits(connection.certificate, packet.client_id):
+            connection.reason = "certificate refused"
+            return
         for other in self.live(packet.client_id):
             other.kill("taken over")
         connection.connect = packet
@@ -256,21 +282,27 @@ class Server:
                 connection.deliver(message)
 
     def _on_publish(self, connection: Connection, packet: Packet) -> None:
-        self._allowed([packet.topic])
+        self._allowed(connection, "Publish", [packet.topic])
         if packet.qos == 2:
             return
         self._accepted(connection.connect.client_id, packet)  # type: ignore[union-attr]
         if packet.qos:
             self._answer(connection, "PUBACK", packets.puback(packet.packet_id))
 
-    def _accepted(self, client_id: str, packet: Packet) -> None:
+    def _accepted(self, client_id: str, packet: Packet, answered: bool = True) -> None:
         self.messages.append((time.monotonic(), client_id, packet))
         if packet.retain:
             self.store.retain(packet.topic, packet.payload)
         self.deliver(packet.topic, packet.payload, packet.qos)
-        for responder in self.responders:
-            for topic, payload in responder(client_id, packet.topic, packet.payload):
-                self.deliver(topic, payload)
+        # No service of AWS takes a last will for a request.
+        for responder in self.responders if answered else []:
+            for answer in responder(client_id, packet.topic, packet.payload):
+                if isinstance(answer, Direct):
+                    self.answer(client_id, answer)
+                elif isinstance(answer, Message):
+                    self.deliver(answer.topic, answer.payload, answer.qos)
+                else:
+                    self.deliver(*answer)
 
     def _on_puback(self, connection: Connection, packet: Packet) -> None:
         assert connection.session is not None
@@ -279,7 +311,7 @@ class Server:
 
     def _on_subscribe(self, connection: Connection, packet: Packet) -> None:
         assert connection.session is not None
-        self._allowed([name for name, _ in packet.filters])
+        self._allowed(connection, "Subscribe", [name for name, _ in packet.filters])
         if any(qos == 2 for _, qos in packet.filters):
             return
         codes = [self.script.suback_codes.get(name, qos) for name, qos in packet.filters]
@@ -304,7 +336,9 @@ class Server:
     def _on_disconnect(self, connection: Connection, _packet: Packet) -> None:
         connection.reason = "DISCONNECT"
 
-    def _allowed(self, topics: list[str]) -> None:
+    def _allowed(self, connection: Connection, action: str, topics: list[str]) -> None:
         for topic in topics:
+            if self.gate and not self.gate.allows(connection.certificate, action, topic):
+                raise Violation(f"policy: {action} {topic}")
             if any(packets.matches(f, topic) or f == topic for f in self.script.forbidden):
                 raise Violation(f"forbidden: {topic}")

@@ -18,6 +18,10 @@ class Message:
     retain: bool = False
 
 
+class Direct(Message):
+    """An answer to the one who asked: no subscription needed, and lost when it has gone."""
+
+
 @dataclass
 class Session:
     """One client id. ``pending`` are QoS 1 messages it has not acknowledged, oldest first."""
@@ -42,7 +46,7 @@ class Session:
     def acknowledge(self, packet_id: int) -> bool:
         """False for an id that is not in flight."""
         message = self.in_flight.pop(packet_id, None)
-        if message is not None:
+        if message is not None and not isinstance(message, Direct):
             self.pending.remove(message)
         return message is not None
 

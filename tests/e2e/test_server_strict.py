@@ -21,10 +21,17 @@ class Raw:
 
     opened: ClassVar[list[socket.socket]] = []
 
-    def __init__(self, broker: Server, ca: pki.Authority, folder: Path, **tls: bool) -> None:
+    def __init__(
+        self,
+        broker: Server,
+        ca: pki.Authority,
+        folder: Path,
+        identity: pki.Identity | None = None,
+        **tls: bool,
+    ) -> None:
         context = ssl.create_default_context(cadata=ca.cert.decode())
         if tls.get("certificate", True):
-            context.load_cert_chain(*ca.client().write(folder, "raw"))
+            context.load_cert_chain(*(identity or ca.client()).write(folder, "raw"))
         name = pki.HOST if tls.get("sni", True) else None
         context.check_hostname = name is not None
         raw = socket.create_connection(("127.0.0.1", broker.port))

@@ -6,7 +6,7 @@ import os
 from functools import cached_property
 from typing import Any
 
-from tools.aws import local
+from tools.aws import local, local_streams
 from tools.aws.errors import explained
 from tools.errors import ToolError
 from tools.options import ACCOUNT, Account
@@ -83,7 +83,7 @@ class Clients:
         from botocore.config import Config
 
         if self.cloud is not None:
-            return self._session.client(
+            made = self._session.client(
                 service,
                 endpoint_url=self.cloud.gateway_url,
                 region_name=self.cloud.region,
@@ -91,6 +91,9 @@ class Clients:
                 aws_secret_access_key=_LOCAL_SECRET,
                 config=Config(proxies={}, retries={"total_max_attempts": 3}, **LIMITS),
             )
+            if service == "iot":
+                local_streams.attach(made, lambda: self.client("s3"))
+            return made
         # Adaptive: the client itself slows down when AWS throttles it.
         config = Config(retries={"mode": "adaptive", "total_max_attempts": 8}, **LIMITS)
         return self._session.client(service, endpoint_url=url or None, config=config)

@@ -23,7 +23,7 @@ from rich.live import Live
 from tools.aws import viewer, watch
 from tools.aws.clients import Clients
 from tools.errors import ToolError
-from tools.sim import chaos, curve, devices, folders, launch, world
+from tools.sim import chaos, curve, devices, folders, launch, streams, world
 from tools.sim.board import VirtualBoard, interrupt, on_endings
 from tools.sim.chaos_proxy import Proxy
 from tools.sim.cloud import LocalCloud, free_port
@@ -89,6 +89,7 @@ class Simulation:
             self._stack.enter_context(
                 viewer.listening(clients, filters, self._message, self.fleet.link)
             )
+            self._stack.enter_context(streams.playing(clients))
         with self._step("provisioning, staging and booting") as say:
             for name in self.fleet.things:
                 say(name)
