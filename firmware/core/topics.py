@@ -18,3 +18,11 @@ def subscribes(commands, prefix):
     # Exact topics, no wildcards, and at most the 8 filters that AWS takes in one SUBSCRIBE.
     kinds = "get/accepted get/rejected update/accepted update/rejected update/delta"
     return [commands] + [prefix + kind for kind in kinds.split()]
+
+
+def jobs(thing):
+    # (publishes, subscribes) of a board that is updated by AWS IoT Jobs: docs/updates.md. A + in
+    # what it publishes is the id of a job, or of a stream.
+    job, stream = ["$aws/things/{}/{}/".format(thing, kind) for kind in ("jobs", "streams")]
+    sent = [job + "$next/get", job + "+/update", stream + "+/get/json"]
+    return sent, [job + "notify-next", stream + "+/data/json"]

@@ -50,13 +50,18 @@ def provision(
     attribute: _Attributes = None,
     setting: _Settings = None,
     update_policy: _Update = False,
+    no_updates: Annotated[
+        bool, typer.Option("--no-updates", help="it takes no updates over the air")
+    ] = False,
     local: Local = False,
 ) -> None:
     """Make THING on AWS IoT: registry entry, key, certificate, policies, and its folder.
 
     The key is made on this machine and stays there. WIFI_SSID and WIFI_PASSWORD (empty: an open
     network) come from the environment, or are asked for. Running it again completes what is
-    missing and changes nothing else.
+    missing and changes nothing else. A board of the ESP32 family on mains power gets the policy
+    for updates too, and "updates": true; a thing made before does with --update-policy, unless its
+    config.json says false.
     """
     from tools.aws import clients
     from tools.aws import fleet as fleets
@@ -69,8 +74,10 @@ def provision(
     if "wifi" in settings:
         raise ToolError("no Wi-Fi on a command line", "WIFI_SSID and WIFI_PASSWORD, or a terminal")
     attributes = {k: str(v) for k, v in parse(attribute or []).items()}
-    spec = Spec(thing, thing_type, board, attributes, settings)
-    if fleet and spec != Spec(thing, settings=settings):
+    if no_updates:
+        settings["updates"] = False
+    spec = Spec(thing, thing_type, board, attributes, settings, not no_updates)
+    if fleet and spec != Spec(thing, settings=settings, updates=not no_updates):
         raise ToolError("type, board and attributes are columns of the fleet file")
     spec.check()
     made = clients.of(local)
@@ -80,7 +87,7 @@ def provision(
         return
     folder = out or home("x", None, local).parent
     add_wifi(settings, folder / "-", local)
-    fleets.provision(made, fleet, folder, settings, policies)
+    fleets.provision(made, fleet, folder, settings, policies, not no_updates)
 
 
 def _provision(made: Clients, spec: Spec, folder: Path, policies: Policies) -> None:
