@@ -86,6 +86,7 @@ LAYERS = {
     "tools/aws/": f"{_TOOL} tools.things tools.aws",
     "tools/board/": f"{_TOOL} tools.things tools.board",
     "tools/doctor/": f"{_TOOL} tools.things tools.aws tools.board tools.doctor",
+    "tools/updates/": f"{_TOOL} tools.things tools.aws tools.board tools.updates",
     "tools/dev/": f"{_TOOL} tools.things tools.dev",
     "tools/sim/": f"{_TOOL} tools",
     "tools/sim/world.py": f"{_TOOL} tools firmware.drivers",

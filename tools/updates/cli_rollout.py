@@ -1,0 +1,233 @@
+"""`rollout`, `rollout status`, `rollout cancel`: parse, ask, show how far it is."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tools import wire
+from tools.errors import ToolError
+from tools.options import Local, Yes, completed, sure
+
+if TYPE_CHECKING:
+    from tools.updates.rollout import Plan, States, Tell
+
+_NAME = "fieldmouse-streams"
+_Id = Annotated[str, typer.Argument(metavar="ID", help="as `rollout status` names it")]
+
+
+class _Rollout(typer.core.TyperGroup):
+    """`rollout VERSION …` is `rollout start VERSION …`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, "-h", "--help"):
+            args = ["start", *args]
+        return super().parse_args(ctx, args)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    group = typer.Typer(
+        cls=_Rollout, no_args_is_help=True, help="A release to many boards, by AWS IoT Jobs."
+    )
+    for command in (start, status, cancel):
+        group.command(command.__name__)(command)
+    app.add_typer(group, name="rollout")
+
+
+def start(
+    release: Annotated[str, typer.Argument(metavar="VERSION|FILE", help="0.4.0, or a .release")],
+    things: Annotated[str, typer.Option(metavar="a,b", help="these; canaries first")] = "",
+    group: Annotated[str, typer.Option(metavar="NAME", help="a thing group of AWS")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="every thing")] = False,
+    canary: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="first so many; default: 1, where there are more"),
+    ] = None,
+    per_minute: Annotated[
+        int, typer.Option(min=0, max=1000, metavar="N", help="boards that begin; 0: no limit")
+    ] = 0,
+    abort_above: Annotated[
+        str, typer.Option(metavar="PERCENT", help="stop when more than so many have failed")
+    ] = "5%",
+    timeout_h: Annotated[
+        float, typer.Option("--timeout-h", min=0.02, max=168, metavar="H", help="for each wave")
+    ] = 24,
+    releases: Annotated[Path, typer.Option(metavar="DIR", help="where VERSION is")] = Path(
+        "releases"
+    ),
+    bucket: Annotated[
+        str, typer.Option(help="default: fieldmouse-releases-ACCOUNT-REGION; made if missing")
+    ] = "",
+    role: Annotated[
+        str, typer.Option(metavar="ARN|NAME", help=f"default: {_NAME}, made if missing")
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only say what would be done")
+    ] = False,
+    yes: Yes = False,
+    local: Local = False,
+) -> None:
+    """Update boards over the air: canaries first, then the rest, stopping when too many fail.
+
+    Puts the release into S3, makes the stream that boards fetch it from, and the jobs of AWS that
+    tell them to. Ctrl-C ends only the watching: AWS goes on. The same command again goes on where
+    it was, and where it was stopped, with the boards that do not have the release.
+
+    Left out is what the folder of a thing says cannot be updated: an ESP8266, a board on a
+    battery, one without "updates": true. Exit code 0 when all others have it. docs/updates.md.
+    """
+    from tools.aws import clients
+    from tools.aws.rules import apply as rules
+    from tools.updates import rollout, stream
+
+    image = stream.image(release, releases)
+    made = clients.of(local)
+    names = [name for name in things.split(",") if name] if things else []
+    chosen = rollout.choose(made.iot, names, group, everything)
+    reasons = rollout.left_out(made, chosen)
+    for thing, why in reasons.items():
+        typer.echo(wire.text(f"left out: {thing}: {why}"), err=True)
+    kept = tuple(thing for thing in chosen if thing not in reasons)
+    if not kept:
+        raise ToolError("there is no thing to update", "python -m tools things")
+    home = rules.home_of(made, _NAME)
+    first = min(len(kept), int(len(kept) > 1) if canary is None else canary)
+    limit = _percent(abort_above)
+    plan = rollout.Plan(image, home, kept, first, per_minute, limit, timeout_h)
+    place = bucket or stream.bucket_of(home)
+    steps = list(stream.steps(home, image, place, role))
+    _say(plan, dry_run)
+    if not dry_run:
+        sure(f"Update {_things(len(kept))} to {image.version}, by way of {place}?", yes)
+    for what, state, _ in rules.apply(steps, dry_run):
+        would = "would be " if dry_run and state != "there" else ""
+        words = {"there": "is there", "missing": "made", "differs": "set right"}
+        typer.echo(wire.text(f"{what}: {would}{words[state]}"))
+    if dry_run:
+        return
+    _run(made.iot, plan)
+    typer.echo(f"{_things(len(kept))}: {image.version}")
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise ToolError(f"--abort-above: {text!r} is no percentage", "--abort-above 5%")
+    return value
+
+
+def _things(number: int) -> str:
+    return f"{number} thing{'' if number == 1 else 's'}"
+
+
+def _say(plan: Plan, dry_run: bool) -> None:
+    would = "would go" if dry_run else "goes"
+    typer.echo(f"rollout {plan.id}: {plan.image.version} {would} to {_things(len(plan.things))}")
+    for wave, things in plan.waves():
+        shown = ", ".join(things[:10]) + (f", … {len(things) - 10} more" * (len(things) > 10))
+        typer.echo(wire.text(f"  {wave}: {shown}"))
+
+
+def _run(iot: Any, plan: Plan) -> None:
+    from tools.updates import rollout
+
+    look = completed(f"python -m tools rollout status {plan.id}")
+    stop = completed(f"python -m tools rollout cancel {plan.id}")
+    waves: list[str] = []
+    try:
+        with _shown() as tell:
+
+            def told(wave: str, states: States) -> None:
+                waves.append(wave)
+                tell(wave, states)
+
+            rollout.run(iot, plan, told)
+    except (KeyboardInterrupt, ToolError) as e:
+        if not isinstance(e, rollout.Stopped):
+            canaries = waves[-1:] == ["canary"] and len(plan.things) > plan.canaries
+            rest = "; the rest is not begun before this is run again" if canaries else ""
+            typer.echo(f"\nAWS goes on with it{rest}\nlook: {look}\nstop: {stop}", err=True)
+        raise
+
+
+@contextlib.contextmanager
+def _shown() -> Iterator[Tell]:
+    """A bar for each wave with the number of things by state; where there is none, lines."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from tools.updates import jobs, rollout
+
+    console = Console(stderr=True)
+    columns = (
+        *(TextColumn("{task.description:6}"), BarColumn(), MofNCompleteColumn()),
+        TextColumn("{task.fields[counts]}"),
+    )
+    tasks: dict[str, Any] = {}
+    said: dict[str, str] = {}
+    failed: set[str] = set()
+    with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty()) as bar:
+
+        def tell(wave: str, states: States) -> None:
+            counts = rollout.counted(states)
+            if wave not in tasks:
+                tasks[wave] = bar.add_task(wave, total=len(states), counts="")
+            seen = Counter(states.values())
+            ended = len(states) - seen[jobs.QUEUED] - seen[jobs.IN_PROGRESS]
+            bar.update(tasks[wave], completed=ended, counts=counts)
+            if not console.is_terminal and said.get(wave) != counts:
+                typer.echo(f"{wave}: {counts}", err=True)
+            said[wave] = counts
+            new = {t for t, s in states.items() if s in jobs.BAD} - failed
+            failed.update(new)
+            for thing in sorted(new):
+                typer.echo(wire.text(f"{thing}: {states[thing]}"), err=True)
+
+        yield tell
+
+
+def status(
+    rollout_id: Annotated[str, typer.Argument(metavar="[ID]", help="default: all, in short")] = "",
+    local: Local = False,
+) -> None:
+    """How far a rollout is: its jobs, boards by state, and why some have failed."""
+    from tools.aws import clients
+    from tools.updates import rollout
+
+    iot = clients.of(local).iot
+    if rollout_id:
+        for line in rollout.status(iot, rollout_id):
+            typer.echo(wire.text(line))
+        return
+    rows = rollout.known(iot)
+    for name, made in rows.items():
+        states = ", ".join(f"{job_id[len(name) + 1 :]} {state}" for job_id, state, _ in made)
+        typer.echo(wire.text(f"{made[0][2]:%Y-%m-%d %H:%M}  {name}  {states}"))
+    if not rows:
+        typer.echo("there is no rollout")
+
+
+def cancel(
+    rollout_id: _Id,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="also for boards that have begun"),
+    ] = False,
+    local: Local = False,
+) -> None:
+    """Cancel a rollout: boards that have not begun keep what they have."""
+    from tools.aws import clients
+    from tools.updates import rollout
+
+    for job_id in rollout.cancel(clients.of(local).iot, rollout_id, force):
+        typer.echo(wire.text(f"{job_id}: cancelled"))
