@@ -1,4 +1,4 @@
-"""Rollouts: canaries before the rest, stopped at the limit, gone on with, and nothing by a dry run.
+"""Rollouts: canaries before the rest, stopped at the limit, gone on with; a dry run makes nothing.
 
 S3, IAM and things are moto's; jobs and streams are played by a fleet that answers as it is told.
 """

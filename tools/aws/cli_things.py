@@ -34,6 +34,10 @@ _Settings = Annotated[
 _Update = Annotated[
     bool, typer.Option("--update-policy", help="bring the fleet's policies up to date")
 ]
+_Older = Annotated[
+    str, typer.Option(metavar="300d", help="whose certificate is; in a pipe: names, for --from -")
+]
+_NoUpdates = Annotated[bool, typer.Option("--no-updates", help="it takes no updates over the air")]
 
 
 def register(app: typer.Typer) -> None:
@@ -50,18 +54,14 @@ def provision(
     attribute: _Attributes = None,
     setting: _Settings = None,
     update_policy: _Update = False,
-    no_updates: Annotated[
-        bool, typer.Option("--no-updates", help="it takes no updates over the air")
-    ] = False,
+    no_updates: _NoUpdates = False,
     local: Local = False,
 ) -> None:
     """Make THING on AWS IoT: registry entry, key, certificate, policies, and its folder.
 
     The key is made on this machine and stays there. WIFI_SSID and WIFI_PASSWORD (empty: an open
-    network) come from the environment, or are asked for. Running it again completes what is
-    missing and changes nothing else. A board of the ESP32 family on mains power gets the policy
-    for updates too, and "updates": true; a thing made before does with --update-policy, unless its
-    config.json says false.
+    network) come from the environment, or are asked for. Run again it completes what is missing.
+    An ESP32 on mains power takes updates; one made before does with --update-policy.
     """
     from tools.aws import clients
     from tools.aws import fleet as fleets
@@ -70,12 +70,10 @@ def provision(
     from tools.things.fleet import Spec
 
     bulk.one_or_many("provision", thing, fleet)
-    settings = parse(setting or [])
+    settings = parse(setting or []) | ({"updates": False} if no_updates else {})
     if "wifi" in settings:
         raise ToolError("no Wi-Fi on a command line", "WIFI_SSID and WIFI_PASSWORD, or a terminal")
     attributes = {k: str(v) for k, v in parse(attribute or []).items()}
-    if no_updates:
-        settings["updates"] = False
     spec = Spec(thing, thing_type, board, attributes, settings, not no_updates)
     if fleet and spec != Spec(thing, settings=settings, updates=not no_updates):
         raise ToolError("type, board and attributes are columns of the fleet file")
@@ -221,6 +219,7 @@ def things(
     listen: Annotated[
         float, typer.Option(metavar="S", min=0, max=3600, help="for readings, at most; 0: not")
     ] = 6,
+    older_than: _Older = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="one object a line: docs/aws.md")
     ] = False,
@@ -236,16 +235,25 @@ def things(
     """
     from tools.aws import clients, collect, health, health_filter
 
-    accept = health_filter.parse(where)
+    age = f" certificate_age_s>={older_than}" if older_than else ""
+    accept = health_filter.parse(where + age)
+    only_names = bool(older_than) and not as_json and not sys.stdout.isatty()
     with spinner("asking AWS") as tell:
-        known = collect.everything(clients.of(local), names or [], listen, tell)
+        listen_s = 0 if only_names else listen
+        known = collect.everything(clients.of(local), names or [], listen_s, tell)
     now = time.time()
-    _show([h for h in (health.assess(e, now) for e in known) if accept(h)], as_json)
+    found = [h for h in (health.assess(e, now) for e in known) if accept(h)]
+    if only_names:
+        typer.echo("thing")  # of a fleet file of one column
+        for name in sorted((h.thing for h in found), key=health.natural):
+            typer.echo(name)
+    else:
+        _show(found, as_json, "certificate" if older_than else "thing")
     for text in sorted({f"not known: {k}: {why}" for e in known for k, why in e.unknown.items()}):
         typer.echo(text, err=True)
 
 
-def _show(found: list[Health], as_json: bool) -> None:
+def _show(found: list[Health], as_json: bool, kept: str) -> None:
     from rich.console import Console
 
     from tools.aws import health, health_table
@@ -256,5 +264,5 @@ def _show(found: list[Health], as_json: bool) -> None:
         return
     console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
     if found:
-        console.print(health_table.table(found, console.width))
+        console.print(health_table.table(found, console.width, kept=kept))
     typer.echo(health_table.summary(found), err=True)

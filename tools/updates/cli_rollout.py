@@ -16,9 +16,34 @@ from tools.errors import ToolError
 from tools.options import Local, Yes, completed, sure
 
 if TYPE_CHECKING:
+    from tools.aws.clients import Clients
     from tools.updates.rollout import Plan, States, Tell
 
-_NAME = "fieldmouse-streams"
+_Release = Annotated[str, typer.Argument(metavar="VERSION|FILE", help="0.4.0, or a .release")]
+_These = Annotated[str, typer.Option(metavar="a,b", help="these; the canaries first")]
+_Group = Annotated[str, typer.Option(metavar="NAME", help="a thing group of AWS")]
+_All = Annotated[bool, typer.Option("--all", help="every thing")]
+_Canary = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="N", help="so many first; default: 1, where there are more"),
+]
+_PerMinute = Annotated[
+    int, typer.Option(min=0, max=1000, metavar="N", help="boards that begin; 0: no limit")
+]
+_AbortAbove = Annotated[
+    str, typer.Option(metavar="PERCENT", help="stop when more than so many have failed")
+]
+_Timeout = Annotated[
+    float, typer.Option("--timeout-h", min=0.02, max=168, metavar="H", help="for each wave")
+]
+_Releases = Annotated[Path, typer.Option(metavar="DIR", help="where VERSION is")]
+_Bucket = Annotated[
+    str, typer.Option(help="default: fieldmouse-releases-ACCOUNT-REGION; made if missing")
+]
+_Role = Annotated[
+    str, typer.Option(metavar="ARN|NAME", help="default: fieldmouse-streams, made if missing")
+]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="only say what would be done")]
 _Id = Annotated[str, typer.Argument(metavar="ID", help="as `rollout status` names it")]
 
 
@@ -42,78 +67,73 @@ def register(app: typer.Typer) -> None:
 
 
 def start(
-    release: Annotated[str, typer.Argument(metavar="VERSION|FILE", help="0.4.0, or a .release")],
-    things: Annotated[str, typer.Option(metavar="a,b", help="these; canaries first")] = "",
-    group: Annotated[str, typer.Option(metavar="NAME", help="a thing group of AWS")] = "",
-    everything: Annotated[bool, typer.Option("--all", help="every thing")] = False,
-    canary: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="N", help="first so many; default: 1, where there are more"),
-    ] = None,
-    per_minute: Annotated[
-        int, typer.Option(min=0, max=1000, metavar="N", help="boards that begin; 0: no limit")
-    ] = 0,
-    abort_above: Annotated[
-        str, typer.Option(metavar="PERCENT", help="stop when more than so many have failed")
-    ] = "5%",
-    timeout_h: Annotated[
-        float, typer.Option("--timeout-h", min=0.02, max=168, metavar="H", help="for each wave")
-    ] = 24,
-    releases: Annotated[Path, typer.Option(metavar="DIR", help="where VERSION is")] = Path(
-        "releases"
-    ),
-    bucket: Annotated[
-        str, typer.Option(help="default: fieldmouse-releases-ACCOUNT-REGION; made if missing")
-    ] = "",
-    role: Annotated[
-        str, typer.Option(metavar="ARN|NAME", help=f"default: {_NAME}, made if missing")
-    ] = "",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="only say what would be done")
-    ] = False,
+    release: _Release,
+    things: _These = "",
+    group: _Group = "",
+    everything: _All = False,
+    canary: _Canary = None,
+    per_minute: _PerMinute = 0,
+    abort_above: _AbortAbove = "5%",
+    timeout_h: _Timeout = 24,
+    releases: _Releases = Path("releases"),
+    bucket: _Bucket = "",
+    role: _Role = "",
+    dry_run: _DryRun = False,
     yes: Yes = False,
     local: Local = False,
 ) -> None:
     """Update boards over the air: canaries first, then the rest, stopping when too many fail.
 
-    Puts the release into S3, makes the stream that boards fetch it from, and the jobs of AWS that
-    tell them to. Ctrl-C ends only the watching: AWS goes on. The same command again goes on where
-    it was, and where it was stopped, with the boards that do not have the release.
+    Puts the release into S3, and makes the stream that boards fetch it from, and the jobs that
+    tell them to. Ctrl-C ends only the watching. The same command again goes on where it was;
+    where it was stopped, with the boards that do not have the release.
 
     Left out is what the folder of a thing says cannot be updated: an ESP8266, a board on a
     battery, one without "updates": true. Exit code 0 when all others have it. docs/updates.md.
     """
     from tools.aws import clients
-    from tools.aws.rules import apply as rules
     from tools.updates import rollout, stream
 
-    image = stream.image(release, releases)
+    image, limit = stream.image(release, releases), _percent(abort_above)
     made = clients.of(local)
-    names = [name for name in things.split(",") if name] if things else []
-    chosen = rollout.choose(made.iot, names, group, everything)
+    names = [name for name in things.split(",") if name]
+    kept = _fit(made, rollout.choose(made.iot, names, group, everything))
+    first = min(len(kept), int(len(kept) > 1) if canary is None else canary)
+    home = stream.home_of(made)
+    plan = rollout.Plan(image, home, kept, first, per_minute, limit, timeout_h)
+    _say(plan, dry_run)
+    _bring(plan, bucket or stream.bucket_of(home), role, dry_run, yes)
+    if not dry_run:
+        _run(made.iot, plan)
+        typer.echo(f"{_things(len(kept))}: {image.version}")
+
+
+def _fit(made: Clients, chosen: list[str]) -> tuple[str, ...]:
+    """Those that can be updated; says why the others are left out."""
+    from tools.updates import rollout
+
     reasons = rollout.left_out(made, chosen)
     for thing, why in reasons.items():
         typer.echo(wire.text(f"left out: {thing}: {why}"), err=True)
     kept = tuple(thing for thing in chosen if thing not in reasons)
     if not kept:
         raise ToolError("there is no thing to update", "python -m tools things")
-    home = rules.home_of(made, _NAME)
-    first = min(len(kept), int(len(kept) > 1) if canary is None else canary)
-    limit = _percent(abort_above)
-    plan = rollout.Plan(image, home, kept, first, per_minute, limit, timeout_h)
-    place = bucket or stream.bucket_of(home)
-    steps = list(stream.steps(home, image, place, role))
-    _say(plan, dry_run)
+    return kept
+
+
+def _bring(plan: Plan, bucket: str, role: str, dry_run: bool, yes: bool) -> None:
+    """Ask, then make what the jobs need."""
+    from tools.aws.rules import apply as rules
+    from tools.updates import stream
+
+    steps = list(stream.steps(plan.home, plan.image, bucket, role))
     if not dry_run:
-        sure(f"Update {_things(len(kept))} to {image.version}, by way of {place}?", yes)
+        number = _things(len(plan.things))
+        sure(f"Update {number} to {plan.image.version}, by way of the bucket {bucket}?", yes)
     for what, state, _ in rules.apply(steps, dry_run):
-        would = "would be " if dry_run and state != "there" else ""
-        words = {"there": "is there", "missing": "made", "differs": "set right"}
+        would = "would be " if dry_run and state != rules.THERE else ""
+        words = {rules.THERE: "is there", rules.MISSING: "made", rules.DIFFERS: "set right"}
         typer.echo(wire.text(f"{what}: {would}{words[state]}"))
-    if dry_run:
-        return
-    _run(made.iot, plan)
-    typer.echo(f"{_things(len(kept))}: {image.version}")
 
 
 def _percent(text: str) -> float:

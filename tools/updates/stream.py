@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.aws.clients import Clients
 from tools.aws.errors import found
 from tools.aws.policy import document
+from tools.aws.rules import apply as rules
 from tools.aws.rules import documents
-from tools.aws.rules.apply import when_role_is_known
 from tools.aws.rules.s3 import S3
 from tools.aws.rules.target import Home, Step
 from tools.errors import ToolError
@@ -82,6 +83,11 @@ def image(wanted: str, releases: Path) -> Image:
         text = f"{path} is not what {path.with_suffix('.json').name} says"
         raise ToolError(text, "make the release again: python -m tools release")
     return made
+
+
+def home_of(clients: Clients) -> Home:
+    """Account and region; what is made there is marked with the role's name."""
+    return rules.home_of(clients, ROLE)
 
 
 def bucket_of(home: Home) -> str:
@@ -169,6 +175,6 @@ def _stream(home: Home, made: Image, bucket: str, role: str) -> Step:
 
     def make() -> None:
         call = iot.create_stream if look() is None else iot.update_stream
-        when_role_is_known(lambda: call(streamId=made.stream, files=[file], roleArn=role))
+        rules.when_role_is_known(lambda: call(streamId=made.stream, files=[file], roleArn=role))
 
     return Step(f"stream {made.stream}", look, make, (file, {"role": role}))
