@@ -32,12 +32,18 @@ _Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="for config.json")
 ]
 _Update = Annotated[
-    bool, typer.Option("--update-policy", help="bring the fleet's policies up to date")
+    bool,
+    typer.Option(
+        "--update-policy", help="bring its policies up to date; an ESP32 made before takes updates"
+    ),
 ]
 _Older = Annotated[
     str, typer.Option(metavar="300d", help="whose certificate is; in a pipe: names, for --from -")
 ]
-_NoUpdates = Annotated[bool, typer.Option("--no-updates", help="it takes no updates over the air")]
+_NoUpdates = Annotated[
+    bool,
+    typer.Option("--no-updates", help="none over the air; default: an ESP32 on mains takes them"),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -61,7 +67,6 @@ def provision(
 
     The key is made on this machine and stays there. WIFI_SSID and WIFI_PASSWORD (empty: an open
     network) come from the environment, or are asked for. Run again it completes what is missing.
-    An ESP32 on mains power takes updates; one made before does with --update-policy.
     """
     from tools.aws import clients
     from tools.aws import fleet as fleets

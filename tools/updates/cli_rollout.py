@@ -50,6 +50,11 @@ _Id = Annotated[str, typer.Argument(metavar="ID", help="as `rollout status` name
 class _Rollout(typer.core.TyperGroup):
     """`rollout VERSION …` is `rollout start VERSION …`."""
 
+    @property
+    def usual(self) -> Any:
+        """The command that needs not be named."""
+        return self.commands["start"]
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in (*self.commands, "-h", "--help"):
             args = ["start", *args]
