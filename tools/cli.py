@@ -32,7 +32,7 @@ _NAME = "python -m tools"
 # Ctrl-C is how these end, and no failure; and these go on where they stopped.
 _VIEWS = ("sim", "try-flash", "board", "watch", "subscribe", "logs", "repl")
 _SHOWS = (*_VIEWS, "things", "cost")  # their reader may have had enough, as `head` has
-_RESUMED = ("provision", "rotate", "deprovision", "flash", "bench-flash", "deploy")
+_RESUMED = ("provision", "rotate", "deprovision", "flash", "bench-flash", "deploy", "rollout")
 _HELP = """\
 Fieldmouse: a field thermometer on AWS IoT Core, and everything to build, try and test it.
 

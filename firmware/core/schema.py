@@ -16,7 +16,7 @@ KEYS = (
     " thing_name endpoint port keepalive_s wifi ntp telemetry_topic command_topic"
     " window window_max message_bytes outbox_bytes "
 )
-LATER = " power battery "  # keys that a config.json of an older version does not have
+LATER = " power battery updates "  # keys that a config.json of an older version does not have
 SENSORS = (
     "bme280 bmp280 sht4x sht3x htu21d si7021 sht2x mcp9808 tmp117 hdc1080 aht20 aht10"
     " scd40 scd41 scd43 lm75 tmp102"

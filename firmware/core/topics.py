@@ -18,5 +18,12 @@ def subscribes(commands, prefix, jobs=False):
     # At most the 8 filters that AWS takes in one SUBSCRIBE. jobs: also theirs (docs/updates.md).
     kinds = "get/accepted get/rejected update/accepted update/rejected update/delta"
     found = [commands] + [prefix + kind for kind in kinds.split()]
-    thing = prefix[: -len("shadow/")]
-    return found + [thing + "jobs/notify-next", thing + "streams/+/data/json"] * jobs
+    return found + (updates(prefix.split("/")[2])[1] if jobs else [])
+
+
+def updates(thing):
+    # (publishes, subscribes) of a board that is updated by AWS IoT Jobs: docs/updates.md. A + in
+    # what it publishes is the id of a job, or of a stream.
+    job, stream = ["$aws/things/{}/{}/".format(thing, kind) for kind in ("jobs", "streams")]
+    sent = [job + "$next/get", job + "+/update", stream + "+/get/json"]
+    return sent, [job + "notify-next", stream + "+/data/json"]

@@ -39,3 +39,10 @@ def test_a_policy_variable_passes_for_a_thing():
 def test_templates_without_and_with_several_places():
     harness.equal(of(data="$aws/rules/store")[0], "$aws/rules/store")
     harness.equal(of("a", "{thing}/{thing}")[0], "a/a")
+
+
+def test_what_a_board_that_is_updated_says_and_hears():
+    sent, heard = topics.updates("a")
+    harness.equal(heard, ["$aws/things/a/jobs/notify-next", "$aws/things/a/streams/+/data/json"])
+    wanted = ["$aws/things/a/jobs/$next/get", "$aws/things/a/jobs/+/update"]
+    harness.equal(sent, wanted + ["$aws/things/a/streams/+/get/json"])

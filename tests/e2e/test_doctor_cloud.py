@@ -216,6 +216,12 @@ def test_a_topic_of_ones_own_that_no_policy_knows(ward: Ward) -> None:
     ward.mend(ward.assert_broken("policies", topic, "--update-policy"))
 
 
+def test_updates_that_no_policy_allows(ward: Ward) -> None:
+    ward.edit(updates=True)
+    topic = f"iot:Publish on topic/$aws/things/{ward.name}/jobs/$next/get and "
+    ward.mend(ward.assert_broken("policies", topic, "--update-policy"))
+
+
 @pytest.fixture
 def policy(ward: Ward) -> Iterator[Callable[[dict[str, Any]], str]]:
     """policy(statement) -> the name of a policy with it, attached to the certificate."""

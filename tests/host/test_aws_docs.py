@@ -19,6 +19,7 @@ SERVICES = ("iot", "iot-data", "sts", "iam", "sns", "dynamodb", "s3", "lambda")
 # API names whose permission is called otherwise; and the rest of the table by hand.
 OTHERWISE = {
     "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
     "ListBuckets": "ListAllMyBuckets",
     "ListObjectsV2": "ListBucket",
     "DeleteObjects": "DeleteObject",
@@ -28,7 +29,7 @@ LOCAL_ONLY = {"CreateKeysAndCertificate"}  # viewer.py, never against AWS
 
 
 def calls() -> set[str]:
-    """Every AWS operation that is called by its name anywhere in tools/aws and tools/doctor."""
+    """Every AWS operation that is called by its name anywhere in the tools that ask AWS."""
     session = boto3.session.Session()
     known: dict[str, str] = {}
     for service in SERVICES:
@@ -37,7 +38,9 @@ def calls() -> set[str]:
         )
         known |= {xform_name(n): n for n in client.meta.service_model.operation_names}
     found = set()
-    files = [p for part in ("aws", "doctor") for p in (ROOT / "tools" / part).rglob("*.py")]
+    files = [
+        p for part in ("aws", "doctor", "updates") for p in (ROOT / "tools" / part).rglob("*.py")
+    ]
     for path in files:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Attribute) and "_" in node.attr and node.attr in known:

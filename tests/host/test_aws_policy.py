@@ -35,7 +35,9 @@ def allowed(who: Session, action: str, resource: str, own: tuple[str, str] = TOP
 
 @pytest.mark.parametrize("own", TOPICS)
 def test_a_document_fits_also_where_names_are_longest(own: tuple[str, str]) -> None:
-    for text in documents(own, LONGEST):
+    texts = policy.documents(LONGEST, *own, updates=True)
+    assert len(texts) == 3
+    for text in texts.values():
         assert len("".join(text.split())) < policy.MAX_CHARS
 
 
@@ -193,3 +195,68 @@ def test_only_status_is_retained() -> None:
     names = topics.of("greenhouse-1", *TOPICS[0])
     retained = [topic for topic, retain in policy.publishes(names) if retain]
     assert retained == ["devices/greenhouse-1/status"]
+
+
+# Updates by jobs.
+
+OWN = "$aws/things/greenhouse-1"
+
+
+def updating(attached: str = "greenhouse-1", client_id: str = "greenhouse-1") -> evaluate.Session:
+    return session(client_id, (attached,))
+
+
+def update_allows(who: Session, action: str, resource: str) -> bool:
+    return evaluate.allows(policy.documents(PREFIX, updates=True).values(), who, action, resource)
+
+
+@pytest.mark.parametrize("job", ["1", "fieldmouse-0-4-0-9f86d081-a1b2c3-canary", "x" * 64])
+def test_what_an_update_needs_is_allowed(job: str) -> None:
+    # By docs/updates.md and aws-facts.md 5, not by the policy's own code.
+    jobs, stream = f"{OWN}/jobs", f"{OWN}/streams/{job}"
+    for topic in (f"{jobs}/$next/get", f"{jobs}/{job}/update", f"{stream}/get/json"):
+        assert update_allows(updating(), "iot:Publish", f"topic/{topic}"), topic
+        assert not update_allows(updating(), "iot:RetainPublish", f"topic/{topic}"), topic
+    for name in (f"{jobs}/notify-next", f"{OWN}/streams/+/data/json"):
+        assert update_allows(updating(), "iot:Subscribe", f"topicfilter/{name}"), name
+    answers = [f"{jobs}/$next/get/{kind}" for kind in ("accepted", "rejected")]
+    answers += [f"{jobs}/{job}/update/{kind}" for kind in ("accepted", "rejected")]
+    for topic in (*answers, f"{jobs}/notify-next", f"{stream}/data/json"):
+        assert update_allows(updating(), "iot:Receive", f"topic/{topic}"), topic
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("iot:Subscribe", f"topicfilter/{OWN}/jobs/#"),
+        ("iot:Subscribe", f"topicfilter/{OWN}/jobs/+"),
+        ("iot:Subscribe", f"topicfilter/{OWN}/streams/#"),
+        (
+            "iot:Subscribe",
+            f"topicfilter/{OWN}/streams/x/data/json",
+        ),  # one filter for all is enough
+        ("iot:Subscribe", "topicfilter/$aws/things/+/jobs/notify-next"),
+        ("iot:Subscribe", "topicfilter/$aws/things/+/streams/+/data/json"),
+        ("iot:Publish", f"topic/{OWN}/jobs/start-next"),
+        ("iot:Publish", f"topic/{OWN}/jobs/get"),
+        ("iot:Publish", f"topic/{OWN}/streams/x/create/json"),
+        ("iot:UpdateJobExecution", "thing/greenhouse-1"),
+    ],
+)
+def test_an_update_allows_no_more(action: str, resource: str) -> None:
+    assert not update_allows(updating(), action, resource)
+
+
+def test_an_update_is_of_the_own_thing_only() -> None:
+    needs = policy.update_needs("greenhouse-1", "7")
+    assert all(update_allows(updating(), n.action, n.resource) for n in needs)
+    for who in (updating("greenhouse-2"), updating(client_id="greenhouse-2"), updating("", "")):
+        assert not any(update_allows(who, n.action, n.resource) for n in needs)
+    for other in ("greenhouse-2", "greenhouse-11", "+", "#"):
+        for need in policy.update_needs(other, "7"):
+            assert not update_allows(updating(), need.action, need.resource), need
+
+
+def test_without_updates_there_is_no_such_policy() -> None:
+    assert policy.UPDATE not in policy.documents(PREFIX)
+    assert not allowed(updating(), "iot:Publish", f"topic/{OWN}/jobs/$next/get")

@@ -23,7 +23,7 @@ from tests.host.aws_fakes import (
     empty_account,
     files,
 )
-from tools.aws import certificates
+from tools.aws import certificates, retire
 from tools.aws.clients import Clients
 from tools.aws.policy import Policies
 from tools.aws.provision import ROOTS, Place, Provisioned, provision
@@ -360,3 +360,79 @@ def test_throttling_that_does_not_end_is_said(clients: Clients, out: Path) -> No
     with pytest.raises(ToolError, match="slow down, also after several tries"):
         make(FaultyClients(iot), out)
     assert remains(clients.iot) == (0, 0, 0)
+
+
+# Updates by jobs.
+
+BOTH = {"fieldmouse-send", "fieldmouse-hear"}
+
+
+def attached(made: Provisioned, iot: Any) -> set[str]:
+    found = iot.list_attached_policies(target=made.record.certificate_arn)["policies"]
+    return {p["policyName"] for p in found}
+
+
+def again(clients: Clients, out: Path, **more: Any) -> Provisioned:
+    return make(clients, out, policies=Policies(clients.iot, update=True), updates=True, **more)
+
+
+def test_a_thing_that_takes_updates_has_policy_and_key(clients: Clients, out: Path) -> None:
+    made = make(clients, out, updates=True)
+    assert config_of(out)["updates"] is True
+    assert attached(made, clients.iot) == BOTH | {"fieldmouse-update"} == set(made.record.policies)
+    left = retire.look(clients, "greenhouse-1", made.folder)
+    assert "policy fieldmouse-update" in retire.deprovision(clients, left)
+    assert remains(clients.iot) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"board": "esp8266"},
+        {"settings": {"power": "battery"}},
+        {"settings": {"updates": False}},
+    ],
+)
+def test_what_cannot_or_shall_not_be_updated_has_none(
+    clients: Clients, out: Path, more: dict[str, Any]
+) -> None:
+    for made in (make(clients, out, updates=True, **more), again(clients, out, **more)):
+        assert attached(made, clients.iot) == BOTH
+        assert not config_of(out).get("updates")
+        assert "updates" not in " ".join(made.notes)
+
+
+def test_updates_that_the_board_cannot_take_are_refused(clients: Clients, out: Path) -> None:
+    with pytest.raises(ToolError, match="ROMFS"):
+        make(clients, out, board="esp8266", settings={"updates": True})
+    assert remains(clients.iot) == (0, 0, 0)
+
+
+def test_a_thing_made_before_gets_updates_when_asked(clients: Clients, out: Path) -> None:
+    made = make(clients, out)
+    before = config_of(out)
+    same = make(clients, out, updates=True)  # run again, without --update-policy
+    assert config_of(out) == before
+    assert attached(same, clients.iot) == BOTH
+    now = again(clients, out)
+    assert config_of(out) == {**before, "updates": True}
+    assert "updates is true now" in " ".join(now.notes)
+    assert attached(now, clients.iot) == BOTH | {"fieldmouse-update"} == set(now.record.policies)
+    assert now.record.certificate_id == made.record.certificate_id
+    assert "updates" not in " ".join(again(clients, out).notes)
+
+
+def test_the_policy_is_attached_before_the_key_is_written(clients: Clients, out: Path) -> None:
+    # AWS ends every session of a board that subscribes to what it may not.
+    make(clients, out)
+    for at in range(1, 40):
+        iot = Faulty(clients.iot, at)
+        faulty = FaultyClients(iot)
+        try:
+            again(faulty, out)
+        except ToolError:
+            assert "updates" not in config_of(out)
+            continue
+        break
+    assert at > 5
+    assert config_of(out)["updates"] is True

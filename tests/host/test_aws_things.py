@@ -20,6 +20,8 @@ from tools.aws import (
     certificates,
     collect,
     errors,
+    health,
+    health_table,
     local,
     retire,
     rotate,
@@ -27,11 +29,12 @@ from tools.aws import (
     viewer,
 )
 from tools.aws.clients import Clients
+from tools.aws.facts import Evidence
 from tools.aws.provision import provision
 from tools.errors import ToolError
 from tools.options import ACCOUNT, Account
 from tools.things import bulk, wifi
-from tools.things.folder import Folder
+from tools.things.folder import Folder, things_dir
 from tools.toolchain import ROOT
 
 NAME = "greenhouse-1"
@@ -71,9 +74,31 @@ def test_provision(clients: Clients, folder: Path, said: Any) -> None:
     assert f"{NAME}: made" in shown.out
     assert WIFI[0]["password"] not in shown.out + shown.err
     config = json.loads((folder / "config.json").read_text())
-    assert (config["interval_s"], config["wifi"]) == (30, WIFI)
+    assert (config["interval_s"], config["wifi"], config["updates"]) == (30, WIFI, True)
     assert clients.iot.describe_thing(thingName=NAME)["attributes"] == {"site": "north"}
     assert "all there already" in said("provision", NAME).out
+
+
+def test_provision_without_updates(clients: Clients, folder: Path) -> None:
+    for words in ((), ("--update-policy",), ("--update-policy", "--no-updates")):
+        first = [] if folder.exists() else ["--no-updates"]
+        assert run("provision", NAME, *words, *first) == 0
+        assert json.loads((folder / "config.json").read_text())["updates"] is False
+        assert remains(clients.iot) == (1, 1, 2)
+
+
+def test_a_fleet_made_before_gets_updates(clients: Clients, tmp_path: Path) -> None:
+    table = tmp_path / "fleet.csv"
+    table.write_text("thing,board\ng-1,esp32\ng-2,esp8266\ng-3,esp32\n")
+    assert run("provision", "--from", str(table), "--no-updates") == 0
+    homes = [tmp_path / "things" / name / "config.json" for name in ("g-1", "g-2", "g-3")]
+    raw = {k: v for k, v in json.loads(homes[0].read_text()).items() if k != "updates"}
+    homes[0].write_text(json.dumps(raw))  # as an earlier version has written it
+    assert run("provision", "--from", str(table)) == 0
+    assert "updates" not in json.loads(homes[0].read_text())
+    assert run("provision", "--from", str(table), "--update-policy") == 0
+    assert [json.loads(home.read_text())["updates"] for home in homes] == [True, False, False]
+    assert remains(clients.iot) == (3, 3, 3)
 
 
 def test_provision_into_another_folder(clients: Clients, tmp_path: Path, folder: Path) -> None:
@@ -155,7 +180,7 @@ def test_deprovision_asks(clients: Clients, monkeypatch: pytest.MonkeyPatch, sai
     monkeypatch.setattr("tools.options.terminal", lambda: True)
     monkeypatch.setattr("typer.confirm", lambda question, err=False: False)
     assert "nothing was changed" in said("deprovision", NAME, code=2).err
-    assert remains(clients.iot) == (1, 1, 2)
+    assert remains(clients.iot) == (1, 1, 3)
     monkeypatch.setattr("typer.confirm", lambda question, err=False: NAME in question)
     assert run("deprovision", NAME) == 0
     assert remains(clients.iot) == (0, 0, 0)
@@ -165,7 +190,7 @@ def test_deprovision_leaves_policies_that_others_use(clients: Clients) -> None:
     assert run("provision", NAME) == 0
     assert run("provision", "greenhouse-2") == 0
     assert run("deprovision", NAME, "--yes") == 0
-    assert remains(clients.iot) == (1, 1, 2)
+    assert remains(clients.iot) == (1, 1, 3)
 
 
 def test_deprovision_leaves_what_others_have_made(clients: Clients, said: Any) -> None:
@@ -617,3 +642,48 @@ def test_without_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sa
     assert not (tmp_path / NAME).exists()
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     assert "no usable AWS region" in said("things", code=2).err
+
+
+# Old certificates.
+
+
+def aged(clients: Clients, monkeypatch: pytest.MonkeyPatch, days: dict[str, int]) -> None:
+    """Things with certificates so many days old."""
+    iot = clients.iot
+    real, ages = iot.describe_certificate, {}
+    for thing, age in days.items():
+        made = provision(clients, thing, things_dir() / thing, wifi=WIFI)
+        ages[made.record.certificate_id] = age
+
+    def described(certificateId: str) -> Any:
+        answer = real(certificateId=certificateId)
+        born = time.time() - ages[certificateId] * 86_400
+        answer["certificateDescription"]["creationDate"] = datetime.fromtimestamp(born)
+        return answer
+
+    monkeypatch.setattr(Clients, "iot", property(lambda _: iot))
+    monkeypatch.setattr(iot, "describe_certificate", described)
+
+
+def test_names_of_old_certificates_go_to_rotate(
+    clients: Clients, told: Told, said: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aged(clients, monkeypatch, {"g-2": 300, "g-10": 301, "g-1": 299})
+    shown = said("things", "--older-than", "300d")
+    assert shown.out == "thing\ng-2\ng-10\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(shown.out))
+    assert bulk.targets("rotate", "", Path("-")) == ["g-2", "g-10"]
+    assert [
+        json.loads(line)["thing"]
+        for line in said(
+            "things", "--older-than", "300d", "--json", "--listen", "0"
+        ).out.splitlines()
+    ] == ["g-2", "g-10"]
+    assert "is compared with a number" in said("things", "--older-than", "old", code=2).err
+
+
+def test_the_age_has_room_before_the_others() -> None:
+    found = [health.assess(Evidence("g-1", certified_at=1.0), 301 * 86_400.0)]
+    for kept, wanted in (("certificate", ["thing", "certificate"]), ("thing", ["thing", "state"])):
+        made = health_table.table(found, 42, kept=kept)
+        assert [column.header for column in made.columns if column.header] == wanted

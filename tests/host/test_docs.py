@@ -223,6 +223,7 @@ def test_every_command_typed_is_there(commands: dict[str, Any]) -> None:
                 if inner and len(words) > 1 and re.fullmatch("[a-z][a-z-]*", words[1]):
                     assert words[1] in inner, f"{path.name}: {span}"
                     command = inner[words[1]]
+                command = getattr(command, "usual", command)  # of a group that is one as well
                 known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
                 options = set(
                     re.findall(r"(?<!\S)--?[a-zA-Z][\w-]*", re.sub(r"'[^']*'", "", typed))

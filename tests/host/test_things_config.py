@@ -142,7 +142,8 @@ def test_the_top_must_be_an_object(raw: Any) -> None:
 @pytest.mark.parametrize("key", KEYS)
 def test_wrong_types_everywhere_are_problems(key: str) -> None:
     for value in (None, True, 1.5, -1, "", "\ud800", [], {}, [[]], [None], {"a": []}, 1 << 70):
-        if not (value == {} and isinstance(FULL[key], dict)) and (key, value) != ("battery", None):
+        right = (key, value) in [("battery", None), ("updates", True)]
+        if not right and not (value == {} and isinstance(FULL[key], dict)):
             wrong = problems(**{key: value})
             assert wrong
             assert wrong[0].startswith(key), (value, wrong)
@@ -398,3 +399,23 @@ def test_a_topic_that_passes_is_one_that_aws_takes(topic: str, thing: str) -> No
     if values.command_topic(topic, thing) is None:
         assert not topic.startswith("$")
         assert len(topic.replace("{thing}", thing).encode()) + len("/result") <= 256
+
+
+# Updates.
+
+
+def test_updates_are_refused_with_the_reason_where_the_board_cannot() -> None:
+    assert config.checked(GOOD | {"updates": True}, "test")["updates"] is True
+    assert problems(updates=1) == ["updates: must be true or false"]
+    (wrong,) = problems(updates=True, power="battery")
+    assert wrong.endswith("a board that sleeps refuses updates")
+    for chip, refused in [("esp8266", True), ("ESP8266", True), ("esp32c3", False), ("", False)]:
+        own = boards.get(chip.lower() or "esp32").defaults
+        found = config.check(GOOD | {"updates": True}, own, chip)[1]
+        assert all("updates: " in f for f in found), chip
+        assert bool(found) == refused, chip
+
+
+def test_a_board_without_updates_has_no_such_key() -> None:
+    assert b"updates" not in config.for_board(FULL)
+    assert b'"updates":true' in config.for_board({**FULL, "updates": True})

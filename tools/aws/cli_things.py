@@ -32,7 +32,17 @@ _Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="for config.json")
 ]
 _Update = Annotated[
-    bool, typer.Option("--update-policy", help="bring the fleet's policies up to date")
+    bool,
+    typer.Option(
+        "--update-policy", help="bring its policies up to date; an ESP32 made before takes updates"
+    ),
+]
+_Older = Annotated[
+    str, typer.Option(metavar="300d", help="whose certificate is; in a pipe: names, for --from -")
+]
+_NoUpdates = Annotated[
+    bool,
+    typer.Option("--no-updates", help="none over the air; default: an ESP32 on mains takes them"),
 ]
 
 
@@ -50,13 +60,13 @@ def provision(
     attribute: _Attributes = None,
     setting: _Settings = None,
     update_policy: _Update = False,
+    no_updates: _NoUpdates = False,
     local: Local = False,
 ) -> None:
     """Make THING on AWS IoT: registry entry, key, certificate, policies, and its folder.
 
     The key is made on this machine and stays there. WIFI_SSID and WIFI_PASSWORD (empty: an open
-    network) come from the environment, or are asked for. Running it again completes what is
-    missing and changes nothing else.
+    network) come from the environment, or are asked for. Run again it completes what is missing.
     """
     from tools.aws import clients
     from tools.aws import fleet as fleets
@@ -65,12 +75,12 @@ def provision(
     from tools.things.fleet import Spec
 
     bulk.one_or_many("provision", thing, fleet)
-    settings = parse(setting or [])
+    settings = parse(setting or []) | ({"updates": False} if no_updates else {})
     if "wifi" in settings:
         raise ToolError("no Wi-Fi on a command line", "WIFI_SSID and WIFI_PASSWORD, or a terminal")
     attributes = {k: str(v) for k, v in parse(attribute or []).items()}
-    spec = Spec(thing, thing_type, board, attributes, settings)
-    if fleet and spec != Spec(thing, settings=settings):
+    spec = Spec(thing, thing_type, board, attributes, settings, not no_updates)
+    if fleet and spec != Spec(thing, settings=settings, updates=not no_updates):
         raise ToolError("type, board and attributes are columns of the fleet file")
     spec.check()
     made = clients.of(local)
@@ -80,7 +90,7 @@ def provision(
         return
     folder = out or home("x", None, local).parent
     add_wifi(settings, folder / "-", local)
-    fleets.provision(made, fleet, folder, settings, policies)
+    fleets.provision(made, fleet, folder, settings, policies, not no_updates)
 
 
 def _provision(made: Clients, spec: Spec, folder: Path, policies: Policies) -> None:
@@ -214,6 +224,7 @@ def things(
     listen: Annotated[
         float, typer.Option(metavar="S", min=0, max=3600, help="for readings, at most; 0: not")
     ] = 6,
+    older_than: _Older = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="one object a line: docs/aws.md")
     ] = False,
@@ -229,16 +240,25 @@ def things(
     """
     from tools.aws import clients, collect, health, health_filter
 
-    accept = health_filter.parse(where)
+    age = f" certificate_age_s>={older_than}" if older_than else ""
+    accept = health_filter.parse(where + age)
+    only_names = bool(older_than) and not as_json and not sys.stdout.isatty()
     with spinner("asking AWS") as tell:
-        known = collect.everything(clients.of(local), names or [], listen, tell)
+        listen_s = 0 if only_names else listen
+        known = collect.everything(clients.of(local), names or [], listen_s, tell)
     now = time.time()
-    _show([h for h in (health.assess(e, now) for e in known) if accept(h)], as_json)
+    found = [h for h in (health.assess(e, now) for e in known) if accept(h)]
+    if only_names:
+        typer.echo("thing")  # of a fleet file of one column
+        for name in sorted((h.thing for h in found), key=health.natural):
+            typer.echo(name)
+    else:
+        _show(found, as_json, "certificate" if older_than else "thing")
     for text in sorted({f"not known: {k}: {why}" for e in known for k, why in e.unknown.items()}):
         typer.echo(text, err=True)
 
 
-def _show(found: list[Health], as_json: bool) -> None:
+def _show(found: list[Health], as_json: bool, kept: str) -> None:
     from rich.console import Console
 
     from tools.aws import health, health_table
@@ -249,5 +269,5 @@ def _show(found: list[Health], as_json: bool) -> None:
         return
     console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
     if found:
-        console.print(health_table.table(found, console.width))
+        console.print(health_table.table(found, console.width, kept=kept))
     typer.echo(health_table.summary(found), err=True)

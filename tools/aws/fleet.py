@@ -70,7 +70,12 @@ class Limiter:
 
 
 def provision(
-    clients: Clients, file: Path, things: Path, settings: dict[str, Any], policies: Policies
+    clients: Clients,
+    file: Path,
+    things: Path,
+    settings: dict[str, Any],
+    policies: Policies,
+    updates: bool = False,
 ) -> None:
     """Provision every row of ``file``; progress on the terminal, results beside the file."""
     rows = files.read(file)
@@ -79,7 +84,7 @@ def provision(
     target = Path("fleet-result.csv")
     if str(file) != "-":
         target = file.with_name(file.stem + "-result.csv")
-    making = provision_all(clients, rows, things, settings, policies)
+    making = provision_all(clients, rows, things, settings, policies, updates)
     try:
         for result in bulk.progress(making, len(rows)):
             results.append(result)
@@ -100,10 +105,12 @@ def provision_all(
     things: Path,
     settings: dict[str, Any],
     policies: Policies | None = None,
+    updates: bool = False,
 ) -> Generator[Result, None, None]:
     """Provision every thing into ``things``/NAME; a Result as each ends, as bulk.each() does.
 
-    A failed thing does not stop the others.
+    A failed thing does not stop the others. One that is complete is asked about again only where
+    ``policies`` are to be brought up to date.
     """
     where = place_of(clients)
     shared = policies or Policies(clients.iot, keep=True)
@@ -112,15 +119,17 @@ def provision_all(
         folder = Folder(things / spec.thing)
         try:
             before = folder.record()
-            if before and before.complete and folder.key.exists():
+            if before and before.complete and folder.key.exists() and not shared.update:
                 return Result(spec.thing, "there", before.certificate_id, str(folder.path))
+            wanted = replace(spec, settings=settings, updates=updates)
             with explained():
-                made = ensure(clients.iot, replace(spec, settings=settings), folder, where, shared)
+                made = ensure(clients.iot, wanted, folder, where, shared)
         except ToolError as e:
             return Result(spec.thing, "failed", error=" ".join(str(e).split()))
         except OSError as e:
             return Result(spec.thing, "failed", error=f"{e.filename}: {e.strerror}")
-        return Result(spec.thing, "made", made.record.certificate_id, str(folder.path))
+        status = "made" if made.fresh else "there"
+        return Result(spec.thing, status, made.record.certificate_id, str(folder.path))
 
     return bulk.each(specs, one)
 

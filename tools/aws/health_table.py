@@ -104,18 +104,20 @@ def table(
     rows: int | None = None,
     notes: Mapping[str, str] | None = None,
     title: str = "",
+    kept: str = "thing",
 ) -> Table:
     """The things, worst first; as many columns as ``width`` has room for, at most ``rows`` things.
 
     A column that nobody has anything for is left out. ``notes``: thing -> what the last column
-    says of one without a problem.
+    says of one without a problem. ``kept``: a column that comes before the others where there is
+    little room.
     """
     ordered = sorted(found, key=worst_first)
     shown = ordered if rows is None or len(ordered) <= rows else ordered[: max(0, rows - 1)]
     cells = {name: [_text(of(h)) for h in shown] for name, of in _COLUMNS.items()}
     last = [_last(h, (notes or {}).get(h.thing, "")) for h in shown]
     longest = max((len(text.plain) for text in last), default=0)
-    wide = _fitting(cells, width - min(max(_LEAST_LAST, longest), _MOST_LAST))
+    wide = _fitting(cells, width - min(max(_LEAST_LAST, longest), _MOST_LAST), kept)
     made = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, title_justify="left")
     if title:
         heading = f"{title}; {summary(found)}"
@@ -135,10 +137,10 @@ def table(
     return made
 
 
-def _fitting(cells: Mapping[str, Sequence[str]], room: int) -> dict[str, int]:
+def _fitting(cells: Mapping[str, Sequence[str]], room: int, first: str) -> dict[str, int]:
     """Column -> width, of those that say something and fit, the most important first."""
     kept = {}
-    for name in _FIRST:
+    for name in dict.fromkeys(("thing", first, *_FIRST)):
         columns = max(map(cell_len, (name, *cells[name])))
         if any(cells[name]) and columns + _GAP <= room:
             kept[name] = columns

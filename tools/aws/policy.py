@@ -1,9 +1,10 @@
 """The least-privilege policies of a fleet, made from the topics the firmware really uses, in AWS.
 
-Two documents, because AWS allows 2,048 characters each without whitespace (aws-facts.md 3.1) and
-one would have more. Every resource is pinned to `${iot:Connection.Thing.ThingName}`, which AWS
-fills in only if the client id is the name of a thing the certificate is attached to; so all things
-of a fleet share them, and a certificate of one can do nothing as another.
+Several documents, because AWS allows 2,048 characters each without whitespace (aws-facts.md 3.1)
+and one would have more; the last, for updates by jobs, only for things that take them. Every
+resource is pinned to `${iot:Connection.Thing.ThingName}`, which AWS fills in only if the client id
+is the name of a thing the certificate is attached to; so all things of a fleet share them, and a
+certificate of one can do nothing as another.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ MAX_CHARS = 2048  # of a document, whitespace not counted (AWS quota)
 DATA_TOPIC, COMMAND_TOPIC = "devices/{thing}/data", "devices/{thing}/commands"
 _MAX_VERSIONS = 5  # AWS keeps no more of one policy
 _SEND, _HEAR = "fieldmouse-send", "fieldmouse-hear"
+UPDATE = "fieldmouse-update"
 
 
 @dataclass(frozen=True, order=True)
@@ -63,14 +65,34 @@ def needs(
     ]
 
 
+def update_needs(thing: str, any_id: str = "*") -> list[Need]:
+    """What more a board does that is updated by jobs; ``any_id``: of a job, or a stream.
+
+    Filters are compared as text, so their + stays (aws-facts.md 3.5). The answers of Jobs come
+    unasked; whether AWS wants a right for those is not known (5.1): they are allowed.
+    """
+    sent, heard = firmware_topics.updates(thing)
+    get, update, _ = sent
+    answers = [f"{topic}/{kind}" for topic in (get, update) for kind in ("accepted", "rejected")]
+    return [
+        *(Need("iot:Publish", f"topic/{t}".replace("+", any_id)) for t in sent),
+        *(Need("iot:Subscribe", f"topicfilter/{t}") for t in heard),
+        *(Need("iot:Receive", f"topic/{t}".replace("+", any_id)) for t in (*heard, *answers)),
+    ]
+
+
 def documents(
-    arn_prefix: str, telemetry_topic: str = DATA_TOPIC, command_topic: str = COMMAND_TOPIC
+    arn_prefix: str,
+    telemetry_topic: str = DATA_TOPIC,
+    command_topic: str = COMMAND_TOPIC,
+    updates: bool = False,
 ) -> dict[str, str]:
     """Policy name -> document for one account and region.
 
-    ``arn_prefix`` is "arn:aws:iot:REGION:ACCOUNT:". Topics other than the usual ones give other
-    policy names, so that both kinds of fleet can live in one account. ToolError for a topic that
-    would mean more in a policy than it says: a wildcard, a variable.
+    ``arn_prefix`` is "arn:aws:iot:REGION:ACCOUNT:"; ``updates``: with the one for updates. Topics
+    other than the usual ones give other policy names, so that both kinds of fleet can live in one
+    account. ToolError for a topic that would mean more in a policy than it says: a wildcard, a
+    variable.
     """
     own = (telemetry_topic, command_topic)
     wrong = values.telemetry_topic(telemetry_topic, "x"), values.command_topic(command_topic, "x")
@@ -80,13 +102,20 @@ def documents(
     mark = ""
     if own != (DATA_TOPIC, COMMAND_TOPIC):
         mark = "-" + hashlib.sha256("\n".join(own).encode()).hexdigest()[:8]
-    grouped: dict[str, list[str]] = {}
-    for need in needs(THING, *own):
-        grouped.setdefault(need.action, []).append(arn_prefix + need.resource)
     hearing = ("iot:Subscribe", "iot:Receive")
-    send = [_allow(a, r) for a, r in grouped.items() if a not in hearing]
-    hear = [_allow(a, r) for a, r in grouped.items() if a in hearing]
-    return {_SEND + mark: document(send), _HEAR + mark: document(hear)}
+    both = needs(THING, *own)
+    made = {
+        _SEND + mark: _allowing([n for n in both if n.action not in hearing], arn_prefix),
+        _HEAR + mark: _allowing([n for n in both if n.action in hearing], arn_prefix),
+    }
+    return {**made, UPDATE: _allowing(update_needs(THING), arn_prefix)} if updates else made
+
+
+def _allowing(wanted: Sequence[Need], arn_prefix: str) -> str:
+    grouped: dict[str, list[str]] = {}
+    for need in wanted:
+        grouped.setdefault(need.action, []).append(arn_prefix + need.resource)
+    return document([_allow(action, resources) for action, resources in grouped.items()])
 
 
 def _allow(action: str, resources: list[str]) -> dict[str, object]:
@@ -115,17 +144,20 @@ class Policies:
         fleet may be about to use it.
         """
         self._iot = iot
-        self._update = update
+        self.update = update
         self._keep = keep
-        self._sure: dict[tuple[str, str, str], tuple[str, ...]] = {}
+        self._sure: dict[tuple[str, str, str, bool], tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
     def ensure(self, arn_prefix: str, config: dict[str, Any], undo: Undo) -> tuple[str, ...]:
         """The names of the policies for a device with ``config``; makes what is missing.
 
+        With ``config["updates"]`` the one for updates is among them.
+
         ToolError when one of that name says something else and ``update`` was not asked for.
         """
-        key = (arn_prefix, config["telemetry_topic"], config["command_topic"])
+        topics = config["telemetry_topic"], config["command_topic"]
+        key = (arn_prefix, *topics, config["updates"])
         with self._lock:
             if key not in self._sure:
                 wanted = documents(*key)
@@ -141,7 +173,7 @@ class Policies:
             if made and not self._keep:
                 undo.call(f"policy {name}", self._remove_unused, name=name)
         elif json.loads(there["policyDocument"]) != json.loads(document):
-            if not self._update:
+            if not self.update:
                 raise ToolError(
                     f"the policy {name} in AWS is not the one this firmware needs",
                     "add --update-policy: it changes for every thing that has it",

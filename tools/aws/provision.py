@@ -14,7 +14,7 @@ from tools.aws.errors import created, explained, found
 from tools.aws.policy import Policies, arn_prefix
 from tools.aws.undo import Undo, undoing
 from tools.errors import ToolError
-from tools.things import boards
+from tools.things import boards, values
 from tools.things.config import checked
 from tools.things.fleet import Spec
 from tools.things.folder import Folder, Record, check_name
@@ -57,6 +57,7 @@ def provision(
     board: str = "esp32",
     thing_type: str = "",
     attributes: Mapping[str, str] | None = None,
+    updates: bool = False,
     place: Place | None = None,
     policies: Policies | None = None,
 ) -> Provisioned:
@@ -66,7 +67,7 @@ def provision(
     the error says what is; ToolError too when what is there differs from what is asked for.
     """
     given = {**(settings or {}), **({"wifi": list(wifi)} if wifi else {})}
-    spec = Spec(check_name(thing), thing_type, board, attributes or {}, given)
+    spec = Spec(check_name(thing), thing_type, board, attributes or {}, given, updates)
     folder, shared = Folder(out_dir), policies or Policies(clients.iot)
     try:
         with explained():
@@ -91,29 +92,44 @@ def ensure(iot: Any, spec: Spec, folder: Folder, place: Place, policies: Policie
     spec.check()
     config = _config(spec, folder, place)
     before = folder.record()
+    late = policies.update and _lacks_updates(spec, folder, before, config)
+    config["updates"] = config["updates"] or late
     with undoing() as undo:
         arn = _thing(iot, spec, before, undo)
         names = policies.ensure(arn_prefix(arn), config, undo)
         kind = boards.get(spec.board).key
         made = certificates.ensure(iot, folder, (spec.thing, arn), kind, names, undo)
         _write_rest(folder, spec, place, undo)
+        if late:  # the policy is attached now: before, AWS would end the board's sessions
+            _write_config(folder, {**(folder.read_config() or {}), "updates": True})
         whole = replace(made, policies=names, endpoint=config["endpoint"], board=spec.board)
         done = folder.finish(whole)
     fresh = before is None or not before.complete
-    return Provisioned(folder, done, place, fresh, _notes(config, folder, place))
+    notes = _notes(config, folder, place)
+    if late:
+        notes += (f"{folder.config}: updates is true now; it comes onto the board by make deploy",)
+    return Provisioned(folder, done, place, fresh, notes)
 
 
 def _config(spec: Spec, folder: Folder, place: Place) -> dict[str, Any]:
     """The board's checked configuration: the one in the folder, or the one to be written there."""
     raw = folder.read_config()
     if raw is None:
-        return checked(_raw_config(spec, place), f"configuration of {spec.thing}")
-    there = checked(raw, str(folder.config))
+        made = checked(_raw_config(spec, place), f"configuration of {spec.thing}")
+        return _with_updates(made, spec)
+    there = _with_updates(checked(raw, str(folder.config)), spec)
     if there["thing_name"] != spec.thing:
         raise ToolError(
             f"{folder.config} is for another thing", "give another --out, or mend thing_name"
         )
     return there
+
+
+def _with_updates(config: dict[str, Any], spec: Spec) -> dict[str, Any]:
+    wrong = values.updates(config["updates"], config["power"], boards.get(spec.board).chip)
+    if wrong:
+        raise ToolError(f"{spec.thing}: updates: {wrong}", "updates=false")
+    return config
 
 
 def _notes(config: Mapping[str, Any], folder: Folder, place: Place) -> tuple[str, ...]:
@@ -132,7 +148,25 @@ def _raw_config(spec: Spec, place: Place) -> dict[str, Any]:
         raw["port"] = place.port
     if spec.board != "esp32":
         raw["i2c"] = board.i2c
+    if spec.updates and _can_update(board, spec.settings):
+        raw["updates"] = True
     return {**raw, **spec.settings}
+
+
+def _can_update(board: boards.Board, config: Mapping[str, Any]) -> bool:
+    return values.updates(True, config.get("power"), board.chip) is None
+
+
+def _lacks_updates(
+    spec: Spec, folder: Folder, before: Record | None, config: Mapping[str, Any]
+) -> bool:
+    """Whether config.json says nothing of updates, where they are wanted and can be."""
+    raw = folder.read_config()
+    if raw is None or "updates" in raw or not spec.updates:
+        return False
+    # The board it was made for; that of the command line may be only the default.
+    kind = before.board if before and before.complete else spec.board
+    return all(_can_update(boards.get(name), config) for name in (kind, spec.board))
 
 
 def _thing(iot: Any, spec: Spec, before: Record | None, undo: Undo) -> str:
@@ -173,6 +207,9 @@ def _write_rest(folder: Folder, spec: Spec, place: Place, undo: Undo) -> None:
         folder.write(folder.ca, place.ca_pem)
     if not folder.config.exists():
         undo.path(folder.config)
-        raw = _raw_config(spec, place)
-        text = json.dumps(raw, ensure_ascii=False, indent=2) + "\n"
-        folder.write(folder.config, text.encode(), 0o600)  # holds the Wi-Fi password
+        _write_config(folder, _raw_config(spec, place))
+
+
+def _write_config(folder: Folder, raw: Mapping[str, Any]) -> None:
+    text = json.dumps(raw, ensure_ascii=False, indent=2) + "\n"
+    folder.write(folder.config, text.encode(), 0o600)  # holds the Wi-Fi password

@@ -124,7 +124,8 @@ def policies(c: Context) -> str:
     texts = _documents(c)
     who = evaluate.Session(c.thing, frozenset({c.thing}), policy.arn_prefix(c.arn))
     topics = c.config["telemetry_topic"], c.config["command_topic"]
-    needs = policy.needs(c.thing, *topics)
+    updates = bool(c.config["updates"])
+    needs = [*policy.needs(c.thing, *topics), *(policy.update_needs(c.thing, "1") * updates)]
     decided = evaluate.by_aws(c.clients.iot, c.arn, who, needs)
 
     def lacking(documents: list[str]) -> list[policy.Need]:
@@ -146,7 +147,7 @@ def policies(c: Context) -> str:
         raise Fault(f"{text}: the policy {denying[0]} denies it", mend)
     if c.record is not None:
         raise Fault(text, c.provision("--update-policy"))
-    lacks = [n for n in policy.documents(who.arn_prefix, *topics) if n not in texts]
+    lacks = [n for n in policy.documents(who.arn_prefix, *topics, updates) if n not in texts]
     attach = [c.aws("attach-policy", "--policy-name", n, "--target", c.arn) for n in lacks]
     raise Fault(text, " && ".join(attach) or "docs/doctor.md, Certificates from elsewhere")
 

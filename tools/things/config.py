@@ -111,6 +111,7 @@ _CONFIG: _Table = {
     **{key: _of_schema(key) for key in optional.DEFAULTS},
     "power": ("mains", _value(values.power)),
     "battery": (None, _battery),
+    "updates": (False, _value(values.updates)),
 }
 KEYS = tuple(_CONFIG)
 
@@ -140,6 +141,8 @@ def check(
     _topics(config, problems)
     wrong = values.battery_pin(config["battery"], chip) if not problems else None
     _add(problems, "battery.pin", wrong)
+    if config["updates"] is True:
+        _add(problems, "updates", values.updates(True, config["power"], chip))
     if not problems and config["window_max"] < config["window"]:
         problems.append("window_max: must not be less than window")
     if len(problems) > _MAX_PROBLEMS:
@@ -191,7 +194,7 @@ def for_board(config: Mapping[str, Any]) -> bytes:
 
     Settings that most boards do not have are left out: each takes memory there.
     """
-    usual = {**optional.DEFAULTS, "power": "mains", "battery": None}
+    usual = {**optional.DEFAULTS, "power": "mains", "battery": None, "updates": False}
     config = {k: v for k, v in config.items() if k not in usual or v != usual[k]}
     return json.dumps(config, ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -31,13 +31,17 @@ _MAX_PROBLEMS = 20
 
 @dataclass(frozen=True)
 class Spec:
-    """What a thing is to be. ``settings``: its config.json but for thing name and endpoint."""
+    """What a thing is to be. ``settings``: its config.json but for thing name and endpoint.
+
+    ``updates``: it is to take updates by jobs, if its board and power can and nothing says false.
+    """
 
     thing: str
     thing_type: str = ""
     board: str = "esp32"
     attributes: Mapping[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    updates: bool = False
 
     def problems(self) -> list[str]:
         """What AWS would refuse of it but for the name, or we of its board."""

@@ -92,6 +92,17 @@ def power(value: Any) -> str | None:
     return None if value in ("mains", "battery") else 'must be "mains" or "battery"'
 
 
+def updates(value: Any, power: Any = "mains", chip: str = "") -> str | None:
+    """Whether the board takes updates by AWS IoT Jobs; ``chip``: esptool's name, "": not known."""
+    if type(value) is not bool:
+        return "must be true or false"
+    if value and power == "battery":
+        return 'must be false where power is "battery": a board that sleeps refuses updates'
+    if value and chip.lower() == "esp8266":
+        return "must be false on an ESP8266: its code lies in ROMFS, where there is no second slot"
+    return None
+
+
 def ratio(value: Any) -> str | None:
     """The battery's voltage for one volt at the pin: (R1 + R2) / R2 of the divider."""
     if type(value) in (int, float) and 1 <= value <= 100:

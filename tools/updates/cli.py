@@ -1,12 +1,13 @@
-"""The commands of updates: each group of them registers itself."""
+"""The commands for releases and rollouts."""
 
 from __future__ import annotations
 
 import typer
 
-from tools.updates import cli_release
+from tools.updates import cli_release, cli_rollout
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``app``."""
     cli_release.register(app)
+    cli_rollout.register(app)
