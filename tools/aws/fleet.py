@@ -112,7 +112,7 @@ def provision_all(
         folder = Folder(things / spec.thing)
         try:
             before = folder.record()
-            if before and before.complete and folder.key.exists():
+            if before and before.complete and (before.key_on_board or folder.key.exists()):
                 return Result(spec.thing, "there", before.certificate_id, str(folder.path))
             with explained():
                 made = ensure(clients.iot, replace(spec, settings=settings), folder, where, shared)
