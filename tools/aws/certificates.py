@@ -96,7 +96,7 @@ def _find(iot: Any, folder: Folder, record: Record, thing_arn: str) -> Record:
     status = there["certificateDescription"]["status"]
     if status != "ACTIVE" and (record.complete or status != "INACTIVE"):
         raise ToolError(f"the certificate {short} is {status}", hint)
-    if not folder.key.exists():
+    if not folder.key.exists() and not record.key_on_board:
         raise ToolError(f"{folder.key} is missing", hint)
     if not folder.cert.exists():
         folder.write(folder.cert, there["certificateDescription"]["certificatePem"].encode())

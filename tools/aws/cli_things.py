@@ -44,6 +44,10 @@ _NoUpdates = Annotated[
     bool,
     typer.Option("--no-updates", help="none over the air; default: an ESP32 on mains takes them"),
 ]
+_Remote = Annotated[bool, typer.Option("--remote", help="by jobs, without a cable")]
+_Grace = Annotated[str, typer.Option(metavar="TIME", help="--remote: as 1d, 12h, 0")]
+_Delete = Annotated[bool, typer.Option("--delete-old", help="--remote: not only INACTIVE")]
+_PerMinute = Annotated[float, typer.Option(min=0, metavar="N", help="--remote: begun, at most")]
 
 
 def register(app: typer.Typer) -> None:
@@ -133,6 +137,11 @@ def rotate(
     now: Annotated[
         bool, typer.Option("--now", help="do not wait: for a board that is dead")
     ] = False,
+    remote: _Remote = False,
+    grace: _Grace = "1d",
+    finish: Annotated[bool, typer.Option("--finish", help="--remote: end the grace now")] = False,
+    delete_old: _Delete = False,
+    per_minute: _PerMinute = 0,
     local: Local = False,
 ) -> None:
     """Give THING a new key and certificate; the old one goes when the new one has connected.
@@ -141,12 +150,26 @@ def rotate(
     (make deploy). Interrupted, or timed out, it continues when it is run again. Needed in IAM to
     wait: iot:Connect on client/fieldmouse-*, iot:Subscribe and iot:Receive on
     $aws/events/presence/connected/THING (of a fleet: on connected/+ and connected/*).
+
+    --remote: no cable, the board makes its key itself; run again after --grace it switches the
+    old certificate off. In IAM: iot:CreateJob, iot:DescribeJobExecution (docs/updates.md).
     """
     from tools.aws import clients
-    from tools.aws import rotate as rotation
 
     names = bulk.targets("rotate", thing, fleet)
     folders = {name: _folder(name, out, fleet, local) for name in names}
+    if remote:
+        from tools.aws import rotate_remote as by_job
+
+        if now:
+            raise ToolError("a board that is dead makes no key", "--now without --remote")
+        how = by_job.How(timeout, by_job.seconds(grace), finish, delete_old, per_minute)
+        by_job.rotate(clients.of(local), folders, how)
+        return
+    from tools.aws import rotate as rotation
+
+    if finish or delete_old or per_minute or grace != "1d":
+        raise ToolError("--grace, --finish, --delete-old and --per-minute go with --remote")
     rotation.rotate(clients.of(local), folders, timeout, now)
 
 

@@ -119,7 +119,8 @@ def provision_all(
         folder = Folder(things / spec.thing)
         try:
             before = folder.record()
-            if before and before.complete and folder.key.exists() and not shared.update:
+            there = before and before.complete
+            if there and (before.key_on_board or folder.key.exists()) and not shared.update:
                 return Result(spec.thing, "there", before.certificate_id, str(folder.path))
             wanted = replace(spec, settings=settings, updates=updates)
             with explained():

@@ -108,6 +108,9 @@ def begin(clients: Clients, thing: str, path: Path) -> Record:
         with explained():
             made = coming.record()
             if made is None or not made.complete:
+                if record is not None and "confirmed" in record.rotation:
+                    hint = f"python -m tools rotate {thing} --remote --finish"
+                    raise ToolError(f"{thing}: an older certificate is still valid", hint)
                 if record is None or record.thing_name != thing or not record.complete:
                     raise ToolError(
                         f"{path} is not the whole folder of {thing}",
@@ -183,5 +186,8 @@ def finish(clients: Clients, path: Path) -> str:
     with explained():
         number, arn = record.certificate_id, record.certificate_arn
         found(certificates.discard, iot=clients.iot, certificate_id=number, arn=arn)
+        if "new_id" in record.rotation:  # `rotate --remote` did not come to its end
+            number, arn = record.rotation["new_id"], record.rotation["new_arn"]
+            found(certificates.discard, iot=clients.iot, certificate_id=number, arn=arn)
     certificates.remove_files(old)
     return record.certificate_id

@@ -14,13 +14,14 @@ from tools.things.boards import Board
 
 def board_of(folder: Path, wanted: str) -> Board:
     """The board asked for; else the one the thing was provisioned for; else an ESP32."""
-    if wanted:
-        return boards.get(wanted)
+    return boards.get(wanted or str(_noted(folder, "board") or "esp32"))
+
+
+def _noted(folder: Path, key: str) -> object:
     try:
-        noted = str(json.loads((folder / "thing.json").read_text("utf-8")).get("board", ""))
+        return json.loads((folder / "thing.json").read_text("utf-8")).get(key)
     except (OSError, ValueError, AttributeError):
-        noted = ""
-    return boards.get(noted or "esp32")
+        return None
 
 
 def tree(folder: Path, board: Board) -> dict[str, bytes]:
@@ -32,6 +33,11 @@ def tree(folder: Path, board: Board) -> dict[str, bytes]:
     if not config.is_file():
         raise ToolError(f"{folder} has no config.json", f"make provision THING={folder.name}")
     certs = folder / "certs"
+    if _noted(folder, "key_on_board") and not (certs / "key.pem").exists():
+        raise ToolError(
+            f"the key of {folder.name} is on its board and nowhere else (rotate --remote)",
+            f"python -m tools rotate {folder.name}: makes one here, and then flash or deploy",
+        )
     with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
         out = Path(scratch, "tree")
         stage.stage(config, certs if certs.is_dir() else folder, out, board.name)

@@ -1,7 +1,8 @@
 """The folder of a thing on this machine: `things/THING/`.
 
 config.json   what the board gets; yours to edit, never overwritten
-certs/        ca.pem cert.pem key.pem; the key is 0600 and never overwritten
+certs/        ca.pem cert.pem key.pem; the key is 0600 and never overwritten. No key.pem where the
+              board has made its own (`rotate --remote`)
 thing.json    names and ARNs in AWS, no secrets
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Record:
-    """thing.json. ``complete`` turns true when the last step of provisioning is done."""
+    """thing.json. ``complete`` turns true when the last step of provisioning is done.
+
+    ``key_on_board``: the board has made its key, so there is none here. ``rotation``: what
+    `rotate --remote` has under way.
+    """
 
     thing_name: str
     thing_arn: str
@@ -31,6 +36,8 @@ class Record:
     endpoint: str = ""
     board: str = "esp32"
     complete: bool = False
+    key_on_board: bool = False
+    rotation: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
 def check_name(thing: str) -> str:

@@ -1,0 +1,95 @@
+# New certificates in the field (docs/updates.md): what a board does for the jobs "csr" and
+# "certificate". On demand: jobs.py calls step() about once a pass while such a job is under way
+# and there is a session, without which os.urandom() would not be random (p256.py).
+#
+# In the certificate slot that is not in use: key.pem, then csr.der, which is for that key. They
+# stay until the certificate has come: however often the job comes, it is the same request. Then
+# cert.pem; csr.der goes, and the slot is on trial. A power cut between any two leaves what the
+# same job, which AWS sends again, goes on from.
+
+import binascii
+import os
+from micropython import const
+
+from firmware import chip, slots
+
+_MOST = const(512)  # bytes of a key in PEM, and of a request
+
+
+def step(app, job):
+    # None: there is more to do; (status, details): done; "trial": restart. What is under way is in
+    # job["work"], which is for memory only: the next step, key, what is signed, signature.
+    work = job.pop("work", None)
+    try:
+        if not chip.VERIFIED:
+            raise ValueError("an ESP8266 makes no key of its own")
+        now, other, left = slots.read()
+        # Of the certificates that count, and of the others.
+        paths = ("certs/b/", "certs/") if now[1] == "b" else ("certs/", "certs/b/")
+        if job["document"]["fieldmouse"] == "certificate":
+            from firmware.updates import certificate
+
+            text, point = job["document"].get("certificate"), _point(paths[1])
+            return certificate.take(text, point, paths, now, other, left)
+        if isinstance(left, int):
+            raise ValueError("a trial is under way")
+        if not work:
+            der = _asked(paths[1])
+            if der:
+                return "SUCCEEDED", {"csr": binascii.b2a_base64(der).decode().strip()}
+        work = _next(work or (None,) * 4, app.session.client_id)
+        if work[3]:
+            _store(paths[1], *work)
+            work = None  # as if the job came again
+        job["work"] = work
+    except ValueError as e:
+        return "FAILED", {"reason": str(e)}
+    except OSError as e:
+        return "FAILED", {"reason": "flash: {}".format(e)}
+
+
+def _next(work, thing):
+    # In each pass either p256.py or request.py: both would be more than there is memory for.
+    step, key, info, _ = work
+    if step:
+        try:
+            step()
+            return work
+        except StopIteration as e:
+            return (None, key, info, e.value) if key else (None, e.value, None, None)
+    if key and not info:
+        from firmware.updates import request
+
+        return None, key, request.info(key, thing), None
+    from firmware.updates import p256
+
+    return p256.steps(p256.sign(key, info) if key else p256.new_key()), key, info, None
+
+
+def _asked(path):
+    # The request that was made before, unless by cable another key has come.
+    from firmware import files
+
+    der, point = files.read(path + "csr.der", _MOST), _point(path)
+    return der if point and der and point in der else None
+
+
+def _store(path, _, key, info, pair):
+    from firmware import files
+    from firmware.updates import request
+
+    for name in ("csr.der", "cert.pem"):  # they are for another key
+        files.attempt(os.remove, path + name)
+    files.replace(path + "key.pem", request.pem(key))
+    files.replace(path + "csr.der", request.signed(info, pair))
+
+
+def _point(path):
+    # The public key (x, y) at the end of key.pem, None when there is none for P-256 (RFC 5915).
+    from firmware import files
+
+    try:
+        der = binascii.a2b_base64(files.read(path + "key.pem", _MOST).split(b"-----")[2])
+        return der[57:] if len(der) == 121 else None
+    except (AttributeError, ValueError, IndexError):
+        return None
