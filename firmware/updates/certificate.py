@@ -4,8 +4,9 @@ import binascii
 import os
 from micropython import const
 
-from firmware import files, slots
+from firmware import files
 from firmware.net.der import element
+from firmware.updates import slots
 
 _MOST = const(4096)  # of a certificate in PEM; AWS's have 1,224 bytes
 
@@ -13,7 +14,7 @@ _MOST = const(4096)  # of a certificate in PEM; AWS's have 1,224 bytes
 def take(text, point, paths, now, other, left):
     # As rotate.step(); ValueError with the reason. point: of the key in the slot that is not in
     # use, the second of paths.
-    path, trial = paths[1], isinstance(left, int)
+    path, trial = paths[1], slots.on_trial()
     if not isinstance(text, str) or len(text) > _MOST:
         raise ValueError("not one certificate")
     if _same(paths[0], text):  # the power went, or the job has come twice

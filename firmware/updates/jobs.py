@@ -69,15 +69,23 @@ def _resumed():
     job["ask"], job["tries"] = False, 0
     job.setdefault("state", None)
     _, other, why = slots.read()
-    if other and not slots.on_trial():
+    if slots.on_trial():  # the power may have gone before that was noted
+        if job["state"] != "trial" and job.get("id"):
+            _tried(job)
+    elif other:
         if job["state"] == "trial":
             from firmware.updates import trial
 
             _finish(job, "FAILED", trial.failed(why))
         slots.good()  # it was said
-    elif not other and job["state"] == "trial":
+    elif job["state"] == "trial":
         _finish(job, "SUCCEEDED", {"version": job["document"].get("version")})
     return job
+
+
+def _tried(job):
+    job["state"] = "trial"
+    save(job)
 
 
 def _finish(job, status, details):
@@ -137,11 +145,10 @@ def _work(app, job):
     finally:
         worker = None
     if done == "trial":
-        job["state"] = done
-        save(job)
         files.attempt(os.remove, "data/import.log")
-        now = slots.read()[0]
-        slots.trial(slots.spare(0) + now[1] if update else now[0] + slots.spare(1))
+        if update:
+            slots.trial(slots.spare(0) + slots.read()[0][1])
+        _tried(job)
         app.upkeep("restart_for_trial")
     elif isinstance(done, tuple):
         _finish(job, *done)
@@ -149,7 +156,9 @@ def _work(app, job):
         send(app, "streams/{}/get/json".format(job["document"]["stream"]), done)
     elif job["state"] != before:
         save(job)
-    return bool(done) and not isinstance(done, dict)
+    more = done in (None, True)
+    app.job_s = app.clock.s if more else app.job_s
+    return more
 
 
 def receive(app, topic, payload):

@@ -11,7 +11,8 @@ import binascii
 import os
 from micropython import const
 
-from firmware import chip, slots
+from firmware import chip
+from firmware.updates import slots
 
 _MOST = const(512)  # bytes of a key in PEM, and of a request
 
@@ -31,7 +32,7 @@ def step(app, job):
 
             text, point = job["document"].get("certificate"), _point(paths[1])
             return certificate.take(text, point, paths, now, other, left)
-        if isinstance(left, int):
+        if slots.on_trial():
             raise ValueError("a trial is under way")
         if not work:
             der = _asked(paths[1])

@@ -119,8 +119,8 @@ def provision_all(
         folder = Folder(things / spec.thing)
         try:
             before = folder.record()
-            there = before and before.complete
-            if there and (before.key_on_board or folder.key.exists()) and not shared.update:
+            there = before and before.complete and not shared.update
+            if before and there and (before.key_on_board or folder.key.exists()):
                 return Result(spec.thing, "there", before.certificate_id, str(folder.path))
             wanted = replace(spec, settings=settings, updates=updates)
             with explained():
