@@ -189,6 +189,19 @@ def test_a_file_reaches_a_board(
     assert clients.iot.list_policies()["policies"][0]["policyName"] == "all"  # its own is gone
 
 
+def test_what_goes_wrong_is_said(
+    clients: Clients, barn: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise ValueError("broken")
+
+    monkeypatch.setitem(streams._ANSWERS, "get", broken)
+    said: queue.Queue[str] = queue.Queue()
+    with streams.playing(clients, said.put):
+        barn.link.publish(BASE + "get/json", b"{}")
+        assert said.get(timeout=10) == BASE + "get/json: ValueError: broken"
+
+
 def test_who_asks_about_jobs_is_answered_without_a_subscription(
     clients: Clients, barn: Board
 ) -> None:

@@ -89,7 +89,8 @@ class Simulation:
             self._stack.enter_context(
                 viewer.listening(clients, filters, self._message, self.fleet.link)
             )
-            self._stack.enter_context(streams.playing(clients))
+            told = streams.playing(clients, lambda text: self._print(f"streams: {text}"))
+            self._stack.enter_context(told)
         with self._step("provisioning, staging and booting") as say:
             for name in self.fleet.things:
                 say(name)

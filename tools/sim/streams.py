@@ -24,18 +24,25 @@ _MAX_FILE = 24 * 1024 * 1024
 
 
 @contextlib.contextmanager
-def playing(
-    clients: Clients, on_link: Callable[[str], None] = lambda text: None
-) -> Iterator[None]:
-    """Answer the boards' requests meanwhile; ``clients`` are the local cloud's."""
+def playing(clients: Clients, say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+    """Answer the boards' requests meanwhile; ``clients`` are the local cloud's.
+
+    ``say`` gets a sentence when that is not possible any more, or again.
+    """
     # One at a time, and not in awscrt's thread: what is asked later is answered later.
     with ThreadPoolExecutor(1, "streams") as worker:
 
+        def answer(topic: str, payload: bytes) -> None:
+            try:
+                _answer(clients, topic, payload)
+            except Exception as e:  # nobody waits for it: what is not said here is lost
+                say(f"{topic}: {type(e).__name__}: {e}")
+
         def take(topic: str, payload: bytes) -> None:
             with contextlib.suppress(RuntimeError):  # the worker has ended
-                worker.submit(_answer, clients, topic, payload)
+                worker.submit(answer, topic, payload)
 
-        with viewer.listening(clients, FILTERS, take, on_link):
+        with viewer.listening(clients, FILTERS, take, say):
             yield
         worker.shutdown(cancel_futures=True)
 
