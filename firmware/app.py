@@ -102,7 +102,7 @@ class App:
         more = self._answer(up)
         self.unload(spare)
         if clock.s >= self.job_s:
-            more = self.upkeep("job") or more
+            more = self.jobs() or more
             self.unload(spare)
         if up and self.outbox and clock.offset is not None:
             self._queue()
@@ -124,6 +124,11 @@ class App:
         from firmware import upkeep
 
         return getattr(upkeep, what)(self)
+
+    def jobs(self, *message):
+        from firmware.updates import jobs
+
+        return jobs.step(self, *message)
 
     def _network(self):
         # True while joined, with an address. wifi.py is in the heap only on the way there: after a
@@ -220,9 +225,7 @@ class App:
 
                     shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
                 elif self.job:
-                    from firmware.updates import jobs
-
-                    jobs.receive(self, topic, payload)
+                    self.jobs(topic, payload)
             except Exception as e:  # not acknowledged, it would come again in every session
                 bug = not isinstance(e, MemoryError)
                 again = not bug and self.sampler.driver
@@ -233,7 +236,7 @@ class App:
                 chip.log("app: {} a message, dropped".format(text))
                 self.shadow.junk += bug
                 self.shadow.lost()
-        self.unload()  # another message may come next
+        self.unload()
 
     def on_ack(self, tag):
         self.offline_s = None  # for upkeep.check()

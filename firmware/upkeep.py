@@ -39,12 +39,6 @@ def ask_time(app):
         app.offline_s = app.clock.s  # before that it could not send
 
 
-def job(app):
-    from firmware.updates import jobs
-
-    return jobs.step(app)
-
-
 def restart_for_trial(app):
     restart(app, "update: restarting")
 

@@ -14,16 +14,12 @@ def alarms(status):
     return status[: -len("status")] + ("alarms" if isinstance(status, str) else b"alarms")
 
 
-def subscribes(commands, prefix, jobs=False):
-    # At most the 8 filters that AWS takes in one SUBSCRIBE. jobs: also theirs (docs/updates.md).
+def subscribes(commands, prefix, updates=False):
+    # At most the 8 filters that AWS takes in one SUBSCRIBE, two of them those of jobs.
     kinds = "get/accepted get/rejected update/accepted update/rejected update/delta"
     found = [commands] + [prefix + kind for kind in kinds.split()]
-    return found + (updates(prefix.split("/")[2])[1] if jobs else [])
+    if updates:
+        from firmware.core import jobs
 
-
-def updates(thing):
-    # (publishes, subscribes) of a board that is updated by AWS IoT Jobs: docs/updates.md. A + in
-    # what it publishes is the id of a job, or of a stream.
-    job, stream = ["$aws/things/{}/{}/".format(thing, kind) for kind in ("jobs", "streams")]
-    sent = [job + "$next/get", job + "+/update", stream + "+/get/json"]
-    return sent, [job + "notify-next", stream + "+/data/json"]
+        found += jobs.topics(prefix.split("/")[2])[1]
+    return found

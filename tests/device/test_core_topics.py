@@ -1,5 +1,5 @@
 import harness
-from firmware.core import topics
+from firmware.core import jobs, topics
 
 
 def of(thing="greenhouse-1", data="devices/{thing}/data", command="devices/{thing}/commands"):
@@ -42,7 +42,7 @@ def test_templates_without_and_with_several_places():
 
 
 def test_what_a_board_that_is_updated_says_and_hears():
-    sent, heard = topics.updates("a")
+    sent, heard = jobs.topics("a")
     harness.equal(heard, ["$aws/things/a/jobs/notify-next", "$aws/things/a/streams/+/data/json"])
     wanted = ["$aws/things/a/jobs/$next/get", "$aws/things/a/jobs/+/update"]
     harness.equal(sent, wanted + ["$aws/things/a/streams/+/get/json"])

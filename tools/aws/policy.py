@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from firmware.core import jobs
 from firmware.core import topics as firmware_topics
 from tools.aws.errors import code_of, created, found, is_missing
 from tools.aws.undo import Undo
@@ -71,7 +72,7 @@ def update_needs(thing: str, any_id: str = "*") -> list[Need]:
     Filters are compared as text, so their + stays (aws-facts.md 3.5). The answers of Jobs come
     unasked; whether AWS wants a right for those is not known (5.1): they are allowed.
     """
-    sent, heard = firmware_topics.updates(thing)
+    sent, heard = jobs.topics(thing)
     get, update, _ = sent
     answers = [f"{topic}/{kind}" for topic in (get, update) for kind in ("accepted", "rejected")]
     return [
