@@ -21,8 +21,11 @@ def subscribes(commands, prefix):
 
 
 def jobs(thing):
-    # (publishes, subscribes) of a board that is updated by AWS IoT Jobs: docs/updates.md. A + in
-    # what it publishes is the id of a job, or of a stream.
-    job, stream = ["$aws/things/{}/{}/".format(thing, kind) for kind in ("jobs", "streams")]
-    sent = [job + "$next/get", job + "+/update", stream + "+/get/json"]
-    return sent, [job + "notify-next", stream + "+/data/json"]
+    # Of a board that is updated by AWS IoT Jobs (docs/updates.md): three that it publishes to, in
+    # which + is the id of a job or a stream, then the two that it subscribes to.
+    prefix = "$aws/things/{}/".format(thing)
+    kinds = (
+        "{0}jobs/$next/get {0}jobs/+/update {0}streams/+/get/json"
+        " {0}jobs/notify-next {0}streams/+/data/json"
+    )
+    return kinds.format(prefix).split()

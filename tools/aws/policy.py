@@ -71,8 +71,8 @@ def update_needs(thing: str, any_id: str = "*") -> list[Need]:
     Filters are compared as text, so their + stays (aws-facts.md 3.5). The answers of Jobs come
     unasked; whether AWS wants a right for those is not known (5.1): they are allowed.
     """
-    sent, heard = firmware_topics.jobs(thing)
-    get, update, _ = sent
+    topics = firmware_topics.jobs(thing)
+    sent, heard, (get, update) = topics[:3], topics[3:], topics[:2]
     answers = [f"{topic}/{kind}" for topic in (get, update) for kind in ("accepted", "rejected")]
     return [
         *(Need("iot:Publish", f"topic/{t}".replace("+", any_id)) for t in sent),
