@@ -33,16 +33,24 @@ def steps(work):
 def made(thing):
     # A new key as PEM and its signing request as DER, in steps.
     key = yield from new_key()
-    info = _formed("info", key, thing)
+    info = _info(key, thing)
     pair = yield from sign(key, info)
-    return _formed("pem", key), _formed("signed", info, pair)
+    return _forms(key, info, pair)
 
 
-def _formed(what, *args):
-    # A function of its own: what a generator has touched stays in its memory.
+# Functions of their own: what a generator has touched stays in its memory.
+
+
+def _info(key, thing):
     from firmware.updates import request
 
-    return getattr(request, what)(*args)
+    return request.info(key, thing)
+
+
+def _forms(key, info, pair):
+    from firmware.updates import request
+
+    return request.pem(key), request.signed(info, pair)
 
 
 def new_key(number=0):

@@ -74,6 +74,8 @@ LAYERS = {
     "firmware/rtc_file.py": "firmware.files",
     "firmware/wake.py": "firmware micropython machine time json",
     "firmware/loading.py": "firmware gc sys time machine",
+    "firmware/updates/": "firmware micropython json os binascii hashlib gc struct sys"
+    " machine time",
     "firmware/version.py": "",
     "tools/": "tools.errors tools.toolchain tools.wire",
     "tools/__main__.py": "tools.cli",
