@@ -91,7 +91,7 @@ def verify(key, data, r, s):
 
 
 def _sum(u, v=0, x=0, y=0):
-    # u G + v (x, y), None at infinity; u, v < 2^256. About a thirtieth of a second a step.
+    # u G + v (x, y), None at infinity; u, v < 2^256. A step: eight million instructions.
     u, v = u.to_bytes(32, "big"), v.to_bytes(32, "big")
     made = 1, 1, 0
     for i in range(256):
@@ -114,7 +114,7 @@ def _sum(u, v=0, x=0, y=0):
 
 
 def _twice(x, y, z):
-    zz = z * z
+    zz = z * z % _P
     slope = 3 * (x - zz) * (x + zz) % _P
     yy = y * y % _P
     mean = 4 * x * yy % _P
@@ -138,7 +138,7 @@ def _plus(x, y, z, x2, y2):
 
 
 def _inverse(number, modulus):
-    # Euclid's, extended: a twentieth of what a power costs.
+    # Euclid's, extended: less than a power, and without the pow() that an ESP8266 has not.
     a, b, u, v = number, modulus, 1, 0
     while a:
         q = b // a
