@@ -166,3 +166,11 @@ def home(thing: str, out: Path | None = None, local: bool = False) -> Path:
 
     check_name(thing)
     return out or things_dir(local) / thing
+
+
+def seconds(text: str) -> int:
+    """``1d``, ``12h``, ``30min``, ``0`` as seconds; ToolError for anything else."""
+    got = re.fullmatch(r"(\d{1,6})(s|m|min|h|d|)", text.strip())
+    if not got:
+        raise ToolError(f"{text!r} is no time", "as 1d, 12h, 30min, 0")
+    return int(got[1]) * {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}[got[2]]

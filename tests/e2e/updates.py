@@ -66,9 +66,8 @@ class Kit:
         (certs / "key.pem").write_bytes(self.client.key)
         known = {"thing_name": THING, "endpoint": pki.HOST, "wifi": WIFI, "interval_s": 2}
         (folder / "config.json").write_text(json.dumps(known | {"updates": True} | config))
-        self.device = stage.stage(
-            folder / "config.json", certs, folder / "device", keys=public
-        ).out
+        made = stage.stage(folder / "config.json", certs, folder / "device", keys=public)
+        self.device, self.built = made.out, made.build_s2000
 
     def firmware(self) -> dict[str, bytes]:
         """The files of the staged firmware, path on the board -> content."""
@@ -86,7 +85,7 @@ class Kit:
         kind, files = boards.get("esp32"), self.firmware()
         files = {path: data for path, data in files.items() if path not in (changed or {})}
         files |= {path: data for path, data in (changed or {}).items() if data is not None}
-        built = fields.pop("built", 900_000_000)
+        built = fields.pop("built", self.built + 1)
         files[stage.VERSION_FILE] = stage.version_file(version, built, kind, files)
         known: dict[str, Any] = {
             "version": version,

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import serialization as ser
 
 from tests.host import pki
 from tests.host.aws_fakes import NETWORK_GONE, WIFI, Faulty, FaultyClients, client_error, files
-from tools import cli
-from tools.aws import certificates, csr, rotate, rotate_remote
+from tools import cli, options
+from tools.aws import certificates, csr, fleet, rotate, rotate_remote
 from tools.aws import clients as made_clients
 from tools.aws.clients import Clients
 from tools.aws.provision import provision
@@ -417,6 +417,7 @@ def test_a_fleet(
     provision(clients, "g-2", tmp_path / "g-2", wifi=WIFI)
     provision(clients, "g-3", tmp_path / "g-3", board="esp8266", wifi=WIFI)
     boards = Boards(clients.iot, folder, tmp_path / "g-2", tmp_path / "g-3")
+    monkeypatch.setattr(fleet, "PER_SECOND", 1000)
     monkeypatch.setattr(made_clients, "of", lambda local: FaultyClients(boards))
     (tmp_path / "fleet.csv").write_text(f"thing\n{NAME}\ng-2\ng-3\n")
     words = ["rotate", "--remote", "--from", str(tmp_path / "fleet.csv")]
@@ -438,7 +439,7 @@ def test_options(folder: Path, said: Any) -> None:
         (("--remote", "--grace", "soon"), "'soon' is no time"),
     ):
         assert why in said("rotate", NAME, *words, code=2).err
-    assert [rotate_remote.seconds(t) for t in ("0", "90", "5m", "5min", "12h", "1d")] == [
+    assert [options.seconds(t) for t in ("0", "90", "5m", "5min", "12h", "1d")] == [
         *(0, 90, 300, 300, 43_200, DAY)
     ]
 

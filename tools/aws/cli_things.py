@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tools.errors import ToolError
-from tools.options import Local, Thing, Where, Yes, completed, home, spinner, sure, terminal
+from tools.options import (
+    Local,
+    Thing,
+    Where,
+    Yes,
+    completed,
+    home,
+    seconds,
+    spinner,
+    sure,
+    terminal,
+)
 from tools.things import bulk
 
 if TYPE_CHECKING:
@@ -44,6 +55,7 @@ _NoUpdates = Annotated[
     bool,
     typer.Option("--no-updates", help="none over the air; default: an ESP32 on mains takes them"),
 ]
+_Now = Annotated[bool, typer.Option("--now", help="do not wait: for a board that is dead")]
 _Remote = Annotated[bool, typer.Option("--remote", help="by jobs, without a cable")]
 _Grace = Annotated[str, typer.Option(metavar="TIME", help="--remote: as 1d, 12h, 0")]
 _Delete = Annotated[bool, typer.Option("--delete-old", help="--remote: not only INACTIVE")]
@@ -134,9 +146,7 @@ def rotate(
     fleet: bulk.From = None,
     out: _Out = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="wait for the device")] = 600,
-    now: Annotated[
-        bool, typer.Option("--now", help="do not wait: for a board that is dead")
-    ] = False,
+    now: _Now = False,
     remote: _Remote = False,
     grace: _Grace = "1d",
     finish: Annotated[bool, typer.Option("--finish", help="--remote: end the grace now")] = False,
@@ -163,7 +173,7 @@ def rotate(
 
         if now:
             raise ToolError("a board that is dead makes no key", "--now without --remote")
-        how = by_job.How(timeout, by_job.seconds(grace), finish, delete_old, per_minute)
+        how = by_job.How(timeout, seconds(grace), finish, delete_old, per_minute)
         by_job.rotate(clients.of(local), folders, how)
         return
     from tools.aws import rotate as rotation

@@ -38,7 +38,6 @@ _AT_ONCE = 32  # nearly all of their time they wait
 _STAMP = "%Y%m%d-%H%M%S"
 _CLOCK_S = 3600  # by which this computer's clock may be ahead of AWS's
 _UNDER_WAY = ("QUEUED", "IN_PROGRESS")
-_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True)
@@ -51,14 +50,6 @@ class How:
     delete_old: bool = False
     per_minute: float = 0  # things begun; 0: no limit
     stop: threading.Event = field(default_factory=threading.Event)
-
-
-def seconds(text: str) -> int:
-    """``1d``, ``12h``, ``30min``, ``0`` as seconds; ToolError for anything else."""
-    got = re.fullmatch(r"(\d{1,6})(s|m|min|h|d|)", text.strip())
-    if not got:
-        raise ToolError(f"{text!r} is no time", "as 1d, 12h, 30min, 0")
-    return int(got[1]) * _UNITS[got[2]]
 
 
 def rotate(clients: Clients, folders: Mapping[str, Path], how: How) -> None:

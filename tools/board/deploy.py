@@ -15,7 +15,8 @@ from tools.board.mpremote import Note
 from tools.board.names import NUMBERED
 from tools.things.boards import Board
 
-OWNED = ["firmware", "certs"]  # folders in which what is not ours is removed
+# In which what is not ours is removed; with `slot` and `b` what was sent is what runs.
+OWNED = ["firmware", "certs", "slot", "b"]
 CRASH_LOG = "data/crash.log"
 # Prints the SHA-256 of the first n bytes of the ROMFS partition, or nothing where there is none.
 _ROMFS = """
