@@ -63,9 +63,9 @@ def _next(app, job, execution):
         job["document"] = {"fieldmouse": None}
         resumed.finish(job, "FAILED", {"reason": why})
     else:
-        from firmware.updates import jobs
+        from firmware.updates import resumed
 
-        jobs.save(job)
+        resumed.save(job)
 
 
 def _refusal(kind, document):

@@ -17,9 +17,6 @@
 import json
 from micropython import const
 
-from firmware import files
-
-PATH = "data/job.json"
 _TAG = const(-4)
 _ANSWER_S = const(10)
 _LATER_S = const(60)
@@ -76,11 +73,6 @@ def _update(app, job):
     _send(app, "jobs/{}/update".format(job["id"]), document)
 
 
-def save(job):
-    kept = ("id", "document", "state", "status", "details")
-    files.replace(PATH, json.dumps({key: job[key] for key in kept if key in job}))
-
-
 def _worker(state):
     if state in ("manifest", "fetch"):
         from firmware.updates import fetch as worker
@@ -105,14 +97,12 @@ def _work(app, job, state):
         return False
     if done == "trial":
         job["state"] = done
-        save(job)
-        app.upkeep("restart_for_trial")
-    elif isinstance(done, tuple):
+    if job["state"] != state or isinstance(done, tuple):
         from firmware.updates import resumed
 
-        resumed.finish(job, *done)
-    elif job["state"] != state:
-        save(job)
+        resumed.ended(job, done)
+    if done == "trial":
+        app.upkeep("restart_for_trial")
     if done in (None, True):
         app.job_s = app.clock.s
     return done in (None, True)

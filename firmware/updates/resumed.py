@@ -5,15 +5,16 @@ import os
 from micropython import const
 
 from firmware import chip, files
-from firmware.updates import jobs, slots
+from firmware.updates import slots
 
+_PATH = "data/job.json"
 _BYTES = const(6_144)  # of data/job.json, with a certificate
 
 
 def job():
     # With what boot.py has done meanwhile.
     try:
-        found = json.loads(files.read(jobs.PATH, _BYTES) or b"{}")
+        found = json.loads(files.read(_PATH, _BYTES) or b"{}")
         if not (found.get("id") and isinstance(found["document"], dict)):
             found = {}
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -24,7 +25,7 @@ def job():
     if slots.on_trial():  # the power may have gone before that was noted
         if found["state"] not in (None, "trial"):
             found["state"] = "trial"
-            jobs.save(found)
+            save(found)
     elif other:
         if found["state"] == "trial":
             from firmware.updates import trial
@@ -45,12 +46,22 @@ def finish(job, status, details):
     # aws-facts 5.4: values are text of up to 1,024 characters.
     details = {key: str(details[key])[:1000] for key in details if details[key]}
     job["state"], job["status"], job["details"], job["tries"] = "result", status, details, 0
-    jobs.save(job)
+    save(job)
+
+
+def ended(job, done):
+    # A step of it; done: as step() of the state has it.
+    finish(job, *done) if isinstance(done, tuple) else save(job)
+
+
+def save(job):
+    kept = ("id", "document", "state", "status", "details")
+    files.replace(_PATH, json.dumps({key: job[key] for key in kept if key in job}))
 
 
 def dropped(app):
     # It is over, or no longer there: on to the next.
-    files.attempt(os.remove, jobs.PATH)
+    files.attempt(os.remove, _PATH)
     files.attempt(os.remove, "data/release")
     said, session = app.job.get("said"), app.job["session"]
     app.job = {"state": None, "said": said, "ask": True, "tries": 0, "session": session}

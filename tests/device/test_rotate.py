@@ -5,7 +5,6 @@
 import binascii
 import os
 
-import fakes_slots  # noqa: F401
 import harness
 from firmware import chip, files
 from firmware.updates import p256, request, rotate
