@@ -50,6 +50,8 @@ def step(app, topic=None, payload=None):
         else:
             _update(app, job)
         return False
+    if state == "trial" and not app.trial:
+        app.upkeep("restart_for_trial")
     if state in (None, "trial"):
         app.job_s, job["ask"] = s + _IDLE_S, not state
         return False
@@ -101,11 +103,9 @@ def _work(app, job, state):
         from firmware.updates import resumed
 
         resumed.ended(job, done)
-    if done == "trial":
-        app.upkeep("restart_for_trial")
-    if done in (None, True):
-        app.job_s = app.clock.s
-    return done in (None, True)
+    more = done in (None, True, "trial")
+    app.job_s = app.clock.s if more else app.job_s
+    return more
 
 
 def _receive(app, job, topic, payload):
