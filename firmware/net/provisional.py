@@ -74,15 +74,15 @@ def _ours(cert):
 def not_before(cert):
     # s2000 from which on it is valid; ValueError or IndexError (RFC 5280, 4.1: Certificate,
     # TBSCertificate, version, serial number, algorithm, issuer, validity, notBefore).
-    at, _ = _element(cert, 0, 0x30)
-    at, _ = _element(cert, at, 0x30)
+    at, _ = element(cert, 0, 0x30)
+    at, _ = element(cert, at, 0x30)
     if cert[at] == 0xA0:
-        _, at = _element(cert, at, 0xA0)
+        _, at = element(cert, at, 0xA0)
     for tag in b"\x02\x30\x30":
-        _, at = _element(cert, at, tag)
-    at, _ = _element(cert, at, 0x30)
+        _, at = element(cert, at, tag)
+    at, _ = element(cert, at, 0x30)
     tag = cert[at]
-    at, end = _element(cert, at, tag)
+    at, end = element(cert, at, tag)
     text = bytes(cert[at:end])
     if tag == 0x17:  # UTCTime has two digits of the year, GeneralizedTime four
         text = (b"20" if text < b"5" else b"19") + text
@@ -91,7 +91,7 @@ def not_before(cert):
     return _s2000(int(text[:4]), [int(text[i : i + 2]) for i in range(4, 14, 2)])
 
 
-def _element(der, at, tag):
+def element(der, at, tag):
     # Where the contents begin and end (ITU-T X.690, 8.1).
     size, start = der[at + 1], at + 2
     if size > 0x80:

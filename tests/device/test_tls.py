@@ -65,8 +65,8 @@ class AxTls:
     SSLContext = AxContext
 
 
-def made(module=MbedTls, der=False, **changes):
-    # What context() makes of these files.
+def made(module=MbedTls, der=False, slot=None, **changes):
+    # What context() makes of these files. slot: what is in that file; True: it cannot be read.
     files = dict(FILES)
     for name, content in changes.items():
         files["certs/" + name + ".pem"] = content
@@ -77,8 +77,10 @@ def made(module=MbedTls, der=False, **changes):
         harness.equal(mode, "rb")
         if der and path.endswith(".der"):
             return File(b"DER")
+        if path == "slot" and isinstance(slot, bytes):
+            return File(slot, 3)
         if files.get(path) is None:
-            raise OSError(2)
+            raise OSError(5 if path == "slot" and slot else 2)
         return File(files[path])
 
     tls.open = opened
@@ -86,16 +88,16 @@ def made(module=MbedTls, der=False, **changes):
 
 
 class File:
-    def __init__(self, content):
+    def __init__(self, content, size=None):
         self.content = content  # or an error, for the context to raise
-        self.size = len(content) if isinstance(content, bytes) else 0
+        self.size = size or (len(content) if isinstance(content, bytes) else 0)
 
     def seek(self, at, whence=0):
         return at + (self.size if whence else 0)
 
     def read(self, size):
         assert size == self.size
-        return self.content
+        return self.content[:size] if isinstance(self.content, bytes) else self.content
 
     def __enter__(self):
         return self
@@ -120,6 +122,17 @@ def test_only_suites_that_aws_recommends_are_offered():
 def test_axtls_is_found_by_what_it_lacks():
     harness.equal(made(AxTls).loaded, [(b"CERT", b"KEY")])
     harness.equal(tls.VERIFIED, False)
+
+
+def test_key_and_certificate_of_the_slot_that_counts():
+    other = {"b/cert": b"CERT B", "b/key": b"KEY B"}
+    for slot in (b"ab", b"bb", b"ab aa 3", b"bb ba 0", b"ab aa refused", b"ab\n"):
+        harness.equal(made(slot=slot, **other).loaded, [(b"CERT B", b"KEY B"), b"CA"])
+    damaged = b"", b"b", b"xb", b"abc", b"\xff\xff\xff\xff", bytes(40), b" ab", b"AB", None, True
+    for slot in (b"aa", b"ba", b"aa ab starts", b"ba bb 3") + damaged:
+        harness.equal(made(slot=slot, **other).loaded, [(b"CERT", b"KEY"), b"CA"])
+    error = harness.raises(LinkError, made, slot=b"ab", **{"b/cert": b"CERT B"})
+    harness.equal(error.args, ("tls", "certs/b/key is missing"))
 
 
 def test_der_where_there_is_no_pem():

@@ -1,0 +1,158 @@
+# A P-256 key, and a certificate signing request for it, on an ESP32 family chip. On demand. Where
+# much is reckoned there is a generator, to be asked for its next step between two readings; what
+# it returns is the result: `key = yield from new_key()`, or finish(new_key()).
+#
+# Randomness: os.urandom() is esp_random() there, which is true randomness only while Wi-Fi is on
+# (ESP-IDF 5.3, API reference, Random Number Generation): call it while there is a session.
+# Not constant in time. There is one signature a key, and nobody who could measure it.
+
+import binascii
+import hashlib
+import os
+
+# The curve (SEC 2, 2.4.2; NIST SP 800-186, 3.2.1.3): y² = x³ - 3 x + b modulo _P; _N points.
+_P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
+_N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_X = 0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296
+_Y = 0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5
+# SubjectPublicKeyInfo up to the point (RFC 5480, 2).
+SPKI = b"0Y0\x13\x06\x07*\x86H\xce=\x02\x01\x06\x08*\x86H\xce=\x03\x01\x07\x03B\x00\x04"
+_SHA256 = b"0\x0a\x06\x08*\x86H\xce=\x04\x03\x02"  # ecdsa-with-SHA256 (RFC 5758, 3.2)
+
+
+def finish(steps):
+    try:
+        while True:
+            next(steps)
+    except StopIteration as e:
+        return e.value
+
+
+def new_key(number=0):
+    # (private number, x, y), in steps. By rejection: FIPS 186-5, A.2.2.
+    while not 0 < number < _N:
+        number = int.from_bytes(os.urandom(32), "big")
+    x, y = yield from _sum(number)
+    return number, x, y
+
+
+def pem(key):
+    # RFC 5915, 3, in the text form that boards read.
+    number = key[0].to_bytes(32, "big")
+    der = b"0w\x02\x01\x01\x04 " + number + b"\xa0\x0a" + SPKI[13:23] + b"\xa1D" + SPKI[23:]
+    der += point(key)
+    text = b"".join([binascii.b2a_base64(der[at : at + 48]) for at in (0, 48, 96)])
+    return b"-----BEGIN EC PRIVATE KEY-----\n" + text + b"-----END EC PRIVATE KEY-----\n"
+
+
+def point(key):
+    return key[1].to_bytes(32, "big") + key[2].to_bytes(32, "big")
+
+
+def csr(key, thing):
+    # PKCS#10 (RFC 2986, 4) as DER, in steps. A common name has at most 64 characters (X.520).
+    name = _der(0x30, b"\x06\x03\x55\x04\x03", _der(0x0C, thing.encode()[:64]))
+    name = _der(0x30, _der(0x31, name))
+    info = _der(0x30, b"\x02\x01\x00", name, SPKI, point(key), b"\xa0\x00")
+    digest = hashlib.sha256(info).digest()
+    pair = None
+    while not pair:
+        # Random, and of the key and the message as well: should the random numbers repeat, the
+        # nonce does not. Cheaper than RFC 6979, whose HMAC no port has.
+        secret = key[0].to_bytes(32, "big") + digest + os.urandom(32)
+        nonce = int.from_bytes(hashlib.sha256(secret).digest(), "big")
+        if 0 < nonce < _N:
+            pair = yield from sign(key, digest, nonce)
+    # A bit that fell over while it was made would give the key away, or cost a journey.
+    if not (yield from verify(key, digest, pair)):
+        raise ValueError("p256: a signature came out wrong")
+    return _der(0x30, info, _SHA256, _der(3, b"\x00", _der(0x30, *map(_integer, pair))))
+
+
+def sign(key, digest, nonce):
+    # (r, s), or None: another nonce is needed (FIPS 186-5, 6.4.1).
+    r = (yield from _sum(nonce))[0] % _N
+    s = _inverse(nonce, _N) * (int.from_bytes(digest, "big") + key[0] * r) % _N
+    return (r, s) if r and s else None
+
+
+def verify(key, digest, pair):
+    # FIPS 186-5, 6.4.2. The point is our own; one that is not on the curve would not fit.
+    r, s = pair
+    if not (0 < r < _N and 0 < s < _N):
+        return False
+    s = _inverse(s, _N)
+    found = yield from _sum(int.from_bytes(digest, "big") * s % _N, r * s % _N, key[1], key[2])
+    return found is not None and found[0] % _N == r
+
+
+def _sum(u, v=0, x=0, y=0):
+    # u G + v (x, y), None at infinity; u, v < 2^256. About a thirtieth of a second a step.
+    u, v = u.to_bytes(32, "big"), v.to_bytes(32, "big")
+    made = 1, 1, 0
+    for i in range(256):
+        made = _twice(*made)
+        if u[i >> 3] << (i & 7) & 0x80:
+            made = _plus(*made, _X, _Y)
+        if v[i >> 3] << (i & 7) & 0x80:
+            made = _plus(*made, x, y)
+        if not i & 31:
+            yield
+    x, y, z = made
+    if z:
+        z = _inverse(z, _P)
+        zz = z * z % _P
+        return x * zz % _P, y * zz * z % _P
+
+
+# Points as (x, y, z) for (x/z², y/z³), infinity has z = 0: no division but the last one (Guide to
+# Elliptic Curve Cryptography, 3.2.2).
+
+
+def _twice(x, y, z):
+    zz = z * z
+    slope = 3 * (x - zz) * (x + zz) % _P
+    yy = y * y % _P
+    mean = 4 * x * yy % _P
+    x = (slope * slope - 2 * mean) % _P
+    return x, (slope * (mean - x) - 8 * yy * yy) % _P, 2 * y * z % _P
+
+
+def _plus(x, y, z, x2, y2):
+    if not z:
+        return x2, y2, 1
+    zz = z * z % _P
+    run = (x2 * zz - x) % _P
+    rise = (y2 * zz * z - y) % _P
+    if not run:
+        return (1, 1, 0) if rise else _twice(x, y, z)
+    rr = run * run % _P
+    cube = rr * run % _P
+    mean = x * rr % _P
+    x = (rise * rise - cube - 2 * mean) % _P
+    return x, (rise * (mean - x) - y * cube) % _P, z * run % _P
+
+
+def _inverse(number, modulus):
+    # Euclid's, extended: a twentieth of what a power costs.
+    a, b, u, v = number, modulus, 1, 0
+    while a:
+        q = b // a
+        a, b, u, v = b - q * a, a, v - q * u, u
+    return v % modulus
+
+
+def _der(tag, *parts):
+    # The shortest of three forms of the length (X.690, 10.1).
+    body = b"".join(parts)
+    size = len(body)
+    head = (size,) if size < 128 else (0x81, size) if size < 256 else (0x82, size >> 8, size & 255)
+    return bytes((tag,) + head) + body
+
+
+def _integer(number):
+    # Without zeros in front; but its first bit is its sign.
+    data = b"\x00" + number.to_bytes(32, "big")
+    while not data[0] and data[1] < 128:
+        data = data[1:]
+    return _der(2, data)
