@@ -27,7 +27,7 @@ from tools.options import (
 )
 from tools.toolchain import ROOT
 
-_PACKAGES = tuple(f"tools.{name}.cli" for name in ("sim", "aws", "doctor", "board", "dev"))
+_PACKAGES = tuple(f"tools.{p}.cli" for p in ("sim", "aws", "doctor", "board", "updates", "dev"))
 _NAME = "python -m tools"
 # Ctrl-C is how these end, and no failure; and these go on where they stopped.
 _VIEWS = ("sim", "try-flash", "board", "watch", "subscribe", "logs", "repl")

@@ -644,11 +644,11 @@ def test_a_role_that_is_not_known_yet_is_waited_for(monkeypatch: pytest.MonkeyPa
         if answers:
             raise answers.pop()
 
-    rules._when_role_is_known(call)
+    rules.when_role_is_known(call)
     assert len(waited) == 2
     other = client_error("InvalidRequestException", text="bad SQL")
     with pytest.raises(type(other), match="bad SQL"):
-        rules._when_role_is_known(lambda: (_ for _ in ()).throw(other))
+        rules.when_role_is_known(lambda: (_ for _ in ()).throw(other))
 
 
 # The commands.

@@ -189,7 +189,7 @@ def _rule(home: Home, name: str, there: dict[str, Any] | None, payload: dict[str
     return Step(
         f"topic rule {name}",
         lambda: documents.parts(there) if there else None,
-        lambda: _when_role_is_known(make),
+        lambda: when_role_is_known(make),
         tuple(documents.parts(payload)),
     )
 
@@ -216,7 +216,8 @@ def _destroy_role(home: Home) -> Iterator[str]:
     yield f"IAM role {role}: removed"
 
 
-def _when_role_is_known(call: Callable[[], object]) -> None:
+def when_role_is_known(call: Callable[[], object]) -> None:
+    """Make ``call``; again for a while, should AWS not know a role yet that was just made."""
     end = time.monotonic() + _ROLE_WAIT_S
     while True:
         try:

@@ -1,0 +1,1 @@
+"""Updates over AWS: releases, rollouts, certificates, claims (docs/updates.md)."""
