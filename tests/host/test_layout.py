@@ -73,7 +73,8 @@ LAYERS = {
     "firmware/sleep.py": "firmware micropython",
     "firmware/rtc_file.py": "firmware.files",
     "firmware/wake.py": "firmware micropython machine time json",
-    "firmware/updates/": "firmware micropython json os binascii hashlib gc struct sys machine time",
+    "firmware/updates/": "firmware micropython json os binascii hashlib gc struct sys machine"
+    " time",
     "firmware/loading.py": "firmware gc sys time machine",
     "firmware/version.py": "",
     "tools/": "tools.errors tools.toolchain tools.wire",
