@@ -1,5 +1,4 @@
-# Owns the only loop, and routes messages. What is imported at the top stays in memory, also what
-# only startup.py makes objects of.
+# Owns the only loop, and routes messages. What is imported at the top stays in memory.
 
 from micropython import const
 
@@ -23,7 +22,7 @@ class App:
     def run(self, unload, prepared):
         # prepared: what config.prepare() gave; emptied, because the configuration need not stay.
         self.unload, self.fault = unload, False  # fault: it ends by sampler or outbox
-        self.cause, self.safe, self.counted_s, self.last_crash = prepared.pop()
+        self.cause, self.safe, self.counted_s, self.last_crash, self.trial = prepared.pop()
         try:
             from firmware import startup
 
@@ -78,17 +77,15 @@ class App:
     def _wait(self):
         self.unload()
         wait_ms = _SOON_MS if self.runner or not self.connection.up else _IDLE_MS
-        if self.outbox:
-            wait_ms = min(wait_ms, self.sampler.next_due_ms())
+        wait_ms = min(wait_ms, self.sampler.next_due_ms()) if self.outbox else wait_ms
         if not self.connection.wait(wait_ms):
             chip.sleep_ms(wait_ms)
 
     def _step(self, spare):
         # All but the readings. True when there is more to send at once.
         clock, link = self.clock, self.connection
-        if clock.s >= self.check_s and (
-            not link.up or self.safe or self.counted_s or "trial" in self.settings.state
-        ):
+        busy = self.safe or self.counted_s or self.trial or "trial" in self.settings.state
+        if clock.s >= self.check_s and (busy or not link.up):
             self.upkeep("check")
             self.unload(spare)
         network = self._network()
@@ -104,6 +101,11 @@ class App:
         self.unload(spare)
         more = self._answer(up)
         self.unload(spare)
+        if not up:
+            self.job_s = self.job_s and 0  # None: no jobs
+        elif self.job_s is not None and clock.s >= self.job_s:
+            more = self.upkeep("job") or more
+            self.unload(spare)
         if up and self.outbox and clock.offset is not None:
             self._queue()
         return more or (up and self.session.due() >= 0 and not self.session.transport.out)
@@ -123,7 +125,7 @@ class App:
     def upkeep(self, what="restart"):  # the latter for commands
         from firmware import upkeep
 
-        getattr(upkeep, what)(self)
+        return getattr(upkeep, what)(self)
 
     def _network(self):
         # True while joined, with an address. wifi.py is in the heap only on the way there: after a
@@ -151,10 +153,9 @@ class App:
         if self.clock.s != self.since_s:
             self.since_s, self.sent = self.clock.s, 0
         window = self.slots if outbox.waiting > self.slots else self.window
-        most = self.settings.values["drain_per_s"]
         # Where nothing asks for alarms, or has, no page need be read for them.
         asked = self.sampler.extra is not False or "alarms" in self.settings.state
-        while session.used < window and self.sent < most:
+        while session.used < window and self.sent < self.settings.values["drain_per_s"]:
             frame = asked and outbox.get(outbox.read)
             if frame and frame[outbox.at] > RECORD_BYTES:
                 from firmware import alarms
@@ -169,7 +170,6 @@ class App:
 
     def encode(self, seq, buf, at):
         self.unload("firmware.outbox_files")  # what was loaded for a message goes
-        starts = self.settings.state.get("start")
         try:
             frame = self.outbox.get(seq)
         except MemoryError:  # the driver comes back with the next reading
@@ -177,7 +177,7 @@ class App:
             frame = self.outbox.get(seq)
         if not frame:
             return 0
-        i = self.outbox.at
+        i, starts = self.outbox.at, self.settings.state.get("start")
         if frame[i] > 12 and len(buf) < TEXT_BYTES + at:  # more than a usual sensor measures
             buf.extend(bytes(TEXT_BYTES))
         end = write_json(buf, at, frame, i, self.session.client_id, starts)
@@ -202,7 +202,7 @@ class App:
     def filters(self):
         from firmware.core.topics import subscribes
 
-        return subscribes(self.commands.decode(), self.prefix.decode())
+        return subscribes(self.commands.decode(), self.prefix.decode(), self.job_s is not None)
 
     def on_message(self, topic, payload):
         again = True
@@ -216,12 +216,15 @@ class App:
 
                         sampler = self.outbox and self.sampler
                         self.runner = CommandRunner(self.shadow, sampler, self.topic, self.upkeep)
-                    # RETAIN is a bit of the packet's first byte (MQTT 3.3.1).
-                    self.runner.receive(payload, self.session.transport.op & 1)
+                    self.runner.receive(payload, self.session.transport.op & 1)  # RETAIN
                 elif topic.startswith(self.prefix):
                     from firmware.core import shadow
 
                     shadow.receive(self.shadow, topic[len(self.prefix) :], payload)
+                elif self.job_s is not None:
+                    from firmware.updates import jobs
+
+                    jobs.receive(self, topic, payload)
             except Exception as e:  # not acknowledged, it would come again in every session
                 bug = not isinstance(e, MemoryError)
                 again = not bug and self.sampler.driver
@@ -237,10 +240,11 @@ class App:
     def on_ack(self, tag):
         self.offline_s = None  # for upkeep.check()
         if tag > 0:
+            self.proved = True
             self.outbox.ack(tag)
         elif tag == _ALARM:
             self.alarmed = -self.alarmed
         elif tag == SUBSCRIBE:
             self.connection.failures[2] = 0
             # Only now: else, after a power cut, a session without subscriptions would be trusted.
-            self.settings.note("filters", self.commands.decode())
+            self.settings.note("filters", self.known)

@@ -31,6 +31,14 @@ def prepare():  # what build() takes; then what is known of the last run
     cause = board.reset_cause()
     chip.log("app: fieldmouse {}, reset by {}".format(version.VERSION, cause))
     crashed = crash.ended(cause)  # before boot()
+    trial = False
+    if files.read("slot", 1):  # else nothing was ever updated (docs/updates.md)
+        from firmware.updates import slots
+
+        trial = slots.on_trial()
+        if slots.gone_back(chip.log):  # what has crashed runs no more
+            crash.alive(crash.STABLE_S, chip.log)
+        slots = None
     safe, counted = crash.boot(cause, chip.log)
     if safe:
         text = "app: SAFE MODE after repeated crashes, see get_log{}"
@@ -42,7 +50,7 @@ def prepare():  # what build() takes; then what is known of the last run
         claim.run(config, context)  # returns once the board has a certificate of its own
     made = (config,) + start(config, crashed, chip.log)
     last = crash.read(300).strip().split("\n")[-1] or None
-    return list(made) + [context, (cause, safe, counted, last)]
+    return list(made) + [context, (cause, safe, counted, last, trial)]
 
 
 def _config():

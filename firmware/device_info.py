@@ -47,7 +47,7 @@ def report(app, full):
         "sensor_last_error": app.sampler.last_error,
         "dropped_readings": app.outbox.dropped if app.outbox else None,
     }
-    info.update({"idf_heap_bytes": idf_heap_bytes()} if chip.VERIFIED else {"tls_verified": False})
+    info.update(_by_chip(app))
     if app.sampler.fault or app.shadow.fault:
         from firmware import sensors
 
@@ -67,6 +67,16 @@ def report(app, full):
     info["sensor_errors"], info["messages_not_understood"] = app.sampler.errors, app.shadow.junk
     box = app.outbox
     info.update({"waiting_readings": box.waiting, "corrupt_readings": box.corrupt} if box else {})
+    return info
+
+
+def _by_chip(app):
+    if not chip.VERIFIED:
+        return {"tls_verified": False}
+    info = {"idf_heap_bytes": idf_heap_bytes()}
+    if app.job_s is not None:  # what becomes of a job, or how the last one ended
+        job = app.job or {}
+        info["update"] = "on trial" if app.trial else job.get("state") or job.get("said")
     return info
 
 

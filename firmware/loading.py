@@ -42,10 +42,19 @@ def run():
                 pass
         raise e
     except Exception as e:
-        print("main: cannot run the firmware, restarting in 30 s")
-        sys.print_exception(e)
-        time.sleep(30)
+        _failed(e)
         machine.reset()
+
+
+def _failed(error):
+    print("main: cannot run the firmware, restarting in 30 s")
+    sys.print_exception(error)
+    try:
+        with open("data/import.log", "w") as f:  # for updates/trial.py
+            sys.print_exception(error, f)
+    except OSError:
+        pass
+    time.sleep(30)
 
 
 def keep():

@@ -34,6 +34,7 @@ class ShadowSync:
         self.doubt = False  # whether reported has our board_id
         self.bare = False  # the update goes without facts: it was too large
         self.junk = 0
+        self.proved = False  # AWS has accepted something of this boot
         self.since_s = 0  # of the last report, and what the sampler was like in it
         self.sensor = self.fault = None
         self.short = 0  # passes without memory, in a row

@@ -16,6 +16,7 @@ def build(app, config, values, saved, state, problems, context):
     # clock.s: offline since (None: as soon as the session ends); of the last pass without an error
     app.offline_s = app.good_s = app.since_s = app.sent = 0  # sent: readings in second since_s
     app.alarmed = app.alarm_sessions = 0  # alarms.send()
+    app.proved = False  # AWS has acknowledged a reading of this boot
     # runner, joining: while there are commands to be done; or no network. ssid: joined, lost last.
     app.runner = app.joining = app.ssid = None
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
@@ -74,6 +75,8 @@ def _session(app, config, context):
     from firmware.net.connection import Connection
     from firmware.net.session import Session
 
+    # job_s: of the next jobs.step(), 0 in a new session; None where jobs are not heard.
+    app.job, app.job_s = None, 0 if config.get("updates") and chip.VERIFIED else None
     thing = config["thing_name"].encode()
     names = topics.of(config["thing_name"], config["telemetry_topic"], config["command_topic"])
     data, app.commands, app.topic, status, app.prefix = [name.encode() for name in names]
@@ -85,7 +88,8 @@ def _session(app, config, context):
     session.set_callback(app.on_message)
     session.on_ack, session.filters = app.on_ack, app.filters
     # Of the filters only the topic of commands may be another one than when AWS made the session.
-    session.doubt = app.settings.state.get("filters") != names[1]
+    app.known = names[1] + " jobs" * (app.job_s is not None)
+    session.doubt = app.settings.state.get("filters") != app.known
     args = app.clock, chip.random, chip.log, context, config["message_bytes"]
     app.connection = Connection(session, *args)
     del Session.__init__, Connection.__init__

@@ -39,6 +39,16 @@ def ask_time(app):
         app.offline_s = app.clock.s  # before that it could not send
 
 
+def job(app):
+    from firmware.updates import jobs
+
+    return jobs.step(app)
+
+
+def restart_for_trial(app):
+    restart(app, "update: restarting")
+
+
 def step_link(app):
     # While joined, and the time is not known. Where the server has to be verified: provisionally.
     link, silent = app.connection, app.clock.failures >= _SILENT
@@ -62,13 +72,13 @@ def check(app):
         app.counted_s = crash.alive(s, chip.log) and s + _CRASH_S
     if app.saved is not app.settings.saved:  # what has changed may have been the cause
         app.saved, app.safe_s, app.settings.since_s = app.settings.saved, s + _CHANGED_S, s
+    if app.trial:
+        from firmware.updates import trial
+
+        trial.check(app)
     if "trial" in app.settings.state:
         _trial(app, app.settings.state["trial"])
-    # A policy that forbids the topic of alarms must not end every session from now on.
-    if app.alarmed < 0 and not link.up and link.sessions > app.alarm_sessions:
-        chip.log("app: alarm not taken in three sessions, dropped; see docs/troubleshooting.md")
-        app.session.release(app.session.tags.index(_ALARM))
-        link.failures[0] = 0
+    _alarm(app, link)
     if app.safe and s >= app.safe_s and not (app.runner and link.up):
         restart(app, "safe mode ends, trying again")
     limit_s = app.settings.values["offline_reboot_s"]
@@ -77,7 +87,8 @@ def check(app):
         app.offline_s = s
     outage_s = 0 if link.up else s - app.offline_s
     least_s = _NO_TIME_S if app.clock.offset is None else 0 if link.sessions else _FIRST_S
-    if limit_s and outage_s >= max(limit_s, least_s):
+    # On trial a start is counted: there boot.py ends what takes too long.
+    if limit_s and outage_s >= max(limit_s, least_s) and not app.trial:
         restart(app, "offline for {} s, restarting".format(outage_s))
     # Once a heap has grown into the memory of TLS it never gets small again (docs/memory.md). One
     # restart at most: it may be a lack that none cures.
@@ -86,6 +97,14 @@ def check(app):
 
         if device_info.heap_bytes() > app.heap_bytes + 1024:
             restart(app, "Python's heap has grown into the memory of TLS, restarting", b"memory")
+
+
+def _alarm(app, link):
+    # A policy that forbids the topic of alarms must not end every session from now on.
+    if app.alarmed < 0 and not link.up and link.sessions > app.alarm_sessions:
+        chip.log("app: alarm not taken in three sessions, dropped; see docs/troubleshooting.md")
+        app.session.release(app.session.tags.index(_ALARM))
+        link.failures[0] = 0
 
 
 def start(app):

@@ -48,6 +48,7 @@ def _dated(s, kind, message):
         what = b"update" if s.pending[1] is not None else b"get"
         if kind == what + b"/accepted" and s.clock.s - s.pending[2] < _FRESH_S:
             s.clock.heard = message.get("timestamp"), s.clock.s  # for net/clock.py to judge
+            s.proved = True
 
 
 def _heard(s, kind, message):

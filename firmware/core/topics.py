@@ -14,7 +14,9 @@ def alarms(status):
     return status[: -len("status")] + ("alarms" if isinstance(status, str) else b"alarms")
 
 
-def subscribes(commands, prefix):
-    # Exact topics, no wildcards, and at most the 8 filters that AWS takes in one SUBSCRIBE.
+def subscribes(commands, prefix, jobs=False):
+    # At most the 8 filters that AWS takes in one SUBSCRIBE. jobs: also theirs (docs/updates.md).
     kinds = "get/accepted get/rejected update/accepted update/rejected update/delta"
-    return [commands] + [prefix + kind for kind in kinds.split()]
+    found = [commands] + [prefix + kind for kind in kinds.split()]
+    thing = prefix[: -len("shadow/")]
+    return found + [thing + "jobs/notify-next", thing + "streams/+/data/json"] * jobs

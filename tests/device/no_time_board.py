@@ -33,7 +33,7 @@ class Chip:
 
 class Board:
     # One life. on: s2000 at power-on. taken: when each reading of all lives was taken.
-    safe, counted_s, alarmed = False, 0, 0
+    safe, counted_s, alarmed, trial = False, 0, 0, False
     last_reason = None
 
     def __init__(self, on, taken, known=False, limit_bytes=8192):

@@ -40,12 +40,12 @@ def renew():
             delattr(net, name)
 
 
-def boot(state, topic="devices/{thing}/commands"):
+def boot(state, topic="devices/{thing}/commands", jobs=None):
     renew()
     app = App()
     app.clock, app.settings = Clock(), Settings(state)
     config = dict(CONFIG)
-    config["command_topic"] = topic
+    config["command_topic"], config["updates"] = topic, jobs
     startup._session(app, config, None)
     return app
 
@@ -76,6 +76,19 @@ def test_known_only_after_suback():
         app.on_ack(0)
         harness.equal(state, {"filters": "devices/t-1/commands"})
         harness.equal(boot(state).session.doubt, False)
+
+
+def test_jobs_are_subscribed_to_where_the_policy_has_them():
+    # And again where a session is from before they were.
+    state = {"filters": "devices/t-1/commands"}
+    app = boot(state, jobs=True)
+    harness.equal((app.session.doubt, len(app.session.filters())), (True, 8))
+    own = ["$aws/things/t-1/jobs/notify-next", "$aws/things/t-1/streams/+/data/json"]
+    harness.equal(app.session.filters()[6:], own)
+    app.outbox = app.runner = None
+    app.on_ack(0)
+    harness.equal(boot(state, jobs=True).session.doubt, False)
+    harness.equal(boot(state).session.doubt, True)
 
 
 def test_another_topic_than_last_time():

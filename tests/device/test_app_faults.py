@@ -75,6 +75,9 @@ class Bench:
         made.wifi_drops = made.check_s = made.counted_s = made.sent = made.since_s = 0
         made.safe, made.window, made.slots, made.offline_s = False, 8, 24, 0
         made.good_s = made.alarmed = 0
+        made.job = made.job_s = None
+        made.trial = made.proved = False
+        made.known = "topic"
         made.cause, made.saved = "pwron", made.settings.saved
         made.upkeep = self.upkeep
         inner.link.on_up = made.shadow.connected

@@ -1,4 +1,4 @@
-# heap: 42wk
+# heap: 44wk
 # What the board reports about itself, and its memory. The app is a stand-in: each value is its own
 # name.
 
@@ -32,6 +32,7 @@ class App(Named):
             settings=Named(state={"boots": 7}),
             problems=[],
             last_crash=None,
+            job_s=None,
             **known,
         )
 
@@ -52,6 +53,20 @@ def test_the_shadow_carries_at_most_thirteen():
         assert set(few) <= set(full) and len(full) > 20, full
         harness.equal(full["tls_verified"], verified)
     harness.equal(few["tls_verified"], False)  # an unverified server is always said
+
+
+def test_a_board_that_hears_jobs_says_what_becomes_of_them():
+    for trial, job, said in (
+        (False, None, None),
+        (False, {"state": None}, None),
+        (False, {"state": "fetch", "said": "failed before"}, "fetch"),
+        (False, {"state": None, "said": "succeeded"}, "succeeded"),
+        (True, None, "on trial"),
+    ):
+        app = App(trial=trial, job=job)
+        app._known["job_s"] = 7
+        info = report(app, False)
+        harness.equal((info["update"], len(info) <= 14), (said, True))
 
 
 def test_what_it_is_made_of():

@@ -276,6 +276,7 @@ def app(trial, **saved):
     values = dict(schema.DEFAULTS)
     values.update(saved)
     made = Box(clock=Box(s=100), connection=Box(up=True), sampler=Box(failures=0), alarmed=0)
+    made.trial = False
     made.shadow = Box(birth_s=1 << 20, out=None, get_due=False)
     made.session = Box(waiting={})
     made.settings = Settings(values, saved, {"trial": trial}, chip.log)

@@ -123,6 +123,88 @@ def test_the_default_fits_every_board(trees: dict[str, dict[str, bytes]], name: 
     assert room.largest(files) > 4 * wanted
 
 
+def test_a_board_with_updates_keeps_room_for_a_second_firmware(
+    trees: dict[str, dict[str, bytes]],
+) -> None:
+    board = boards.get("esp32")
+    tree, size = trees["esp32"], partitions.least_bytes(board)
+    files = image.FileSystem(tree, size)
+    kept, most = room.for_updates(files), room.largest(files, updates=True)
+    assert most < room.largest(files)
+    assert most > 4 * board.defaults["outbox_bytes"]
+    flash_ = Flash(tree, size)
+    free = flash_.free
+    arrives(flash_, tree, percent=10)
+    assert free - flash_.free <= kept
+    assert full(flash_, most, 600) >= room.FREE_BLOCKS
+    path = max(tree, key=lambda path: len(tree[path]))
+    flash_.write(path, tree[path][::-1])
+
+
+def arrives(flash_: Flash, tree: dict[str, bytes], percent: int) -> None:
+    """All that an update and a new certificate write at once, the firmware larger by that."""
+    firmware = {path: data for path, data in tree.items() if path.startswith("firmware/")}
+    total = sum(map(len, firmware.values()))
+    firmware["firmware/new.mpy"] = b"n" * (total * percent // 100)
+    for folder in sorted({f"b/{path}".rpartition("/")[0] for path in firmware}):
+        flash_.fs.makedirs(folder, exist_ok=True)
+    for path, data in firmware.items():
+        flash_.write(f"b/{path}", data)
+    flash_.write("b/manifest", b"m" * (16_384 + 384))
+    flash_.fs.makedirs("certs/b", exist_ok=True)
+    flash_.fs.makedirs("data", exist_ok=True)
+    for path, size in (("certs/b/cert.pem", 1500), ("certs/b/key.pem", 300), ("slot", 9)):
+        flash_.write(path, b"p" * size)
+    for path, size in (("data/job.json", 2500), ("certs/b/cert.pem", 1500), ("slot", 9)):
+        flash_.replace(path, b"j" * size)
+    # A cut of the power leaves a copy behind.
+    flash_.write("data/job.json.new", b"j" * 2500)
+    flash_.write("certs/b/cert.pem.new", b"c" * 1500)
+
+
+def test_an_outbox_that_leaves_no_room_for_updates_is_refused(
+    trees: dict[str, dict[str, bytes]],
+) -> None:
+    board = boards.get("esp32")
+    files = image.FileSystem(trees["esp32"], partitions.least_bytes(board))
+    most, kept = room.largest(files, updates=True), room.for_updates(files) * image.BLOCK
+    assert room.problem(most, files, updates=True) == room.problem(most + 1, files) == ""
+    assert room.problem(most + 1, files, updates=True).endswith(
+        f"at most {most:,}, beside {kept:,} kept for a second firmware (updates)"
+    )
+
+
+def test_updates_in_the_configuration_are_what_stage_and_flash_go_by(
+    tmp_path: Path, trees: dict[str, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def problem(wanted: int, fs: image.FileSystem, updates: bool = False) -> str:
+        asked.append(updates)
+        return ""
+
+    monkeypatch.setattr(room, "problem", problem)
+    for name, updates, expected in (
+        ("esp32", {}, False),
+        ("esp32", {"updates": False}, False),
+        ("esp32", {"updates": True}, True),
+        ("esp8266", {"updates": True}, False),  # which refuses them
+    ):
+        board = boards.get(name)
+        tree = on_board(trees[name], board)
+        stage._check_room(board, {"outbox_bytes": 8192, **updates}, trees[name])
+        config = json.dumps({"outbox_bytes": 8192, **updates}).encode()
+        job: Any = types.SimpleNamespace(
+            tree=tree | {"config.json": config},
+            board=board,
+            thing="g-1",
+            firmware=types.SimpleNamespace(has_romfs=lambda b: False),
+        )
+        flash._filled(job, Partition("vfs", 1, 0x81, 0x200000, partitions.least_bytes(board)))
+        assert asked == [expected] * 2, (name, updates)
+        asked.clear()
+
+
 def test_flash_asks_the_partition_that_is_there(tmp_path: Path) -> None:
     # A build with two places for its own code leaves 960 KB; stage has no firmware to look into.
     board = boards.get("esp32")

@@ -119,8 +119,9 @@ def _filled(job: Job, where: Partition) -> tuple[image.FileSystem, list[tuple[in
         tree, rom = romfs.split(tree)
         code = [(job.board.romfs.offset, romfs.build(rom, job.board.romfs.size))]
     files = image.FileSystem(tree, where.size)
-    wanted = json.loads(tree.get("config.json", b"{}")).get("outbox_bytes", 0)
-    if problem := room.problem(wanted, files):
+    config = json.loads(tree.get("config.json", b"{}"))
+    updates = job.board.updates and config.get("updates", False)
+    if problem := room.problem(config.get("outbox_bytes", 0), files, updates):
         hint = f"python -m tools config {job.thing} --no-send outbox_bytes=…"
         raise ToolError(problem, hint)
     return files, code

@@ -20,7 +20,7 @@ from typing import Any
 
 from tools.board import bytecode, groups, image, partitions, romfs, room
 from tools.errors import ToolError
-from tools.things import boards, certs
+from tools.things import boards, certs, signing_keys
 from tools.things import config as thing_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,11 +51,13 @@ def stage(
     now: dt.datetime | None = None,
     compiled: bool = True,
     sensors: Sequence[str] = (),
+    keys: Path | None = None,
 ) -> Staged:
     """Check everything, then write the file system of ``board``, one of boards.json, to ``out``.
 
     ``compiled``: the firmware as .mpy, which is what fits a board; else as .py. ``sensors``: whose
     drivers go on; none: the one the configuration names, else those of the board's profile.
+    ``keys``: the folder with the public keys that go on; None: signing_keys.keys_dir().
 
     Raises ToolError with every problem of configuration and certificates, or for an outbox that
     leaves no room; ``out`` is then as it was. `data/`, and what no stage wrote, is never touched.
@@ -69,23 +71,47 @@ def stage(
     if problems or config is None or pair is None:
         raise ToolError("\n  ".join(["nothing was staged:", *problems]))
     former = _former_files(out)
-    files = _taken(source, kind, chosen, config["power"])
-    if compiled:
-        files = bytecode.compile_all(files, boards.together(config["power"]), kind.flat)
+    files = firmware(source, kind, chosen, config["power"], compiled, keys)
     version, build = version_of(source), build_s2000(source, now)
     files |= {"config.json": thing_config.for_board(config), **pair.files()}
-    files[VERSION_FILE] = _version_file(version, build, files)
+    files[VERSION_FILE] = version_file(version, build, kind, files)
     _check_room(kind, config, files)
     _write(out, files, former)
     return Staged(out, tuple(sorted(files)), config, version, build, pair)
 
 
+def firmware(
+    source: Path,
+    board: boards.Board,
+    sensors: Sequence[str] = (),
+    power: str = "mains",
+    compiled: bool = True,
+    keys: Path | None = None,
+) -> dict[str, bytes]:
+    """What of a board's file system is the same for all things, path on the board -> content.
+
+    That is boot.py, main.py, and the firmware with drivers for ``sensors`` (none: those of the
+    board's profile) and the public keys in the folder ``keys`` (None: signing_keys.keys_dir()).
+    version.py is the one in the sources: version_file() comes in its place.
+    """
+    problems: list[str] = []
+    chosen = _sensors(board, None, sensors, problems)
+    if problems:
+        raise ToolError("; ".join(problems))
+    files = _taken(source, board, chosen, power)
+    if compiled:
+        files = bytecode.compile_all(files, boards.together(power), board.flat)
+    public = signing_keys.load(keys or signing_keys.keys_dir()) if board.updates else {}
+    if public:
+        files[signing_keys.BOARD_FILE] = signing_keys.board_file(public.values())
+    return files
+
+
 def _check_room(board: boards.Board, config: dict[str, Any], files: dict[str, bytes]) -> None:
     stays = romfs.split(files)[0] if board.romfs else files
-    problem = room.problem(
-        config["outbox_bytes"], image.FileSystem(stays, partitions.least_bytes(board))
-    )
-    if problem:
+    fs = image.FileSystem(stays, partitions.least_bytes(board))
+    updates = board.updates and config.get("updates", False)
+    if problem := room.problem(config["outbox_bytes"], fs, updates):
         raise ToolError("\n  ".join(["nothing was staged:", problem]))
 
 
@@ -176,22 +202,25 @@ def build_s2000(source: Path, now: dt.datetime) -> int:
 def _commit_s(source: Path) -> int | None:
     parts = ["--", "boot.py", "main.py", "firmware"]
     try:
-        if _git(source, "status", "--porcelain", *parts):
+        if git(source, "status", "--porcelain", *parts):
             return None
-        return int(_git(source, "log", "-1", "--format=%ct", *parts))
+        return int(git(source, "log", "-1", "--format=%ct", *parts))
     except (OSError, ValueError, subprocess.SubprocessError):
         return None  # no git, or not a checkout: a downloaded archive
 
 
-def _git(source: Path, *args: str) -> str:
+def git(source: Path, *args: str) -> str:
+    """What git says in the folder ``source``; raises OSError or SubprocessError."""
     command = ["git", "-C", str(source), *args]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
 
 
-def _version_file(version: str, build: int, files: dict[str, bytes]) -> bytes:
-    listed = " ".join(sorted(files | {VERSION_FILE: b""}))
-    lines = ["# Written by `python -m tools stage`.", f'VERSION = "{version}"']
-    return "\n".join([*lines, f"BUILD_S2000 = {build}", _LISTED + listed, ""]).encode()
+def version_file(version: str, build: int, board: boards.Board, files: dict[str, bytes]) -> bytes:
+    """The version.py that goes onto ``board`` with ``files``, which it lists."""
+    listed = " ".join(sorted({*files, VERSION_FILE}))
+    head = "# Written by `python -m tools stage`, or `release`."
+    values = f'VERSION = "{version}"\nBUILD_S2000 = {build}\nBOARD = "{board.profile}"'
+    return f"{head}\n{values}\n{_LISTED}{listed}\n".encode()
 
 
 def _former_files(out: Path) -> set[str]:

@@ -68,6 +68,11 @@ class Board:
         return bool(_profile(self)["flat"])
 
     @property
+    def updates(self) -> bool:
+        """Whether its firmware can be updated by AWS: what lies in ROMFS cannot."""
+        return self.romfs is None
+
+    @property
     def defaults(self) -> dict[str, Any]:
         """What config.json gets on this board where it says nothing."""
         return {"i2c": dict(self.i2c), **_profile(self)["config"]}
@@ -83,8 +88,11 @@ class Board:
             return False
         if path in drivers().values():
             return path in [drivers()[name] for name in sensors]
-        wanted = any(fnmatch.fnmatchcase(path, pattern) for pattern in _profile(self)["files"])
-        return wanted and path not in _profile(self)["without"]
+        wanted, unwanted = (
+            any(fnmatch.fnmatchcase(path, pattern) for pattern in _profile(self)[key])
+            for key in ("files", "without")
+        )
+        return wanted and not unwanted
 
 
 def together(power: str = "mains") -> dict[str, list[str]]:

@@ -135,6 +135,33 @@ class _Timer:
                 return
 
 
+class _HardwareTimer:
+    # One of an ESP32's, by its number; the constructor starts it (ports/esp32/machine_timer.c).
+    ONE_SHOT = 0
+    PERIODIC = 1
+    _running = ()
+
+    def __call__(self, id, *, mode=1, period=None, callback=None):
+        import _thread
+
+        if not 0 <= id <= 1:  # an ESP32-C3 has no more
+            raise ValueError("invalid Timer number")
+        if period is None or not 0 < period <= 0xFFFFFFFF or callback is None:
+            raise ValueError("period")
+        if id in self._running:
+            raise ValueError("in use: the simulated timer is set once")
+        self._running += (id,)
+        _thread.start_new_thread(self._run, (period // 1000, mode, callback))
+        return self
+
+    def _run(self, period_s, mode, callback):
+        while True:
+            utime.sleep(period_s)
+            callback(self)
+            if mode == self.ONE_SHOT:
+                return
+
+
 class _Rtc:
     def __call__(self):
         return self
@@ -168,4 +195,5 @@ RTC = _Rtc()
 if _ESP8266:
     Timer = _Timer()
 else:
+    Timer = _HardwareTimer()
     PIN_WAKE, TIMER_WAKE, wake_reason = _PIN_WAKE, _TIMER_WAKE, _wake_reason

@@ -1,0 +1,60 @@
+# The pointer file `slot`: which firmware and which certificates run, and whether on trial
+# (docs/updates.md has the states; boot.py counts the starts). A change is one rename. On demand.
+
+import sys
+
+from firmware import files
+
+_PATH = "slot"
+
+
+def read():
+    # (letters; the others while on trial or gone back; the starts left, as text, or why it went
+    # back). A file that is damaged counts as none: then what was flashed runs.
+    try:
+        words = (files.read(_PATH, 32) or b"aa").decode().split()
+    except ValueError:
+        words = []
+    if len(words) not in (1, 3) or any([len(w) != 2 or w.strip("ab") for w in words[:2]]):
+        words = ["aa"]
+    return tuple(words + [None, None])[:3]
+
+
+def on_trial():
+    left = read()[2]
+    return left is not None and left.isdigit()
+
+
+def gone_back(log):
+    # At the start, with a line about what is no usual one.
+    now, other, left = read()
+    if other:
+        text = "on trial, {} more starts" if on_trial() else "gone back: {}"
+        log("update: slot {} ".format(now) + text.format(left))
+    return other and not on_trial()
+
+
+def running():
+    # The letter of the firmware that does: boot.py falls back where it cannot count.
+    return "b" if sys.path[0] == "b" else "a"
+
+
+def trial(letters):
+    # From the next start on.
+    files.replace(_PATH, "{} {} 3".format(letters, read()[0]))
+
+
+def good():
+    # Also: that it has gone back was said.
+    files.replace(_PATH, read()[0])
+
+
+def back(why):
+    # From the next start on.
+    now, other, _ = read()
+    files.replace(_PATH, "{} {} {}".format(other or now, now, why))
+
+
+def spare(which):
+    # The letter of the slot that does not run: of the firmware (0), of the certificates (1).
+    return "a" if read()[0][which] == "b" else "b"
