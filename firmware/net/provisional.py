@@ -5,6 +5,8 @@
 
 from micropython import const
 
+from firmware.net.der import element
+
 _MOMENT_S = const(60)
 _STEP_S = const(2_592_000)  # 30 days; certificates live 47 at least, from 2029 on
 _LIFE_S = const(473_040_000)  # as in clock.py
@@ -89,17 +91,6 @@ def not_before(cert):
     if tag not in (0x17, 0x18) or len(text) != 15 or text[14:] != b"Z" or not text[:14].isdigit():
         raise ValueError
     return _s2000(int(text[:4]), [int(text[i : i + 2]) for i in range(4, 14, 2)])
-
-
-def element(der, at, tag):
-    # Where the contents begin and end (ITU-T X.690, 8.1).
-    size, start = der[at + 1], at + 2
-    if size > 0x80:
-        start += size & 0x7F
-        size = int.from_bytes(bytes(der[at + 2 : start]), "big")
-    if der[at] != tag or start + size > len(der) or start > at + 5:
-        raise ValueError
-    return start, start + size
 
 
 def _s2000(year, rest):

@@ -1,12 +1,11 @@
-# A P-256 key, and a certificate signing request for it, on an ESP32 family chip. On demand. Where
-# much is reckoned there is a generator, to be asked for its next step between two readings; what
-# it returns is the result: `key = yield from new_key()`, or finish(new_key()).
+# A P-256 key and signatures by it, on an ESP32 family chip. On demand. Where much is reckoned
+# there is a generator, to be asked for its next step between two readings; what it returns is
+# the result: `pem, der = yield from made(thing)`, finish(made(thing)), or steps(thing).
 #
 # Randomness: os.urandom() is esp_random() there, which is true randomness only while Wi-Fi is on
 # (ESP-IDF 5.3, API reference, Random Number Generation): call it while there is a session.
 # Not constant in time. There is one signature a key, and nobody who could measure it.
 
-import binascii
 import hashlib
 import os
 
@@ -15,9 +14,6 @@ _P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
 _N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _X = 0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296
 _Y = 0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5
-# SubjectPublicKeyInfo up to the point (RFC 5480, 2).
-SPKI = b"0Y0\x13\x06\x07*\x86H\xce=\x02\x01\x06\x08*\x86H\xce=\x03\x01\x07\x03B\x00\x04"
-_SHA256 = b"0\x0a\x06\x08*\x86H\xce=\x04\x03\x02"  # ecdsa-with-SHA256 (RFC 5758, 3.2)
 
 
 def finish(steps):
@@ -28,6 +24,28 @@ def finish(steps):
         return e.value
 
 
+def steps(thing):
+    # A function for the next step of made(). A generator holds the globals of whoever has called
+    # next() last: they are ours, and the caller may leave memory between two steps.
+    work = made(thing)
+    return lambda: next(work)
+
+
+def made(thing):
+    # A new key as PEM and its signing request as DER, in steps.
+    key = yield from new_key()
+    info = _formed("info", key, thing)
+    pair = yield from sign(key, hashlib.sha256(info).digest())
+    return _formed("pem", key), _formed("signed", info, pair)
+
+
+def _formed(what, *args):
+    # A function of its own: what a generator has touched stays in its memory.
+    from firmware.updates import request
+
+    return getattr(request, what)(*args)
+
+
 def new_key(number=0):
     # (private number, x, y), in steps. By rejection: FIPS 186-5, A.2.2.
     while not 0 < number < _N:
@@ -36,49 +54,26 @@ def new_key(number=0):
     return number, x, y
 
 
-def pem(key):
-    # RFC 5915, 3, in the text form that boards read.
-    number = key[0].to_bytes(32, "big")
-    der = b"0w\x02\x01\x01\x04 " + number + b"\xa0\x0a" + SPKI[13:23] + b"\xa1D" + SPKI[23:]
-    der += point(key)
-    text = b"".join([binascii.b2a_base64(der[at : at + 48]) for at in (0, 48, 96)])
-    return b"-----BEGIN EC PRIVATE KEY-----\n" + text + b"-----END EC PRIVATE KEY-----\n"
-
-
-def point(key):
-    return key[1].to_bytes(32, "big") + key[2].to_bytes(32, "big")
-
-
-def csr(key, thing):
-    # PKCS#10 (RFC 2986, 4) as DER, in steps. A common name has at most 64 characters (X.520).
-    name = _der(0x30, b"\x06\x03\x55\x04\x03", _der(0x0C, thing.encode()[:64]))
-    name = _der(0x30, _der(0x31, name))
-    info = _der(0x30, b"\x02\x01\x00", name, SPKI, point(key), b"\xa0\x00")
-    digest = hashlib.sha256(info).digest()
-    pair = None
-    while not pair:
-        # Random, and of the key and the message as well: should the random numbers repeat, the
-        # nonce does not. Cheaper than RFC 6979, whose HMAC no port has.
-        secret = key[0].to_bytes(32, "big") + digest + os.urandom(32)
-        nonce = int.from_bytes(hashlib.sha256(secret).digest(), "big")
-        if 0 < nonce < _N:
-            pair = yield from sign(key, digest, nonce)
+def sign(key, digest, nonce=0):
+    # ECDSA's (r, s), in steps (FIPS 186-5, 6.4.1).
+    r = s = 0
+    while not (r and s):
+        while not 0 < nonce < _N:
+            # Random, and of key and message as well: should the random numbers repeat, the nonce
+            # does not. Cheaper than RFC 6979, whose HMAC no port has.
+            secret = key[0].to_bytes(32, "big") + digest + os.urandom(32)
+            nonce = int.from_bytes(hashlib.sha256(secret).digest(), "big")
+        r = (yield from _sum(nonce))[0] % _N
+        s = _inverse(nonce, _N) * (int.from_bytes(digest, "big") + key[0] * r) % _N
+        nonce = 0
     # A bit that fell over while it was made would give the key away, or cost a journey.
-    if not (yield from verify(key, digest, pair)):
+    if not (yield from verify(key, digest, r, s)):
         raise ValueError("p256: a signature came out wrong")
-    return _der(0x30, info, _SHA256, _der(3, b"\x00", _der(0x30, *map(_integer, pair))))
+    return r, s
 
 
-def sign(key, digest, nonce):
-    # (r, s), or None: another nonce is needed (FIPS 186-5, 6.4.1).
-    r = (yield from _sum(nonce))[0] % _N
-    s = _inverse(nonce, _N) * (int.from_bytes(digest, "big") + key[0] * r) % _N
-    return (r, s) if r and s else None
-
-
-def verify(key, digest, pair):
+def verify(key, digest, r, s):
     # FIPS 186-5, 6.4.2. The point is our own; one that is not on the curve would not fit.
-    r, s = pair
     if not (0 < r < _N and 0 < s < _N):
         return False
     s = _inverse(s, _N)
@@ -140,19 +135,3 @@ def _inverse(number, modulus):
         q = b // a
         a, b, u, v = b - q * a, a, v - q * u, u
     return v % modulus
-
-
-def _der(tag, *parts):
-    # The shortest of three forms of the length (X.690, 10.1).
-    body = b"".join(parts)
-    size = len(body)
-    head = (size,) if size < 128 else (0x81, size) if size < 256 else (0x82, size >> 8, size & 255)
-    return bytes((tag,) + head) + body
-
-
-def _integer(number):
-    # Without zeros in front; but its first bit is its sign.
-    data = b"\x00" + number.to_bytes(32, "big")
-    while not data[0] and data[1] < 128:
-        data = data[1:]
-    return _der(2, data)

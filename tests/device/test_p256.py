@@ -6,7 +6,7 @@ import binascii
 import hashlib
 
 import harness
-from firmware.updates import p256
+from firmware.updates import p256, request
 
 # RFC 6979, A.2.5: private key, public key; nonce and signature of "sample" and "test".
 KEY = (
@@ -105,7 +105,7 @@ def test_infinity():
 def test_signatures_of_rfc_6979():
     for text, nonce, r, s in SIGNED:
         harness.equal(p256.finish(p256.sign(KEY, digest(text), nonce)), (r, s))
-        harness.equal(p256.finish(p256.verify(KEY, digest(text), (r, s))), True)
+        harness.equal(p256.finish(p256.verify(KEY, digest(text), r, s)), True)
 
 
 def test_whatever_is_wrong_is_found():
@@ -124,16 +124,16 @@ def test_whatever_is_wrong_is_found():
         ((number, x ^ 1, y), text, (r, s)),
         ((number, y, x), text, (r, s)),
     ):
-        harness.equal(p256.finish(p256.verify(key, digest(said), pair)), False)
+        harness.equal(p256.finish(p256.verify(key, digest(said), *pair)), False)
     # n - s is as good as s (it is the same point upside down).
-    harness.equal(p256.finish(p256.verify(KEY, digest(text), (r, n - s))), True)
+    harness.equal(p256.finish(p256.verify(KEY, digest(text), r, n - s)), True)
 
 
 def test_the_smallest_and_largest_keys_sign():
     for number in (1, 2, p256._N - 2, p256._N - 1):
         key = made(number)
         pair = p256.finish(p256.sign(key, digest(b"x"), SIGNED[0][1]))
-        harness.equal(p256.finish(p256.verify(key, digest(b"x"), pair)), True)
+        harness.equal(p256.finish(p256.verify(key, digest(b"x"), *pair)), True)
 
 
 def test_a_key_is_drawn_again_until_it_is_in_range():
@@ -143,61 +143,92 @@ def test_a_key_is_drawn_again_until_it_is_in_range():
     harness.equal(source.asked, 4)
 
 
-def test_the_nonce_is_another_one_for_each_message_and_random_number():
+def test_the_nonce_is_another_one_for_each_key_message_and_random_number():
     nonces = []
-    sign = p256.sign
+    whole = p256._sum
 
-    def seen(key, digest, nonce):
-        nonces.append(nonce)
-        return (yield from sign(key, digest, nonce))
+    def seen(u, v=0, x=0, y=0):
+        if not v:
+            nonces.append(u)
+        return (yield from whole(u, v, x, y))
 
-    p256.sign = seen
+    key = made(2)
+    p256._sum = seen
     try:
-        for thing, drawn in (("a", b"r"), ("b", b"r"), ("a", b"s")):
+        for signer, text, drawn in ((KEY, b"a", b"r"), (KEY, b"b", b"r"), (key, b"a", b"r")):
             random(drawn * 32)
-            p256.finish(p256.csr(KEY, thing))
+            p256.finish(p256.sign(signer, digest(text)))
+        random(b"s" * 32)
+        p256.finish(p256.sign(KEY, digest(b"a")))
         random(b"r" * 32)
-        p256.finish(p256.csr(made(2), "a"))
+        p256.finish(p256.sign(KEY, digest(b"a")))
     finally:
-        p256.sign = sign
-    harness.equal(len(set(nonces)), 4)
+        p256._sum = whole
+    harness.equal(len(nonces), 5)
+    harness.equal((len(set(nonces)), nonces[0]), (4, nonces[4]))
+
+
+def test_a_nonce_that_is_out_of_range_is_not_used():
+    # As good as never: 2^-32 of all hashes. One that is too large makes another.
+    for nonce in (0, p256._N, p256._N + 1, (1 << 256) - 1):
+        source = random()
+        r, s = p256.finish(p256.sign(KEY, digest(b"x"), nonce))
+        harness.equal(source.asked, 1)
+        harness.equal(p256.finish(p256.verify(KEY, digest(b"x"), r, s)), True)
 
 
 def test_a_signature_that_comes_out_wrong_is_not_used():
-    sign = p256.sign
+    # One bit falls over somewhere in the nonce's point, in the inverse, in the key.
+    whole, inverse = p256._sum, p256._inverse
 
-    def faulty(key, digest, nonce):
-        r, s = yield from sign(key, digest, nonce)
-        return r, s ^ 4
+    def faulty(u, v=0, x=0, y=0):
+        found = yield from whole(u, v, x, y)
+        return found if v else (found[0] ^ 1 << 77, found[1])
 
-    random()
-    p256.sign = faulty
-    try:
-        error = harness.raises(ValueError, p256.finish, p256.csr(KEY, "x"))
-    finally:
-        p256.sign = sign
-    harness.equal(error.args, ("p256: a signature came out wrong",))
-    # Nor one of a public key that does not belong to the number.
-    wrong = KEY[0] ^ 2, KEY[1], KEY[2]
-    harness.raises(ValueError, p256.finish, p256.csr(wrong, "x"))
+    def faulty_inverse(number, modulus):
+        return inverse(number, modulus) ^ (number == SIGNED[0][1])
+
+    for name, function in (("_sum", faulty), ("_inverse", faulty_inverse)):
+        before = getattr(p256, name)
+        setattr(p256, name, function)
+        try:
+            work = p256.sign(KEY, digest(b"x"), SIGNED[0][1])
+            error = harness.raises(ValueError, p256.finish, work)
+        finally:
+            setattr(p256, name, before)
+        harness.equal(error.args, ("p256: a signature came out wrong",))
+    for key in (
+        (KEY[0] ^ 2, KEY[1], KEY[2]),
+        (KEY[0], KEY[1] ^ 2, KEY[2]),
+        (KEY[0], KEY[1], KEY[2] ^ 2),
+    ):
+        harness.raises(ValueError, p256.finish, p256.sign(key, digest(b"x")))
 
 
 def test_steps():
     # So often readings go on meanwhile.
     random()
     harness.equal(sum(1 for _ in p256.new_key()), 8)
-    harness.equal(sum(1 for _ in p256.csr(KEY, "x")), 16)
+    harness.equal(sum(1 for _ in p256.sign(KEY, digest(b"x"))), 16)
+    harness.equal(sum(1 for _ in p256.made("x")), 24)
+
+
+def test_key_and_request_are_of_one_key():
+    random(KEY[0].to_bytes(32, "big"))
+    pem, der = p256.finish(p256.made("greenhouse-1"))
+    harness.equal(pem, request.pem(KEY))
+    assert request.info(KEY, "greenhouse-1") in der
 
 
 def test_request_is_der():
+    pair = SIGNED[0][2:]
     for thing in ("x", "greenhouse-1", "T:_-" * 16, "T:_-" * 32):
-        random()
-        der = p256.finish(p256.csr(KEY, thing))
+        der = request.signed(request.info(KEY, thing), pair)
         wide = len(thing) >= 64
         harness.equal(der[:2], b"0\x82" if wide else b"0\x81")
         harness.equal(int.from_bytes(der[2 : 3 + wide], "big"), len(der) - 3 - wide)
         assert thing.encode()[:64] in der and (len(thing) <= 64 or thing[:65].encode() not in der)
-        assert p256.SPKI + p256.point(KEY) in der
+        assert request.SPKI + request.point(KEY) in der
 
 
 def test_integers_of_a_signature():
@@ -210,16 +241,16 @@ def test_integers_of_a_signature():
         (1 << 255, b"\x02\x21\x00\x80" + bytes(31)),
         ((1 << 255) - 1, b"\x02\x20\x7f" + b"\xff" * 31),
     ):
-        harness.equal(p256._integer(number), wanted)
+        harness.equal(request._integer(number), wanted)
 
 
 def test_pem():
-    text = p256.pem(KEY)
+    text = request.pem(KEY)
     lines = text.split(b"\n")
     harness.equal(lines[0], b"-----BEGIN EC PRIVATE KEY-----")
     harness.equal(lines[-2:], [b"-----END EC PRIVATE KEY-----", b""])
     assert max(len(line) for line in lines) == 64
     der = binascii.a2b_base64(b"".join(lines[1:-2]))
     harness.equal(der[7:39], KEY[0].to_bytes(32, "big"))
-    harness.equal(der[-64:], p256.point(KEY))
+    harness.equal(der[-64:], request.point(KEY))
     harness.equal((len(der), der[0], der[1]), (121, 0x30, 119))

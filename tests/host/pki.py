@@ -37,6 +37,7 @@ def certificate(
     ca: bool = False,
     name: str = "device",
     host: str = "",
+    authority: Any = None,
 ) -> x509.Certificate:
     """A certificate for ``subject_key``, signed by the test authority; ``host``: of a server."""
     issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "authority")])
@@ -54,7 +55,7 @@ def certificate(
     if host:
         names = x509.SubjectAlternativeName([x509.DNSName(host)])
         builder = builder.add_extension(names, critical=False)
-    return builder.sign(key("ec", 9), hashes.SHA256())
+    return builder.sign(authority or key("ec", 9), hashes.SHA256())
 
 
 @cache

@@ -1,0 +1,12 @@
+# Walks through a certificate in DER. On demand.
+
+
+def element(der, at, tag):
+    # Where the contents begin and end (ITU-T X.690, 8.1).
+    size, start = der[at + 1], at + 2
+    if size > 0x80:
+        start += size & 0x7F
+        size = int.from_bytes(bytes(der[at + 2 : start]), "big")
+    if der[at] != tag or start + size > len(der) or start > at + 5:
+        raise ValueError
+    return start, start + size

@@ -1,0 +1,58 @@
+# The job "certificate" (rotate.py): only one that is for the key in the slot is tried. On demand.
+
+import binascii
+import os
+from micropython import const
+
+from firmware import files, slots
+from firmware.net.der import element
+
+_MOST = const(4096)  # of a certificate in PEM; AWS's have 1,224 bytes
+
+
+def take(text, point, paths, now, other, left):
+    # As rotate.step(); ValueError with the reason. point: of the key in the slot that is not in
+    # use, the second of paths.
+    path, trial = paths[1], isinstance(left, int)
+    if not isinstance(text, str) or len(text) > _MOST:
+        raise ValueError("not one certificate")
+    if _same(paths[0], text):  # the power went, or the job has come twice
+        return "trial" if trial else ("SUCCEEDED", {})
+    if trial:
+        raise ValueError("a trial is under way")
+    if left and other[1] != now[1] and _same(path, text):
+        raise ValueError(left)  # it was tried
+    if not point:
+        raise ValueError("there is no key for it")
+    if _point(text) != point:
+        raise ValueError("it is for another key")
+    files.replace(path + "cert.pem", text)
+    files.attempt(os.remove, path + "csr.der")
+    slots.trial(now[0] + ("a" if now[1] == "b" else "b"))
+    return "trial"
+
+
+def _same(path, text):
+    return files.read(path + "cert.pem", _MOST) == text.encode()
+
+
+def _point(text):
+    # Of the certificate's key (RFC 5280, 4.1: Certificate, TBSCertificate, version, serial number,
+    # algorithm, issuer, validity, subject, subjectPublicKeyInfo).
+    try:
+        before, begin, text, end, after = text.strip().split("-----")
+        if (before, begin, end, after) != ("", "BEGIN CERTIFICATE", "END CERTIFICATE", ""):
+            raise ValueError
+        der = binascii.a2b_base64(text)
+        at, end = element(der, 0, 0x30)
+        if end != len(der):
+            raise ValueError
+        at, _ = element(der, at, 0x30)
+        if der[at] == 0xA0:
+            _, at = element(der, at, 0xA0)
+        for tag in b"\x02\x30\x30\x30\x30":
+            _, at = element(der, at, tag)
+        _, at = element(der, at, 0x30)
+        return der[at - 64 : at]
+    except (ValueError, IndexError):
+        raise ValueError("not one certificate")
