@@ -1,6 +1,6 @@
 # A P-256 key and signatures by it, on an ESP32 family chip. On demand. Where much is reckoned
 # there is a generator, to be asked for its next step between two readings; what it returns is
-# the result: `pem, der = yield from made(thing)`, finish(made(thing)), or steps(thing).
+# the result: `pem, der = yield from made(thing)`, or finish(made(thing)).
 #
 # Randomness: os.urandom() is esp_random() there, which is true randomness only while Wi-Fi is on
 # (ESP-IDF 5.3, API reference, Random Number Generation): call it while there is a session.
@@ -24,10 +24,9 @@ def finish(steps):
         return e.value
 
 
-def steps(thing):
-    # A function for the next step of made(). A generator holds the globals of whoever has called
-    # next() last: they are ours, and the caller may leave memory between two steps.
-    work = made(thing)
+def steps(work):
+    # A function for the next step. A generator holds the globals of whoever has called next()
+    # last: they are ours, and the caller may leave memory between two steps.
     return lambda: next(work)
 
 
@@ -35,7 +34,7 @@ def made(thing):
     # A new key as PEM and its signing request as DER, in steps.
     key = yield from new_key()
     info = _formed("info", key, thing)
-    pair = yield from sign(key, hashlib.sha256(info).digest())
+    pair = yield from sign(key, info)
     return _formed("pem", key), _formed("signed", info, pair)
 
 
@@ -54,8 +53,9 @@ def new_key(number=0):
     return number, x, y
 
 
-def sign(key, digest, nonce=0):
-    # ECDSA's (r, s), in steps (FIPS 186-5, 6.4.1).
+def sign(key, data, nonce=0):
+    # ECDSA's (r, s) with SHA-256, in steps (FIPS 186-5, 6.4.1).
+    digest = hashlib.sha256(data).digest()
     r = s = 0
     while not (r and s):
         while not 0 < nonce < _N:
@@ -67,17 +67,18 @@ def sign(key, digest, nonce=0):
         s = _inverse(nonce, _N) * (int.from_bytes(digest, "big") + key[0] * r) % _N
         nonce = 0
     # A bit that fell over while it was made would give the key away, or cost a journey.
-    if not (yield from verify(key, digest, r, s)):
+    if not (yield from verify(key, data, r, s)):
         raise ValueError("p256: a signature came out wrong")
     return r, s
 
 
-def verify(key, digest, r, s):
+def verify(key, data, r, s):
     # FIPS 186-5, 6.4.2. The point is our own; one that is not on the curve would not fit.
     if not (0 < r < _N and 0 < s < _N):
         return False
     s = _inverse(s, _N)
-    found = yield from _sum(int.from_bytes(digest, "big") * s % _N, r * s % _N, key[1], key[2])
+    u = int.from_bytes(hashlib.sha256(data).digest(), "big") * s % _N
+    found = yield from _sum(u, r * s % _N, key[1], key[2])
     return found is not None and found[0] % _N == r
 
 

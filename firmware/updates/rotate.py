@@ -18,7 +18,7 @@ _MOST = const(512)  # bytes of a key in PEM, and of a request
 
 def step(app, job):
     # None: there is more to do; (status, details): done; "trial": restart. What is under way is in
-    # job["work"], which is for memory only: steps of p256.py, then what they have made.
+    # job["work"], which is for memory only: the next step, key, what is signed, signature.
     work = job.pop("work", None)
     try:
         if not chip.VERIFIED:
@@ -33,24 +33,37 @@ def step(app, job):
             return certificate.take(text, point, paths, now, other, left)
         if isinstance(left, int):
             raise ValueError("a trial is under way")
-        if isinstance(work, tuple):
+        if not work:
+            der = _asked(paths[1])
+            if der:
+                return "SUCCEEDED", {"csr": binascii.b2a_base64(der).decode().strip()}
+        work = _next(work or (None,) * 4, app.session.client_id)
+        if work[3]:
             _store(paths[1], *work)
-        elif work:
-            work()
-            job["work"] = work
-            return None
-        der = _asked(paths[1])
-        if der:
-            return "SUCCEEDED", {"csr": binascii.b2a_base64(der).decode().strip()}
-        from firmware.updates import p256
-
-        job["work"] = p256.steps(app.session.client_id)
-    except StopIteration as e:
-        job["work"] = e.value  # in the next pass p256.py is gone
+            work = None  # as if the job came again
+        job["work"] = work
     except ValueError as e:
         return "FAILED", {"reason": str(e)}
     except OSError as e:
         return "FAILED", {"reason": "flash: {}".format(e)}
+
+
+def _next(work, thing):
+    # In each pass either p256.py or request.py: both would be more than there is memory for.
+    step, key, info, _ = work
+    if step:
+        try:
+            step()
+            return work
+        except StopIteration as e:
+            return (None, key, info, e.value) if key else (None, e.value, None, None)
+    if key and not info:
+        from firmware.updates import request
+
+        return None, key, request.info(key, thing), None
+    from firmware.updates import p256
+
+    return p256.steps(p256.sign(key, info) if key else p256.new_key()), key, info, None
 
 
 def _asked(path):
@@ -61,13 +74,14 @@ def _asked(path):
     return der if point and der and point in der else None
 
 
-def _store(path, key, der):
+def _store(path, _, key, info, pair):
     from firmware import files
+    from firmware.updates import request
 
     for name in ("csr.der", "cert.pem"):  # they are for another key
         files.attempt(os.remove, path + name)
-    files.replace(path + "key.pem", key)
-    files.replace(path + "csr.der", der)
+    files.replace(path + "key.pem", request.pem(key))
+    files.replace(path + "csr.der", request.signed(info, pair))
 
 
 def _point(path):

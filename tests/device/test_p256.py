@@ -3,7 +3,6 @@
 # `cryptography` and MicroPython's TLS say of them: tests/host/test_p256.py.
 
 import binascii
-import hashlib
 
 import harness
 from firmware.updates import p256, request
@@ -76,10 +75,6 @@ def made(number):
     return p256.finish(p256.new_key(number))
 
 
-def digest(text):
-    return hashlib.sha256(text).digest()
-
-
 def test_public_key_of_rfc_6979():
     harness.equal(made(KEY[0]), KEY)
 
@@ -104,8 +99,8 @@ def test_infinity():
 
 def test_signatures_of_rfc_6979():
     for text, nonce, r, s in SIGNED:
-        harness.equal(p256.finish(p256.sign(KEY, digest(text), nonce)), (r, s))
-        harness.equal(p256.finish(p256.verify(KEY, digest(text), r, s)), True)
+        harness.equal(p256.finish(p256.sign(KEY, text, nonce)), (r, s))
+        harness.equal(p256.finish(p256.verify(KEY, text, r, s)), True)
 
 
 def test_whatever_is_wrong_is_found():
@@ -124,16 +119,16 @@ def test_whatever_is_wrong_is_found():
         ((number, x ^ 1, y), text, (r, s)),
         ((number, y, x), text, (r, s)),
     ):
-        harness.equal(p256.finish(p256.verify(key, digest(said), *pair)), False)
+        harness.equal(p256.finish(p256.verify(key, said, *pair)), False)
     # n - s is as good as s (it is the same point upside down).
-    harness.equal(p256.finish(p256.verify(KEY, digest(text), r, n - s)), True)
+    harness.equal(p256.finish(p256.verify(KEY, text, r, n - s)), True)
 
 
 def test_the_smallest_and_largest_keys_sign():
     for number in (1, 2, p256._N - 2, p256._N - 1):
         key = made(number)
-        pair = p256.finish(p256.sign(key, digest(b"x"), SIGNED[0][1]))
-        harness.equal(p256.finish(p256.verify(key, digest(b"x"), *pair)), True)
+        pair = p256.finish(p256.sign(key, b"x", SIGNED[0][1]))
+        harness.equal(p256.finish(p256.verify(key, b"x", *pair)), True)
 
 
 def test_a_key_is_drawn_again_until_it_is_in_range():
@@ -157,11 +152,11 @@ def test_the_nonce_is_another_one_for_each_key_message_and_random_number():
     try:
         for signer, text, drawn in ((KEY, b"a", b"r"), (KEY, b"b", b"r"), (key, b"a", b"r")):
             random(drawn * 32)
-            p256.finish(p256.sign(signer, digest(text)))
+            p256.finish(p256.sign(signer, text))
         random(b"s" * 32)
-        p256.finish(p256.sign(KEY, digest(b"a")))
+        p256.finish(p256.sign(KEY, b"a"))
         random(b"r" * 32)
-        p256.finish(p256.sign(KEY, digest(b"a")))
+        p256.finish(p256.sign(KEY, b"a"))
     finally:
         p256._sum = whole
     harness.equal(len(nonces), 5)
@@ -172,9 +167,9 @@ def test_a_nonce_that_is_out_of_range_is_not_used():
     # As good as never: 2^-32 of all hashes. One that is too large makes another.
     for nonce in (0, p256._N, p256._N + 1, (1 << 256) - 1):
         source = random()
-        r, s = p256.finish(p256.sign(KEY, digest(b"x"), nonce))
+        r, s = p256.finish(p256.sign(KEY, b"x", nonce))
         harness.equal(source.asked, 1)
-        harness.equal(p256.finish(p256.verify(KEY, digest(b"x"), r, s)), True)
+        harness.equal(p256.finish(p256.verify(KEY, b"x", r, s)), True)
 
 
 def test_a_signature_that_comes_out_wrong_is_not_used():
@@ -192,7 +187,7 @@ def test_a_signature_that_comes_out_wrong_is_not_used():
         before = getattr(p256, name)
         setattr(p256, name, function)
         try:
-            work = p256.sign(KEY, digest(b"x"), SIGNED[0][1])
+            work = p256.sign(KEY, b"x", SIGNED[0][1])
             error = harness.raises(ValueError, p256.finish, work)
         finally:
             setattr(p256, name, before)
@@ -202,14 +197,14 @@ def test_a_signature_that_comes_out_wrong_is_not_used():
         (KEY[0], KEY[1] ^ 2, KEY[2]),
         (KEY[0], KEY[1], KEY[2] ^ 2),
     ):
-        harness.raises(ValueError, p256.finish, p256.sign(key, digest(b"x")))
+        harness.raises(ValueError, p256.finish, p256.sign(key, b"x"))
 
 
 def test_steps():
     # So often readings go on meanwhile.
     random()
     harness.equal(sum(1 for _ in p256.new_key()), 8)
-    harness.equal(sum(1 for _ in p256.sign(KEY, digest(b"x"))), 16)
+    harness.equal(sum(1 for _ in p256.sign(KEY, b"x")), 16)
     harness.equal(sum(1 for _ in p256.made("x")), 24)
 
 

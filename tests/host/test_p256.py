@@ -1,4 +1,4 @@
-"""A board's own key and request: what `cryptography`, MicroPython's TLS and the heap say of them."""
+"""A board's own key and request: what `cryptography`, MicroPython's TLS and its heap say."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ from tools import toolchain
 from tools.errors import ToolError
 
 ROOT = toolchain.ROOT
-# Bytes of heap on 32 bits, as .mpy. They may only fall. WORK: all that the job needs, its code
-# included, with files.py or provisional.py, which it loads, and a certificate of AWS's size.
-CODE = {"p256": 3_200, "rotate": 2_400}
-WORK = {"csr": 6_144, "certificate": 6_144}
+# Bytes of heap on 32 bits, as .mpy; may only fall. CODE: of each file. LIVE: the most in use at
+# the end of a pass, garbage left out: code, numbers, and what the loop has not unloaded yet. FITS:
+# so much memory is enough, in one piece when it begins, with garbage, holes and the document.
+CODE = {"p256": 2_500, "request": 1_600, "rotate": 1_800, "certificate": 4_200}
+LIVE = {"csr": 5_632, "certificate": 5_632}
+FITS = {"csr": 8_192, "certificate": 8_192}
+PASSES = 30  # of the loop, for a key and its request
 THINGS = ("x", "greenhouse-1", "Field:7_b-" * 6 + "abcd", "T" * 128)
 
 
@@ -96,14 +99,14 @@ def test_code(firmware: Path) -> None:
 
 
 def test_both_jobs_fit(firmware: Path, tmp_path: Path) -> None:
-    csr, path = job(firmware, tmp_path, {"fieldmouse": "csr"}, WORK["csr"])
+    csr, path = job(firmware, tmp_path, {"fieldmouse": "csr"}, FITS["csr"])
     assert csr[0] == "SUCCEEDED"
     der = base64.b64decode(csr[1]["csr"])
     key = checked((path / "key.pem").read_text(), der, "greenhouse-1")
     assert sorted(p.name for p in path.iterdir()) == ["csr.der", "key.pem"]
     text = padded(key)
     document = {"fieldmouse": "certificate", "certificate": text}
-    assert job(firmware, tmp_path, document, WORK["certificate"])[0] == "trial"
+    assert job(firmware, tmp_path, document, FITS["certificate"])[0] == "trial"
     assert (path / "cert.pem").read_text() == text
     assert sorted(p.name for p in path.iterdir()) == ["cert.pem", "key.pem"]
 
@@ -116,8 +119,11 @@ def test_too_little_memory_is_seen(firmware: Path, tmp_path: Path) -> None:
 def job(firmware: Path, folder: Path, document: dict[str, str], size: int) -> tuple[Any, Path]:
     """What became of it, with ``size`` bytes of heap left; the folder of slot b."""
     (folder / "document.json").write_text(json.dumps(document))
-    done, passes = json.loads(run(firmware, 32, "fits", size, folder).splitlines()[-1])
-    assert passes == (27 if document["fieldmouse"] == "csr" else 1)
+    done, passes, most = json.loads(run(firmware, 32, "fits", size, folder).splitlines()[-1])
+    kind = document["fieldmouse"]
+    print(f"{kind}: at most {most} bytes in use")
+    assert most <= LIVE[kind]
+    assert passes == (PASSES if kind == "csr" else 1)
     return (done, folder / "certs" / "b") if done != "trial" else ("trial", folder)
 
 

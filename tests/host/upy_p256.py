@@ -30,7 +30,7 @@ def make(thing):
 def code():
     resident()
     found = {}
-    for name in ("p256", "request", "rotate"):
+    for name in ("p256", "request", "rotate", "certificate"):
         gc.collect()
         before = gc.mem_alloc()
         __import__("firmware.updates." + name)
@@ -52,18 +52,21 @@ def fits(size, folder):
     loading.keep()
     for name in ("request", "p256", "rotate", "certificate"):
         __import__("firmware.updates." + name)
-    loading.unload()  # but names stay: on a board nearly all are other ones (tools/board/shorten.py)
+    loading.unload()  # names stay: on a board nearly all are other ones (tools/board/shorten.py)
     app = App()
     _memory.leave(int(size))
     gc.threshold(1024)  # as in startup.py
     with open("document.json") as f:
         job = {"document": json.load(f)}
-    passes, done = 0, None
+    gc.collect()
+    free, most, passes, done = gc.mem_free(), 0, 0, None
     while not done:
         done = once(app, job)
+        gc.collect()
+        most = max(most, free - gc.mem_free())
         loading.unload()
         passes += 1
-    print(json.dumps([done, passes]))
+    print(json.dumps([done, passes, most]))
 
 
 def once(app, job):
@@ -77,7 +80,7 @@ def resident():
     import firmware
     import firmware.chip
     import firmware.core.telemetry
-    import firmware.updates  # noqa: F401
+    import firmware.updates
 
     sys.modules["firmware.slots"] = firmware.slots = Slots
 
