@@ -9,13 +9,14 @@ import json
 import os
 from micropython import const
 
-from firmware import board, chip, files, slots, upkeep
+from firmware import board, chip, files, upkeep
 from firmware.core.errors import LinkError
 from firmware.core.text import load, printable
 from firmware.core.timing import Clock, Deadline, pause_ms
 from firmware.net import packets
 from firmware.net.connection import SUBSCRIBE, Connection
 from firmware.net.session import Session
+from firmware.updates import slots
 
 _CLAIM = const("certs/claim.json")
 _FOLDER = const("certs/b/")
@@ -123,6 +124,7 @@ class _Claim:
         session.pids[:], session.used, session.doubt = [0] * len(session.pids), 0, True
         session.waiting.clear()
         self.heard = self.asked = self.message = None
+        self.job = {"document": {"fieldmouse": "csr"}}  # for rotate.py
         self.late.start(_ANSWER_MS)
 
     def on_ack(self, tag):
@@ -192,7 +194,9 @@ class _Claim:
                 return self.registered(answer)
             self.ask(self.provision, self.signed(answer), -2)
         elif self.heard and not self.asked:
-            self.ask(_CREATE, {"certificateSigningRequest": self.request()}, -1)
+            request = self.request()
+            if request:
+                self.ask(_CREATE, {"certificateSigningRequest": request}, -1)
         elif self.session.oversized:
             self.session.oversized = 0
             raise LinkError("answer", "too long")
@@ -205,29 +209,33 @@ class _Claim:
         self.late.start(_ANSWER_MS)
 
     def request(self):
-        # As for a new certificate in the field: what an earlier try has made is used again.
-        from firmware.updates import p256, rotate
+        # A step of it, as for a new certificate in the field: what an earlier try has made is used
+        # again. None: there is more to do.
+        from firmware.updates import rotate
 
-        text = p256.finish(rotate._csr(self.thing, _FOLDER))[1]["csr"]
-        lines = [text[at : at + 64] for at in range(0, len(text), 64)]
-        edge = "-----{} CERTIFICATE REQUEST-----\n"
-        return edge.format("BEGIN") + "\n".join(lines) + "\n" + edge.format("END")
+        status, details = rotate.step(self, self.job) or (None, None)
+        if status == "FAILED":
+            raise LinkError("key", details["reason"])
+        if status:
+            text = details["csr"]
+            lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+            edge = "-----{} CERTIFICATE REQUEST-----\n"
+            return edge.format("BEGIN") + "\n".join(lines) + "\n" + edge.format("END")
 
     def signed(self, answer):
         # The certificate goes to flash; gives what registers it.
-        from firmware.updates import rotate
+        from firmware.updates import certificate, rotate
 
         pem, token = answer.get("certificatePem"), answer.get("certificateOwnershipToken")
         if not isinstance(token, str) or not 0 < len(token) <= _TOKEN_BYTES:
             raise LinkError("answer", "no ownership token")
         try:
-            data = pem.encode()
-            ours = len(data) <= _CERT_BYTES and rotate._subject_point(data)
-        except (AttributeError, ValueError, IndexError):
+            ours = isinstance(pem, str) and len(pem) <= _CERT_BYTES and certificate._point(pem)
+        except ValueError:
             ours = False
         if not ours or ours != rotate._point(_FOLDER):
             raise LinkError("answer", "no certificate for our key")
-        files.replace(_NEW, data)
+        files.replace(_NEW, pem)
         return {"certificateOwnershipToken": token, "parameters": self.parameters}
 
     def registered(self, answer):
