@@ -44,10 +44,6 @@ def prepare():  # what build() takes; then what is known of the last run
         text = "app: SAFE MODE after repeated crashes, see get_log{}"
         chip.log(text.format(("", "; sensor and outbox are left alone")[safe - 1]))
     config = _config()
-    if chip.VERIFIED and files.read("certs/claim.json", 1):
-        from firmware.updates import claim
-
-        claim.run(config, context)  # returns once the board has a certificate of its own
     made = (config,) + start(config, crashed, chip.log)
     last = crash.read(300).strip().split("\n")[-1] or None
     return list(made) + [context, (cause, safe, counted, last, trial)]

@@ -2,11 +2,18 @@
 
 import gc
 
-from firmware import board, chip
+from firmware import board, chip, files
 
 
 def build(app, config, values, saved, state, problems, context):
     # Gives what feeds the watchdog.
+    if chip.VERIFIED and files.read("certs/claim.json", 1):
+        from firmware.updates import claim
+
+        feed = claim.begin(app, config, context)
+        if feed:  # it has no certificate of its own yet
+            return feed
+        del claim
     from firmware import device_info, outbox, sampler, settings, shadow_sync
     from firmware.core.timing import Clock
 

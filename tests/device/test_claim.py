@@ -16,6 +16,7 @@ import harness
 from fakes import Clock
 from fakes_net import Broker, Context, Net, publish
 from firmware import board, chip, files, upkeep
+from firmware.app import App
 from firmware.net import connect, transport
 from firmware.updates import p256, request, slots
 
@@ -143,7 +144,7 @@ class Rig:
         p256.new_key, p256.sign, p256.steps = new_key, lambda key, info: (1, 2), steps
 
     def start(self, limit_ms=30_000, context=None):
-        # claim.run() as config.py calls it: "restart"; or None, also when it still tries.
+        # claim.begin() and the passes of App.run(): "restart"; or None, also when it still tries.
         clock = self.clock = Clock()
         self.net = Net(clock)
         self.net.install(connect, transport)
@@ -156,7 +157,12 @@ class Rig:
         board.rtc_s2000 = lambda: 0
         upkeep.ask_time = self.ask_time
         try:
-            return claim.run(CONFIG, context or Context())
+            app = App()
+            app.unload = self.unload
+            feed = claim.begin(app, CONFIG, context or Context())
+            while feed:
+                app._pass()
+                feed()
         except Restart:
             return "restart"
         except StopIteration:
@@ -169,6 +175,9 @@ class Rig:
 
     def feed(self):
         self.sleep(10)
+
+    def unload(self):
+        pass
 
     def reset(self, why=b""):
         raise Restart
