@@ -5,15 +5,12 @@ import gc
 from firmware import board, chip, files
 
 
-def build(app, config, values, saved, state, problems, context):
+def build(app, config, *args):
     # Gives what feeds the watchdog.
-    if chip.VERIFIED and files.read("certs/claim.json", 1):
-        from firmware.updates import claim
+    return _claim(app, config, args[-1]) or _build(app, config, *args)
 
-        feed = claim.begin(app, config, context)
-        if feed:  # it has no certificate of its own yet
-            return feed
-        del claim
+
+def _build(app, config, values, saved, state, problems, context):
     from firmware import device_info, outbox, sampler, settings, shadow_sync
     from firmware.core.timing import Clock
 
@@ -53,6 +50,14 @@ def build(app, config, values, saved, state, problems, context):
         del one.__init__
     gc.threshold(1024)
     return _feed(app, config)
+
+
+def _claim(app, config, context):
+    # While the board has no certificate of its own yet.
+    if chip.VERIFIED and files.read("certs/claim.json", 1):
+        from firmware.updates import claim
+
+        return claim.begin(app, config, context)
 
 
 def _feed(app, config):

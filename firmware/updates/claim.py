@@ -1,6 +1,6 @@
 # Whether this board was flashed with a claim, a certificate of five minutes, and none of its own
 # (docs/updates.md). Then claiming.py takes the place of the App's passes: the board makes its key,
-# has AWS sign it and register it as its thing, and tries what it got, as any other new certificate.
+# has AWS sign it and register it as its thing, and tries what it got, as any new certificate.
 # Interrupted anywhere it starts again: key and request stay until there is a certificate for them,
 # and certs/b/cert.pem is there only once AWS has registered it. On demand.
 
@@ -25,7 +25,9 @@ def begin(app, config, context):
     if files.read("certs/b/cert.pem", 1):
         if other:  # there is no other: maybe it had no network for a day
             chip.log("claim: the certificate was not good, {}; once more".format(left))
-        try_it(letters)
+        files.attempt(os.remove, "certs/b/csr.der")
+        slots.trial(letters[0] + "b")
+        board.reset()
     try:
         claim = json.loads(files.read(_CLAIM, 2_048))
         claim = claim["template"], dict(claim["parameters"]), int(claim["expires_s2000"])
@@ -36,14 +38,8 @@ def begin(app, config, context):
     chip.log("claim: no certificate yet, asking for one with the claim")
     from firmware.updates.claiming import Claiming
 
-    app._pass = Claiming(app, config, context, letters, *claim).step
+    app._pass = Claiming(app, config, context, *claim).step
     return board.watchdog()
-
-
-def try_it(letters):
-    files.attempt(os.remove, "certs/b/csr.der")
-    slots.trial(letters[0] + "b")
-    board.reset()
 
 
 def wipe():

@@ -5,7 +5,7 @@ import json
 import os
 from micropython import const
 
-from firmware import chip, files
+from firmware import board, chip, files
 from firmware.core.errors import LinkError
 from firmware.core.text import printable
 from firmware.net import packets
@@ -22,7 +22,7 @@ def talk(c):
         (kind, answer), c.message = c.message, None
         if kind != b"accepted":
             text = "{} {}".format(answer.get("errorCode"), answer.get("errorMessage"))
-            raise LinkError("rejected", printable(text, 120).replace("?", " "))
+            raise LinkError("claim", "rejected " + printable(text, 120).replace("?", " "))
         if c.asked == c.provision:
             _registered(c, answer)
         else:
@@ -30,7 +30,7 @@ def talk(c):
         return
     (status, details), c.made = c.made, None
     if status == "FAILED":
-        raise LinkError("key", details["reason"])
+        raise LinkError("claim", details["reason"])
     text = details["csr"]
     lines = [text[at : at + 64] for at in range(0, len(text), 64)]
     edge = "-----{} CERTIFICATE REQUEST-----\n"
@@ -50,23 +50,21 @@ def _signed(c, answer):
 
     pem, token = answer.get("certificatePem"), answer.get("certificateOwnershipToken")
     if not isinstance(token, str) or not 0 < len(token) <= _TOKEN_BYTES:
-        raise LinkError("answer", "no ownership token")
+        raise LinkError("claim", "no ownership token")
     try:
         ours = isinstance(pem, str) and len(pem) <= _CERT_BYTES and certificate._point(pem)
     except ValueError:
         ours = False
     if not ours or ours != rotate._point("certs/b/"):
-        raise LinkError("answer", "no certificate for our key")
+        raise LinkError("claim", "no certificate for our key")
     files.replace(_NEW, pem)
     return {"certificateOwnershipToken": token, "parameters": c.parameters}
 
 
 def _registered(c, answer):
     if answer.get("thingName") != c.thing:
-        raise LinkError("answer", "it is the certificate of another thing")
+        raise LinkError("claim", "it is the certificate of another thing")
     os.rename(_NEW, "certs/b/cert.pem")
     chip.log("claim: {} has its certificate, restarting".format(c.thing))
     packets.disconnect(c.session)
-    from firmware.updates import claim
-
-    claim.try_it(c.letters)
+    board.reset()  # then it is tried (claim.py)

@@ -17,14 +17,13 @@ _PROVISION = const("$aws/provisioning-templates/{}/provision/json")
 _MOST_BYTES = const(6_144)  # of an answer; the longest has 2 KB
 _WAIT_MS = const(100)
 _SLOW_MS = (20_000, 3_600_000)
-_NO = const(" no_connack refused rejected closed tls SUBSCRIBE answer ")  # of the link's reasons
+_NO = const(" no_connack refused closed tls SUBSCRIBE claim ")  # of the link's reasons
 
 
 class Claiming:
     # Of the App it has the way into the network; for that it is its settings, too.
-    def __init__(self, app, config, context, letters, template, parameters, expires_s2000):
+    def __init__(self, app, config, context, template, parameters, expires_s2000):
         self.app, self.thing, self.parameters = app, config["thing_name"], parameters
-        self.letters = letters
         self.provision, self.expires_s2000 = _PROVISION.format(template), expires_s2000
         clock = app.clock = self.clock = Clock(chip.ticks_ms, chip.ticks_diff)
         app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
@@ -78,7 +77,6 @@ class Claiming:
                 self.message = b"rejected", {"errorCode": "no JSON"}
 
     def step(self):
-        # Restarts when the certificate is there, and registered.
         app, clock, link = self.app, self.clock, self.connection
         clock.step()
         network = app._network()
@@ -110,7 +108,7 @@ class Claiming:
             claim_answers.talk(self)
         elif self.session.oversized:
             self.session.oversized = 0
-            raise LinkError("answer", "too long")
+            raise LinkError("claim", "answer too long")
         elif not self.late.left_ms():
             raise LinkError("timeout", "answer")
 
