@@ -52,7 +52,11 @@ def steps(home: Home, template_arn: str, serials: Sequence[str]) -> Iterator[Ste
         functions.get_waiter("function_active_v2").wait(FunctionName=name)
 
     yield Step(f"function {name}", look, make, (want,))
-    sid = f"{home.name}-claim"
+    yield _permission(home, template_arn)
+
+
+def _permission(home: Home, template_arn: str) -> Step:
+    functions, name, sid = home.clients.client("lambda"), name_of(home), f"{home.name}-claim"
 
     def granted() -> list[Any] | None:
         answer = found(functions.get_policy, FunctionName=name)
@@ -69,7 +73,7 @@ def steps(home: Home, template_arn: str, serials: Sequence[str]) -> Iterator[Ste
             SourceArn=template_arn,
         )
 
-    yield Step(f"permission of AWS IoT to call {name}", granted, grant, (sid,))
+    return Step(f"permission of AWS IoT to call {name}", granted, grant, (sid,))
 
 
 def _create(home: Home, package: bytes) -> None:

@@ -19,6 +19,32 @@ if TYPE_CHECKING:
     from tools.updates.claim import Wanted
 
 _Name = Annotated[str, typer.Option("--name", metavar="TEMPLATE", help="of the template")]
+_Fleet = Annotated[Path, typer.Option(metavar="FILE", help="CSV with a column `thing`")]
+_Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="record and labels; default: beside the CSV")
+]
+_Ports = Annotated[
+    list[str] | None, typer.Option("--port", "-p", help="only this port; may be repeated")
+]
+_Firmware = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="a MicroPython .bin of your own")
+]
+_Baud = Annotated[int, typer.Option(help="falls back to 115200 when the link fails")]
+_Once = Annotated[bool, typer.Option(help="end when the boards now plugged in are done")]
+_Claim = Annotated[
+    str, typer.Option(metavar="TEMPLATE", help="boards make their own key; `claim template`")
+]
+_Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="with --claim: config.json of all, without thing_name"),
+]
+_Bench = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="of the bench: for topics of your own"),
+]
+_Serials = Annotated[
+    Path | None, typer.Option(metavar="FILE.CSV", help="a fleet file: the allowed things")
+]
 _WORDS = {"there": "is there", "missing": "made", "differs": "set right"}
 
 
@@ -33,16 +59,11 @@ def register(app: typer.Typer) -> None:
 
 def template(
     name: _Name = "fieldmouse",
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="of the bench: for topics of your own, and updates"),
-    ] = None,
+    config: _Bench = None,
     hook: Annotated[
         bool, typer.Option("--hook", help="only the serial numbers of --serials may register")
     ] = False,
-    serials: Annotated[
-        Path | None, typer.Option(metavar="FILE.CSV", help="a fleet file: the allowed things")
-    ] = None,
+    serials: _Serials = None,
     remove: Annotated[
         bool, typer.Option("--remove", help="take it out again; boards keep their certificates")
     ] = False,
@@ -145,30 +166,16 @@ def sweep(
 
 
 def bench_flash(
-    fleet: Annotated[Path, typer.Option(metavar="FILE", help="CSV with a column `thing`")],
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="record and labels; default: beside the CSV"),
-    ] = None,
-    port: Annotated[
-        list[str] | None, typer.Option("--port", "-p", help="only this port; may be repeated")
-    ] = None,
+    fleet: _Fleet,
+    out: _Out = None,
+    port: _Ports = None,
     board: BoardName = "",
-    firmware: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="a MicroPython .bin of your own")
-    ] = None,
-    baud: Annotated[int, typer.Option(help="falls back to 115200 when the link fails")] = 921600,
+    firmware: _Firmware = None,
+    baud: _Baud = 921600,
     again: Annotated[bool, typer.Option(help="another thing for a board that has one")] = False,
-    once: Annotated[
-        bool, typer.Option(help="end when the boards now plugged in are done")
-    ] = False,
-    claim: Annotated[
-        str, typer.Option(metavar="TEMPLATE", help="boards make their own key; `claim template`")
-    ] = "",
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="with --claim: config.json of all, without thing_name"),
-    ] = None,
+    once: _Once = False,
+    claim: _Claim = "",
+    config: _Config = None,
 ) -> None:
     """Flash a bench full of boards: each that is plugged in gets the next thing of the fleet.
 
@@ -178,18 +185,7 @@ def bench_flash(
     from tools.board.bench_flash import Bench
     from tools.things import folder as things
 
-    if bool(claim) != bool(config):
-        raise ToolError(
-            "--claim and --config go together", "--claim fieldmouse --config bench.json"
-        )
-    made: Claims | None = None
-    if claim and config:
-        from tools.aws import clients
-        from tools.updates import bench as benches
-        from tools.updates.claim import check_name
-
-        of_bench = benches.configuration(config)
-        made = benches.Claims(clients.of(False).iot, check_name(claim), of_bench)
+    made = _claims(claim, config)
     bench = Bench(
         fleet=fleet,
         out=out or fleet.parent / f"{fleet.stem}-flashed",
@@ -207,3 +203,17 @@ def bench_flash(
     typer.echo(f"{bench.flashed} flashed, {bench.failed} failed, {left} things left")
     if bench.failed:
         raise typer.Exit(1)
+
+
+def _claims(template: str, config: Path | None) -> Claims | None:
+    if bool(template) != bool(config):
+        raise ToolError(
+            "--claim and --config go together", "--claim fieldmouse --config bench.json"
+        )
+    if config is None:
+        return None
+    from tools.aws import clients
+    from tools.updates import bench, claim
+
+    name, of_bench = claim.check_name(template), bench.configuration(config)
+    return bench.Claims(clients.of(False).iot, name, of_bench)
