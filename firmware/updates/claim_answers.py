@@ -5,7 +5,7 @@ import json
 import os
 from micropython import const
 
-from firmware import board, chip, files
+from firmware import chip, files
 from firmware.core.errors import LinkError
 from firmware.core.text import printable
 from firmware.net import packets
@@ -67,4 +67,6 @@ def _registered(c, answer):
     os.rename(_NEW, "certs/b/cert.pem")
     chip.log("claim: {} has its certificate, restarting".format(c.thing))
     packets.disconnect(c.session)
+    from firmware import board
+
     board.reset()  # then it is tried (claim.py)

@@ -4,7 +4,7 @@
 
 from micropython import const
 
-from firmware import board, chip
+from firmware import chip
 from firmware.core.errors import LinkError
 from firmware.core.timing import Clock, Deadline, pause_ms
 from firmware.net.connection import SUBSCRIBE, Connection
@@ -23,6 +23,8 @@ _NO = const(" no_connack refused closed tls SUBSCRIBE claim ")  # of the link's 
 class Claiming:
     # Of the App it has the way into the network; for that it is its settings, too.
     def __init__(self, app, config, context, template, parameters, expires_s2000):
+        from firmware import board  # not for long: it is large
+
         self.app, self.thing, self.parameters = app, config["thing_name"], parameters
         self.provision, self.expires_s2000 = _PROVISION.format(template), expires_s2000
         clock = app.clock = self.clock = Clock(chip.ticks_ms, chip.ticks_diff)
