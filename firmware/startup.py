@@ -3,13 +3,17 @@
 import gc
 from micropython import const
 
-from firmware import board, chip
+from firmware import board, chip, files
 
 _NEVER_S = const(0x3FFFFFFF)
 
 
-def build(app, config, values, saved, state, problems, context):
+def build(app, config, *args):
     # Gives what feeds the watchdog.
+    return _claim(app, config, args[-1]) or _build(app, config, *args)
+
+
+def _build(app, config, values, saved, state, problems, context):
     from firmware import device_info, outbox, sampler, settings, shadow_sync
     from firmware.core.timing import Clock
 
@@ -48,6 +52,14 @@ def build(app, config, values, saved, state, problems, context):
         del one.__init__
     gc.threshold(1024)
     return _feed(app, config)
+
+
+def _claim(app, config, context):
+    # While the board has no certificate of its own yet.
+    if chip.VERIFIED and files.read("certs/claim.json", 1):
+        from firmware.updates import claim
+
+        return claim.begin(app, config, context)
 
 
 def _feed(app, config):

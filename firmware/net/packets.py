@@ -37,9 +37,11 @@ def subscribe(session):
 
 
 def connect(session):
-    # MQTT 3.1.2.3: no clean session, and a last will, retained, with QoS 1.
-    parts = [b"\x00\x04MQTT\x04\x2c", bytes((session.keepalive >> 8, session.keepalive & 0xFF))]
-    parts += [_text(text) for text in (session.client_id, session.lw_topic, session.lw_msg)]
+    # MQTT 3.1.2.3: no clean session, and a last will, retained, with QoS 1; or neither.
+    will = [session.lw_topic, session.lw_msg] if session.lw_topic else []
+    parts = [b"\x00\x04MQTT\x04\x2c" if will else b"\x00\x04MQTT\x04\x02"]
+    parts.append(bytes((session.keepalive >> 8, session.keepalive & 0xFF)))
+    parts += [_text(text) for text in [session.client_id] + will]
     return packet(0x10, parts)
 
 

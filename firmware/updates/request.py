@@ -22,7 +22,8 @@ def point(key):
 
 def info(key, thing):
     # What is signed (RFC 2986, 4.1). A common name has at most 64 characters (X.520).
-    name = _der(0x30, b"\x06\x03\x55\x04\x03", _der(0x0C, thing.encode()[:64]))
+    thing = thing if isinstance(thing, bytes) else thing.encode()  # as a Session has it
+    name = _der(0x30, b"\x06\x03\x55\x04\x03", _der(0x0C, thing[:64]))
     name = _der(0x30, _der(0x31, name))
     return _der(0x30, b"\x02\x01\x00", name, SPKI, point(key), b"\xa0\x00")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tools.things.boards import Board
 _POLL_S = 0.5
 _UNTIL = "config"  # on a bench there may be neither sensor nor Wi-Fi
 _WAIT_S = 30.0
+_CLAIM_WAIT_S = 120.0  # Wi-Fi, the time, a key, two sessions and a restart
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Bench:
     """What to do. ``ports``: only these (they count as plugged in); empty: every USB port.
 
     ``again``: a board that has a thing gets another. ``once``: end with the boards now there.
+    ``claim``: gives a thing's file system with a claim in it, where things have no certificate
+    yet; every thing fits every board then.
     """
 
     fleet: Path
@@ -42,6 +46,7 @@ class Bench:
     baud: int = esptool.FAST_BAUD
     again: bool = False
     once: bool = False
+    claim: Callable[[str, Board], Mapping[str, bytes]] | None = None
     flashed: int = field(default=0, init=False)
     failed: int = field(default=0, init=False)
 
@@ -99,7 +104,8 @@ class Bench:
         if known and not self.again:
             row.step("known", f"{chip.mac} is {known} already")
             return
-        name, kinds = boards.of_chip(chip.name), self._kinds()
+        name = boards.of_chip(chip.name)
+        kinds = self._kinds(name)
         thing = self.queue.take({t for t, kind in kinds.items() if kind.name == name})
         if not thing:
             raise ToolError(f"no thing is left for an {chip.name}", "add lines to the fleet file")
@@ -117,10 +123,10 @@ class Bench:
             folder=folder,
             board=kind,
             port=port,
-            tree=prepare.tree(folder, kind),
+            tree=self.claim(thing, kind) if self.claim else prepare.tree(folder, kind),
             firmware=self._build(kind),
             baud=self.baud,
-            wait_s=_WAIT_S,
+            wait_s=_CLAIM_WAIT_S if self.claim else _WAIT_S,
             until=_UNTIL,
         )
         result = flash.flash(job, row, chip)
@@ -143,10 +149,12 @@ class Bench:
         row.step("done", f"{thing} verified")
         self._view.label(thing, chip.mac)
 
-    def _kinds(self) -> dict[str, Board]:
-        """Waiting thing -> the board it was provisioned for."""
-        things = self.things
-        return {t: prepare.board_of(things / t, self.board) for t in self.queue.waiting()}
+    def _kinds(self, found: str | None) -> dict[str, Board]:
+        """Waiting thing -> the board it was provisioned for; by a claim, the one ``found``."""
+        things, waiting = self.things, self.queue.waiting()
+        if self.claim:
+            return {t: boards.get(self.board or found) for t in waiting} if found else {}
+        return {t: prepare.board_of(things / t, self.board) for t in waiting}
 
     def _build(self, kind: Board) -> Firmware:
         with self._lock:  # one download, not one a port

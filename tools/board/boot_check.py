@@ -127,6 +127,8 @@ def _one(
     _, module, text = parsed
     if module == "crash":
         said[""] = f"the firmware crashed: {text}"
+    if module == "claim":  # until it has a certificate there is no word of its configuration
+        said["config"] = text
     for step in [s for s in waiting.values() if s.module == module]:
         if step.good.match(text):
             del waiting[step.name]

@@ -24,12 +24,6 @@ _Tree = Annotated[
     Path | None, typer.Option(metavar="DIR", help="an output of `stage`, instead of the thing's")
 ]
 _Baud = Annotated[int, typer.Option(help="falls back to 115200 when the link fails")]
-_Out = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="record and labels; default: beside the CSV")
-]
-_Ports = Annotated[
-    list[str] | None, typer.Option("--port", "-p", help="only this port; may be repeated")
-]
 
 
 class Power(str, Enum):
@@ -53,7 +47,6 @@ def register(app: typer.Typer) -> None:
     app.command("ports")(ports)
     app.command("flash")(flash)
     app.command("erase")(erase)
-    app.command("bench-flash")(bench_flash)
     device_cli.register(app)
     battery_cli.register(app)
 
@@ -185,37 +178,3 @@ def erase(
         raise typer.Exit(1)
     esptool.erase(where)
     typer.echo(f"the board at {where} is erased")
-
-
-def bench_flash(
-    fleet: Annotated[Path, typer.Option(metavar="FILE", help="CSV with a column `thing`")],
-    out: _Out = None,
-    port: _Ports = None,
-    board: BoardName = "",
-    firmware: _Firmware = None,
-    baud: _Baud = 921600,
-    again: Annotated[bool, typer.Option(help="another thing for a board that has one")] = False,
-    once: Annotated[
-        bool, typer.Option(help="end when the boards now plugged in are done")
-    ] = False,
-) -> None:
-    """Flash a bench full of boards: each that is plugged in gets the next thing of the fleet."""
-    from tools.board.bench_flash import Bench
-    from tools.things import folder as things
-
-    bench = Bench(
-        fleet=fleet,
-        out=out or fleet.parent / f"{fleet.stem}-flashed",
-        things=things.things_dir(),
-        ports=tuple(port or ()),
-        board=board,
-        firmware=firmware,
-        baud=baud,
-        again=again,
-        once=once,
-    )
-    bench.run()
-    left = len(bench.queue.waiting())
-    typer.echo(f"{bench.flashed} flashed, {bench.failed} failed, {left} things left")
-    if bench.failed:
-        raise typer.Exit(1)
