@@ -11,8 +11,8 @@ from firmware.updates import slots
 _MOST = const(4096)  # of a certificate in PEM; AWS's have 1,224 bytes
 
 
-def take(text, point, paths, now, other, left):
-    # As rotate.step(); ValueError with the reason. point: of the key in the slot that is not in
+def take(text, known, paths, now, other, left):
+    # As rotate.step(); ValueError with the reason. known: of the key in the slot that is not in
     # use, the second of paths.
     path, trial = paths[1], slots.on_trial()
     if not isinstance(text, str) or len(text) > _MOST:
@@ -23,9 +23,9 @@ def take(text, point, paths, now, other, left):
         raise ValueError("a trial is under way")
     if left and other[1] != now[1] and _same(path, text):
         raise ValueError(left)  # it was tried
-    if not point:
+    if not known:
         raise ValueError("there is no key for it")
-    if _point(text) != point:
+    if point(text) != known:
         raise ValueError("it is for another key")
     files.replace(path + "cert.pem", text)
     files.attempt(os.remove, path + "csr.der")
@@ -37,7 +37,7 @@ def _same(path, text):
     return files.read(path + "cert.pem", _MOST) == text.encode()
 
 
-def _point(text):
+def point(text):
     # Of the certificate's key (RFC 5280, 4.1: Certificate, TBSCertificate, version, serial number,
     # algorithm, issuer, validity, subject, subjectPublicKeyInfo).
     try:

@@ -52,10 +52,10 @@ def _signed(c, answer):
     if not isinstance(token, str) or not 0 < len(token) <= _TOKEN_BYTES:
         raise LinkError("claim", "no ownership token")
     try:
-        ours = isinstance(pem, str) and len(pem) <= _CERT_BYTES and certificate._point(pem)
+        ours = isinstance(pem, str) and len(pem) <= _CERT_BYTES and certificate.point(pem)
     except ValueError:
         ours = False
-    if not ours or ours != rotate._point("certs/b/"):
+    if not ours or ours != rotate.point("certs/b/"):
         raise LinkError("claim", "no certificate for our key")
     files.replace(_NEW, pem)
     return {"certificateOwnershipToken": token, "parameters": c.parameters}

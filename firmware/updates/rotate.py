@@ -30,8 +30,8 @@ def step(app, job):
         if job["document"]["fieldmouse"] == "certificate":
             from firmware.updates import certificate
 
-            text, point = job["document"].get("certificate"), _point(paths[1])
-            return certificate.take(text, point, paths, now, other, left)
+            text, known = job["document"].get("certificate"), point(paths[1])
+            return certificate.take(text, known, paths, now, other, left)
         if slots.on_trial():
             raise ValueError("a trial is under way")
         if not work:
@@ -71,8 +71,8 @@ def _asked(path):
     # The request that was made before, unless by cable another key has come.
     from firmware import files
 
-    der, point = files.read(path + "csr.der", _MOST), _point(path)
-    return der if point and der and point in der else None
+    der, known = files.read(path + "csr.der", _MOST), point(path)
+    return der if known and der and known in der else None
 
 
 def _store(path, _, key, info, pair):
@@ -85,7 +85,7 @@ def _store(path, _, key, info, pair):
     files.replace(path + "csr.der", request.signed(info, pair))
 
 
-def _point(path):
+def point(path):
     # The public key (x, y) at the end of key.pem, None when there is none for P-256 (RFC 5915).
     from firmware import files
 

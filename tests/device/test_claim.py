@@ -241,8 +241,8 @@ def write(path, text):
 
 
 def key_fits():
-    point = rotate._point("certs/b/")
-    return point and point == certificate._point(there("certs/b/cert.pem").decode())
+    point = rotate.point("certs/b/")
+    return point and point == certificate.point(there("certs/b/cert.pem").decode())
 
 
 def state():
@@ -283,7 +283,7 @@ def test_with_a_real_key():
     harness.equal(rig.start(), "restart")
     data = binascii.a2b_base64(there("certs/b/key.pem").split(b"-----")[2])
     key = p256.finish(p256.new_key(int.from_bytes(data[7:39], "big")))
-    harness.equal(request.point(key), rotate._point("certs/b/"))
+    harness.equal(request.point(key), rotate.point("certs/b/"))
 
 
 def test_a_start_that_was_cut_short_takes_the_same_key():
