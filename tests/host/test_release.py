@@ -21,7 +21,7 @@ from botocore.stub import Stubber
 from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.host import pki
+from tests.host import mpy, pki
 from tools import options
 from tools.aws import clients as aws_clients
 from tools.board import stage
@@ -168,6 +168,17 @@ def test_it_has_what_stage_writes_and_nothing_of_a_thing(
     ]
     assert said[4] == "# files: " + " ".join(sorted(contents))
     assert 'BOARD = "esp32"' in (out / "firmware" / "version.py").read_text().splitlines()
+
+
+def test_what_is_never_updated_starts_every_release(made: making.Made, source: Path) -> None:
+    # main.py stays as it was flashed, for years: what it says here, boards in the field say.
+    kept = stage.firmware(source, boards.get("esp32"))
+    code = kept["main.py"].decode().split("#")[0].split() + kept["main.py"].decode().split()[-1:]
+    assert code == ["from", "firmware.chip", "import", "run", "run()"]
+    assert kept["boot.py"] == (source / "boot.py").read_bytes()  # no name in it is another one
+    contents = made.release.contents()
+    assert "firmware/chip.mpy" in contents and not {"boot.py", "main.py"} & set(contents)
+    assert "run" in mpy.names(contents["firmware/chip.mpy"])
 
 
 def test_it_is_read_and_its_signer_found(made: making.Made) -> None:
@@ -381,8 +392,8 @@ def test_version_and_keys_are_among_the_files() -> None:
         (b" 1.28\n", b" 1.28.1\n"),
         (b"older no", b"older maybe"),
         (b"older no\n", b"older no\ncomment x\n"),
-        (b"\nfiles 4", b"\nfiles 5"),
-        (b"\nfiles 4", b"\nfiles 3"),
+        (b"\nfiles 6", b"\nfiles 7"),
+        (b"\nfiles 6", b"\nfiles 5"),
         (b"\n\nfirmware", b"\nfirmware"),
         (b"firmware/app.mpy ", b"firmware/app.mpy  "),
         (b"firmware/app.mpy", b"firmware/zpp.mpy"),
