@@ -10,7 +10,7 @@ _NEVER_S = const(0x3FFFFFFF)
 
 def build(app, config, values, saved, state, problems, context):
     # Gives what feeds the watchdog.
-    from firmware import device_info, outbox, sampler, settings, shadow_sync
+    from firmware import outbox, sampler, settings, shadow_sync
     from firmware.core.timing import Clock
 
     app.safe_s = 3600  # to try again: a full disk, a bus that was shorted may have been the cause
@@ -32,6 +32,7 @@ def build(app, config, values, saved, state, problems, context):
     app.sampler = sampler.Sampler(values, clock, app.outbox, app.upkeep, log)
     _battery(app.sampler, config.get("battery"))
     app.fault = False
+    app.unload()  # what has read them leaves before the rest comes
     app.settings.apply, app.settings.unload = app.sampler.apply, app.unload
     _session(app, config, context)
     args = app.prefix, app.facts, hex(chip.random(1 << 24))[2:]
@@ -39,6 +40,8 @@ def build(app, config, values, saved, state, problems, context):
     app.connection.on_up = app.shadow.connected
     app.connection.make_room, app.connection.short = app.make_room, app.sampler.release
     app.connection.keep_room()
+    from firmware import device_info
+
     app.heap_bytes = device_info.heap_bytes()
     del device_info
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))

@@ -131,6 +131,7 @@ def start(app):
     else:
         settings.note("start", starts)
     sampler.started = s2000 or 0
+    app.unload()  # storing the reading needs outbox_files.py next
 
 
 def _save(settings, starts):
