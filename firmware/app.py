@@ -139,7 +139,7 @@ class App:
 
             args = self.clock, chip.random, chip.log, self.ssid
             self.joining = joining(self.wlan, self.networks, *args)
-            self.wifi_drops += self.ssid is not None
+            self.connection.wifi_drops += self.ssid is not None
         ssid = next(self.joining)
         if ssid:
             self.ssid, self.joining = ssid, None

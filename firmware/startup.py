@@ -15,10 +15,10 @@ def build(app, config, values, saved, state, problems, context):
 
     app.safe_s = 3600  # to try again: a full disk, a bus that was shorted may have been the cause
     app.saved, app.problems, log = saved, problems, chip.log
-    app.check_s = app.wifi_drops = 0  # check_s: of the next upkeep.check()
+    app.check_s = 0  # of the next upkeep.check()
     # clock.s: offline since (None: as soon as the session ends); of the last pass without an error
     app.offline_s = app.good_s = app.since_s = app.sent = 0  # sent: readings in second since_s
-    app.alarmed = app.alarm_sessions = 0  # alarms.send()
+    app.alarmed = 0  # alarms.send()
     # runner, joining: while there are commands to be done; or no network. ssid: joined, lost last.
     app.runner = app.joining = app.ssid = None
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
@@ -42,8 +42,9 @@ def build(app, config, values, saved, state, problems, context):
     app.connection.keep_room()
     from firmware import device_info
 
-    app.heap_bytes = device_info.heap_bytes()
+    app.connection.heap_bytes = device_info.heap_bytes()
     del device_info
+    app.unload()
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     app.settings.note("boots", state.get("boots", 0) + (app.cause != "deepsleep"))
     # One of each is made: what made it need not stay.
