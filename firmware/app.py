@@ -101,7 +101,7 @@ class App:
         self.unload(spare)
         more = self._answer(up)
         self.unload(spare)
-        if clock.s >= self.job_s:
+        if up and clock.s >= self.job_s:
             more = self.upkeep("job") or more
             self.unload(spare)
         if up and self.outbox and clock.offset is not None:

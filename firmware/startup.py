@@ -10,7 +10,7 @@ _NEVER_S = const(0x3FFFFFFF)
 
 def build(app, config, values, saved, state, problems, context):
     # Gives what feeds the watchdog.
-    from firmware import outbox, sampler, settings, shadow_sync
+    from firmware import outbox, sampler, settings
     from firmware.core.timing import Clock
 
     app.safe_s = 3600  # to try again: a full disk, a bus that was shorted may have been the cause
@@ -35,9 +35,6 @@ def build(app, config, values, saved, state, problems, context):
     app.unload()  # what has read them leaves before the rest comes
     app.settings.apply, app.settings.unload = app.sampler.apply, app.unload
     _session(app, config, context)
-    args = app.prefix, app.facts, hex(chip.random(1 << 24))[2:]
-    app.shadow = shadow_sync.ShadowSync(app.connection, app.settings, app.sampler, *args)
-    app.connection.on_up = app.shadow.connected
     app.connection.make_room, app.connection.short = app.make_room, app.sampler.release
     app.connection.keep_room()
     from firmware import device_info
@@ -48,7 +45,7 @@ def build(app, config, values, saved, state, problems, context):
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     app.settings.note("boots", state.get("boots", 0) + (app.cause != "deepsleep"))
     # One of each is made: what made it need not stay.
-    for one in (settings.Settings, outbox.Outbox, sampler.Sampler, shadow_sync.ShadowSync):
+    for one in (settings.Settings, outbox.Outbox, sampler.Sampler):
         del one.__init__
     gc.threshold(1024)
     return _feed(app, config)
@@ -77,6 +74,7 @@ def _battery(sampler, given):
 
 
 def _session(app, config, context):
+    from firmware import shadow_sync
     from firmware.core import telemetry, topics
     from firmware.net.connection import Connection
     from firmware.net.session import Session
@@ -98,4 +96,7 @@ def _session(app, config, context):
     session.doubt = app.settings.state.get("filters") != known
     args = app.clock, chip.random, chip.log, context, config["message_bytes"]
     app.connection = Connection(session, *args)
-    del Session.__init__, Connection.__init__
+    args = app.prefix, app.facts, hex(chip.random(1 << 24))[2:]
+    app.shadow = shadow_sync.ShadowSync(app.connection, app.settings, app.sampler, *args)
+    app.connection.on_up = app.shadow.connected
+    del Session.__init__, Connection.__init__, shadow_sync.ShadowSync.__init__
