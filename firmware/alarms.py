@@ -30,7 +30,7 @@ def send(app):
     end = telemetry.write_json(buf, 0, frame, outbox.at, thing, starts)
     end = several.add(buf, end, text)
     packets.document(session, topics.alarms(session.lw_topic), buf[:end], _TAG)
-    app.alarmed, app.alarm_sessions = -seq, app.connection.sessions + 1
+    app.alarmed, app.connection.alarm_sessions = -seq, app.connection.sessions + 1
     return False
 
 

@@ -101,7 +101,7 @@ class App:
         self.unload(spare)
         more = self._answer(up)
         self.unload(spare)
-        if clock.s >= self.job_s:
+        if up and clock.s >= self.job_s:
             more = self.jobs() or more
             self.unload(spare)
         if up and self.outbox and clock.offset is not None:
@@ -144,7 +144,7 @@ class App:
 
             args = self.clock, chip.random, chip.log, self.ssid
             self.joining = joining(self.wlan, self.networks, *args)
-            self.wifi_drops += self.ssid is not None
+            self.connection.wifi_drops += self.ssid is not None
         ssid = next(self.joining)
         if ssid:
             self.ssid, self.joining = ssid, None

@@ -56,7 +56,7 @@ def report(app, full):
         return info
     info["micropython"] = ".".join([str(n) for n in sys.implementation[1][:3]])
     info["chip"], info["boots"] = chip.CHIP, app.settings.state.get("boots")
-    info["tls_verified"], info["wifi_drops"] = chip.VERIFIED, app.wifi_drops
+    info["tls_verified"], info["wifi_drops"] = chip.VERIFIED, app.connection.wifi_drops
     info["uptime_s"], info["clock_source"] = app.clock.s, app.clock.source
     offset, link = app.clock.offset, app.connection
     info["timestamp"] = None if offset is None else offset + app.clock.s + 946684800  # Unix time

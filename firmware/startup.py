@@ -3,7 +3,7 @@
 import gc
 from micropython import const
 
-from firmware import board, chip, files
+from firmware import board, chip
 
 _NEVER_S = const(0x3FFFFFFF)
 
@@ -14,15 +14,15 @@ def build(app, config, *args):
 
 
 def _build(app, config, values, saved, state, problems, context):
-    from firmware import device_info, outbox, sampler, settings, shadow_sync
+    from firmware import outbox, sampler, settings
     from firmware.core.timing import Clock
 
     app.safe_s = 3600  # to try again: a full disk, a bus that was shorted may have been the cause
     app.saved, app.problems, log = saved, problems, chip.log
-    app.check_s = app.wifi_drops = 0  # check_s: of the next upkeep.check()
+    app.check_s = 0  # of the next upkeep.check()
     # clock.s: offline since (None: as soon as the session ends); of the last pass without an error
     app.offline_s = app.good_s = app.since_s = app.sent = 0  # sent: readings in second since_s
-    app.alarmed = app.alarm_sessions = 0  # alarms.send()
+    app.alarmed = 0  # alarms.send()
     # runner, joining: while there are commands to be done; or no network. ssid: joined, lost last.
     app.runner = app.joining = app.ssid = None
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
@@ -36,19 +36,20 @@ def _build(app, config, values, saved, state, problems, context):
     app.sampler = sampler.Sampler(values, clock, app.outbox, app.upkeep, log)
     _battery(app.sampler, config.get("battery"))
     app.fault = False
+    app.unload()  # what has read them leaves before the rest comes
     app.settings.apply, app.settings.unload = app.sampler.apply, app.unload
     _session(app, config, context)
-    args = app.prefix, app.facts, hex(chip.random(1 << 24))[2:]
-    app.shadow = shadow_sync.ShadowSync(app.connection, app.settings, app.sampler, *args)
-    app.connection.on_up = app.shadow.connected
     app.connection.make_room, app.connection.short = app.make_room, app.sampler.release
     app.connection.keep_room()
-    app.heap_bytes = device_info.heap_bytes()
+    from firmware import device_info
+
+    app.connection.heap_bytes = device_info.heap_bytes()
     del device_info
+    app.unload()
     log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     app.settings.note("boots", state.get("boots", 0) + (app.cause != "deepsleep"))
     # One of each is made: what made it need not stay.
-    for one in (settings.Settings, outbox.Outbox, sampler.Sampler, shadow_sync.ShadowSync):
+    for one in (settings.Settings, outbox.Outbox, sampler.Sampler):
         del one.__init__
     gc.threshold(1024)
     return _feed(app, config)
@@ -56,6 +57,8 @@ def _build(app, config, values, saved, state, problems, context):
 
 def _claim(app, config, context):
     # While the board has no certificate of its own yet.
+    from firmware import files  # not for longer than here
+
     if chip.VERIFIED and files.read("certs/claim.json", 1):
         from firmware.updates import claim
 
@@ -85,6 +88,7 @@ def _battery(sampler, given):
 
 
 def _session(app, config, context):
+    from firmware import shadow_sync
     from firmware.core import telemetry, topics
     from firmware.net.connection import Connection
     from firmware.net.session import Session
@@ -106,4 +110,7 @@ def _session(app, config, context):
     session.doubt = app.settings.state.get("filters") != known
     args = app.clock, chip.random, chip.log, context, config["message_bytes"]
     app.connection = Connection(session, *args)
-    del Session.__init__, Connection.__init__
+    args = app.prefix, app.facts, hex(chip.random(1 << 24))[2:]
+    app.shadow = shadow_sync.ShadowSync(app.connection, app.settings, app.sampler, *args)
+    app.connection.on_up = app.shadow.connected
+    del Session.__init__, Connection.__init__, shadow_sync.ShadowSync.__init__

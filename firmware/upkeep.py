@@ -90,13 +90,13 @@ def check(app):
     if not link.up and str(link.last_reason).startswith("memory") and app.cause != "memory":
         from firmware import device_info
 
-        if device_info.heap_bytes() > app.heap_bytes + 1024:
+        if device_info.heap_bytes() > link.heap_bytes + 1024:
             restart(app, "Python's heap has grown into the memory of TLS, restarting", b"memory")
 
 
 def _alarm(app, link):
     # A policy that forbids the topic of alarms must not end every session from now on.
-    if app.alarmed < 0 and not link.up and link.sessions > app.alarm_sessions:
+    if app.alarmed < 0 and not link.up and link.sessions > link.alarm_sessions:
         chip.log("app: alarm not taken in three sessions, dropped; see docs/troubleshooting.md")
         app.session.release(app.session.tags.index(_ALARM))
         link.failures[0] = 0
@@ -125,6 +125,7 @@ def start(app):
     else:
         settings.note("start", starts)
     sampler.started = s2000 or 0
+    app.unload()  # storing the reading needs outbox_files.py next
 
 
 def _save(settings, starts):

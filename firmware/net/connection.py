@@ -23,7 +23,9 @@ class Connection:
         self.ask_s = 0  # clock.s before which sessions go without SUBSCRIBE
         self.since_s = 0  # of this session, or without one
         self.down_s = 0  # without a session since boot, until the last one began
-        self.sessions = 0  # since boot
+        # since boot; the number of them in which an alarm was tried; networks that were lost
+        self.sessions = self.alarm_sessions = self.wifi_drops = 0
+        self.heap_bytes = 0  # Python's heap once all was made
         # make_room: before a context is made, and after it. short: when there is no memory for a
         # message. reserve: for axTLS, without a session.
         self.on_up = self.make_room = self.short = self.last_reason = self.reserve = None

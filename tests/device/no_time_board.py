@@ -56,6 +56,9 @@ class Board:
     def upkeep(self, what):
         getattr(upkeep, what)(self)
 
+    def unload(self):
+        pass
+
     def know(self, run_s=0):
         # As net/clock.py; the next pass of the loop does the rest.
         self.clock.offset = self.on

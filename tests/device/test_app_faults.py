@@ -72,9 +72,10 @@ class Bench:
         made.unload = lambda *_: None
         made.runner = made.joining = None
         made.ssid, made.networks = "net", [{"ssid": "net"}]
-        made.wifi_drops = made.check_s = made.counted_s = made.sent = made.since_s = 0
+        made.check_s = made.counted_s = made.sent = made.since_s = 0
         made.safe, made.window, made.slots, made.offline_s = False, 8, 24, 0
         made.good_s = made.alarmed = 0
+        made.fault = False
         made.job, made.job_s, made.trial = None, 1 << 29, False
         made.cause, made.saved = "pwron", made.settings.saved
         made.upkeep = self.upkeep

@@ -25,7 +25,7 @@ class App(Named):
         super().__init__(
             sampler=Named(readings=0, fault=None),
             outbox=Named(dropped=3),
-            connection=Named(down_s=17, sessions=5, up=True),
+            connection=Named(down_s=17, sessions=5, up=True, wifi_drops=2),
             clock=Named(s=99, source="ntp", offset=848_563_200),
             session=Named(oversized=1, rival=None),
             shadow=Named(junk=4, fault=None),
