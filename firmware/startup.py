@@ -39,6 +39,7 @@ def _build(app, config, values, saved, state, problems, context):
     app.unload()  # what has read them leaves before the rest comes
     app.settings.apply, app.settings.unload = app.sampler.apply, app.unload
     _session(app, config, context)
+    _shadow(app)
     app.connection.make_room, app.connection.short = app.make_room, app.sampler.release
     app.connection.keep_room()
     from firmware import device_info
@@ -88,7 +89,6 @@ def _battery(sampler, given):
 
 
 def _session(app, config, context):
-    from firmware import shadow_sync
     from firmware.core import telemetry, topics
     from firmware.net.connection import Connection
     from firmware.net.session import Session
@@ -110,7 +110,13 @@ def _session(app, config, context):
     session.doubt = app.settings.state.get("filters") != known
     args = app.clock, chip.random, chip.log, context, config["message_bytes"]
     app.connection = Connection(session, *args)
+    del Session.__init__, Connection.__init__
+
+
+def _shadow(app):
+    from firmware.shadow_sync import ShadowSync
+
     args = app.prefix, app.facts, hex(chip.random(1 << 24))[2:]
-    app.shadow = shadow_sync.ShadowSync(app.connection, app.settings, app.sampler, *args)
+    app.shadow = ShadowSync(app.connection, app.settings, app.sampler, *args)
     app.connection.on_up = app.shadow.connected
-    del Session.__init__, Connection.__init__, shadow_sync.ShadowSync.__init__
+    del ShadowSync.__init__
