@@ -97,16 +97,15 @@ class App:
             self.upkeep("step_link")
         else:
             link.step(network)
-        up = link.up
         self.unload(spare)
-        more = self._answer(up)
+        more = self._answer(link.up)
         self.unload(spare)
-        if up and clock.s >= self.job_s:
+        if link.up and clock.s >= self.job_s:
             more = self.jobs() or more
             self.unload(spare)
-        if up and self.outbox and clock.offset is not None:
+        if link.up and self.outbox and clock.offset is not None:
             self._queue()
-        return more or (up and self.session.due() >= 0 and not self.session.transport.out)
+        return more or (link.up and self.session.due() >= 0 and not self.session.transport.out)
 
     def _answer(self, up):
         try:
@@ -248,5 +247,5 @@ class App:
         elif tag == SUBSCRIBE:
             self.connection.failures[2] = 0
             # Only now: else, after a power cut, a session without subscriptions would be trusted.
-            note = self.commands.decode()
-            self.settings.note("filters", note if self.job is None else note + " jobs")
+            note = self.commands.decode() + (self.job is not None) * " jobs"
+            self.settings.note("filters", note)

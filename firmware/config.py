@@ -31,14 +31,14 @@ def prepare():  # what build() takes; then what is known of the last run
     cause = board.reset_cause()
     chip.log("app: fieldmouse {}, reset by {}".format(version.VERSION, cause))
     crashed = crash.ended(cause)  # before boot()
-    trial = False
+    trial = 0  # 1 while on trial, 2 once a reading was acknowledged
     if files.read("slot", 1):  # else nothing was ever updated (docs/updates.md)
         from firmware.updates import slots
 
-        trial = int(slots.on_trial())  # 2: a reading was acknowledged
-        if slots.gone_back(chip.log):  # what has crashed runs no more
-            crash.alive(crash.STABLE_S, chip.log)
+        trial = slots.start(chip.log)
         slots = None
+        if trial is None:  # gone back: what has crashed runs no more
+            crash.alive(crash.STABLE_S, chip.log)
     safe, counted = crash.boot(cause, chip.log)
     if safe:
         text = "app: SAFE MODE after repeated crashes, see get_log{}"

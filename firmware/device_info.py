@@ -74,9 +74,8 @@ def _by_chip(app):
     if not chip.VERIFIED:
         return {"tls_verified": False}
     info = {"idf_heap_bytes": idf_heap_bytes()}
-    job = app.job
-    if job is not None:  # what becomes of one, or how the last one ended
-        info["update"] = "on trial" if app.trial else job.get("state") or job.get("said")
+    if app.job is not None:  # what becomes of one, or how the last one ended
+        info["update"] = app.job.get("state") or app.job.get("update")
     return info
 
 

@@ -19,10 +19,9 @@ def _build(app, config, values, saved, state, problems, context):
 
     app.safe_s = 3600  # to try again: a full disk, a bus that was shorted may have been the cause
     app.saved, app.problems, log = saved, problems, chip.log
-    app.check_s = 0  # of the next upkeep.check()
     # clock.s: offline since (None: as soon as the session ends); of the last pass without an error
     app.offline_s = app.good_s = app.since_s = app.sent = 0  # sent: readings in second since_s
-    app.alarmed = 0  # alarms.send()
+    app.check_s = app.alarmed = 0  # of the next upkeep.check(); alarms.send()
     # runner, joining: while there are commands to be done; or no network. ssid: joined, lost last.
     app.runner = app.joining = app.ssid = None
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
@@ -63,7 +62,7 @@ def _claim(app, config, context):
     if chip.VERIFIED and files.read("certs/claim.json", 1):
         from firmware.updates import claim
 
-        return claim.begin(app, config, context)
+        return claim.start(app, config, context)
 
 
 def _feed(app, config):

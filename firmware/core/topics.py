@@ -19,7 +19,5 @@ def subscribes(commands, prefix, updates=False):
     kinds = "get/accepted get/rejected update/accepted update/rejected update/delta"
     found = [commands] + [prefix + kind for kind in kinds.split()]
     if updates:
-        from firmware.core import jobs
-
-        found += jobs.topics(prefix.split("/")[2])[1]
+        found += [prefix[:-7] + "jobs/notify-next", prefix[:-7] + "streams/+/data/json"]
     return found

@@ -16,7 +16,7 @@ _REMEDY = const("flash it again with bench-flash --claim")
 _ENOENT = const(2)
 
 
-def begin(app, config, context):
+def start(app, config, context):
     # Puts itself in the place of the App's passes, and gives what feeds the watchdog; None where
     # there is nothing to claim.
     letters, other, left = slots.read()

@@ -1,7 +1,7 @@
 # Jobs of AWS IoT (docs/updates.md): asks for the next one, has it done step by step, and says how
 # it ended until AWS has that. On demand; app.job is what stays of it: what data/job.json has (id,
 # document, state, status, details), and "session": number of the one that it has asked in; "ask":
-# a $next/get is due; "begun": AWS knows; "tries" without an answer; "said" for `reported`.
+# a $next/get is due; "begun": AWS knows; "tries" without an answer; "update": how the last ended.
 #
 #   state        what is done                                 next
 #   None         a job comes, and can be done (heard.py)      manifest (update) or key

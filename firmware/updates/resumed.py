@@ -40,7 +40,7 @@ def job():
 def finish(job, status, details):
     text = details.get("reason") or details.get("note") or ""
     chip.log("update: {} {}".format(status, text))
-    job["said"] = "{} {}".format(status.lower(), text)[:120]
+    job["update"] = "{} {}".format(status.lower(), text)[:120]
     for key in ("file", "work", "line", "own", "looked"):
         job.pop(key, None)
     # aws-facts 5.4: values are text of up to 1,024 characters.
@@ -63,6 +63,6 @@ def dropped(app):
     # It is over, or no longer there: on to the next.
     files.attempt(os.remove, _PATH)
     files.attempt(os.remove, "data/release")
-    said, session = app.job.get("said"), app.job["session"]
-    app.job = {"state": None, "said": said, "ask": True, "tries": 0, "session": session}
+    ended, session = app.job.get("update"), app.job["session"]
+    app.job = {"state": None, "update": ended, "ask": True, "tries": 0, "session": session}
     app.job_s = 1

@@ -31,13 +31,14 @@ def on_trial():
     return left is not None and left.isdigit()
 
 
-def gone_back(log):
-    # At the start, with a line about what is no usual one.
+def start(log):
+    # At each: 1 on trial, None when it has gone back, else 0.
     now, other, left = read()
-    if other:
-        text = "on trial, {} more starts" if on_trial() else "gone back: {}"
-        log("update: slot {} ".format(now) + text.format(left))
-    return other and not on_trial()
+    if not other:
+        return 0
+    text = "on trial, {} more starts" if on_trial() else "gone back: {}"
+    log("update: slot {} ".format(now) + text.format(left))
+    return 1 if on_trial() else None
 
 
 def running():

@@ -144,7 +144,7 @@ class Rig:
         p256.new_key, p256.sign, p256.steps = new_key, lambda key, info: (1, 2), steps
 
     def start(self, limit_ms=30_000, context=None):
-        # claim.begin() and the passes of App.run(): "restart"; or None, also when it still tries.
+        # claim.start() and the passes of App.run(): "restart"; or None, also when it still tries.
         clock = self.clock = Clock()
         self.net = Net(clock)
         self.net.install(connect, transport)
@@ -159,7 +159,7 @@ class Rig:
         try:
             app = App()
             app.unload = self.unload
-            feed = claim.begin(app, CONFIG, context or Context())
+            feed = claim.start(app, CONFIG, context or Context())
             while feed:
                 app._pass()
                 feed()

@@ -1,5 +1,5 @@
 import harness
-from firmware.core import jobs, topics
+from firmware.core import topics
 
 
 def of(thing="greenhouse-1", data="devices/{thing}/data", command="devices/{thing}/commands"):
@@ -41,8 +41,9 @@ def test_templates_without_and_with_several_places():
     harness.equal(of("a", "{thing}/{thing}")[0], "a/a")
 
 
-def test_what_a_board_that_is_updated_says_and_hears():
-    sent, heard = jobs.topics("a")
-    harness.equal(heard, ["$aws/things/a/jobs/notify-next", "$aws/things/a/streams/+/data/json"])
-    wanted = ["$aws/things/a/jobs/$next/get", "$aws/things/a/jobs/+/update"]
-    harness.equal(sent, wanted + ["$aws/things/a/streams/+/get/json"])
+def test_what_a_board_that_is_updated_hears_besides():
+    usual = topics.subscribes("c", "$aws/things/a/shadow/")
+    found = topics.subscribes("c", "$aws/things/a/shadow/", True)
+    harness.equal(found[: len(usual)], usual)
+    own = ["$aws/things/a/jobs/notify-next", "$aws/things/a/streams/+/data/json"]
+    harness.equal((found[len(usual) :], len(found)), (own, 8))

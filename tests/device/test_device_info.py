@@ -56,14 +56,14 @@ def test_the_shadow_carries_at_most_thirteen():
 
 
 def test_a_board_that_hears_jobs_says_what_becomes_of_them():
-    for trial, job, said in (
-        (False, {}, None),
-        (False, {"state": None}, None),
-        (False, {"state": "fetch", "said": "failed before"}, "fetch"),
-        (False, {"state": None, "said": "succeeded"}, "succeeded"),
-        (True, {}, "on trial"),
+    for job, said in (
+        ({}, None),
+        ({"state": None}, None),
+        ({"state": "fetch", "update": "failed before"}, "fetch"),
+        ({"state": "trial"}, "trial"),
+        ({"state": None, "update": "succeeded"}, "succeeded"),
     ):
-        app = App(trial=trial)
+        app = App()
         app._known["job"] = job
         info = report(app, False)
         harness.equal((info["update"], len(info) <= 14), (said, True))

@@ -114,7 +114,7 @@ NOT_ON_ESP8266 = {
 LIMITS = {"firmware": (250, 40), "tools": (300, 40)}
 # The firmware without firmware/drivers/, as ../shared/house.py counts it. They may only fall; the
 # goal is 38 files and 3,200 lines of issue 8.
-FILES, LINES = 50, 5_240
+FILES, LINES = 49, 5_240
 # firmware/updates/: none of it is in memory but for a job.
 UPDATE_LINES = 1_600
 # A driver; only one of them is in memory.

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from firmware.core import jobs
 from firmware.core import topics as firmware_topics
 from tools.aws.errors import code_of, created, found, is_missing
 from tools.aws.undo import Undo
@@ -72,8 +71,13 @@ def update_needs(thing: str, any_id: str = "*") -> list[Need]:
     Filters are compared as text, so their + stays (aws-facts.md 3.5). The answers of Jobs come
     unasked; whether AWS wants a right for those is not known (5.1): they are allowed.
     """
-    sent, heard = jobs.topics(thing)
-    get, update, _ = sent
+    topics = firmware_topics.of(thing, DATA_TOPIC, COMMAND_TOPIC)
+    usual = firmware_topics.subscribes(topics[1], topics[4])
+    heard = firmware_topics.subscribes(topics[1], topics[4], True)[len(usual) :]
+    # What firmware/updates/jobs.py publishes to; + is the id of a job, or of a stream.
+    own = f"$aws/things/{thing}"
+    get, update = f"{own}/jobs/$next/get", f"{own}/jobs/+/update"
+    sent = get, update, f"{own}/streams/+/get/json"
     answers = [f"{topic}/{kind}" for topic in (get, update) for kind in ("accepted", "rejected")]
     return [
         *(Need("iot:Publish", f"topic/{t}".replace("+", any_id)) for t in sent),

@@ -10,7 +10,6 @@ import datetime as dt
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tools.board import bytecode, groups, image, partitions, romfs, room
+from tools.board import bytecode, commits, groups, image, partitions, romfs, room
 from tools.errors import ToolError
 from tools.things import boards, certs, signing_keys
 from tools.things import config as thing_config
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION_FILE = "firmware/version.py"
+BOOT_WITHOUT_SLOTS = "boot_esp8266.py"
 EPOCH_2000 = 946_684_800  # Unix seconds at 2000-01-01: the zero of every *_s2000
 _LISTED = "# files: "
 VERSION = re.compile(r"^VERSION = \"([^\"]+)\"$", re.M)
@@ -154,16 +154,18 @@ def _taken(
     source: Path, board: boards.Board, sensors: Sequence[str], power: str
 ) -> dict[str, bytes]:
     """Those of sources() that go onto such a board."""
-    return {
+    files = {
         path: data
         for path, data in sources(source).items()
         if not path.startswith("firmware/") or board.takes(path, sensors, power)
     }
+    without_slots = files.pop(BOOT_WITHOUT_SLOTS)
+    return files if board.updates else files | {"boot.py": without_slots}
 
 
 def sources(source: Path) -> dict[str, bytes]:
     """The firmware's own files, path on the board -> content."""
-    found = [source / "boot.py", source / "main.py"]
+    found = [source / name for name in ("boot.py", BOOT_WITHOUT_SLOTS, "main.py")]
     found += (
         p for p in sorted((source / "firmware").rglob("*.py")) if "__pycache__" not in p.parts
     )
@@ -193,33 +195,19 @@ def build_s2000(source: Path, now: dt.datetime) -> int:
     `SOURCE_DATE_EPOCH` if set; else the last commit of a clean tree; else the newest file.
     """
     given = os.environ.get("SOURCE_DATE_EPOCH", "")
-    unix_s = int(given) if given.isdecimal() else _commit_s(source)
+    unix_s = int(given) if given.isdecimal() else commits.clean_s(source)
     if unix_s is None:
         unix_s = int(max((source / p).stat().st_mtime for p in sources(source)))
     return min(unix_s, int(now.timestamp())) - EPOCH_2000
-
-
-def _commit_s(source: Path) -> int | None:
-    parts = ["--", "boot.py", "main.py", "firmware"]
-    try:
-        if git(source, "status", "--porcelain", *parts):
-            return None
-        return int(git(source, "log", "-1", "--format=%ct", *parts))
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None  # no git, or not a checkout: a downloaded archive
-
-
-def git(source: Path, *args: str) -> str:
-    """What git says in the folder ``source``; raises OSError or SubprocessError."""
-    command = ["git", "-C", str(source), *args]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
 
 
 def version_file(version: str, build: int, board: boards.Board, files: dict[str, bytes]) -> bytes:
     """The version.py that goes onto ``board`` with ``files``, which it lists."""
     listed = " ".join(sorted({*files, VERSION_FILE}))
     head = "# Written by `python -m tools stage`, or `release`."
-    values = f'VERSION = "{version}"\nBUILD_S2000 = {build}\nBOARD = "{board.profile}"'
+    values = f'VERSION = "{version}"\nBUILD_S2000 = {build}'
+    if board.updates:  # what a release for it must be for; names cost memory
+        values += f'\nBOARD = "{board.profile}"'
     return f"{head}\n{values}\n{_LISTED}{listed}\n".encode()
 
 

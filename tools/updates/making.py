@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.board import stage
+from tools.board import commits, stage
 from tools.errors import ToolError
 from tools.things import boards, signing_keys
 from tools.updates import release
@@ -132,9 +132,9 @@ def make(
 def _built(source: Path, dirty: bool, warnings: list[str]) -> int:
     """Seconds since 2000 of the commit; of a tree that is none, when it was last changed."""
     try:
-        changed = stage.git(source, "status", "--porcelain", "--", *_SOURCES)
+        changed = commits.git(source, "status", "--porcelain", "--", *_SOURCES)
         # Not of the last that changed the firmware: a shallow clone does not know it.
-        when = stage.git(source, "log", "-1", "--format=%ct").strip()
+        when = commits.git(source, "log", "-1", "--format=%ct").strip()
         why = f"there are changes: {changed.split()[1]} …" if changed else ""
     except (OSError, subprocess.SubprocessError):
         when, why = "", "this is no git checkout"
