@@ -46,8 +46,7 @@ class App:
                 board.reset()
 
     def _pass(self):
-        # What takes and stores readings may end the program. Whatever else fails, and nobody has
-        # thought of, is an error of the link: then readings go on (issue 9, B8).
+        # Only taking and storing readings may end the program, all else the link (issue 9, B8).
         clock, outbox = self.clock, self.outbox
         clock.step()
         # While old readings are sent, what reads them stays.
