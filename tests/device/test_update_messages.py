@@ -1,0 +1,87 @@
+# heap: 256wk
+# Each message of a whole update is lost, comes twice, late, or is the last one of its session: it
+# ends SUCCEEDED, with one trial.
+
+import harness
+from flash import Flash, memory, mounted
+from update_rig import Aws, Board
+
+FLASH = mounted(Flash(48))
+Board(Aws()).setup()
+_START = memory(len(FLASH.data))
+_START[:] = FLASH.data
+
+
+def fresh():
+    FLASH.umount()
+    FLASH.data[:] = _START
+    FLASH.mount()
+
+
+def updated(faults=None, drops=(), notified=False):
+    fresh()
+    aws = Aws(faults=faults)
+    if notified:
+        aws.notify()
+    board = Board(aws)
+    board.drops = drops
+    board.power_on()
+    board.succeeded()
+    harness.equal((board.trials, board.starts), (1, ["a", "b"]))
+    return aws.kinds
+
+
+def each(call, limit=60):
+    # call(n) for each message of an update; it gives how many there were.
+    n = count = 0
+    while n < limit:
+        try:
+            kinds = call(n)
+        except Exception:
+            print("message", n)
+            raise
+        if n >= len(kinds):
+            break
+        n += 1
+    print(n, "messages")
+    assert n > 15, n
+
+
+def test_a_whole_update():
+    kinds = updated()
+    harness.equal(kinds[:4], ASKED)
+    harness.equal(kinds.count("jobs/job-1/update"), 2)
+
+
+ASKED = ["jobs/$next/get", "jobs/$next/get/accepted"]
+ASKED += ["jobs/job-1/update", "jobs/job-1/update/accepted"]
+
+
+def test_each_message_is_lost():
+    each(lambda n: updated({n: "lose"}))
+
+
+def test_each_message_comes_twice():
+    each(lambda n: updated({n: "double"}))
+
+
+def test_each_message_comes_late():
+    each(lambda n: updated({n: "late"}))
+
+
+def test_each_message_is_the_last_of_its_session():
+    each(lambda n: updated(drops=(n,)))
+
+
+def test_each_two_messages_are_lost():
+    each(lambda n: updated({n: "lose", n + 1: "lose"}))
+
+
+def test_each_message_is_lost_and_so_is_its_repetition():
+    each(lambda n: updated({n: "lose", n + 2: "lose", n + 4: "lose"}))
+
+
+def test_notified():
+    # A job that comes while the session is there: the same in each case.
+    for fault in ("lose", "double", "late"):
+        each(lambda n: updated({n: fault}, notified=True))
