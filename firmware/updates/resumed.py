@@ -22,12 +22,13 @@ def job():
     found.update(ask=False, tries=0, session=None)
     found.setdefault("state", None)
     _, other, why = slots.read()
+    under_way = found["state"] not in (None, "result")
     if slots.on_trial():  # the power may have gone before that was noted
-        if found["state"] not in (None, "trial"):
+        if under_way and found["state"] != "trial":
             found["state"] = "trial"
             save(found)
     elif other:
-        if found["state"] == "trial":
+        if under_way:  # and so there: else it would be tried twice
             from firmware.updates import trial
 
             finish(found, "FAILED", trial.failed(why))
@@ -60,9 +61,9 @@ def save(job):
 
 
 def dropped(app):
-    # It is over, or no longer there: on to the next.
-    files.attempt(os.remove, _PATH)
+    # It is over, or no longer there: on to the next, which must not find the release of this one.
     files.attempt(os.remove, "data/release")
+    files.attempt(os.remove, _PATH)
     said, session = app.job.get("said"), app.job["session"]
     app.job = {"state": None, "said": said, "ask": True, "tries": 0, "session": session}
     app.job_s = 1

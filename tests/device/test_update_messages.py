@@ -33,7 +33,7 @@ def updated(faults=None, drops=(), notified=False):
 
 def each(call, limit=60):
     # call(n) for each message of an update; it gives how many there were.
-    n = count = 0
+    n = 0
     while n < limit:
         try:
             kinds = call(n)
@@ -84,4 +84,4 @@ def test_each_message_is_lost_and_so_is_its_repetition():
 def test_notified():
     # A job that comes while the session is there: the same in each case.
     for fault in ("lose", "double", "late"):
-        each(lambda n: updated({n: fault}, notified=True))
+        each(lambda n, fault=fault: updated({n: fault}, notified=True))

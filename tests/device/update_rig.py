@@ -1,6 +1,6 @@
-# A board that takes updates, on the flash that is mounted, and AWS, in one process: the real boot.py
-# and firmware/updates/, power and network as the test has them. The files of a tree are only
-# content: what "runs" is what boot.py has chosen.
+# A board that takes updates, on the flash that is mounted, and AWS, in one process: the real
+# boot.py and firmware/updates/; power and network are the test's. The files of a tree are content
+# and no more: what "runs" is what boot.py has chosen.
 
 import binascii
 import hashlib
@@ -164,8 +164,9 @@ def whole(root, content):
 
 
 class Aws:
-    # The jobs and the stream of one thing. faults: number of a message, in either direction, from 0
-    # on, -> "lose", "double", or "late": behind the next one that goes the same way. on_change() when the job has changed.
+    # The jobs and the stream of one thing. faults: number of a message, from 0 on, whichever way it
+    # goes, -> "lose", "double", or "late": behind the next one of that way. on_change(): the job
+    # has another status.
     def __init__(self, document=None, release=RELEASE, status="QUEUED", faults=None):
         self.document, self.release = document or release.document, release
         self.status, self.details, self.faults = status, None, faults or {}
@@ -273,6 +274,7 @@ class Board:
         self.aws, self.old, self.kind = aws, old, kind
         self.trees = {old: OLD, "b" if old == "a" else "a": NEW}
         self.log, self.starts, self.trials = [], [], 0
+        self.stop, self.on_trial = None, lambda: None  # stop: an exception in place of the trial
         self.drops = ()  # numbers of the messages behind which the session ends
 
     def setup(self, leftover=True):
@@ -300,8 +302,11 @@ class Board:
             off()
 
     def _tried(self, letters):
+        if self.stop:
+            raise self.stop
         self.trials += 1
         self._begin(letters)
+        self.on_trial()
 
     def _start(self, cause):
         letter = boot(cause)
