@@ -6,7 +6,8 @@
 #
 # It runs once on flash that keeps a journal (flash.py); each prefix of that is a board that lost its
 # power there. AWS is then as it was; where the job has changed at that moment, also as it was before.
-# What is written is the same with 32 and 64 bits: each tries every second write.
+# Each board also loses its power once more, on its way from there. What is written is the same
+# with 32 and 64 bits: each tries every second write.
 
 import json
 import sys
@@ -23,35 +24,32 @@ _MINE = sys.maxsize >> 32 > 0
 
 
 class Walk:
-    # make(aws) gives the board, ended(board) says whether all is well; prepare() what is on flash
-    # before, status how far the job is.
-    def __init__(self, prepare, make, ended, status="QUEUED"):
-        self.make, self.ended = make, ended
+    # prepare(): what is on flash before. make(aws) gives the board, ended(board) says whether all
+    # is well; status, document: of the job.
+    def __init__(self, prepare, make, ended, status="QUEUED", document=None):
+        self.make, self.ended, self.document = make, ended, document
         self.journal = mounted(Journal(BLOCKS, 2_000_000))
         prepare()
-        self.letters = slots.read()[0]
+        self.good = slots.read()[0], None, None  # not moved yet
         self.journal.begin()
         self.known = []  # (operations before it, status, details) of the job
-        aws = Aws(status=status)
-        aws.on_change = lambda: self._note(aws)
-        self._note(aws)
+        aws = Aws(document, status=status)
+        aws.on_change = lambda: self.known.append((self.journal.ops, aws.status, aws.details))
+        aws.on_change()
         board = make(aws)
-        board.on_trial = lambda: tried.append(self.journal.ops)
         tried = []
+        board.on_trial = lambda: tried.append(self.journal.ops)
         board.power_on(Machine.HARD_RESET)
-        self.tried = tried[0]  # operations before it
-        self._judge(board, 0)
+        self.tried = tried[0] if tried else 0  # operations before the trial
+        self._judge(board, 1 - len(tried))
         self.journal.umount()
-
-    def _note(self, aws):
-        self.known.append((self.journal.ops, aws.status, aws.details))
 
     def _judge(self, board, moved):
         self.ended(board)
         harness.equal(board.trials + moved, 1)
 
     def run(self):
-        kept = memory(BLOCKS * 4096)
+        kept, state = memory(BLOCKS * 4096), harness.seed()
         tried = number = 0
         for ops, flash in self.journal.cuts():
             torn, number = number & 1, number + 1
@@ -61,24 +59,36 @@ class Walk:
             last = sum([known[0] <= ops for known in self.known])
             kept[:] = flash.data
             for known in self.known[max(first - 1, 0) : last]:
-                flash.data[:] = kept
-                self._cut(ops, flash, known, CAUSES[number >> 2 & 1])
-                tried += 1
-        print("{} operations, {} cuts tried".format(self.journal.ops, tried))
+                state = (state * 75 + 74) % 65537
+                for fuse in (None, 1 + state % (self.journal.ops - ops + 8)):
+                    flash.data[:] = kept
+                    flash.fuse = fuse
+                    self._cut(ops, flash, known, CAUSES[number >> 2 & 1])
+                    tried += 1
+        print("{} operations, {} boards".format(self.journal.ops, tried))
 
     def _cut(self, ops, flash, known, cause):
-        aws = Aws(status=known[1])
+        aws = Aws(self.document, status=known[1])
         aws.details = known[2]
         board = self.make(aws)
+        board.flash = flash
         flash.mount()
+        fuse = flash.fuse
         try:
-            moved = ops >= self.tried or slots.read() != (self.letters, None, None)
-            board.power_on(cause)
+            moved = ops >= self.tried or slots.read() != self.good
+            if not board.power_on(cause):
+                flash.umount()
+                flash.fuse = None
+                flash.mount()
+                moved = moved or board.trials > 0 or slots.read() != self.good
+                board.trials = 0
+                board.power_on()
             self._judge(board, moved)
         except Exception:
-            print("cut after", ops, known, board.log, board.starts)
+            print("cut after", ops, fuse, known, board.log, board.starts)
             raise
         finally:
+            flash.fuse = None
             flash.umount()
 
 
@@ -119,3 +129,29 @@ def test_a_firmware_that_cannot_be_imported():
 
 def test_a_day_without_a_session():
     gone_back("mute", "within a day")
+
+
+def certificate(kind, ended):
+    # On trial; what is stored before that is test_rotate.py's.
+    document = {"fieldmouse": "certificate", "certificate": "of b"}
+    job = {"id": JOB, "document": document, "state": "key"}
+
+    def prepare():
+        Board(Aws()).setup(False)
+        files.replace("data/job.json", json.dumps(job))
+        files.replace("slot", "ab aa 3")
+
+    Walk(prepare, lambda aws: Board(aws, kind=kind), ended, "IN_PROGRESS", document).run()
+
+
+def test_a_certificate_that_is_refused():
+    certificate("refused", lambda board: board.failed("no session with the new certificate"))
+
+
+def test_a_certificate_that_is_good():
+    def ended(board):
+        harness.equal((board.aws.status, slots.read()), ("SUCCEEDED", ("ab", None, None)))
+        for status, slot, _ in board.aws.final:
+            harness.equal((status, slot), ("SUCCEEDED", ("ab", None, None)))
+
+    certificate(None, ended)

@@ -24,6 +24,11 @@ class Reset(Exception):
     pass
 
 
+class Dark(Exception):
+    # The power has failed: the fuse of the flash has blown.
+    pass
+
+
 class Machine:
     # Numbers of ports/esp32/modmachine.c.
     PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
@@ -275,6 +280,7 @@ class Board:
         self.trees = {old: OLD, "b" if old == "a" else "a": NEW}
         self.log, self.starts, self.trials = [], [], 0
         self.stop, self.on_trial = None, lambda: None  # stop: an exception in place of the trial
+        self.flash = None  # one that may lose its power
         self.drops = ()  # numbers of the messages behind which the session ends
 
     def setup(self, leftover=True):
@@ -290,26 +296,41 @@ class Board:
         os.mkdir("data")
 
     def power_on(self, cause=Machine.PWRON_RESET):
-        # Until there is nothing more to be done.
-        chip.log, packets.document, begin = self.log.append, self.aws.document_sent, slots.trial
+        # Until there is nothing more to be done (True), or the power has failed (False).
+        chip.log, packets.document, begin = self.log.append, self._send, slots.trial
         slots.trial = self._tried
         self._begin = begin
         try:
             while not self._start(cause):
                 cause = Machine.HARD_RESET
+            return not self._dark()
+        except (Dark, OSError):
+            if not self._dark():
+                raise
+            return False
         finally:
             slots.trial = begin
             off()
 
+    def _dark(self):
+        return self.flash and self.flash.fuse is not None and self.flash.fuse <= 0
+
+    def _send(self, *args):
+        if self._dark():
+            raise Dark
+        self.aws.document_sent(*args)
+
     def _tried(self, letters):
         if self.stop:
             raise self.stop
-        self.trials += 1
         self._begin(letters)
+        self.trials += 1
         self.on_trial()
 
     def _start(self, cause):
         letter = boot(cause)
+        if self._dark():
+            raise Dark
         self.starts.append(letter)
         assert len(self.starts) < 12, self.log
         whole(slots.root(letter), self.trees[letter])
