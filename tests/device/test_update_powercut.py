@@ -1,13 +1,13 @@
 # heap: 256wk
-# The power fails before, and in the middle of, every single write and erase of a whole update, from
-# the job to its result, and of each way back. At every start the firmware that boot.py chooses is
-# whole, and so is the one from before the update (update_rig.py looks); the job ends as it must, and
-# no other end of it is ever reported.
+# The power fails before, and in the middle of, every single write and erase of a whole update,
+# from the job to its result, and of each way back. At every start the firmware that boot.py has
+# chosen is whole, and so is the one from before the update (update_rig.py looks); the job ends as
+# it must, and no other end of it is ever reported.
 #
-# It runs once on flash that keeps a journal (flash.py); each prefix of that is a board that lost its
-# power there. AWS is then as it was; where the job has changed at that moment, also as it was before.
-# Each board also loses its power once more, on its way from there. What is written is the same
-# with 32 and 64 bits: each tries every second write.
+# It runs once on flash that keeps a journal (flash.py); each prefix of that is a board that lost
+# its power there. AWS is then as it was; where the job has changed at that moment, also as it was
+# before. Each board also loses its power once more, on its way from there. What is written is the
+# same with 32 and 64 bits: each tries every second write.
 
 import json
 import sys

@@ -169,9 +169,9 @@ def whole(root, content):
 
 
 class Aws:
-    # The jobs and the stream of one thing. faults: number of a message, from 0 on, whichever way it
-    # goes, -> "lose", "double", or "late": behind the next one of that way. on_change(): the job
-    # has another status.
+    # The jobs and the stream of one thing. faults: number of a message, from 0 on, whichever way
+    # it goes, -> "lose", "double", or "late": behind the next one of that way. on_change(): the
+    # job has another status.
     def __init__(self, document=None, release=RELEASE, status="QUEUED", faults=None):
         self.document, self.release = document or release.document, release
         self.status, self.details, self.faults = status, None, faults or {}
