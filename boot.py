@@ -14,21 +14,29 @@ def init():
             file.write(" ".join(args))
         os.rename("slot.new", "slot")
 
-    old = "aa"  # where that cannot be counted
+    def stop(value):
+        try:
+            store(old, name, "day")
+        finally:  # what could not be stored cannot be counted: it is over as well
+            machine.reset()
+
+    old = "aa"  # where `slot` is damaged; later, where that cannot be counted
     try:
         with open("slot") as file:
-            name, *args = file.read().split()
-        if len(args) == 2 and args[1].isdigit():
+            args = file.read(32).split()
+        if len(args) not in (1, 3) or any([len(s) != 2 or s.strip("ab") for s in args[:2]]):
+            return old
+        name = args[0]
+        if args[2:] and args[2].isdigit():
             import machine
             import os
 
-            old, count = args[0], int(args[1])
+            old, count = args[1], int(args[2])
             if machine.reset_cause() not in (machine.PWRON_RESET, machine.DEEPSLEEP_RESET):
                 store(*((name, old, str(count - 1)) if count else (old, name, "starts")))
                 name = name if count else old
             if name != old:
                 machine.WDT(timeout=120_000)
-                stop = lambda value: (store(old, name, "day"), machine.reset())  # noqa: E731
                 machine.Timer(0, mode=machine.Timer.ONE_SHOT, period=86_400_000, callback=stop)
         return name
     except (OSError, ValueError):
