@@ -39,15 +39,21 @@ def job():
 
 
 def finish(job, status, details):
+    details = {key: _plain(details[key]) for key in details if details[key]}
     text = details.get("reason") or details.get("note") or ""
     chip.log("update: {} {}".format(status, text))
     job["said"] = "{} {}".format(status.lower(), text)[:120]
     for key in ("file", "work", "line", "own", "looked"):
         job.pop(key, None)
-    # aws-facts 5.4: values are text of up to 1,024 characters.
-    details = {key: str(details[key])[:1000] for key in details if details[key]}
     job["state"], job["status"], job["details"], job["tries"] = "result", status, details, 0
     save(job)
+
+
+def _plain(value):
+    # aws-facts 5.4, and the API reference: up to 1,024 characters, [^\p{C}]+. A new line in the
+    # text of a crash would have every result rejected.
+    value = memoryview(value if isinstance(value, bytes) else str(value))[:1000]
+    return bytes(32 if byte < 32 else byte if byte < 127 else 63 for byte in value).decode()
 
 
 def ended(job, done):

@@ -45,7 +45,6 @@ def failed(why):
     # Details for the job: with what has crashed, if anything has.
     from firmware import crash
 
-    text = files.read("data/import.log", 700) or b""  # it may begin inside of a character
-    text = bytes(byte if byte < 127 else 63 for byte in text).decode() or crash.read(700)
+    text = files.read("data/import.log", 700) or crash.read(700)
     files.attempt(os.remove, "data/import.log")
     return {"reason": _WHY.get(why, why), "crash": text}

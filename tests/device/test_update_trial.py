@@ -25,6 +25,7 @@ def fresh(slot, state="trial"):
 def test_the_text_of_a_crash_is_cut_to_what_aws_takes():
     for text in (
         b"x" * 3000,
+        b"Traceback:\n  File 1\r\nImportError: x\n",
         b"\xc3\xa4" * 1500 + b"b",
         b"\xff\xfe\0ImportError",
         b"",
@@ -36,7 +37,7 @@ def test_the_text_of_a_crash_is_cut_to_what_aws_takes():
         board.failed("three starts")
         details = board.aws.details
         harness.equal(len(details.get("crash", "")), min(len(text), 700))
-        assert all(0 <= ord(char) < 127 for char in details.get("crash", ""))
+        assert all(32 <= ord(char) < 127 for char in details.get("crash", ""))
 
 
 def test_a_start_that_cannot_be_counted_is_no_circle_of_restarts():

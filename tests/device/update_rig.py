@@ -235,6 +235,8 @@ class Aws:
 
     def _update(self, kind, asked):
         status = asked["status"]
+        for text in asked["statusDetails"].values():
+            assert text and len(text) <= 1024 and min(text.encode()) >= 32, text  # [^\p{C}]+
         if status != "IN_PROGRESS":
             self.final.append((status, slots.read(), slots.running()))
         wrong = self.over() or (self.status == "QUEUED" and status == "SUCCEEDED")
