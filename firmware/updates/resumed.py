@@ -34,7 +34,10 @@ def job():
             finish(found, "FAILED", trial.failed(why))
         slots.good()  # it was said
     elif found["state"] == "trial":
-        finish(found, "SUCCEEDED", {"version": found["document"].get("version")})
+        if files.read("slot", 1):
+            finish(found, "SUCCEEDED", {"version": found["document"].get("version")})
+        else:  # `deploy` takes the file away
+            finish(found, "FAILED", {"reason": "the firmware was sent by cable meanwhile"})
     return found
 
 

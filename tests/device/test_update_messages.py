@@ -2,6 +2,8 @@
 # Each message of a whole update is lost, comes twice, late, or is the last one of its session: it
 # ends SUCCEEDED, with one trial.
 
+import sys
+
 import harness
 from flash import Flash, memory, mounted
 from update_rig import Aws, Board
@@ -18,17 +20,25 @@ def fresh():
     FLASH.mount()
 
 
-def updated(faults=None, drops=(), notified=False):
+def updated(faults=None, drops=(), notified=False, kind=None):
+    # The messages there were.
     fresh()
     aws = Aws(faults=faults)
     if notified:
         aws.notify()
-    board = Board(aws)
+    board = Board(aws, kind=kind)
     board.drops = drops
     board.power_on()
-    board.succeeded()
-    harness.equal((board.trials, board.starts), (1, ["a", "b"]))
+    if kind:
+        board.failed("gone back")
+        harness.equal((board.trials, board.starts), (1, ["a"] + ["b"] * TRIED[kind] + ["a"]))
+    else:
+        board.succeeded()
+        harness.equal((board.trials, board.starts), (1, ["a", "b"]))
     return aws.kinds
+
+
+TRIED = {"crash": 3, "mute": 1}
 
 
 def each(call, limit=60):
@@ -85,3 +95,31 @@ def test_notified():
     # A job that comes while the session is there: the same in each case.
     for fault in ("lose", "double", "late"):
         each(lambda n, fault=fault: updated({n: fault}, notified=True))
+
+
+def test_the_way_back():
+    # The same, and it ends FAILED.
+    for fault in ("lose", "double", "late"):
+        each(lambda n, fault=fault: updated({n: fault}, kind="crash"))
+    each(lambda n: updated(drops=(n,), kind="mute"))
+
+
+def test_two_messages_of_one_update():
+    # Of all pairs, 32 and 64 bits together, every fourth.
+    tried = 0
+    for second in range(1, 20):
+        for first in range(second):
+            for kind in range(9):
+                if (first + second + kind) % 8 == MINE:
+                    kinds = FAULTS[kind // 3], FAULTS[kind % 3]
+                    try:
+                        updated({first: kinds[0], second: kinds[1]})
+                    except Exception:
+                        print("messages", first, second, kinds)
+                        raise
+                    tried += 1
+    print(tried, "updates")
+
+
+FAULTS = "lose", "double", "late"
+MINE = int(sys.maxsize >> 32 > 0)

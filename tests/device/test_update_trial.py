@@ -1,6 +1,8 @@
 # heap: 256wk
 # Ends of a trial that do not come by themselves in test_update_powercut.py: a crash whose text is
-# odd, a flash that cannot be written, a job that was not looked at yet.
+# odd, a flash that cannot be written, a job that was not looked at yet, a cable.
+
+import os
 
 import harness
 from firmware import files
@@ -70,3 +72,10 @@ def test_good_only_once_the_job_knows_of_the_trial():
     off()
     board.power_on()
     board.succeeded()
+
+
+def test_what_came_by_cable_is_not_the_job():
+    board = fresh("ba aa 3")
+    os.remove("slot")
+    board.power_on()
+    board.failed("by cable")
