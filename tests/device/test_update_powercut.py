@@ -39,10 +39,12 @@ class Walk:
         board = make(aws)
         tried = []
         board.on_trial = lambda: tried.append(self.journal.ops)
-        board.power_on(Machine.HARD_RESET)
+        try:
+            board.power_on(Machine.HARD_RESET)
+            self._judge(board, 1 - len(tried))
+        finally:
+            self.journal.umount()
         self.tried = tried[0] if tried else 0  # operations before the trial
-        self._judge(board, 1 - len(tried))
-        self.journal.umount()
 
     def _judge(self, board, moved):
         self.ended(board)
