@@ -108,6 +108,23 @@ def test_the_way_back():
     each(lambda n: updated(drops=(n,), kind="mute"))
 
 
+def cancelled(n):
+    # By AWS, with a message; then the next job comes.
+    fresh()
+    aws = Aws()
+    aws.cancel = n + 1
+    Board(aws).power_on()
+    harness.equal([files.read(path, 1) for path in ("data/job.json", "data/release")], [None] * 2)
+    board = Board(Aws())
+    board.power_on()
+    board.succeeded()
+    return aws.kinds
+
+
+def test_cancelled_at_any_message():
+    each(cancelled)
+
+
 def made_request(faults=None, drops=()):
     # The job "csr"; the arithmetic is test_p256.py's.
     fresh()

@@ -176,7 +176,7 @@ class Aws:
         self.document, self.release = document or release.document, release
         self.status, self.details, self.faults = status, None, faults or {}
         self.kinds, self.final, self.answers, self.on_change = [], [], [], lambda: None
-        self.down = False
+        self.cancel = None  # with which message
         self._late = [None, None]
 
     def over(self):
@@ -198,6 +198,9 @@ class Aws:
     def _through(self, way, kind, message):
         fault = self.faults.get(len(self.kinds))
         self.kinds.append(kind)
+        if len(self.kinds) == self.cancel and not self.over():
+            self.status = "CANCELED"
+            self.notify()
         found, late = [(kind, message)] * (2 if fault == "double" else 1), self._late[way]
         self._late[way] = found[0] if fault == "late" else None
         if fault in ("late", "lose"):
