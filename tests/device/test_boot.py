@@ -116,6 +116,22 @@ def test_a_day():
         harness.equal(chosen(Machine.HARD_RESET), (old[0], wanted, False))
 
 
+def test_a_day_after_the_trial_has_ended():
+    # The timer runs on in a board that does not restart.
+    for name, old in TRIALS:
+        for text in (name, "{} {} refused".format(old, name), None):
+            put("{} {} 2".format(name, old))
+            boot(Machine.PWRON_RESET)
+            put(text)
+            ops = FLASH.ops
+            try:
+                MACHINE.day(None)
+            except OSError:
+                harness.equal(text, None)  # `deploy` has taken it away
+            off()
+            harness.equal((content(), FLASH.ops), (text or "none", ops))
+
+
 def test_where_nothing_can_be_written_the_old_one_runs():
     for name, old in TRIALS:
         for count in range(4):
