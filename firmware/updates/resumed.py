@@ -22,31 +22,41 @@ def job():
     found.update(ask=False, tries=0, session=None)
     found.setdefault("state", None)
     _, other, why = slots.read()
+    under_way = found["state"] not in (None, "result")
     if slots.on_trial():  # the power may have gone before that was noted
-        if found["state"] not in (None, "trial"):
+        if under_way and found["state"] != "trial":
             found["state"] = "trial"
             save(found)
     elif other:
-        if found["state"] == "trial":
+        if under_way:  # and so there: else it would be tried twice
             from firmware.updates import trial
 
             finish(found, "FAILED", trial.failed(why))
         slots.good()  # it was said
     elif found["state"] == "trial":
-        finish(found, "SUCCEEDED", {"version": found["document"].get("version")})
+        if files.read("slot", 1):
+            finish(found, "SUCCEEDED", {"version": found["document"].get("version")})
+        else:  # `deploy` takes the file away
+            finish(found, "FAILED", {"reason": "the firmware was sent by cable meanwhile"})
     return found
 
 
 def finish(job, status, details):
+    details = {key: _plain(details[key]) for key in details if details[key]}
     text = details.get("reason") or details.get("note") or ""
     chip.log("update: {} {}".format(status, text))
     job["update"] = "{} {}".format(status.lower(), text)[:120]
     for key in ("file", "work", "line", "own", "looked"):
         job.pop(key, None)
-    # aws-facts 5.4: values are text of up to 1,024 characters.
-    details = {key: str(details[key])[:1000] for key in details if details[key]}
     job["state"], job["status"], job["details"], job["tries"] = "result", status, details, 0
     save(job)
+
+
+def _plain(value):
+    # aws-facts 5.4, and the API reference: up to 1,024 characters, [^\p{C}]+. A new line in the
+    # text of a crash would have every result rejected.
+    value = memoryview(value if isinstance(value, bytes) else str(value))[:1000]
+    return bytes(32 if byte < 32 else byte if byte < 127 else 63 for byte in value).decode()
 
 
 def ended(job, done):
@@ -60,9 +70,9 @@ def save(job):
 
 
 def dropped(app):
-    # It is over, or no longer there: on to the next.
-    files.attempt(os.remove, _PATH)
+    # It is over, or no longer there: on to the next, which must not find the release of this one.
     files.attempt(os.remove, "data/release")
+    files.attempt(os.remove, _PATH)
     ended, session = app.job.get("update"), app.job["session"]
     app.job = {"state": None, "update": ended, "ask": True, "tries": 0, "session": session}
     app.job_s = 1

@@ -18,11 +18,14 @@ def check(app):
     # Now and then, while it is.
     link = app.connection
     now, other, left = slots.read()
-    if not slots.on_trial() or slots.running() != now[0]:
-        return app.upkeep("restart_for_trial")  # boot.py could not count: it is not what runs
+    if not slots.on_trial():
+        return app.upkeep("restart_for_trial")
+    if slots.running() != now[0]:  # boot.py could not count: tried again, but readings go on
+        return app.clock.s >= _REFUSED_S and app.upkeep("restart_for_trial")
     # A get is answered with accepted; seen: the version in it.
     heard = app.shadow.seen >= 0 and not app.shadow.pending and not app.shadow.get_due
-    if app.trial == 2 and heard:
+    # {}: that the slot has moved may not be noted yet, and then good looks like not tried.
+    if app.trial == 2 and heard and app.job != {}:
         slots.good()
         chip.log("update: good, {} stays".format(now))
         app.trial = False
@@ -42,6 +45,6 @@ def failed(why):
     # Details for the job: with what has crashed, if anything has.
     from firmware import crash
 
-    text = (files.read("data/import.log", 700) or b"").decode() or crash.read(700)
+    text = files.read("data/import.log", 700) or crash.read(700)
     files.attempt(os.remove, "data/import.log")
     return {"reason": _WHY.get(why, why), "crash": text}

@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -327,4 +328,6 @@ def _fault_of_details(details: Any) -> str:
             return f"statusDetails: key {key[:140]!r}"
         if not isinstance(value, str) or not 1 <= len(value) <= 1024:
             return f"statusDetails: value of {key}"
+        if any(unicodedata.category(char).startswith("C") for char in value):
+            return f"statusDetails: a control character in {key}"
     return ""

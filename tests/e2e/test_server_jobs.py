@@ -240,6 +240,7 @@ def test_what_is_over_stays_over(jobs: Jobs, barn: Thing, final: str) -> None:
         ("j-1/update", update("FAILED", statusDetails={"a" * 129: "c"}), "InvalidRequest"),
         ("j-1/update", update("FAILED", statusDetails={"a": ""}), "InvalidRequest"),
         ("j-1/update", update("FAILED", statusDetails={"a": 1}), "InvalidRequest"),
+        ("j-1/update", update("FAILED", statusDetails={"a": "b\n"}), "InvalidRequest"),
         ("j-1/update", update("FAILED", statusDetails={"a": "x" * 1025}), "InvalidRequest"),
         (
             "j-1/update",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tools import toolchain
 from tools.errors import ToolError
@@ -33,14 +35,26 @@ def _interpreter(bits: int) -> list[str]:
         pytest.fail(f"{e}; try: {e.hint}")
 
 
+@pytest.fixture(scope="session")
+def release_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key for releases, which MicroPython would be long in making."""
+    made = rsa.generate_private_key(public_exponent=65537, key_size=3072).private_numbers()
+    path = tmp_path_factory.mktemp("keys") / "release.json"
+    path.write_text(json.dumps({"n": f"{made.public_numbers.n:0768x}", "d": f"{made.d:x}"}))
+    return path
+
+
 @pytest.mark.parametrize("bits", [64, 32])
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_device(path: Path, bits: int, umqtt_dir: Path) -> None:
+def test_device(path: Path, bits: int, umqtt_dir: Path, release_key: Path) -> None:
     asked = HEAP_LINE.match(path.read_text())
     heap = asked[1] if asked else HEAP
     ran = subprocess.run(
         [*_interpreter(bits), "-X", f"heapsize={heap}", "-c", RUN.format(path.stem)],
-        env={"MICROPYPATH": f"{ROOT}:{DEVICE_TESTS}:{umqtt_dir}"},
+        env={
+            "MICROPYPATH": f"{ROOT}:{DEVICE_TESTS}:{umqtt_dir}",
+            "FIELDMOUSE_RELEASE_KEY": str(release_key),
+        },
         capture_output=True,
         text=True,
         errors="replace",

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tools.errors import ToolError
 from tools.toolchain import ROOT
+from tools.updates import release
 
 FIRMWARE = sorted((ROOT / "firmware").rglob("*.py"))
 TOOLS = sorted(
@@ -292,6 +294,27 @@ def test_only_main_starts_the_app() -> None:
     assert importers("firmware.loading") == ["main.py"]
     # What stands in main.py stays in the heap, compiled on the board.
     assert len((ROOT / "main.py").read_text().splitlines()) <= 3
+
+
+def test_boot_needs_nothing_that_an_update_can_break() -> None:
+    path = ROOT / "boot.py"
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    assert len([line for line in lines if line and not line.startswith("#")]) <= 40
+    assert {name for _, name in _imports(_tree(path))} == {"gc", "machine", "os", "sys"}
+    assert missing_names(_tree(path)) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["boot.py", "main.py", "firmware/../boot.py", "slot", "b/boot.py"]
+)
+def test_no_release_has_what_chooses_the_slot(path: str) -> None:
+    def text(*names: str) -> bytes:
+        files = release.listed({name: b"x" for name in (*release.REQUIRED, *names)})
+        return release.Manifest("1.0.0", 1, "esp32", ("1.26",), False, files).text()
+
+    assert b"firmware/x.py 1 " in text("firmware/x.py")
+    with pytest.raises(ToolError):
+        text(path)
 
 
 def test_what_stays_in_memory_is_small() -> None:
