@@ -1,9 +1,9 @@
-# Runs before main.py, and is never updated: it chooses the slot (docs/updates.md). Names are such
-# as MicroPython has: others would stay in memory, of which code leaves many small pieces anyway.
-import gc, machine, os, sys  # noqa: E401
+import gc, sys  # chooses the slot (docs/updates.md); never updated
 
 
 def init(old="aa"):  # the letters that run; on trial a start is counted before it begins
+    import machine, os  # names are MicroPython's: others would stay in memory
+
     def store(*args):
         with open("slot.new", "w") as file:
             file.write(" ".join(args))
@@ -20,8 +20,7 @@ def init(old="aa"):  # the letters that run; on trial a start is counted before 
     try:
         with open("slot") as file:
             name, *args = file.read(32).split()
-        keys = [name] + args[:1]
-        if len(args) in (0, 2) and not any([len(key) != 2 or key.strip("ab") for key in keys]):
+        if len(args) in (0, 2) and set([name] + args[:1]) <= {"aa", "ab", "ba", "bb"}:
             if args and args[1].isdigit():
                 old, count = args[0], int(args[1])
                 if machine.reset_cause() not in (machine.PWRON_RESET, machine.DEEPSLEEP_RESET):
@@ -32,10 +31,10 @@ def init(old="aa"):  # the letters that run; on trial a start is counted before 
                     machine.Timer(0, mode=0, period=86_400_000, callback=stop)  # ONE_SHOT
             return name
     except (OSError, ValueError):
-        pass
-    return old
+        return old
 
 
-gc.collect()
+gc.collect()  # often while code is loaded: holes are lost for the large pieces that TLS needs
 gc.threshold(4096)
-sys.path[:0] = ["b"] * (init()[0] == "b")
+sys.path[:0] = ["b"] * ((init() or "a")[0] == "b")
+del init

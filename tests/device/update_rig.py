@@ -360,7 +360,7 @@ class Board:
         app = App(slots.read()[0])
         if files.read("slot", 1):
             app.trial = int(slots.on_trial())
-            slots.gone_back(chip.log)
+            slots.start(chip.log)
         refused = self.kind == "refused" and app.letters[1] == "b"
         while not self._done(app):
             s = app.clock.s
