@@ -54,12 +54,16 @@ Hook = Callable[[dict[str, Any]], bool]
 
 @dataclass
 class Certificate:
-    """One that the cloud knows; ``thing`` and ``templates`` say what for."""
+    """One that the cloud knows; ``thing`` and ``templates`` say what for.
+
+    ``mute``: its policy allows to connect and nothing else.
+    """
 
     pem: str
     status: str = "ACTIVE"
     thing: str | None = None
     templates: Collection[str] = ()
+    mute: bool = False
 
 
 @dataclass
@@ -183,7 +187,7 @@ class Claims:
     def allows(self, certificate: bytes, action: str, topic: str) -> bool:
         """What its policy says; a certificate that has gone meanwhile may do nothing."""
         found = self.certificates.get(number_of(certificate))
-        if found is None:
+        if found is None or found.mute:
             return False
         if found.thing:
             owner = re.match(r"\$aws/things/([^/]+)", topic)
