@@ -38,7 +38,7 @@ def job():
 
 
 def _ended(job):
-    # Well, if it is what runs: by cable the slot may have been set back meanwhile. Of a certificate
+    # Well, if it is what runs: by cable the slot may have been set back meanwhile. Of certificates
     # rotate.py says that: the host switches the old one off then.
     from firmware import version
 

@@ -8,7 +8,7 @@ Answers go to the one who asked, subscribed or not, at QoS ``jobs.qos``, and are
 connection; ``notify`` and ``notify-next`` go to subscribers that are there (QoS 0: who was away
 has to ask). ``jobs.updates`` has every update that came, with the code of its rejection.
 ``jobs.ignore["update"] = 1`` (or "get", "start-next", "list"): the next one does not arrive;
-``jobs.lose["update"] = 1``: it is done, its answer is lost. ``jobs.twice = True``: whatever is sent
+``jobs.lose["update"] = 1``: it is done, its answer is lost. ``jobs.twice = True``: whatever goes
 to the device comes twice.
 
 Stricter: an empty payload is not JSON, unknown keys are refused, and a job that has never been

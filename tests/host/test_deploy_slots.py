@@ -1,4 +1,4 @@
-"""`deploy` and the slots of a board: its firmware runs afterwards, and no key that only it has goes.
+"""`deploy` and the slots of a board: its firmware runs afterwards, no key that only it has goes.
 
 Tried at every step of the sync, as a cable that is pulled would end it.
 """
@@ -157,11 +157,10 @@ def test_the_cable_is_pulled_at_any_step(
     tree = KEYLESS | {"certs/cert.pem": b"CERT of b"} if keyless else TREE
     for stop in range(20):
         board = on(FIRMWARE, A, B, slot="bb")
-        whole = Board.run
 
         def run(port: str, args: list[str], *_: Any, stop: int = stop, on: Any = board) -> str:
             steps = " ".join(args).split(" + ")
-            whole(on, port, " + ".join(steps[:stop]).split())
+            Board.run(on, port, " + ".join(steps[:stop]).split())
             if stop < len(steps):
                 raise ToolError("gone")
             return ""

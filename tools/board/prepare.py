@@ -27,7 +27,8 @@ def _noted(folder: Path, key: str) -> object:
 def tree(folder: Path, board: Board, keyless: bool = False) -> dict[str, bytes]:
     """Stage the thing in ``folder`` and return its file system: path on the board -> content.
 
-    ``keyless``: without the key, where that is on the board only. Raises ToolError when it is not provisioned, or for every problem that `stage` finds.
+    ``keyless``: without the key, where that is on the board only. Raises ToolError when it is not
+    provisioned, or for every problem that `stage` finds.
     """
     config = folder / "config.json"
     if not config.is_file():
