@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ from tools.aws import csr
 from tools.things.certs import belong_together
 
 WAIT_S = 60.0
+
+
+class EveryOther(Counter[str]):
+    """For `ignore` and `lose`: the first one of each kind, the third, the fifth …"""
+
+    def __getitem__(self, kind: str) -> int:
+        left = self.get(kind, 1)
+        if not left:
+            self[kind] = 1
+        return left
 
 
 class Garden(Field):

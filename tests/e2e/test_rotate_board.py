@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.e2e.rotations import WAIT_S, Garden, of_pem
+from tests.e2e.rotations import WAIT_S, EveryOther, Garden, of_pem
 from tests.e2e.updates import THING, Kit
 from tools.aws import csr
 
@@ -145,16 +145,6 @@ def test_three_starts_and_none_of_them_good(garden: Garden) -> None:
     del garden.claims.certificates[new]
     garden.rotate()
     garden.complete()
-
-
-class EveryOther(Counter[str]):
-    """For `ignore` and `lose`: the first one of each kind, the third, the fifth …"""
-
-    def __getitem__(self, kind: str) -> int:
-        left = self.get(kind, 1)
-        if not left:
-            self[kind] = 1
-        return left
 
 
 def test_each_message_is_lost_once_or_comes_twice(garden: Garden) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,3 +76,41 @@ def test_there_and_back(
     assert seqs == set(range(1, max(seqs) + 1))
     said("provision", device.thing, "--local")
     assert json.loads((folder / "config.json").read_text())["updates"] is True
+
+
+def test_a_pipe_of_old_certificates(
+    here: Path, new_device: Callable[..., Device], boot: Any, clients: Clients
+) -> None:
+    devices = [new_device(interval_s=1, updates=True) for _ in range(2)]
+    names = " ".join(device.thing for device in devices)
+    old = {}
+    for device in devices:
+        shutil.copytree(device.things, here / device.thing)
+        old[device.thing] = record(here / device.thing).certificate_id
+        boot(device, bits=32, heap="esp32", time_scale=10)
+    tools = f"{sys.executable} -m tools"
+    rotate = f"{tools} rotate --from - --remote --grace 0 --per-minute 30 --local"
+    command = f"{tools} things {names} --local --older-than {{}} | {rotate}"
+    none = sh(command.format("300d"))
+    assert "0 done, 0 failed" in none and all(status(clients, n) == "ACTIVE" for n in old.values())
+    began = time.monotonic()
+    shown = sh(command.format("0d"))
+    assert time.monotonic() - began > 2  # 30 a minute
+    assert "2 done" in shown
+    for thing, number in old.items():
+        assert status(clients, number) == "INACTIVE"
+        assert status(clients, record(here / thing).certificate_id) == "ACTIVE"
+        assert record(here / thing).key_on_board
+
+
+def sh(command: str) -> str:
+    nobody = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "none"}
+    ran = subprocess.run(
+        ["/bin/sh", "-c", command],
+        env=os.environ | nobody,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout + ran.stderr
