@@ -227,12 +227,10 @@ def version_file(version: str, build: int, board: boards.Board, files: dict[str,
 
 def _former_files(out: Path) -> set[str]:
     """What an earlier stage wrote to ``out``; a ToolError if something else lives there."""
-    if not out.exists():
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return set()
     if not out.is_dir():
         raise ToolError(f"{out} is not a folder", "give --out a folder that stage may fill")
-    if not any(out.iterdir()):
-        return set()
     try:
         lines = (out / VERSION_FILE).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
