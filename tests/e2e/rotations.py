@@ -15,7 +15,7 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization as ser
@@ -38,6 +38,9 @@ class EveryOther(Counter[str]):
         return left
 
 
+G = TypeVar("G", bound="Garden")
+
+
 class Garden(Field):
     """A Field with `claims`: ``number`` is the certificate that the board should be using."""
 
@@ -47,6 +50,9 @@ class Garden(Field):
         self.claims = Claims(self.broker, kit.ca)
         self.number = self.claims.known(kit.client, THING)
         self._jobs = 0
+
+    def __enter__(self: G) -> G:
+        return self
 
     def job(self, **document: str) -> str:
         """Make a job; its id."""
