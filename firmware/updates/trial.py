@@ -7,10 +7,11 @@ from firmware import chip, files
 from firmware.updates import slots
 
 _REFUSED_S = const(900)
+_LASTS_S = const(60)  # a session: what the policy forbids has ended it by then
 _WHY = {
     "starts": "gone back: three starts, and no reading with the shadow accepted in any of them",
     "day": "gone back: no reading with the shadow accepted within a day",
-    "refused": "gone back: no session with the new certificate",
+    "refused": "gone back: no session that lasts with the new certificate",
 }
 
 
@@ -35,10 +36,22 @@ def check(app):
             from firmware.updates import claim
 
             claim.wipe()
-    elif now[1] != other[1] and not link.up and app.joining is None:
-        if app.clock.offset is not None and app.clock.s - link.since_s >= _REFUSED_S:
-            slots.back("refused")
-            app.upkeep("restart_for_trial")
+    elif now[1] != other[1] and _refused(app, link):
+        slots.back("refused")
+        app.upkeep("restart_for_trial")
+
+
+def _refused(app, link):
+    # Only the time counts in which AWS could have let it in: network there, date known. Sessions
+    # that are ended at the first message are none.
+    s = app.clock.s
+    total_s, last_s = getattr(app, "refused", (0, s))
+    if link.up:
+        total_s *= s - link.since_s < _LASTS_S
+    elif app.joining is None and app.clock.offset is not None:
+        total_s += s - last_s
+    app.refused = total_s, s
+    return total_s >= _REFUSED_S
 
 
 def failed(why):

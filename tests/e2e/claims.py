@@ -16,7 +16,8 @@ that is not ACTIVE gets no CONNACK: the connection is closed, as AWS does it. An
 who asked, if it has subscribed to them, at QoS 0, and are lost with the connection.
 
 ``template(hook=...)``: called with what AWS hands to the Lambda function; False or None: 403.
-``claims.ignore["create-from-csr"]`` (or "provision") and ``claims.lose[...]``: as in jobs.py.
+``claims.ignore["create-from-csr"]`` (or "provision") and ``claims.lose[...]``, ``claims.twice``:
+as in jobs.py.
 ``claims.hours(1)``: time passes; tokens end, and certificates that nobody has registered go.
 """
 
@@ -54,12 +55,16 @@ Hook = Callable[[dict[str, Any]], bool]
 
 @dataclass
 class Certificate:
-    """One that the cloud knows; ``thing`` and ``templates`` say what for."""
+    """One that the cloud knows; ``thing`` and ``templates`` say what for.
+
+    ``mute``: its policy allows to connect and nothing else.
+    """
 
     pem: str
     status: str = "ACTIVE"
     thing: str | None = None
     templates: Collection[str] = ()
+    mute: bool = False
 
 
 @dataclass
@@ -102,6 +107,7 @@ class Claims:
         self.requests: list[Request] = []
         self.ignore: Counter[str] = Counter()
         self.lose: Counter[str] = Counter()
+        self.twice = False
         self._broker, self._ca = broker, ca
         self._templates: dict[str, Template] = {}
         self._tokens: dict[str, Token] = {}
@@ -183,7 +189,7 @@ class Claims:
     def allows(self, certificate: bytes, action: str, topic: str) -> bool:
         """What its policy says; a certificate that has gone meanwhile may do nothing."""
         found = self.certificates.get(number_of(certificate))
-        if found is None:
+        if found is None or found.mute:
             return False
         if found.thing:
             owner = re.match(r"\$aws/things/([^/]+)", topic)
@@ -226,7 +232,8 @@ class Claims:
             return []
         if asker.session is None or asker.session.wants(f"{topic}/{end}") is None:
             return []
-        return [Direct(f"{topic}/{end}", json.dumps(answer).encode(), 0)]
+        said = Direct(f"{topic}/{end}", json.dumps(answer).encode(), 0)
+        return [said] * (1 + self.twice)
 
     def _create(self, claim: str, request: dict[str, Any]) -> dict[str, Any]:
         _only(request, {"certificateSigningRequest"})

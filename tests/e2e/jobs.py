@@ -8,7 +8,8 @@ Answers go to the one who asked, subscribed or not, at QoS ``jobs.qos``, and are
 connection; ``notify`` and ``notify-next`` go to subscribers that are there (QoS 0: who was away
 has to ask). ``jobs.updates`` has every update that came, with the code of its rejection.
 ``jobs.ignore["update"] = 1`` (or "get", "start-next", "list"): the next one does not arrive;
-``jobs.lose["update"] = 1``: it is done, its answer is lost.
+``jobs.lose["update"] = 1``: it is done, its answer is lost. ``jobs.twice = True``: whatever goes
+to the device comes twice.
 
 Stricter: an empty payload is not JSON, unknown keys are refused, and a job that has never been
 IN_PROGRESS cannot SUCCEED. An execution that is over can no longer be read by its device.
@@ -137,6 +138,7 @@ class Jobs:
         self.updates: list[Update] = []
         self.ignore: Counter[str] = Counter()
         self.lose: Counter[str] = Counter()
+        self.twice = False
         self._broker = broker
         self._executions: dict[tuple[str, str], Execution] = {}
         broker.responders.append(self._respond)
@@ -215,7 +217,8 @@ class Jobs:
         answer["timestamp"] = int(time.time())
         if isinstance(request.get("clientToken"), str):
             answer["clientToken"] = request["clientToken"]
-        return [Direct(f"{topic}/{end}", json.dumps(answer).encode(), self.qos)]
+        said = Direct(f"{topic}/{end}", json.dumps(answer).encode(), self.qos)
+        return [said] * (1 + self.twice)
 
     def _list(self, thing: str, _job_id: None, _request: dict[str, Any]) -> dict[str, Any]:
         lists: dict[str, list[Any]] = {"IN_PROGRESS": [], "QUEUED": []}
@@ -281,7 +284,8 @@ class Jobs:
             self._notify(base + "notify-next", stamp | head)
 
     def _notify(self, topic: str, message: dict[str, Any]) -> None:
-        self._broker.deliver(topic, json.dumps(message).encode(), qos=0)
+        for _ in range(1 + self.twice):
+            self._broker.deliver(topic, json.dumps(message).encode(), qos=0)
 
 
 def _parsed(payload: bytes, kind: str) -> dict[str, Any]:

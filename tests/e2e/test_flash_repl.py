@@ -314,3 +314,22 @@ def test_a_board_that_sleeps_answers_nobody_and_comes_back(
     assert server.board.boots == boots + 1  # for good
     server.do(server.board.power_on)
     server.wait_for("(?s)life 4 1.*life 1 0")
+
+
+def test_deploy_to_a_board_with_a_key_of_its_own(plug, cli, provisioned):
+    tree = prepare.tree(provisioned, boards.get("esp32"))
+    own = {f"certs/b/{name}.pem": tree.pop(f"certs/{name}.pem") for name in ("cert", "key")}
+    old = {"slot": b"bb", "b/firmware/app.py": b"", "certs/cert.pem": b"old", "certs/key.pem": b""}
+    server = plug()
+    fixtures.put(server, images.firmware(), tree | own | old | {"main.py": b"print('old')\n"})
+    # As `rotate --remote` leaves the folder.
+    (provisioned / "certs/key.pem").unlink()
+    (provisioned / "thing.json").write_text(json.dumps({"key_on_board": True}))
+    said = cli.ok("deploy", "barn-1", "--port", server.url)
+    assert "sent     main.py" in said and "removed  b/firmware/app.py" in said
+    found = fixtures.files_of(server)
+    assert found["slot"] == b"ab" and found.items() >= own.items()
+    assert not [path for path in found if path.startswith("b/")]
+    assert "0 sent" in cli.ok("deploy", "barn-1", "--port", server.url)
+    fixtures.put(server, images.firmware(), tree | {"slot": b"aa"})
+    assert "makes a key for the cable" in cli.refused("deploy", "barn-1", "--port", server.url)

@@ -405,6 +405,8 @@ def test_flashing_needs_a_key(board: Boards, folder: Path, said: Any) -> None:
     with pytest.raises(ToolError, match="is on its board and nowhere else") as caught:
         prepare.tree(folder, prepare.board_of(folder, ""))
     assert f"python -m tools rotate {NAME}:" in str(caught.value.hint)
+    sent = prepare.tree(folder, prepare.board_of(folder, ""), True)  # what deploy does
+    assert "certs/cert.pem" in sent and "certs/key.pem" not in sent
 
 
 def test_a_fleet(

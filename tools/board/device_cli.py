@@ -50,7 +50,7 @@ def deploy(
     folder = home(thing, None, local)
     kind = prepare.board_of(folder, board)
     where = deploying.reach(port, Folder(folder).read_config() or {}, _say, wait)
-    _send_all(where, kind, prepare.tree(folder, kind))
+    _send_all(where, kind, prepare.tree(folder, kind, True))
 
 
 def _port(port: str, wait: bool, limit_s: float = 0.0) -> str:
@@ -174,7 +174,7 @@ def _send_config(where: str, folder: Folder, new: dict[str, Any], raw: Mapping[s
 
     board = prepare.board_of(folder.path, "")
     if new.get("power", "mains") != raw.get("power", "mains"):
-        _send_all(where, board, prepare.tree(folder.path, board))
+        _send_all(where, board, prepare.tree(folder.path, board, True))
         return
     complete = thing_config.checked(new, str(folder.config), board.defaults, board.chip)
     files = {"config.json": thing_config.for_board(complete)}

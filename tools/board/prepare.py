@@ -24,21 +24,24 @@ def _noted(folder: Path, key: str) -> object:
         return None
 
 
-def tree(folder: Path, board: Board) -> dict[str, bytes]:
+def tree(folder: Path, board: Board, keyless: bool = False) -> dict[str, bytes]:
     """Stage the thing in ``folder`` and return its file system: path on the board -> content.
 
-    Raises ToolError when it is not provisioned, or for every problem that `stage` finds.
+    ``keyless``: without the key, where that is on the board only. Raises ToolError when it is not
+    provisioned, or for every problem that `stage` finds.
     """
     config = folder / "config.json"
     if not config.is_file():
         raise ToolError(f"{folder} has no config.json", f"make provision THING={folder.name}")
     certs = folder / "certs"
-    if _noted(folder, "key_on_board") and not (certs / "key.pem").exists():
+    absent = bool(_noted(folder, "key_on_board")) and not (certs / "key.pem").exists()
+    if absent and not keyless:
         raise ToolError(
             f"the key of {folder.name} is on its board and nowhere else (rotate --remote)",
-            f"python -m tools rotate {folder.name}: makes one here, and then flash or deploy",
+            f"python -m tools rotate {folder.name}: makes one here, and then flash",
         )
     with tempfile.TemporaryDirectory(prefix="fieldmouse-") as scratch:
         out = Path(scratch, "tree")
-        stage.stage(config, certs if certs.is_dir() else folder, out, board.name)
+        source = certs if certs.is_dir() else folder
+        stage.stage(config, source, out, board.name, keyless=absent)
         return image.tree(out)

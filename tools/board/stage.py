@@ -52,12 +52,14 @@ def stage(
     compiled: bool = True,
     sensors: Sequence[str] = (),
     keys: Path | None = None,
+    keyless: bool = False,
 ) -> Staged:
     """Check everything, then write the file system of ``board``, one of boards.json, to ``out``.
 
     ``compiled``: the firmware as .mpy, which is what fits a board; else as .py. ``sensors``: whose
     drivers go on; none: the one the configuration names, else those of the board's profile.
     ``keys``: the folder with the public keys that go on; None: signing_keys.keys_dir().
+    ``keyless``: without the key of the certificate, which the board has made.
 
     Raises ToolError with every problem of configuration and certificates, or for an outbox that
     leaves no room; ``out`` is then as it was. `data/`, and what no stage wrote, is never touched.
@@ -65,7 +67,7 @@ def stage(
     kind = boards.get(board)
     now = now or dt.datetime.now(dt.timezone.utc)
     config, problems = thing_config.read(config_file, kind.defaults, kind.chip)
-    pair, wrong = certs.load(certs_dir, board, now)
+    pair, wrong = certs.load(certs_dir, board, now, keyless)
     problems += wrong
     chosen = _sensors(kind, config, sensors, problems)
     if problems or config is None or pair is None:
@@ -213,12 +215,10 @@ def version_file(version: str, build: int, board: boards.Board, files: dict[str,
 
 def _former_files(out: Path) -> set[str]:
     """What an earlier stage wrote to ``out``; a ToolError if something else lives there."""
-    if not out.exists():
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return set()
     if not out.is_dir():
         raise ToolError(f"{out} is not a folder", "give --out a folder that stage may fill")
-    if not any(out.iterdir()):
-        return set()
     try:
         lines = (out / VERSION_FILE).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

@@ -49,7 +49,10 @@ _KEY_BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Certificates:
-    """What the board gets, byte for byte, and its certificate for further checks."""
+    """What the board gets, byte for byte, and its certificate for further checks.
+
+    ``key`` is empty where the board has made it.
+    """
 
     ca: bytes
     cert: bytes
@@ -60,15 +63,17 @@ class Certificates:
     def files(self) -> dict[str, bytes]:
         """Path on the board -> content."""
         contents = {"ca": self.ca, "cert": self.cert, "key": self.key}
-        return {f"certs/{role}.{self.suffix}": data for role, data in contents.items()}
+        return {f"certs/{role}.{self.suffix}": data for role, data in contents.items() if data}
 
 
 class _Unusable(Exception):
     """One file cannot be used; the text says why and never quotes the file."""
 
 
-def load(folder: Path, board: str, now: dt.datetime) -> tuple[Certificates | None, list[str]]:
-    """Find and check the three files in ``folder``.
+def load(
+    folder: Path, board: str, now: dt.datetime, keyless: bool = False
+) -> tuple[Certificates | None, list[str]]:
+    """Find and check the three files in ``folder``; two where the board has the key.
 
     Returns (certificates, []) or (None, every problem found); a problem names files, never their
     contents. ``board`` is one of boards.json; ``now`` is an aware time.
@@ -77,7 +82,7 @@ def load(folder: Path, board: str, now: dt.datetime) -> tuple[Certificates | Non
     if not folder.is_dir():
         return None, [f"certificates: {folder} is not a folder"]
     problems: list[str] = []
-    paths = {role: find(folder, role, problems) for role in NAMES}
+    paths = {role: find(folder, role, problems) for role in NAMES if role != "key" or not keyless}
     roots: list[x509.Certificate] = []
     for path in paths["ca"]:
         for certificate in _parse(path, _certificates, problems) or []:
@@ -87,13 +92,13 @@ def load(folder: Path, board: str, now: dt.datetime) -> tuple[Certificates | Non
     for path in paths["cert"]:
         chain = _parse(path, _certificates, problems)
         problems += _date_problems(path.name, chain[0], now) if chain else []
-    for path in paths["key"]:
+    for path in paths.get("key", ()):
         key = _parse(path, _private_key, problems)
         problems += _key_problems(path.name, key, kind) if key else []
     if chain and key and not belong_together(chain[0], key):
         names = paths["cert"][0].name, paths["key"][0].name
         problems.append(f"{names[0]}: does not belong to the key {names[1]}")
-    if problems or not chain or not key:
+    if problems or not chain or not (key or keyless):
         return None, problems
     return _for_board(kind, list(dict.fromkeys(roots)), chain, key), []
 
@@ -221,11 +226,15 @@ def belong_together(certificate: x509.Certificate, key: PrivateKey) -> bool:
 
 
 def _for_board(
-    board: Board, roots: list[x509.Certificate], chain: list[x509.Certificate], key: PrivateKey
+    board: Board,
+    roots: list[x509.Certificate],
+    chain: list[x509.Certificate],
+    key: PrivateKey | None,
 ) -> Certificates:
     der = board.certs == "der"
     encoding = ser.Encoding.DER if der else ser.Encoding.PEM
-    secret = key.private_bytes(encoding, ser.PrivateFormat.TraditionalOpenSSL, ser.NoEncryption())
+    form = encoding, ser.PrivateFormat.TraditionalOpenSSL, ser.NoEncryption()
+    secret = key.private_bytes(*form) if key else b""
     # A DER file holds one certificate.
     ca = b"".join(c.public_bytes(encoding) for c in (roots[:1] if der else roots))
     cert = b"".join(c.public_bytes(encoding) for c in (chain[:1] if der else chain))

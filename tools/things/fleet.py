@@ -92,7 +92,8 @@ def read(path: Path, names_only: bool = False) -> list[Spec]:
         seen.setdefault(row.thing, number)
         problems += [f"line {number}: {text}" for text in found]
         rows.append(row)
-    if not problems and not rows:
+    # From a pipe that is an answer: nothing is to be done.
+    if not problems and not rows and str(path) != "-":
         problems.append("no things in it")
     if problems:
         left = len(problems) - _MAX_PROBLEMS
