@@ -43,7 +43,7 @@ def _ended(job):
     # rotate.py says that: the host switches the old one off then.
     from firmware import version
 
-    runs, tried = version.VERSION, None
+    runs = version.VERSION
     if job["document"].get("fieldmouse") == "certificate":
         job["state"] = "key"
         return
@@ -52,7 +52,7 @@ def _ended(job):
             f.readline()
             tried = f.readline()
     except OSError:
-        pass
+        tried = "version {}\n".format(job["document"].get("version")).encode()
     if tried == "version {}\n".format(runs).encode():
         finish(job, "SUCCEEDED", {"version": runs})
     else:

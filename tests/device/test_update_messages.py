@@ -10,7 +10,7 @@ import harness
 from firmware import files
 from firmware.updates import p256, slots
 from flash import Flash, memory, mounted
-from update_rig import JOB, Aws, Board
+from update_rig import JOB, Aws, Board, certified
 
 FLASH = mounted(Flash(48))
 Board(Aws()).setup()
@@ -152,7 +152,7 @@ def sign(key, info):
 def tried_certificate(faults=None, drops=()):
     # From where the slot has moved.
     fresh()
-    document = {"fieldmouse": "certificate", "certificate": "of b"}
+    document = {"fieldmouse": "certificate", "certificate": certified()}
     job = {"id": JOB, "document": document, "state": "key"}
     files.replace("data/job.json", json.dumps(job))
     files.replace("slot", "ab aa 3")

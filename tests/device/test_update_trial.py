@@ -78,4 +78,4 @@ def test_what_came_by_cable_is_not_the_job():
     board = fresh("ba aa 3")
     os.remove("slot")
     board.power_on()
-    board.failed("by cable")
+    board.failed("not tried")

@@ -11,7 +11,7 @@ import sys
 import harness
 from firmware import chip, files, version
 from firmware.net import packets
-from firmware.updates import jobs, slots, trial
+from firmware.updates import jobs, p256, request, slots, trial
 
 JOB, STREAM, PREFIX = "job-1", "s-1", "$aws/things/T/"
 _SIGNATURE_BYTES = 384
@@ -413,3 +413,15 @@ class Board:
     def _tidy(self):
         for path in ("data/job.json", "data/release", "data/import.log", "slot.new"):
             harness.equal((path, files.read(path, 1)), (path, None))
+
+
+def certified():
+    # A key in certificate slot b, and a certificate for it, whose text it gives.
+    key = 1, p256._X, p256._Y
+    parts = [b"\x02\x01\x05"] + [b"0\x00"] * 4 + [request.SPKI + request.point(key)]
+    der = request._der(0x30, request._der(0x30, *parts), b"0\x00", b"\x03\x00")
+    edge = "-----{} CERTIFICATE-----\n"
+    text = edge.format("BEGIN") + binascii.b2a_base64(der).decode() + edge.format("END")
+    files.replace("certs/b/key.pem", request.pem(key))
+    files.replace("certs/b/cert.pem", text)
+    return text
