@@ -22,6 +22,7 @@ def test_Job_Execution(bench: Bench) -> None:
     _ended(bench, waited)
     # When it has ended the device asks for the next one: there is none yet.
     get, session = f"$aws/things/{THING}/jobs/$next/get", bench.broker.live(THING)[0].session
+    assert session is not None
     bench.wait(lambda: len(bench.broker.published(get)) > 1 and not session.pending)
     asked = len(bench.broker.published(get))
     told = jobs.create(THING, "told", DOCUMENT)
