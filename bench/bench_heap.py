@@ -212,6 +212,11 @@ def main() -> int:
             return one(lab, options, console)
         for profile in options.profile:
             console.print(measure(lab, profile, options, console))
+        if not options.quick and "esp32" in options.profile:
+            from bench import heap_updates  # which has smallest() from here
+
+            with heap_updates.laboratory() as updates:
+                console.print(heap_updates.measure(updates, console))
         if not options.quick:
             with console.status("measuring latencies"):
                 pairs = tried(lambda: list(latencies(lab)))

@@ -8,7 +8,6 @@
 import os
 from micropython import const
 
-from firmware import files
 from firmware.updates import slots
 
 _BLOCK_BYTES = const(1024)  # as in block.py
@@ -66,7 +65,10 @@ def _begin(job):
             job["own"] = own
     parts = spare.split("/")
     for i in range(1, len(parts)):
-        files.attempt(os.mkdir, "/".join(parts[:i]))
+        try:
+            os.mkdir("/".join(parts[:i]))
+        except OSError:
+            pass  # it is there; else open() says so
     return True
 
 

@@ -21,6 +21,7 @@ _TAG = const(-4)
 _ANSWER_S = const(10)
 _LATER_S = const(60)
 _MANY = const(3)  # tries; then the waits grow
+_SHORT_S = const(60)  # the longest wait for memory
 _IDLE_S = const(21_600)  # whatever was missed is found without a new session
 
 
@@ -94,6 +95,14 @@ def _work(app, job, state):
         done = _worker(state).step(app, job)
     except (OSError, ValueError) as e:
         done = "FAILED", {"reason": "{}".format(e)}
+    except MemoryError:
+        # Put off: what it has done is on flash, and by then there may be more.
+        if not app.sampler.due:
+            app.sampler.release()
+        job["short"] = min(job.get("short", 0) + 1, _SHORT_S)
+        app.job_s = app.clock.s + job["short"]
+        return False
+    job["short"] = 0
     if isinstance(done, dict):
         _send(app, "streams/{}/get/json".format(job["document"]["stream"]), done)
         return False

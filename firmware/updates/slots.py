@@ -7,8 +7,6 @@ import os
 import sys
 from micropython import const
 
-from firmware import files
-
 SIGNATURE_BYTES = const(384)  # of a release, RSA-3072
 
 _PATH = "slot"
@@ -18,8 +16,9 @@ def read():
     # (letters; the others while on trial or gone back; the starts left, as text, or why it went
     # back). A file that is damaged counts as none: then what was flashed runs.
     try:
-        words = (files.read(_PATH, 32) or b"aa").decode().split()
-    except ValueError:
+        with open(_PATH) as f:
+            words = f.read(32).split()
+    except (OSError, ValueError):
         words = []
     if len(words) not in (1, 3) or any([len(w) != 2 or w.strip("ab") for w in words[:2]]):
         words = ["aa"]
@@ -48,18 +47,24 @@ def running():
 
 def trial(letters):
     # From the next start on.
-    files.replace(_PATH, "{} {} 3".format(letters, read()[0]))
+    _write("{} {} 3".format(letters, read()[0]))
 
 
 def good():
     # Also: that it has gone back was said.
-    files.replace(_PATH, read()[0])
+    _write(read()[0])
 
 
 def back(why):
     # From the next start on.
     now, other, _ = read()
-    files.replace(_PATH, "{} {} {}".format(other or now, now, why))
+    _write("{} {} {}".format(other or now, now, why))
+
+
+def _write(text):
+    from firmware import files  # large, and most who are here only read
+
+    files.replace(_PATH, text)
 
 
 def spare(which):

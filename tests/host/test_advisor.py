@@ -32,7 +32,7 @@ def test_one_test_a_case_and_one_case_a_test() -> None:
     assert sorted(ids) == sorted(_cases_in_the_tests())
     assert len(set(ids)) == len(ids)
     count = {c: sum(case.category == c for case in CASES) for c in {x.category for x in CASES}}
-    assert count == {"TLS": 7, "MQTT": 14, "Shadow": 2, "Long duration": 8}
+    assert count == {"TLS": 7, "MQTT": 14, "Shadow": 2, "Job": 1, "Long duration": 8}
 
 
 def test_choosing() -> None:

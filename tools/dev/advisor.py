@@ -3,8 +3,8 @@
 The cases are pytest tests; their conftest writes one line of JSON a case to the file named by
 FIELDMOUSE_ADVISOR, and this module reads it while they run.
 
-Left out: MQTT_Publish_User_Property (MQTT 5 only), Job_Execution (the firmware takes commands,
-not jobs) and Security_Device_Policies (about the account, see docs/security.md).
+Left out: MQTT_Publish_User_Property (MQTT 5 only) and Security_Device_Policies (about the account,
+see docs/security.md).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Case:
 
     @property
     def category(self) -> str:
-        """TLS, MQTT, Shadow or Long duration."""
+        """TLS, MQTT, Shadow, Job or Long duration."""
         return "Long duration" if "_Long_Duration_" in self.id else self.id.split("_")[0]
 
 
@@ -75,6 +75,7 @@ CASES = (
     Case("MQTT_Publish_Retained_Messages", "publishes with RETAIN"),
     Case("Shadow_Publish_Reported_State", "reports its state"),
     Case("Shadow_Update_Reported_State", "meets a desired state and reports it"),
+    Case("Job_Execution", "fetches a job, and says that it succeeded"),
     Case(_LONG + "Basic", "connects, repeats PUBLISH and SUBSCRIBE within 15 s, reconnects"),
     Case(_LONG + "PUBACK_QOS_1", "acknowledges a row of messages"),
     Case(_LONG + "RECEIVE_LARGE_PAYLOAD", "takes messages of 128 KB and goes on"),

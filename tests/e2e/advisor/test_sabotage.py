@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.advisor import test_mqtt, test_tls, test_waiting
+from tests.e2e.advisor import test_jobs, test_mqtt, test_tls, test_waiting
 from tests.e2e.advisor.bench import Bench, Kit
 from tests.e2e.advisor.case import Outcome, judge
 from tests.e2e.advisor.grader import FAIL, WARN
@@ -69,6 +69,20 @@ DEFECTS = {
         test_mqtt.test_MQTT_Publish_Retained_Messages,
         "separators=_TIGHT), True", "separators=_TIGHT), False", "assert",
     ),
+    "does not ask for jobs": Defect(
+        test_jobs.test_Job_Execution,
+        'job["ask"] = job["state"] not in ("trial", "result")', 'job["ask"] = False',
+        "not within",
+    ),
+    "does not hear of a new job": Defect(
+        test_jobs.test_Job_Execution,
+        'kind in ("jobs/notify-next", "jobs/$next/get/accepted")',
+        'kind == "jobs/$next/get/accepted"', "not within",
+    ),
+    "does not say that a job has begun": Defect(
+        test_jobs.test_Job_Execution,
+        'not in (None, "trial") and not job.get("begun"))', 'is None and not job)', "not within",
+    ),
 }  # fmt: skip
 
 
@@ -93,7 +107,8 @@ def outcomes(
 def _run(folder: Path, umqtt: Path, defect: Defect) -> Outcome:
     outcome = Outcome(folder.name)
     kit = Kit(folder / "kit", umqtt, source=_with(defect, folder / "source"))
-    with Bench(kit, folder / "device") as bench:
+    config = defect.case.body.config  # type: ignore[attr-defined]
+    with Bench(kit, folder / "device", **config) as bench:
         try:
             judge(defect.case.body, bench, outcome)  # type: ignore[attr-defined]
         except Exception as e:
