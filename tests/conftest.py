@@ -8,6 +8,7 @@ long been done.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -60,6 +61,17 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Each worker collects all tests; what they are made of stays, and is no garbage ever."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--umqtt",
@@ -71,12 +83,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def aws_models() -> Iterator[None]:
-    """Each of boto3's descriptions of AWS is read once, not for each test's clients anew."""
-    from botocore.loaders import JSONFileLoader
+    """Each of boto3's descriptions of AWS is read once, not for each test's clients anew.
+
+    So is the list of them, for which a folder of each service is looked into.
+    """
+    from botocore.loaders import JSONFileLoader, Loader
 
     read = functools.cache(JSONFileLoader().load_file)
+    listing = Loader.list_available_services
+
+    @functools.cache
+    def listed(folders: tuple[str, ...], kind: str) -> list[str]:
+        return listing(Loader(list(folders), include_default_search_paths=False), kind)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", lambda self, path: read(path))
+        patch.setattr(
+            Loader,
+            "list_available_services",
+            lambda self, type_name: list(listed(tuple(self.search_paths), type_name)),
+        )
         yield
 
 

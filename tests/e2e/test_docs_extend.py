@@ -40,6 +40,9 @@ class Tree:
             if (ROOT / name).is_file():
                 (top / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, top / name)
+        # What is compiled already is so there too, since the times of the sources are the same.
+        for folder in (ROOT / "tools").rglob("__pycache__"):
+            shutil.copytree(folder, top / folder.relative_to(ROOT))
         for name in (".venv", ".tools"):
             (top / name).symlink_to(ROOT / name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,6 @@ from tools.toolchain import ROOT
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OURS = [path for path in PAGES if path != reference.PAGE]  # written by hand
 IDS = [path.name for path in PAGES]
-LINES = reference.log_lines()
-MODULES = {text.partition(":")[0] for text, _ in LINES}
 # What stage makes: on a board alone.
 STAGED = {"firmware/app.mpy", "firmware/keys.txt"}
 # Said by MicroPython, ESP-IDF or main.py, not through log().
@@ -37,6 +36,16 @@ def commands() -> dict[str, Any]:
     group = typer.main.get_command(cli.build())
     assert isinstance(group, click.Group) or hasattr(group, "commands")
     return dict(group.commands)
+
+
+@cache  # not at the import, which every worker does
+def lines() -> set[tuple[str, str]]:
+    return reference.log_lines()
+
+
+@cache
+def modules() -> set[str]:
+    return {text.partition(":")[0] for text, _ in lines()}
 
 
 def spans(path: Path) -> Iterator[str]:
@@ -75,7 +84,7 @@ def quotes(path: Path) -> Iterator[str]:
     for span in spans(path):
         line = re.sub(r"^\[ *[\d.]+\] ", "", span.strip())
         module = re.match(r"([a-z]+): \S", line)
-        if module and module[1] in MODULES and not line.startswith(FOREIGN):
+        if module and module[1] in modules() and not line.startswith(FOREIGN):
             yield line
 
 
@@ -84,7 +93,7 @@ def is_said(line: str) -> bool:
     module, _, text = line.partition(": ")
     words = [part.strip() for part in HOLES.split(text) if len(part.strip(" ,;:")) > 2]
     known = all(any(word in string for string in reference.strings()) for word in words)
-    for template, _ in LINES:
+    for template, _ in lines():
         if not template.startswith(module + ": "):
             continue
         whole = template.partition(": ")[2]

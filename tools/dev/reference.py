@@ -270,6 +270,7 @@ def _holds(node: ast.AST, name: str) -> bool:
     return any(_name(part) == name for part in ast.walk(node))
 
 
+@cache
 def strings() -> set[str]:
     """Every text in the firmware, cut where a value goes in."""
     nodes = (n for _, tree in _sources() for n in ast.walk(tree))
