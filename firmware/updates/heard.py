@@ -6,6 +6,7 @@ from firmware.core.text import load
 
 # Said of a job that timed out, or was cancelled or deleted (aws-facts 5.4).
 _OVER = ("InvalidStateTransition", "TerminalStateReached", "ResourceNotFound")
+_NAME = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 
 def receive(app, job, kind, payload):
@@ -50,13 +51,14 @@ def _next(app, job, execution):
         job["ask"], app.job_s = False, app.clock.s
     if not isinstance(ident, str) or not 1 <= len(ident) <= 64:
         return
-    document = execution.get("jobDocument")
-    document = document if isinstance(document, dict) else {}
+    document = execution.get("jobDocument", False)
+    asked, document = document is not False, document if isinstance(document, dict) else {}
     kind = document.get("fieldmouse")
     chip.log("update: job {}, {}".format(ident, kind))
     job["id"], job["document"], job["begun"] = ident, document, False
     job["state"] = "manifest" if kind == "update" else "key"
-    why = _refusal(kind, document)
+    long = "the job document is longer than this board can read"
+    why = _refusal(kind, document) if asked else long  # jobs.py
     if why:
         from firmware.updates import resumed
 
@@ -71,11 +73,17 @@ def _next(app, job, execution):
 def _refusal(kind, document):
     if kind not in ("update", "csr", "certificate"):
         return "not a job of Fieldmouse: no known kind in the job document"
-    if b'"power":"battery"' in (files.read("config.json", 4096) or b""):  # as tools/ write it
+    config = b"".join((files.read("config.json", 4096) or b"").split())  # who knows who wrote it
+    if b'"power":"battery"' in config:
         return "power mode: a board that sleeps takes no updates"
     if kind == "update":
         size, stream = document.get("manifest_bytes"), document.get("stream")
         if type(size) is not int or not 0 < size <= 16_384:
             return "manifest_bytes: must be 1 to 16384"
-        if not isinstance(stream, str) or not 0 < len(stream) <= 128 or "/" in stream:
+        # With a wildcard in what is asked AWS would end every session.
+        if (
+            not isinstance(stream, str)
+            or not 0 < len(stream) <= 128
+            or stream.lower().strip(_NAME)
+        ):
             return "stream: no name of one"

@@ -47,7 +47,10 @@ def step(app, topic=None, payload=None):
         job["tries"] += 1
         app.job_s = s + (_ANSWER_S if job["tries"] <= _MANY else _LATER_S * job["tries"])
         if job["ask"]:
-            _send(app, "jobs/$next/get", {"clientToken": "next"})
+            # After an answer that was too long for this board: who it is, to refuse it.
+            large, job["large"] = job.get("large"), app.session.oversized
+            whole = large in (None, job["large"])
+            _send(app, "jobs/$next/get", {"clientToken": "next", "includeJobDocument": whole})
         else:
             _update(app, job)
         return False
@@ -94,7 +97,7 @@ def _work(app, job, state):
     try:
         done = _worker(state).step(app, job)
     except (OSError, ValueError) as e:
-        done = "FAILED", {"reason": "{}".format(e)}
+        done = "FAILED", {"reason": str(e) or repr(e)}
     except MemoryError:
         # Put off: what it has done is on flash, and by then there may be more.
         if not app.sampler.due:

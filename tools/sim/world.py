@@ -52,6 +52,7 @@ goes on. The keys of POWER_ON count from the next power-on.
     time_anchor_s  Unix seconds at which the board's world and ours had the same time
     unique_id    12 hexadecimal digits; reset_cause: one of CAUSES or the chip's own number
     wdt_scale    above 0 to 1: shortens the watchdog's period
+    timer_scale  the same for an ESP32's timers
     tls_outside  true (ESP8266): what axTLS takes does not come out of the board's heap
     split_heap   bytes, 16 to 65,536: cuts the free heap into pieces of no more than that, now; 0
                  at boot, to get ready for it
@@ -290,6 +291,7 @@ SCHEMA: dict[str, Check] = {
     "unique_id": a_text(r"[0-9a-fA-F]{12}", "12 hexadecimal digits"),
     "reset_cause": either(one_of(*CAUSES), int, a_number(0, 255, whole=True)),
     "wdt_scale": a_number(1e-6, 1),
+    "timer_scale": a_number(1e-6, 1),
     "tls_outside": _FLAG,
     "split_heap": a_number(0, 65_536, whole=True),
     "report_heap": a_number(0, 2**30, whole=True),

@@ -23,6 +23,7 @@ EXIT_MAIN_ENDED = 74
 EXIT_FAULT = 75
 
 hooks = {"split_heap": None, "report_heap": None}  # what to call with a new value
+watched = [False]  # whether the watchdog runs
 _path = os.getenv("FIELDMOUSE_SIM")
 _settings = {}
 _changes = bytearray(1)

@@ -80,4 +80,8 @@ _sim.hooks["split_heap"] = _memory.split
 _sim.hooks["report_heap"] = _memory.report
 if _run("boot.py"):
     _run("main.py")
+if _sim.watched[0]:  # nothing at the REPL feeds it
+    print("sim: main.py has ended, the watchdog has not")
+    while True:
+        utime.sleep(60)
 _sim.die(_sim.EXIT_MAIN_ENDED)

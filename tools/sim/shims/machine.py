@@ -102,6 +102,7 @@ class _Wdt:
         period = _WDT_MS if _ESP8266 else timeout
         self.feed = _sim.alarm_ms(max(1, int(period * _sim.get("wdt_scale", 1.0))))
         self.feed()
+        _sim.watched[0] = True
         return self
 
 
@@ -151,7 +152,8 @@ class _HardwareTimer:
         if id in self._running:
             raise ValueError("in use: the simulated timer is set once")
         self._running += (id,)
-        _thread.start_new_thread(self._run, (period // 1000, mode, callback))
+        period_s = period / 1000 * _sim.get("timer_scale", 1.0)
+        _thread.start_new_thread(self._run, (period_s, mode, callback))
         return self
 
     def _run(self, period_s, mode, callback):
