@@ -24,7 +24,7 @@ $(foreach v,$(filter-out $(all_taken),$(given)),$(error make $(goals) takes no $
 $(if $(LOCAL),$(foreach goal,$(goals),$(if $(filter LOCAL,$(call taken,$(goal))),,$(error make $(goal) takes no LOCAL))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready sim test check soak advisor lint bench bench-heap bench-sensors bench-awake bench-link bench-flash-time ports provision flash \
+.PHONY: help setup ready sim test check soak advisor lint bench bench-heap bench-sensors bench-awake bench-update bench-link bench-flash-time ports provision flash \
 	bench-flash try-flash deploy logs repl crashlog erase hil doctor watch battery things rotate revoke deprovision clean
 
 help: ## List these targets
@@ -36,8 +36,8 @@ setup: ## Install what is missing into this checkout: .venv and .tools, nothing 
 ready:
 	@$(PYTHON) -m tools.setup --quiet $(MAKECMDGOALS) $(if $(PORT),ports)
 
-sim: ready ## Run it all here, without board or account: local AWS, N virtual boards, a live view (THING, N, BOARD, INTERVAL=S, POWER=battery, SENSOR=CHIP, TEMPERATURE=VALUE, SCENE=unplug@30, CHAOS=FAULTS, LAN=1)
-	@$(TOOLS) sim $(call opt,thing,$(THING)) $(call opt,things,$(N)) $(BOARD_) $(call opt,interval,$(INTERVAL)) $(call opt,power,$(POWER)) $(call opt,sensor,$(SENSOR)) $(call opt,temperature,$(TEMPERATURE)) $(call opt,scene,$(SCENE)) $(call opt,chaos,$(CHAOS)) $(if $(filter 1 yes,$(LAN)),--lan)
+sim: ready ## Run it all here, without board or account: local AWS, N virtual boards, a live view (THING, N, BOARD, INTERVAL=S, POWER=battery, SENSOR=CHIP, TEMPERATURE=VALUE, SCENE=unplug@30, CHAOS=FAULTS, LAN=1, UPDATE=1)
+	@$(TOOLS) sim $(call opt,thing,$(THING)) $(call opt,things,$(N)) $(BOARD_) $(call opt,interval,$(INTERVAL)) $(call opt,power,$(POWER)) $(call opt,sensor,$(SENSOR)) $(call opt,temperature,$(TEMPERATURE)) $(call opt,scene,$(SCENE)) $(call opt,chaos,$(CHAOS)) $(if $(filter 1 yes,$(LAN)),--lan) $(if $(filter 1 yes,$(UPDATE)),--update)
 
 test: ready ## Run lint, types, device tests, host tests, end-to-end tests (UMQTT=DIR, MICROPYTHON=PATH)
 	@$(TOOLS) test $(UMQTT_)
@@ -68,6 +68,9 @@ bench-sensors: ready ## Measure what each driver takes: heap, bytes on the bus, 
 
 bench-awake: ready ## Measure what a board that sleeps takes from wake to sleep (MARKDOWN=1, UPDATE=1)
 	@$(TOOLS) bench 'awake$(if $(MARKDOWN), --markdown)$(if $(UPDATE), --update)'
+
+bench-update: ready ## Measure what an update by air costs: bytes, messages, seconds (MARKDOWN=1)
+	@$(TOOLS) bench 'update$(if $(MARKDOWN), --markdown)'
 
 bench-link: ready ## Measure publishing against plain umqtt.simple, in turn, near and far (UMQTT=DIR, MARKDOWN=1, ALSO=CHECKOUT)
 	@$(TOOLS) bench 'link$(if $(UMQTT), --umqtt "$(UMQTT)")$(if $(ALSO), --also "$(ALSO)")$(if $(MARKDOWN), --markdown)'

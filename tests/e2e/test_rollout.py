@@ -1,6 +1,6 @@
 """A rollout over the jobs of a real cloud: MiniStack's; the boards are played over its data plane.
 
-It has no streams, so nothing is fetched here.
+Nothing is fetched here: test_update_fleet.py has real ones.
 """
 
 from __future__ import annotations

@@ -360,3 +360,21 @@ def test_bad_options_end_it_before_anything_is_started(
     assert said in err
     assert "try:" in err or "thing name" in err
     assert "MiniStack" not in out
+
+
+def test_an_update_goes_out_to_all_of_them() -> None:
+    with sim("--things", "2", "--interval", "1", "--update") as ran:
+        ran.until(r"^update: \d+\.\d+\.\d+, [\d,]+ bytes, goes to 2 boards, one of them first$")
+        ran.until("^update: demo-1: SUCCEEDED$")
+        ran.until("^update: demo-2: SUCCEEDED$")
+        ran.until(READING.pattern)
+        folder = ran.folder()
+        assert (folder / "keys" / "release-1.pem").stat().st_mode & 0o777 == 0o600
+        *_, told, last = ran.stop().splitlines()
+    assert re.fullmatch(
+        r"update: 2 boards updated to \d+\.\d+\.\d+ in \d+ s; streams: "
+        r"\d+ requests, [\d,]+ bytes; \d+ answers, [\d,]+ bytes",
+        told,
+    )
+    assert re.fullmatch(r"\d+ readings of 2 things, 0 lost, .* everything is stopped", last)
+    assert not folder.exists()

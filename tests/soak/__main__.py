@@ -18,7 +18,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.soak import cuts, faults, fuzz, publishes, reconnects, scenarios, week, week_verdict
+from tests.soak import (
+    cuts,
+    faults,
+    fleet,
+    fuzz,
+    publishes,
+    reconnects,
+    scenarios,
+    week,
+    week_verdict,
+)
 from tools import toolchain
 
 _SEED = 20261121
@@ -149,6 +159,16 @@ def soak_week(run: Run, part: Part) -> None:
     part.failed = done.problems + (done.log[-30:] if done.problems else [])
 
 
+def soak_fleet(run: Run, part: Part) -> None:
+    """Twenty boards, updated while the network is bad; two of them cannot take it."""
+    count, scale = (
+        (fleet.SHORT, fleet.SHORT_SCALE) if run.short else (fleet.LONG, fleet.LONG_SCALE)
+    )
+    done = fleet.run(count, scale, run.umqtt, lambda updated: run.step(updated, count))
+    part.figures = fleet.figures(done)
+    part.failed = done.problems + done.log
+
+
 def soak_fuzz(run: Run, part: Part) -> None:
     """Mutated packets and documents."""
     mutations = 2_000 if run.short else 50_000
@@ -170,6 +190,7 @@ PARTS = {
     "faults": soak_faults,
     "scenarios": soak_scenarios,
     "week": soak_week,
+    "fleet": soak_fleet,
     "fuzz": soak_fuzz,
 }
 

@@ -81,6 +81,7 @@ class Watch:
         self._data, levels = re.compile(pattern), data.split("/")
         self._place = levels.index("+") if levels.count("+") == 1 else None
         self.things = {name: Watched(Evidence(name)) for name in wanted}
+        self.told, self.kept = dict[str, str](), "thing"  # for table(): first in the last column
         self.odd = 0  # messages that are no readings, or another's than they say
         self.odd_last = ""  # what was odd about the last of them
         self._file = _open(file) if file else None
@@ -140,12 +141,12 @@ class Watch:
 
         found = [h for name in self.things if (h := self.health(name))]
         notes = {
-            name: f"{spark([value for _, value in thing.series])}  {thing.change}".strip()
-            for name, thing in self.things.items()
+            n: f"{self.told.get(n, '')}  {spark([v for _, v in t.series])}  {t.change}".strip()
+            for n, t in self.things.items()
         }
         if self._began is None:
             title = f"connection lost, trying again; {title}"
-        made = table(found, width, rows, notes, title)
+        made = table(found, width, rows, notes, title, self.kept)
         if self.odd:
             made.caption = Text(f"{self.odd} odd messages; {self.odd_last}")
         return made

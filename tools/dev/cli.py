@@ -16,7 +16,7 @@ from tools.toolchain import ROOT
 if TYPE_CHECKING:
     from tools.dev.checks import Outcome
 
-SOAKS = ("publishes", "reconnects", "cuts", "faults", "scenarios", "week", "fuzz")
+SOAKS = ("publishes", "reconnects", "cuts", "faults", "scenarios", "week", "fleet", "fuzz")
 _Umqtt = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="folder with another umqtt/simple.py", exists=True),

@@ -20,7 +20,9 @@ _TEMPERATURE = (
 _SCENE = "what happens to the chips, and when: 'unplug@30,plug@60,crc@70..80'; docs/simulator.md"
 _Scene = Annotated[str | None, typer.Option(metavar="EVENTS", help=_SCENE)]
 
+_Duration = Annotated[float | None, typer.Option(metavar="S", help="stop after so many seconds")]
 _ASLEEP = "battery: they sleep between readings, and send six at once"
+_UPDATE = "then roll out a next version to them, signed with a key of this run; docs/updates.md"
 _Power = Annotated[str, typer.Option(metavar="mains|battery", help=_ASLEEP)]
 
 
@@ -52,39 +54,38 @@ def sim(
     sensor: Annotated[str, typer.Option(help=_SENSOR)] = "bme280@0x76",
     temperature: Annotated[str, typer.Option(help=_TEMPERATURE)] = "21 + 2*sin(t/60)",
     scene: _Scene = None,
-    duration: Annotated[
-        float | None, typer.Option(metavar="S", help="stop after so many seconds")
-    ] = None,
+    duration: _Duration = None,
     svg: _Svg = None,
     keep: Annotated[bool, typer.Option(help="keep the boards' files and logs in .sim/")] = False,
     board: Annotated[str, typer.Option(help="which board they are: esp32, esp8266, …")] = "esp32",
     chaos: _Chaos = None,
     lan: Annotated[bool, typer.Option("--lan", help="open MQTT to the local network")] = False,
     power: _Power = "mains",
+    update: Annotated[bool, typer.Option("--update", help=_UPDATE)] = False,
 ) -> None:
     """Run the whole of it here: a local AWS, virtual boards, and a live view, until Ctrl-C."""
     from rich.console import Console
 
-    from tools.sim import run
+    from tools.sim.options import Options
+    from tools.sim.run import run
 
-    run.run(
-        run.Options(
-            thing=thing,
-            things=things,
-            interval_s=interval,
-            sensor=sensor,
-            temperature=temperature,
-            scene=scene,
-            board=board,
-            duration_s=duration,
-            svg=svg,
-            keep=keep,
-            chaos=chaos,
-            lan=lan,
-            power=power,
-        ),
-        Console(),
+    options = Options(
+        thing=thing,
+        things=things,
+        interval_s=interval,
+        sensor=sensor,
+        temperature=temperature,
+        scene=scene,
+        board=board,
+        duration_s=duration,
+        svg=svg,
+        keep=keep,
+        chaos=chaos,
+        lan=lan,
+        power=power,
+        update=update,
     )
+    run(options, Console())
 
 
 def board(

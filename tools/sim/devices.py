@@ -27,6 +27,7 @@ def make(
     folder: Path,
     board: str = "esp32",
     home: Path | None = None,
+    keys: Path | None = None,
     **settings: Any,
 ) -> Path:
     """Provision ``thing`` with the code of real AWS and stage its board; returns what to boot.
@@ -38,6 +39,12 @@ def make(
     """
     kind = boards.get(board).profile
     made = provision(
-        clients, thing, home or folder / "thing", wifi=WIFI, settings=settings, board=board
+        clients,
+        thing,
+        home or folder / "thing",
+        wifi=WIFI,
+        settings=settings,
+        board=board,
+        updates=keys is not None,
     )
-    return stage(made.folder.config, made.folder.certs, folder / "board", kind).out
+    return stage(made.folder.config, made.folder.certs, folder / "board", kind, keys=keys).out

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,36 +23,20 @@ from rich.live import Live
 from tools.aws import viewer, watch
 from tools.aws.clients import Clients
 from tools.errors import ToolError
-from tools.sim import chaos, curve, devices, folders, launch, streams, world
+from tools.sim import chaos, curve, devices, folders, launch, streams, updating, world
 from tools.sim.board import VirtualBoard, interrupt, on_endings
 from tools.sim.chaos_proxy import Proxy
 from tools.sim.cloud import LocalCloud, free_port
+from tools.sim.options import Options
 from tools.sim.view import View
 from tools.things import boards
 from tools.things.folder import check_name
+from tools.updates import making
 
 _REFRESH_S = 0.25
 _BATCH = 6  # readings between two connects of a board that sleeps
 _MOST_SENSORS = 4  # firmware/core/optional.py
 _SVG_WIDTH = 112
-_MOST_THINGS = 200
-
-
-@dataclass(frozen=True)
-class Options:
-    thing: str = "demo-1"
-    things: int = 1
-    interval_s: int = 5
-    sensor: str = world.DEFAULTS["sensor"]
-    temperature: str = world.DEFAULTS["temperature"]
-    scene: str | None = None  # what happens to the chips, in the language of scene.py
-    board: str = "esp32"  # which of tools/things/boards.json they are
-    duration_s: float | None = None
-    svg: Path | None = None
-    keep: bool = False
-    chaos: str | None = None  # faults between boards and cloud, in the language of chaos.py
-    lan: bool = False  # the MQTT port is open to the local network
-    power: str = "mains"  # or "battery": they sleep between readings
 
 
 class Simulation:
@@ -72,6 +56,8 @@ class Simulation:
         self._stack = contextlib.ExitStack()
         self._quiet = False
         self._profile = "esp32"
+        self._keys: Path | None = None
+        self._update: updating.Updating | None = None
 
     def start(self) -> None:
         """Bring up the cloud, the viewer and the boards; ToolError says what cannot be."""
@@ -90,13 +76,36 @@ class Simulation:
                 viewer.listening(clients, filters, self._message, self.fleet.link)
             )
             told = streams.playing(clients, lambda text: self._print(f"streams: {text}"))
-            self._stack.enter_context(told)
+            played = self._stack.enter_context(told)
+        if self.options.update:
+            with self._step("making a key for releases"):
+                self._keys = updating.new_keys(self.folder / "keys")
         with self._step("provisioning, staging and booting") as say:
             for name in self.fleet.things:
                 say(name)
                 self._boot(name, clients)
+        if self._keys is not None:
+            self._begin_update(clients, self._keys, played)
         if self.proxy is not None:
             self.proxy.begin()
+
+    def _begin_update(self, clients: Clients, keys: Path, played: streams.Played) -> None:
+        named = self._sensors().get("sensor", [])
+        sensors = [named] if isinstance(named, str) else [row["chip"] for row in named]
+        if set(sensors) <= set(boards.get(self.options.board).sensors):
+            sensors = []  # whose drivers are on every board
+
+        def make() -> making.Made:
+            return updating.next_release(self.folder, keys, self.options.board, sensors)
+
+        def say(text: str) -> None:
+            if not self.live:  # else the table says it
+                self._print(text)
+
+        update = updating.Updating(clients, make, [*self.fleet.things], played, say)
+        self.fleet.updates, self._update = update.state, update
+        self._stack.callback(update.stop)
+        update.start(lambda: all(thing.count > 1 for thing in self.fleet.things.values()))
 
     def _start_cloud(self) -> None:
         ports = folders.last_ports(self.cloud_file)
@@ -150,7 +159,10 @@ class Simulation:
         plural = "" if len(self.fleet.things) == 1 else "s"
         things = f"{len(self.fleet.things)} thing{plural}"
         readings = f"{self.fleet.readings} readings of {things}, {self.fleet.lost} lost"
-        return f"{readings}{first}; everything is stopped"
+        ended = f"{readings}{first}; everything is stopped"
+        if self._update is None:
+            return ended
+        return f"{self._update.told or 'update: not over'}\n{ended}"
 
     def _open_proxy(self, last: int | None) -> None:
         if self._plan is None:
@@ -182,7 +194,8 @@ class Simulation:
             around["chip"] = boards.get(kind).chip
         home = self.things / name
         shutil.rmtree(home, ignore_errors=True)  # config.json of an earlier run
-        device = devices.make(clients, name, self.folder / name, kind, home, **settings)
+        folder = self.folder / name
+        device = devices.make(clients, name, folder, kind, home, self._keys, **settings)
         log = self._stack.enter_context((self.folder / f"{name}.log").open("w", buffering=1))
 
         def on_line(line: str) -> None:
@@ -269,14 +282,7 @@ def _shifted(temperature: str, number: int) -> str:
 
 def run(options: Options, console: Console) -> None:
     """Run until Ctrl-C, SIGTERM or the end of the duration; ToolError when something fails."""
-    if not 1 <= options.things <= _MOST_THINGS:
-        raise ToolError(f"things: {options.things} is not 1 to {_MOST_THINGS}", "--things 20")
-    if options.power not in ("mains", "battery"):
-        raise ToolError(f"power: {options.power} is neither mains nor battery", "--power battery")
-    if not 1 <= options.interval_s <= 86_400:
-        raise ToolError(
-            f"interval: {options.interval_s} is not 1 to 86400 seconds", "--interval 5"
-        )
+    options.check()
     end = threading.Event()
     simulation = Simulation(options, console)
     with on_endings(interrupt) as handle_by:

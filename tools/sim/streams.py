@@ -8,10 +8,12 @@ that `create_stream` has made (tools/aws/local_streams.py), their files are in M
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tools.aws import local_streams, viewer
@@ -23,18 +25,45 @@ _TOPIC = re.compile(r"(\$aws/things/[^/]+/streams/([^/]+)/)(get|describe)/json")
 _MAX_FILE = 24 * 1024 * 1024
 
 
+@dataclass
+class Played:
+    """What has gone through: messages, and the bytes of their payloads."""
+
+    requests: int = 0
+    request_bytes: int = 0
+    answers: int = 0
+    answer_bytes: int = 0
+
+    def copy(self) -> Played:
+        """As it is now."""
+        return replace(self)
+
+    def since(self, before: Played) -> Played:
+        """What has come on top of ``before``."""
+        return Played(*(mine - its for mine, its in zip(self._all(), before._all(), strict=True)))
+
+    def _all(self) -> tuple[int, ...]:
+        return self.requests, self.request_bytes, self.answers, self.answer_bytes
+
+    def __str__(self) -> str:
+        up = f"{self.requests:,} requests, {self.request_bytes:,} bytes"
+        return f"{up}; {self.answers:,} answers, {self.answer_bytes:,} bytes"
+
+
 @contextlib.contextmanager
-def playing(clients: Clients, say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+def playing(clients: Clients, say: Callable[[str], None] = lambda text: None) -> Iterator[Played]:
     """Answer the boards' requests meanwhile; ``clients`` are the local cloud's.
 
-    ``say`` gets a sentence when that is not possible any more, or again.
+    ``say`` gets a sentence when that is not possible any more, or again. Yields what has been
+    played so far.
     """
+    played = Played()
     # One at a time, and not in awscrt's thread: what is asked later is answered later.
     with ThreadPoolExecutor(1, "streams") as worker:
 
         def answer(topic: str, payload: bytes) -> None:
             try:
-                _answer(clients, topic, payload)
+                _answer(clients, topic, payload, played)
             except Exception as e:  # nobody waits for it: what is not said here is lost
                 say(f"{topic}: {type(e).__name__}: {e}")
 
@@ -43,29 +72,35 @@ def playing(clients: Clients, say: Callable[[str], None] = lambda text: None) ->
                 worker.submit(answer, topic, payload)
 
         with viewer.listening(clients, FILTERS, take, say):
-            yield
+            yield played
         worker.shutdown(cancel_futures=True)
 
 
-def _answer(clients: Clients, topic: str, payload: bytes) -> None:
+def _answer(clients: Clients, topic: str, payload: bytes, played: Played) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
     found = _TOPIC.fullmatch(topic)
     assert found is not None, topic
     base, stream_id, verb = found.groups()
+    played.requests += 1
+    played.request_bytes += len(payload)
     request: dict[str, Any] = {}
     # A cloud that is being stopped answers nobody, as one that is not there.
     with contextlib.suppress(BotoCoreError, ClientError):
         try:
             request = blocks.parsed(payload, verb)
             for end, said in _ANSWERS[verb](clients.client("s3"), stream_id, request):
-                _publish(clients, base + end, said | blocks.token(request))
+                _publish(clients, base + end, said | blocks.token(request), played)
         except blocks.Rejected as e:
-            _publish(clients, base + "rejected/json", e.answer() | blocks.token(request))
+            answer = e.answer() | blocks.token(request)
+            _publish(clients, base + "rejected/json", answer, played)
 
 
-def _publish(clients: Clients, topic: str, said: dict[str, Any]) -> None:
-    clients.data.publish(topic=topic, qos=0, payload=json.dumps(said).encode())
+def _publish(clients: Clients, topic: str, said: dict[str, Any], played: Played) -> None:
+    payload = json.dumps(said).encode()
+    clients.data.publish(topic=topic, qos=0, payload=payload)
+    played.answers += 1
+    played.answer_bytes += len(payload)
 
 
 def _describe(
@@ -82,11 +117,17 @@ def _get(s3: Any, stream_id: str, request: dict[str, Any]) -> Iterator[tuple[str
     asked = request.get("f")
     sizes = _sizes(s3, stream, asked if type(asked) is int else None)
     number, size, indexes = blocks.wanted(request, sizes)
-    place = _places(stream)[number]
+    where = _places(stream)[number]
+    data = _file(s3, where["Bucket"], where["Key"], sizes[number], stream["lastUpdatedAt"])
     for index in indexes:
-        last = min(sizes[number], (index + 1) * size) - 1
-        piece = s3.get_object(**place, Range=f"bytes={index * size}-{last}")["Body"].read()
-        yield "data/json", blocks.block(number, index, piece)
+        yield "data/json", blocks.block(number, index, data[index * size :][:size])
+
+
+@functools.lru_cache(maxsize=2)  # a fleet asks for one file, a few blocks at a time
+def _file(s3: Any, bucket: str, key: str, size: int, made: float) -> bytes:
+    """All of a file; ``size`` and ``made`` say whether it is still the one that is kept."""
+    found: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return found
 
 
 _ANSWERS = {"describe": _describe, "get": _get}

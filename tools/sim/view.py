@@ -40,6 +40,7 @@ class View:
     def __init__(self, names: list[str], now: Callable[[], float] = time.time) -> None:
         self.watch = Watch(names, now=now)
         self.lines: deque[tuple[str, str]] = deque(maxlen=_LOG_LINES)
+        self.updates: Callable[[str, Path], str] | None = None  # (thing, its folder) -> how far
         self._boards: dict[str, _Board] = {}
         self._now = now
         self._looked = 0.0
@@ -90,6 +91,8 @@ class View:
         with self._lock:
             self.look()
             title = f"{self.readings} readings by MQTT over mutual TLS, {self.lost} lost"
+            if self.updates is not None:
+                self.watch.told, self.watch.kept = self._told(self.updates), "firmware"
             parts: list[RenderableType] = [self.watch.table(width, height - 2, title)]
             log = [f"{n}  {x}" if len(self.things) > 1 else x for n, x in self.lines]
         room = height - 3 - len(self.things)
@@ -99,6 +102,9 @@ class View:
             body.stylize("dim")
             parts.append(Panel(body, title=name, title_align="left", border_style="dim"))
         return Group(*parts)
+
+    def _told(self, tell: Callable[[str, Path], str]) -> dict[str, str]:
+        return {name: tell(name, board.folder) for name, board in self._boards.items()}
 
     def look(self) -> None:
         """See on the boards' flash what waits there: the birth message says it once an hour."""

@@ -101,15 +101,10 @@ def role_arn(home: Home, role: str) -> str:
 
 
 def steps(home: Home, made: Image, bucket: str, role: str) -> Iterator[Step]:
-    """All that has to be there before a job, in order; ``role`` as role_arn() takes it.
-
-    The local AWS has no streams: there it ends with the object.
-    """
+    """All that has to be there before a job, in order; ``role`` as role_arn() takes it."""
     S3().check(bucket)
     yield from S3().steps(bucket, home, [])
     yield _object(home, made, bucket)
-    if home.clients.cloud is not None:
-        return
     if not role:
         yield from _role(home, bucket)
     yield _stream(home, made, bucket, role_arn(home, role))
