@@ -21,7 +21,6 @@ _TAG = const(-4)
 _ANSWER_S = const(10)
 _LATER_S = const(60)
 _MANY = const(3)  # tries; then the waits grow
-_SHORT_S = const(60)  # the longest wait for memory
 _IDLE_S = const(21_600)  # whatever was missed is found without a new session
 
 
@@ -59,7 +58,12 @@ def step(app, topic=None, payload=None):
     if state in (None, "trial"):
         app.job_s, job["ask"] = s + _IDLE_S, not state
         return False
-    return _work(app, job, state)
+    from firmware.updates import work
+
+    done = work.step(app, job, state)
+    if isinstance(done, dict):
+        _send(app, "streams/{}/get/json".format(job["document"]["stream"]), done)
+    return done is True
 
 
 def _send(app, topic, document):
@@ -77,47 +81,6 @@ def _update(app, job):
     status = job["status"] if ended else "IN_PROGRESS"
     document = {"status": status, "statusDetails": details, "clientToken": status}
     _send(app, "jobs/{}/update".format(job["id"]), document)
-
-
-def _worker(state):
-    if state in ("manifest", "fetch"):
-        from firmware.updates import fetch as worker
-    elif state == "signature":
-        from firmware.updates import signature as worker
-    elif state == "clean":
-        from firmware.updates import clean as worker
-    elif state == "check":
-        from firmware.updates import check as worker
-    else:
-        from firmware.updates import rotate as worker
-    return worker
-
-
-def _work(app, job, state):
-    try:
-        done = _worker(state).step(app, job)
-    except (OSError, ValueError) as e:
-        done = "FAILED", {"reason": str(e) or repr(e)}
-    except MemoryError:
-        # Put off: what it has done is on flash, and by then there may be more.
-        if not app.sampler.due:
-            app.sampler.release()
-        job["short"] = min(job.get("short", 0) + 1, _SHORT_S)
-        app.job_s = app.clock.s + job["short"]
-        return False
-    job["short"] = 0
-    if isinstance(done, dict):
-        _send(app, "streams/{}/get/json".format(job["document"]["stream"]), done)
-        return False
-    if done == "trial":
-        job["state"] = done
-    if job["state"] != state or isinstance(done, tuple):
-        from firmware.updates import resumed
-
-        resumed.ended(job, done)
-    more = done in (None, True, "trial")
-    app.job_s = app.clock.s if more else app.job_s
-    return more
 
 
 def _receive(app, job, topic, payload):

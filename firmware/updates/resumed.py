@@ -7,7 +7,7 @@ from micropython import const
 from firmware import chip, files
 from firmware.updates import slots
 
-_PATH = "data/job.json"
+_PATH = const("data/job.json")
 _BYTES = const(6_144)  # of data/job.json, with a certificate
 
 
@@ -19,7 +19,7 @@ def job():
             found = {}
     except (ValueError, KeyError, TypeError, AttributeError):
         found = {}
-    found.update(ask=False, tries=0, session=None)
+    found.update({"ask": False, "tries": 0, "session": None})
     found.setdefault("state", None)
     _, other, why = slots.read()
     under_way = found["state"] not in (None, "result")

@@ -9,14 +9,12 @@ from micropython import const
 
 SIGNATURE_BYTES = const(384)  # of a release, RSA-3072
 
-_PATH = "slot"
-
 
 def read():
     # (letters; the others while on trial or gone back; the starts left, as text, or why it went
     # back). A file that is damaged counts as none: then what was flashed runs.
     try:
-        with open(_PATH) as f:
+        with open("slot") as f:
             words = f.read(32).split()
     except (OSError, ValueError):
         words = []
@@ -64,7 +62,7 @@ def back(why):
 def _write(text):
     from firmware import files  # large, and most who are here only read
 
-    files.replace(_PATH, text)
+    files.replace("slot", text)
 
 
 def spare(which):

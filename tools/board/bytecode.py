@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -36,6 +37,8 @@ _MOST_KEPT = 64  # whole results
 # What stays in memory; and what needs all of its texts at once, which take 32 bytes as objects.
 _STAYS = {"firmware/loading.py", "firmware/app.py", "firmware/device_info.py"}
 _STAYS |= {"firmware/sampler.py", "firmware/power.py"}  # on a battery
+# What a board may not need for a year: names of it would stay, and open the next pool of 320.
+_RARE = "firmware/updates/"
 _READABLE = ("boot.py", "main.py", "firmware/version.py")
 
 
@@ -99,21 +102,28 @@ def _compile_all(
     if short:
         rest = {n: data for n, data in files.items() if n not in source}
         source = shorten(source, rest)
-        if flat and together:
-            source = _rare_texts_outside(source, groups)
+        if together:
+            rare = names if flat else [n for n in names if n.startswith(_RARE)]
+            source = _rare_texts_outside(source, groups, rare)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         made = pool.map(lambda name: _compile(name, source[name]), names)
         compiled = {name[:-3] + ".mpy": data for name, data in zip(names, made, strict=True)}
     return {n: data for n, data in files.items() if n not in names} | compiled
 
 
-def _rare_texts_outside(source: dict[str, bytes], groups: Groups) -> dict[str, bytes]:
-    """The same, in which files that leave memory take their short texts with them (texts.py)."""
+def _rare_texts_outside(
+    source: dict[str, bytes], groups: Groups, rare: Collection[str]
+) -> dict[str, bytes]:
+    """The same, in which those of ``rare`` that leave memory take their short texts with them.
+
+    texts.py says how.
+    """
     stays = {target for target, members in groups.items() if _STAYS & {target, *members}}
     present = {m.name for file in source.items() for m in read(*file).mentions if is_interned(m)}
     present |= {word for name in stays & set(source) for _, word in texts.interned(source[name])}
+    leave = set(rare) - stays
     return {
-        name: text if name in stays else edited(text, texts.outside(text, present))
+        name: edited(text, texts.outside(text, present)) if name in leave else text
         for name, text in source.items()
     }
 

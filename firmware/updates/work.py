@@ -1,0 +1,47 @@
+# One step of a job that can be done (jobs.py has the states). On demand, so that a board without
+# one has no names of what would do it.
+
+from micropython import const
+
+_SHORT_S = const(60)  # the longest wait for memory
+
+
+def step(app, job, state):
+    # True: at once again; or a request to the stream.
+    try:
+        done = _worker(state).step(app, job)
+    except (OSError, ValueError) as e:
+        done = "FAILED", {"reason": str(e) or repr(e)}
+    except MemoryError:
+        # Put off: what it has done is on flash, and by then there may be more.
+        if not app.sampler.due:
+            app.sampler.release()
+        job["short"] = min(job.get("short", 0) + 1, _SHORT_S)
+        app.job_s = app.clock.s + job["short"]
+        return False
+    job["short"] = 0
+    if isinstance(done, dict):
+        return done
+    if done == "trial":
+        job["state"] = done
+    if job["state"] != state or isinstance(done, tuple):
+        from firmware.updates import resumed
+
+        resumed.ended(job, done)
+    more = done in (None, True, "trial")
+    app.job_s = app.clock.s if more else app.job_s
+    return more
+
+
+def _worker(state):
+    if state in ("manifest", "fetch"):
+        from firmware.updates import fetch as worker
+    elif state == "signature":
+        from firmware.updates import signature as worker
+    elif state == "clean":
+        from firmware.updates import clean as worker
+    elif state == "check":
+        from firmware.updates import check as worker
+    else:
+        from firmware.updates import rotate as worker
+    return worker
