@@ -68,7 +68,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(
         ROOT / "firmware", folder / "firmware", ignore=shutil.ignore_patterns("__pycache__")
     )
-    for name in ("boot.py", "boot_esp8266.py", "main.py"):
+    for name in ("boot.py", "main.py"):
         shutil.copy(ROOT / name, folder / name)
     return committed(folder)
 
@@ -92,7 +92,6 @@ def small(tmp_path: Path) -> Path:
     folder = tmp_path / "small"
     (folder / "firmware").mkdir(parents=True)
     (folder / "boot.py").write_text("# boot\n")
-    (folder / "boot_esp8266.py").write_text("# boot\n")
     (folder / "main.py").write_text("# main\n")
     (folder / "firmware" / "x.py").write_text("X = 1\n")
     (folder / "firmware" / "version.py").write_text('VERSION = "1.2.3"\nBUILD_S2000 = 1\n')

@@ -49,7 +49,6 @@ class Setting:
             'VERSION = "1.2.3"\nBUILD_S2000 = 1\n'
         )
         (self.source / "boot.py").write_text("# boot\n")
-        (self.source / "boot_esp8266.py").write_text("# boot\n")
         (self.source / "main.py").write_text("# main\n")
         self.write(CONFIG)
         pki.folder(self.certs)

@@ -24,7 +24,8 @@ from tools.things import config as thing_config
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION_FILE = "firmware/version.py"
-BOOT_WITHOUT_SLOTS = "boot_esp8266.py"
+# boot.py of a board without slots: the names of the whole one would take memory of an ESP8266.
+BOOT_WITHOUT_SLOTS = b"import gc\n\ngc.collect()\ngc.threshold(4096)\n"
 EPOCH_2000 = 946_684_800  # Unix seconds at 2000-01-01: the zero of every *_s2000
 _LISTED = "# files: "
 VERSION = re.compile(r"^VERSION = \"([^\"]+)\"$", re.M)
@@ -161,13 +162,12 @@ def _taken(
         for path, data in sources(source).items()
         if not path.startswith("firmware/") or board.takes(path, sensors, power)
     }
-    without_slots = files.pop(BOOT_WITHOUT_SLOTS)
-    return files if board.updates else files | {"boot.py": without_slots}
+    return files if board.updates else files | {"boot.py": BOOT_WITHOUT_SLOTS}
 
 
 def sources(source: Path) -> dict[str, bytes]:
     """The firmware's own files, path on the board -> content."""
-    found = [source / name for name in ("boot.py", BOOT_WITHOUT_SLOTS, "main.py")]
+    found = [source / "boot.py", source / "main.py"]
     found += (
         p for p in sorted((source / "firmware").rglob("*.py")) if "__pycache__" not in p.parts
     )
