@@ -138,7 +138,6 @@ def main(argv: list[str] | None = None) -> int:
     ours and keeps its traceback.
     """
     app = build()
-    _keep(app, (sys.argv[1:] if argv is None else argv)[:1])
     ACCOUNT.set(Account())
     try:
         app(args=argv, prog_name=_NAME)
@@ -152,16 +151,6 @@ def main(argv: list[str] | None = None) -> int:
         print(errors.lines(known), file=sys.stderr)
         return 2
     return 0
-
-
-def _keep(app: typer.Typer, first: list[str]) -> None:
-    """Drop every command but the one that is called: typer reads the signatures of all it has."""
-    chosen = [command for command in app.registered_commands if command.name in first]
-    groups = [group for group in app.registered_groups if group.name in first]
-    # Else it is to list them, or to say which comes near; and one without options of its own would
-    # become the application itself.
-    if (chosen or groups) and app.registered_callback:
-        app.registered_commands, app.registered_groups = chosen, groups
 
 
 def _known(error: Exception) -> ToolError | None:
