@@ -6,30 +6,28 @@ from micropython import const
 
 from firmware import files
 from firmware.net.der import element
-from firmware.updates import slots
 
 _MOST = const(4096)  # of a certificate in PEM; AWS's have 1,224 bytes
 
 
-def take(text, known, paths, now, other, left):
+def take(text, known, paths, trial, tried):
     # As rotate.step(); ValueError with the reason. known: of the key in the slot that is not in
     # use, the second of paths.
-    path, trial = paths[1], slots.on_trial()
+    path = paths[1]
     if not isinstance(text, str) or len(text) > _MOST:
         raise ValueError("not one certificate")
     if _same(paths[0], text):  # the power went, or the job has come twice
         return "trial" if trial else ("SUCCEEDED", {})
     if trial:
         raise ValueError("a trial is under way")
-    if left and other[1] != now[1] and _same(path, text):
-        raise ValueError(left)  # it was tried
+    if tried and _same(path, text):
+        raise ValueError(tried)
     if not known:
         raise ValueError("there is no key for it")
     if point(text) != known:
         raise ValueError("it is for another key")
     files.replace(path + "cert.pem", text)
     files.attempt(os.remove, path + "csr.der")
-    slots.trial(now[0] + ("a" if now[1] == "b" else "b"))
     return "trial"
 
 

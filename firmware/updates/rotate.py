@@ -12,7 +12,6 @@ import os
 from micropython import const
 
 from firmware import chip
-from firmware.updates import slots
 
 _MOST = const(512)  # bytes of a key in PEM, and of a request
 
@@ -24,25 +23,29 @@ def step(app, job):
     try:
         if not chip.VERIFIED:
             raise ValueError("an ESP8266 makes no key of its own")
-        now, other, left = slots.read()
+        if work:  # without slots.py: there is no memory to spare
+            job["work"] = _next(work, app.session.client_id)
+            return None  # at the end as if the job came again
+        from firmware.updates import slots
+
+        now, _, left = slots.read()
         # Of the certificates that count, and of the others.
         paths = ("certs/b/", "certs/") if now[1] == "b" else ("certs/", "certs/b/")
+        trial = slots.on_trial()
         if job["document"]["fieldmouse"] == "certificate":
             from firmware.updates import certificate
 
-            text, known = job["document"].get("certificate"), point(paths[1])
-            return certificate.take(text, known, paths, now, other, left)
-        if slots.on_trial():
+            text = job["document"].get("certificate")
+            done = certificate.take(text, point(paths[1]), paths, trial, left)
+            if done == "trial" and not trial:
+                slots.trial(now[0] + slots.spare(1))
+            return done
+        if trial:
             raise ValueError("a trial is under way")
-        if not work:
-            der = _asked(paths[1])
-            if der:
-                return "SUCCEEDED", {"csr": binascii.b2a_base64(der).decode().strip()}
-        work = _next(work or (None,) * 4, app.session.client_id)
-        if work[3]:
-            _store(paths[1], *work)
-            work = None  # as if the job came again
-        job["work"] = work
+        der = _asked(paths[1])
+        if der:
+            return "SUCCEEDED", {"csr": binascii.b2a_base64(der).decode().strip()}
+        job["work"] = [paths[1], None, None, None, None]
     except ValueError as e:
         return "FAILED", {"reason": str(e)}
     except OSError as e:
@@ -51,20 +54,23 @@ def step(app, job):
 
 def _next(work, thing):
     # In each pass either p256.py or request.py: both would be more than there is memory for.
-    step, key, info, _ = work
+    path, step, key, info, pair = work
+    if pair:
+        return _store(path, key, info, pair)
     if step:
         try:
             step()
-            return work
         except StopIteration as e:
-            return (None, key, info, e.value) if key else (None, e.value, None, None)
-    if key and not info:
+            work[1], work[4 if key else 2] = None, e.value
+    elif key and not info:
         from firmware.updates import request
 
-        return None, key, request.info(key, thing), None
-    from firmware.updates import p256
+        work[3] = request.info(key, thing)
+    else:
+        from firmware.updates import p256
 
-    return p256.steps(p256.sign(key, info) if key else p256.new_key()), key, info, None
+        work[1] = p256.steps(p256.sign(key, info) if key else p256.new_key())
+    return work
 
 
 def _asked(path):
@@ -75,7 +81,7 @@ def _asked(path):
     return der if known and der and known in der else None
 
 
-def _store(path, _, key, info, pair):
+def _store(path, key, info, pair):
     from firmware import files
     from firmware.updates import request
 

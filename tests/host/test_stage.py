@@ -100,7 +100,8 @@ def test_writes_the_file_system_of_a_board(setting: Setting) -> None:
     # Settings that most boards do not have are left out.
     assert setting.written().items() <= made.config.items()
     left = {k: v for k, v in made.config.items() if k not in setting.written()}
-    assert left == {**optional.DEFAULTS, "power": "mains", "battery": None}
+    usual = {"power": "mains", "battery": None, "updates": False}
+    assert left == {**optional.DEFAULTS, **usual}
     assert made.config["interval_s"] == 60
 
 

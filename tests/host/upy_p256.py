@@ -50,7 +50,7 @@ def fits(size, folder):
 
     os.chdir(folder)
     loading.keep()
-    for name in ("request", "p256", "rotate", "certificate"):
+    for name in ("request", "p256", "rotate", "certificate", "slots"):
         __import__("firmware.updates." + name)
     loading.unload()  # names stay: on a board nearly all are other ones (tools/board/shorten.py)
     app = App()
