@@ -10,9 +10,9 @@ from firmware.net.der import element
 _MOST = const(4096)  # of a certificate in PEM; AWS's have 1,224 bytes
 
 
-def take(text, known, paths, trial, tried):
+def take(text, known, paths, trial, tried, letters):
     # As rotate.step(); ValueError with the reason. known: of the key in the slot that is not in
-    # use, the second of paths.
+    # use, the second of paths. letters: of the slots with it.
     path = paths[1]
     if not isinstance(text, str) or len(text) > _MOST:
         raise ValueError("not one certificate")
@@ -28,6 +28,9 @@ def take(text, known, paths, trial, tried):
         raise ValueError("it is for another key")
     files.replace(path + "cert.pem", text)
     files.attempt(os.remove, path + "csr.der")
+    from firmware.updates import slots
+
+    slots.trial(letters)
     return "trial"
 
 

@@ -3,7 +3,7 @@
 import os
 
 from firmware import files
-from firmware.updates import manifest, slots
+from firmware.updates import manifest, slots, tree
 
 
 def step(app, job):
@@ -14,8 +14,8 @@ def step(app, job):
         slots.trial(spare + slots.read()[0][1])
         return "trial"
     path, size, digest, job["line"] = entry
-    path = slots.root(spare) + path
-    if slots.size(path) != size or slots.digest(path, size) != digest:
+    path = tree.root(spare) + path
+    if tree.size(path) != size or tree.digest(path, size) != digest:
         files.attempt(os.remove, path)
         raise ValueError("{} is damaged: SHA-256 differs".format(path))
     return True

@@ -93,7 +93,7 @@ class Claiming:
         try:
             if link.up:
                 self.talk()
-        except LinkError as e:
+        except (LinkError, OSError) as e:  # the latter of the flash
             link.failed(e)
         if not link.wait(_WAIT_MS):
             chip.sleep_ms(_WAIT_MS)

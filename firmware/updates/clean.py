@@ -4,19 +4,19 @@
 import os
 from micropython import const
 
-from firmware.updates import manifest, slots
+from firmware.updates import manifest, slots, tree
 
 _BLOCK_BYTES = const(4096)
 _FREE_BLOCKS = const(8)  # for the outbox and the rest
 
 
 def step(app, job):
-    root, length = slots.root(slots.spare(0)), job["document"]["manifest_bytes"]
+    root, length = tree.root(slots.spare(0)), job["document"]["manifest_bytes"]
     count = job.setdefault("walk", 0)
     for path in _walk(root + "firmware", 0):
         if not count:
             entry = _find(length, path[len(root) :])
-            if entry and slots.size(path) == entry[1] and slots.digest(path, entry[1]) == entry[2]:
+            if entry and tree.size(path) == entry[1] and tree.digest(path, entry[1]) == entry[2]:
                 job["walk"] += 1
             else:
                 os.remove(path)
@@ -28,7 +28,7 @@ def step(app, job):
         if not entry:
             break
         at = entry[3]
-        if not slots.size(root + entry[0]):
+        if not tree.size(root + entry[0]):
             lacks += -(-entry[1] // _BLOCK_BYTES)
     found = os.statvfs(".")
     free = found[3] * found[0] // _BLOCK_BYTES - _FREE_BLOCKS

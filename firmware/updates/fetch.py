@@ -8,7 +8,7 @@
 import os
 from micropython import const
 
-from firmware.updates import slots
+from firmware.updates import slots, tree
 
 _BLOCK_BYTES = const(1024)  # as in block.py
 _BLOCKS = const(4)  # asked for at once
@@ -24,7 +24,7 @@ def step(app, job):
     if not file:
         return _begin(job)
     path, at, size, digest, after = file
-    have = slots.size(path)
+    have = tree.size(path)
     if have > size:
         os.remove(path)
     elif have < size:
@@ -32,7 +32,7 @@ def step(app, job):
     elif not digest:
         job["state"] = "signature"
         del job["file"]
-    elif slots.digest(path, size) == digest:
+    elif tree.digest(path, size) == digest:
         job["line"], job["at"] = after, at + size
         del job["file"]
     else:
@@ -44,7 +44,7 @@ def step(app, job):
 
 
 def _begin(job):
-    first = job["document"]["manifest_bytes"] + slots.SIGNATURE_BYTES
+    first = job["document"]["manifest_bytes"] + tree.SIGNATURE_BYTES
     if job["state"] == "manifest":
         job["file"] = ["data/release", 0, first, None, None]
         return True
@@ -56,12 +56,12 @@ def _begin(job):
         job.pop("line", None)
         return True
     path, size, digest, after = entry
-    spare = slots.root(slots.spare(0)) + path
+    spare = tree.root(slots.spare(0)) + path
     job["file"] = [spare, job.get("at", first) if job.get("line") else first, size, digest, after]
     job["own"] = False
-    if slots.size(spare) < size:
-        own = slots.root(slots.read()[0][0]) + path
-        if slots.size(own) == size and slots.digest(own, size) == digest:
+    if tree.size(spare) < size:
+        own = tree.root(slots.read()[0][0]) + path
+        if tree.size(own) == size and tree.digest(own, size) == digest:
             job["own"] = own
     parts = spare.split("/")
     for i in range(1, len(parts)):

@@ -4,7 +4,7 @@ import binascii
 import os
 from micropython import const
 
-from firmware.updates import slots
+from firmware.updates import slots, tree
 
 # RFC 8017, 9.2, note 1: DigestInfo of SHA-256.
 _INFO = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
@@ -34,11 +34,11 @@ def step(app, job):
 def _signature(length):
     # PKCS#1 v1.5 (RFC 8017, 8.2.2): the whole block is made and compared, nothing is parsed. What
     # is done with is dropped at once: a power of such numbers takes 4 KB.
-    found = slots.digest("data/release", length)
-    if not found or slots.size("data/release") < length + slots.SIGNATURE_BYTES:
+    found = tree.digest("data/release", length)
+    if not found or tree.size("data/release") < length + tree.SIGNATURE_BYTES:
         raise ValueError("manifest: cut off")
     found = (
-        b"\xff" * (slots.SIGNATURE_BYTES - 3 - len(_INFO) - 32)
+        b"\xff" * (tree.SIGNATURE_BYTES - 3 - len(_INFO) - 32)
         + b"\x00"
         + _INFO
         + binascii.unhexlify(found)
@@ -46,10 +46,10 @@ def _signature(length):
     wanted = int.from_bytes(b"\x00\x01" + found, "big")
     with open("data/release", "rb") as f:
         f.seek(length)
-        found = f.read(slots.SIGNATURE_BYTES)
+        found = f.read(tree.SIGNATURE_BYTES)
     found = int.from_bytes(found, "big")
-    path, at = slots.root(slots.running()) + "firmware/keys.txt", 0
-    for _ in range(2 if slots.size(path) else 0):
+    path, at = tree.root(slots.running()) + "firmware/keys.txt", 0
+    for _ in range(2 if tree.size(path) else 0):
         with open(path, "rb") as f:
             f.seek(at)
             key = f.readline(_LINE)

@@ -1,13 +1,7 @@
 # The pointer file `slot`: which firmware and which certificates run, and whether on trial
 # (docs/updates.md has the states; boot.py counts the starts). A change is one rename. On demand.
 
-import binascii
-import hashlib
-import os
 import sys
-from micropython import const
-
-SIGNATURE_BYTES = const(384)  # of a release, RSA-3072
 
 
 def read():
@@ -68,27 +62,3 @@ def _write(text):
 def spare(which):
     # The letter of the slot that does not run: of the firmware (0), of the certificates (1).
     return "a" if read()[0][which] == "b" else "b"
-
-
-def root(letter):
-    return "b/" if letter == "b" else ""
-
-
-def size(path):
-    try:
-        return os.stat(path)[6]
-    except OSError:
-        return 0
-
-
-def digest(path, length):
-    # SHA-256 of its first `length` bytes, as hexadecimal digits; None when it is not so long.
-    made, piece = hashlib.sha256(), bytearray(512)
-    with open(path, "rb") as f:
-        while length:
-            count = min(f.readinto(piece), length)
-            if not count:
-                return None
-            made.update(memoryview(piece)[:count])
-            length -= count
-    return binascii.hexlify(made.digest()).decode()

@@ -12,6 +12,7 @@ import harness
 from firmware import chip, files, version
 from firmware.net import packets
 from firmware.updates import jobs, p256, request, slots, trial
+from firmware.updates.tree import root as folder
 
 JOB, STREAM, PREFIX = "job-1", "s-1", "$aws/things/T/"
 _SIGNATURE_BYTES = 384
@@ -289,12 +290,12 @@ class Board:
         self.drops = ()  # numbers of the messages behind which the session ends
 
     def setup(self, leftover=True):
-        root = slots.root(self.old)
+        root = folder(self.old)
         write(root, OLD)
         if self.old == "b":
             files.replace("slot", "ba")
         if leftover:  # of an earlier release, in the slot that does not run
-            other = slots.root("b" if self.old == "a" else "a")
+            other = folder("b" if self.old == "a" else "a")
             last = {"firmware/core/text.py": noise(1500, "old"), "firmware/gone.py": b"gone"}
             last["firmware/keys.txt"] = OLD["firmware/keys.txt"]
             write(other, last)
@@ -338,8 +339,8 @@ class Board:
             raise Dark
         self.starts.append(letter)
         assert len(self.starts) < 12, self.log
-        whole(slots.root(letter), self.trees[letter])
-        whole(slots.root(self.old), OLD)
+        whole(folder(letter), self.trees[letter])
+        whole(folder(self.old), OLD)
         on_trial = slots.on_trial()
         harness.equal(MACHINE.patience_ms, 120_000 if on_trial else None)
         harness.equal(MACHINE.day is not None, on_trial)
