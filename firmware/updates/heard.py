@@ -1,11 +1,14 @@
 # What AWS says of jobs, inside the MQTT callback; and what cannot be done is refused in words. On
 # demand.
 
+from micropython import const
+
 from firmware import chip, files
 from firmware.core.text import load
 
 # Said of a job that timed out, or was cancelled or deleted (aws-facts 5.4).
 _OVER = ("InvalidStateTransition", "TerminalStateReached", "ResourceNotFound")
+_WAIT_S, _MANY = const(5), const(9)  # 10 s, doubled up to 43 minutes
 _NAME = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 
@@ -30,7 +33,10 @@ def receive(app, job, kind, payload):
         code = str(document.get("code"))[:40]
         chip.log("update: AWS says {}".format(code))
         if code in _OVER:
+            # Should AWS hand it out and refuse it again: not in a circle.
+            count = min(job.get("over", 0) + 1, _MANY)
             _dropped(app)
+            app.job["over"], app.job_s = count, app.clock.s + (_WAIT_S << count)
 
 
 def _dropped(app):

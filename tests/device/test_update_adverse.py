@@ -1,0 +1,72 @@
+# heap: 384wk
+# What AWS, the stream or the flash does to a job that no rule allows: it ends, and nothing goes in
+# circles.
+
+from firmware import chip
+from firmware.net import packets
+from firmware.updates import jobs
+from flash import Flash, mounted
+from update_rig import App, Aws, Board, Reset
+
+FLASH = mounted(Flash(48))
+_DAY_S = 86_400
+
+
+def fresh():
+    FLASH.fresh()
+    Board(Aws()).setup(False)
+
+
+def connected(aws):
+    chip.log, packets.document = lambda text: None, aws.document_sent
+    app = App("aa")
+    app.connection.up, app.connection.sessions = True, 1
+    return app
+
+
+def until(app, aws, end_s):
+    # Or until it restarts for the trial.
+    try:
+        _until(app, aws, end_s)
+    except Reset:
+        pass
+
+
+def _until(app, aws, end_s):
+    while app.clock.s < end_s:
+        for message in aws.taken():
+            jobs.step(app, *message)
+        if app.clock.s < app.job_s or not jobs.step(app):
+            app.clock.s = app.clock.s + 1 if aws.answers else max(app.clock.s + 1, app.job_s)
+
+
+class Refusing(Aws):
+    # Hands the job out, and takes nothing that is said of it.
+    refuses = 1_000_000
+
+    def _update(self, kind, asked):
+        if not self.refuses:
+            return super()._update(kind, asked)
+        self.refuses -= 1
+        self._answer(kind + "/rejected", {"code": "InvalidStateTransition"})
+
+
+def test_a_job_that_aws_hands_out_and_refuses_is_no_circle():
+    fresh()
+    aws = Refusing()
+    app = connected(aws)
+    until(app, aws, _DAY_S)
+    found = aws.kinds.count("jobs/$next/get")
+    assert 20 < found < 60, found
+    aws.refuses = 0
+    until(app, aws, _DAY_S + 3600)
+    assert aws.kinds.count("streams/s-1/get/json"), aws.kinds
+
+
+def test_after_one_refusal_the_next_job_does_not_wait_long():
+    fresh()
+    aws = Refusing()
+    aws.refuses = 1
+    app = connected(aws)
+    until(app, aws, 20)
+    assert aws.kinds.count("streams/s-1/get/json"), aws.kinds
