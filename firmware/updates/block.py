@@ -39,7 +39,7 @@ def receive(app, job, kind, payload):
     except (ValueError, TypeError, KeyError, IndexError):
         app.shadow.junk += 1
         return
-    job["want"], job["tries"] = number + 1, 0
+    job["want"], job["asks"] = number + 1, 0
     app.job_s = app.clock.s + (_WAIT_S if have + more < whole and number + 1 < job["end"] else 0)
 
 

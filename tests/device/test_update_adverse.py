@@ -70,3 +70,37 @@ def test_after_one_refusal_the_next_job_does_not_wait_long():
     app = connected(aws)
     until(app, aws, 20)
     assert aws.kinds.count("streams/s-1/get/json"), aws.kinds
+
+
+class Mute(Aws):
+    # No such stream: AWS has no answer to it.
+    mute = True
+
+    def _hear(self, kind, asked):
+        if not (self.mute and kind.startswith("streams/")):
+            super()._hear(kind, asked)
+
+
+def test_a_stream_that_does_not_answer_ends_the_job():
+    # In one session, and in sessions of a minute, in which most is asked once.
+    for session_s in (_DAY_S, 60):
+        fresh()
+        aws = Mute()
+        app = connected(aws)
+        while not aws.over() and app.clock.s < _DAY_S:
+            until(app, aws, app.clock.s + session_s)
+            app.connection.sessions, app.job_s = app.connection.sessions + 1, 0
+        assert aws.status == "FAILED", (aws.status, aws.kinds)
+        assert "does not answer" in aws.details["reason"], aws.details
+        found = aws.kinds.count("streams/s-1/get/json")
+        assert found == 60, found
+
+
+def test_after_some_lost_blocks_it_goes_on_soon():
+    fresh()
+    aws = Mute()
+    app = connected(aws)
+    until(app, aws, 100)
+    aws.mute = False
+    until(app, aws, 160)
+    assert aws.kinds.count("streams/s-1/data/json") >= 4, aws.kinds
