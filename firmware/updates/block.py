@@ -36,6 +36,9 @@ def receive(app, job, kind, payload):
             raise ValueError  # cut off, or of another size: asked for again
         with open(path, "ab") as f:
             _append(f, payload[begin:end], start, start + more)
+    except OSError as e:
+        job["error"], app.job_s = e, app.clock.s
+        return
     except (ValueError, TypeError, KeyError, IndexError):
         app.shadow.junk += 1
         return

@@ -20,6 +20,8 @@ _COPY_BYTES = const(4096)  # in one step
 
 def step(app, job):
     # True: at once again; a request to the stream, or what jobs.py takes for the end.
+    if job.get("error"):  # of the flash, when a block came
+        raise job.pop("error")
     file = job.get("file")
     if not file:
         return _begin(job)

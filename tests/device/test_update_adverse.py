@@ -2,13 +2,16 @@
 # What AWS, the stream or the flash does to a job that no rule allows: it ends, and nothing goes in
 # circles.
 
-from firmware import chip
+import os
+
+import harness
+from firmware import chip, files
 from firmware.net import packets
 from firmware.updates import jobs
 from flash import Flash, mounted
 from update_rig import App, Aws, Board, Reset
 
-FLASH = mounted(Flash(48))
+FLASH = mounted(Flash(64))
 _DAY_S = 86_400
 
 
@@ -104,3 +107,92 @@ def test_after_some_lost_blocks_it_goes_on_soon():
     aws.mute = False
     until(app, aws, 160)
     assert aws.kinds.count("streams/s-1/data/json") >= 4, aws.kinds
+
+
+class Filling(Aws):
+    # Something else takes all the room but for some blocks: before a job comes, or once its files
+    # do.
+    def __init__(self, blocks, once=None):
+        super().__init__()
+        self.blocks, self.once = blocks, once
+
+    def _hear(self, kind, asked):
+        if self.once and kind.startswith("streams/") and asked["o"] >= self.once:
+            self.once = None
+            fill(self.blocks)
+        super()._hear(kind, asked)
+
+
+def free():
+    # As the outbox sees it. LittleFS's statvfs counts folders twice, and has no sign.
+    found = os.statvfs(".")
+    return found[3] if found[3] <= found[2] else found[3] - (1 << 32)
+
+
+def fill(blocks):
+    # Of one block each.
+    n = 0
+    try:
+        while True:
+            with open("filler/{}".format(n), "wb") as f:
+                f.write(bytes(3000))
+            n += 1
+    except OSError:
+        os.remove("filler/{}".format(n))
+    while free() < blocks:
+        n -= 1
+        os.remove("filler/{}".format(n))
+
+
+def test_room_is_there_for_all_of_it_or_it_is_refused():
+    # Slot b has nothing: its three folders are to be counted. The outbox drops readings when it is
+    # told of fewer free blocks than 4.
+    ends = []
+    for blocks in range(-8, 40, 2):
+        fresh()
+        os.mkdir("filler")
+        fill(blocks)
+        board = Board(Aws())
+        board.power_on()
+        ends.append(board.aws.status)
+        if board.aws.status == "SUCCEEDED":
+            assert free() >= 8, (blocks, free())
+            board.succeeded()
+        else:
+            board.failed("no room")
+    harness.equal(ends, sorted(ends))  # FAILED, then SUCCEEDED
+    harness.equal((ends[0], ends[-1]), ("FAILED", "SUCCEEDED"))
+
+
+def test_no_room_in_the_midst_gives_back_what_has_come():
+    # The first file that is not copied begins in block 3.
+    for number, blocks in ((1, -99), (4, -99)):
+        fresh()
+        os.mkdir("filler")
+        before = free()
+        aws = Filling(blocks, number)
+        board = Board(aws)
+        board.power_on()
+        harness.equal(aws.once, None)
+        board.failed("no room: the flash is full")
+        assert -99 < free() < before, free()
+        for name in os.listdir("filler"):
+            os.remove("filler/" + name)
+        assert free() >= before - 4, (before, free())  # b, b/firmware
+        board = Board(Aws())
+        board.power_on()
+        board.succeeded()
+
+
+def test_an_empty_folder_goes():
+    # Of the name of a module it would be imported in its place.
+    fresh()
+    files.replace("b/firmware/net/old/deep.py", b"gone")
+    files.replace("b/firmware/core/gone.py", b"gone")
+    board = Board(Aws())
+    board.power_on()
+    board.succeeded()
+    harness.equal(sorted(os.listdir("b/firmware")), NAMES)
+
+
+NAMES = ["app.py", "core", "keys.txt", "net.py", "version.py"]
