@@ -363,6 +363,8 @@ class Board:
             slots.start(chip.log)
         refused = self.kind == "refused" and app.letters[1] == "b"
         while not self._done(app):
+            if self._dark():  # what is noted on the way does not say so
+                raise Dark
             s = app.clock.s
             assert s < _LONG_S, (self.log, app.job)
             if app.trial and not s % 2:
