@@ -8,6 +8,7 @@ from firmware.core.text import load
 
 # Said of a job that timed out, or was cancelled or deleted (aws-facts 5.4).
 _OVER = ("InvalidStateTransition", "TerminalStateReached", "ResourceNotFound")
+_BYTES = const(4_096)  # with a result resumed.py can still read it
 _WAIT_S, _MANY = const(5), const(9)  # 10 s, doubled up to 43 minutes
 _NAME = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
@@ -21,7 +22,7 @@ def receive(app, job, kind, payload):
         return
     own = "jobs/{}/update/".format(job.get("id"))
     if kind in ("jobs/notify-next", "jobs/$next/get/accepted"):
-        _next(app, job, document.get("execution"))
+        _next(app, job, document.get("execution"), len(payload))
     elif kind == own + "accepted":
         # Of what was said before a restart an answer may still come.
         token = document.get("clientToken")
@@ -45,7 +46,7 @@ def _dropped(app):
     resumed.dropped(app)
 
 
-def _next(app, job, execution):
+def _next(app, job, execution, length):
     job["ask"], job["tries"], app.job_s = False, 0, app.clock.s
     ident = execution.get("jobId") if isinstance(execution, dict) else None
     if job["state"] in ("trial", "result") or (ident and ident == job.get("id")):
@@ -58,7 +59,10 @@ def _next(app, job, execution):
     if not isinstance(ident, str) or not 1 <= len(ident) <= 64:
         return
     document = execution.get("jobDocument", False)
-    asked, document = document is not False, document if isinstance(document, dict) else {}
+    asked, document = (
+        document is not False and length <= _BYTES,
+        document if isinstance(document, dict) else {},
+    )
     kind = document.get("fieldmouse")
     chip.log("update: job {}, {}".format(ident, kind))
     job["id"], job["document"], job["begun"] = ident, document, False

@@ -196,3 +196,15 @@ def test_an_empty_folder_goes():
 
 
 NAMES = ["app.py", "core", "keys.txt", "net.py", "version.py"]
+
+
+def test_a_job_that_could_not_be_read_again_is_refused():
+    # Else each start would try it anew.
+    for size, status in ((3_500, "SUCCEEDED"), (6_500, "FAILED")):
+        fresh()
+        document = dict(Aws().document)
+        document["version"] = "2" * size
+        board = Board(Aws(document))
+        board.power_on()
+        harness.equal(board.aws.status, status)
+        assert status == "SUCCEEDED" or "longer than this board" in board.aws.details["reason"]
