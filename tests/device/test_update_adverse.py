@@ -5,7 +5,7 @@
 import os
 
 import harness
-from firmware import chip, files
+from firmware import chip, files, version
 from firmware.net import packets
 from firmware.updates import jobs
 from flash import Flash, mounted
@@ -16,6 +16,7 @@ _DAY_S = 86_400
 
 
 def fresh():
+    version.VERSION = "1.0.0"
     FLASH.fresh()
     Board(Aws()).setup(False)
 
