@@ -36,10 +36,13 @@ def receive(app, job, kind, payload):
             raise ValueError  # cut off, or of another size: asked for again
         with open(path, "ab") as f:
             _append(f, payload[begin:end], start, start + more)
+    except OSError as e:
+        job["error"], app.job_s = e, app.clock.s
+        return
     except (ValueError, TypeError, KeyError, IndexError):
         app.shadow.junk += 1
         return
-    job["want"], job["tries"] = number + 1, 0
+    job["want"], job["asks"] = number + 1, 0
     app.job_s = app.clock.s + (_WAIT_S if have + more < whole and number + 1 < job["end"] else 0)
 
 

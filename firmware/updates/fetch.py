@@ -3,7 +3,7 @@
 # there. On demand. app.job has, besides what jobs.py notes: "line": of the next file in the
 # manifest; "file": [path, where it begins in the stream, size, hash, line behind it] of this one;
 # "own": its equal in the slot that runs, or False; "want" and "end": the next block, and the one
-# behind those that were asked for; "bad": files that were damaged.
+# behind those that were asked for; "asks" since the last block; "bad": files that were damaged.
 
 import os
 from micropython import const
@@ -13,13 +13,15 @@ from firmware.updates import slots, tree
 _BLOCK_BYTES = const(1024)  # as in block.py
 _BLOCKS = const(4)  # asked for at once
 _WAIT_S = const(10)
-_TRIES = const(30)
+_ASKS = const(60)  # without a block, in whatever sessions: five hours
 _DAMAGED = const(3)
 _COPY_BYTES = const(4096)  # in one step
 
 
 def step(app, job):
     # True: at once again; a request to the stream, or what jobs.py takes for the end.
+    if job.get("error"):  # of the flash, when a block came
+        raise job.pop("error")
     file = job.get("file")
     if not file:
         return _begin(job)
@@ -83,12 +85,12 @@ def _copy(own, target, have):
 
 
 def _ask(app, job, file, have):
-    # For the next blocks; again when they do not come.
-    job["tries"] += 1
-    if job["tries"] > _TRIES:
+    # For the next blocks; again when they do not come, each time a little later.
+    job["asks"] = job.get("asks", 0) + 1
+    if job["asks"] > _ASKS:
         raise ValueError("the stream does not answer")
     first = (file[1] + have) // _BLOCK_BYTES
     count = min(_BLOCKS, (file[1] + file[2] - 1) // _BLOCK_BYTES - first + 1)
     job["want"], job["end"] = first, first + count
-    app.job_s = app.clock.s + (_WAIT_S if job["tries"] <= 3 else 60 * job["tries"])
+    app.job_s = app.clock.s + _WAIT_S * job["asks"]
     return {"c": str(first), "f": 0, "l": _BLOCK_BYTES, "o": first, "n": count}

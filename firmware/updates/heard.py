@@ -1,11 +1,15 @@
 # What AWS says of jobs, inside the MQTT callback; and what cannot be done is refused in words. On
 # demand.
 
+from micropython import const
+
 from firmware import chip, files
 from firmware.core.text import load
 
 # Said of a job that timed out, or was cancelled or deleted (aws-facts 5.4).
 _OVER = ("InvalidStateTransition", "TerminalStateReached", "ResourceNotFound")
+_BYTES = const(4_096)  # with a result resumed.py can still read it
+_WAIT_S, _MANY = const(5), const(9)  # 10 s, doubled up to 43 minutes
 _NAME = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 
@@ -18,7 +22,7 @@ def receive(app, job, kind, payload):
         return
     own = "jobs/{}/update/".format(job.get("id"))
     if kind in ("jobs/notify-next", "jobs/$next/get/accepted"):
-        _next(app, job, document.get("execution"))
+        _next(app, job, document.get("execution"), len(payload))
     elif kind == own + "accepted":
         # Of what was said before a restart an answer may still come.
         token = document.get("clientToken")
@@ -30,7 +34,10 @@ def receive(app, job, kind, payload):
         code = str(document.get("code"))[:40]
         chip.log("update: AWS says {}".format(code))
         if code in _OVER:
+            # Should AWS hand it out and refuse it again: not in a circle.
+            count = min(job.get("over", 0) + 1, _MANY)
             _dropped(app)
+            app.job["over"], app.job_s = count, app.clock.s + (_WAIT_S << count)
 
 
 def _dropped(app):
@@ -39,7 +46,7 @@ def _dropped(app):
     resumed.dropped(app)
 
 
-def _next(app, job, execution):
+def _next(app, job, execution, length):
     job["ask"], job["tries"], app.job_s = False, 0, app.clock.s
     ident = execution.get("jobId") if isinstance(execution, dict) else None
     if job["state"] in ("trial", "result") or (ident and ident == job.get("id")):
@@ -52,7 +59,10 @@ def _next(app, job, execution):
     if not isinstance(ident, str) or not 1 <= len(ident) <= 64:
         return
     document = execution.get("jobDocument", False)
-    asked, document = document is not False, document if isinstance(document, dict) else {}
+    asked, document = (
+        document is not False and length <= _BYTES,
+        document if isinstance(document, dict) else {},
+    )
     kind = document.get("fieldmouse")
     chip.log("update: job {}, {}".format(ident, kind))
     job["id"], job["document"], job["begun"] = ident, document, False

@@ -83,8 +83,13 @@ def ended(job, done):
 
 
 def save(job):
+    # What could not be is done again after a power cut. It must not end the session: readings go
+    # on, and make room.
     kept = ("id", "document", "state", "status", "details")
-    files.replace(_PATH, json.dumps({key: job[key] for key in kept if key in job}))
+    try:
+        files.replace(_PATH, json.dumps({key: job[key] for key in kept if key in job}))
+    except OSError as e:
+        chip.log("update: not noted on flash, error {}".format(e))
 
 
 def dropped(app):

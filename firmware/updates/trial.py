@@ -16,7 +16,15 @@ _WHY = {
 
 
 def check(app):
-    # Now and then, while it is.
+    # Now and then, while it is. Should `slot` not be written the session, which makes room, stays.
+    try:
+        _check(app)
+    except OSError as e:
+        app.check_s = app.clock.s + _LASTS_S
+        chip.log("update: slot not written, error {}".format(e))
+
+
+def _check(app):
     link = app.connection
     now, other, left = slots.read()
     if not slots.on_trial():

@@ -3,6 +3,7 @@
 
 from micropython import const
 
+_ENOSPC = const(28)
 _SHORT_S = const(60)  # the longest wait for memory
 
 
@@ -11,7 +12,13 @@ def step(app, job, state):
     try:
         done = _worker(state).step(app, job)
     except (OSError, ValueError) as e:
-        done = "FAILED", {"reason": str(e) or repr(e)}
+        text = "flash: error {}" if isinstance(e, OSError) else "{}"
+        if e.args[:1] == (_ENOSPC,):
+            from firmware.updates import clean
+
+            clean.empty()
+            text = "no room: the flash is full"
+        done = "FAILED", {"reason": text.format(str(e) or repr(e))}
     except MemoryError:
         # Put off: what it has done is on flash, and by then there may be more.
         if not app.sampler.due:

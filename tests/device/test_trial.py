@@ -2,6 +2,7 @@
 # updates/trial.py: what counts as refused, and what is good.
 
 import os
+import sys
 
 import fakes_machine  # noqa: F401
 import harness
@@ -127,6 +128,31 @@ def test_it_says_why_and_what_has_crashed():
     harness.equal(found["reason"][:9], "gone back")
     harness.equal(found["crash"], b"no module")  # resumed.finish() makes it plain text
     harness.equal("import.log" in os.listdir("data"), False)
+
+
+def test_a_slot_that_cannot_be_written_costs_no_session():
+    # Neither when it is good nor when it goes back; a minute later it is tried again.
+    def full(*args):
+        tried.append(app.clock.s)
+        raise OSError(28)
+
+    good, back, tried = slots.good, slots.back, []
+    slots.good = slots.back = full
+    try:
+        for letters in ("ba aa 2", "ab aa 2"):
+            app, tried[:] = App(letters), ()
+            app.joined()
+            if letters == "ab aa 2":
+                app.wait(1_000)
+            else:
+                app.trial, app.shadow.seen, app.shadow.get_due = 2, 0, False
+                sys.path.insert(0, "b")
+                app.wait(10)
+                del sys.path[0]
+            harness.equal((app.restarts, app.trial), (0, 2 if letters == "ba aa 2" else 1))
+            harness.equal((tried != [], app.check_s), (True, tried[-1] + 60))
+    finally:
+        slots.good, slots.back = good, back
 
 
 harness.run(globals())

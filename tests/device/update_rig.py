@@ -12,7 +12,7 @@ import harness
 from firmware import chip, files, version
 from firmware.net import packets
 from firmware.updates import jobs, p256, request, slots, trial
-from firmware.updates.tree import root as folder
+from firmware.updates.tree import root as top
 
 JOB, STREAM, PREFIX = "job-1", "s-1", "$aws/things/T/"
 _SIGNATURE_BYTES = 384
@@ -269,7 +269,7 @@ class App:
         self.job, self.job_s, self.trial = {}, 0, False
         self.clock = _Object(s=0, offset=0)
         self.connection = _Object(up=False, sessions=0, since_s=0)
-        self.session = _Object(waiting=(), client_id="T")
+        self.session = _Object(waiting=(), client_id="T", oversized=0)
         self.shadow = _Object(junk=0, seen=-1, pending=None, get_due=True)
         self.prefix, self.joining = (PREFIX + "shadow/").encode(), None
 
@@ -290,12 +290,12 @@ class Board:
         self.drops = ()  # numbers of the messages behind which the session ends
 
     def setup(self, leftover=True):
-        root = folder(self.old)
+        root = top(self.old)
         write(root, OLD)
         if self.old == "b":
             files.replace("slot", "ba")
         if leftover:  # of an earlier release, in the slot that does not run
-            other = folder("b" if self.old == "a" else "a")
+            other = top("b" if self.old == "a" else "a")
             last = {"firmware/core/text.py": noise(1500, "old"), "firmware/gone.py": b"gone"}
             last["firmware/keys.txt"] = OLD["firmware/keys.txt"]
             write(other, last)
@@ -339,8 +339,8 @@ class Board:
             raise Dark
         self.starts.append(letter)
         assert len(self.starts) < 12, self.log
-        whole(folder(letter), self.trees[letter])
-        whole(folder(self.old), OLD)
+        whole(top(letter), self.trees[letter])
+        whole(top(self.old), OLD)
         on_trial = slots.on_trial()
         harness.equal(MACHINE.patience_ms, 120_000 if on_trial else None)
         harness.equal(MACHINE.day is not None, on_trial)
@@ -364,6 +364,8 @@ class Board:
             slots.start(chip.log)
         refused = self.kind == "refused" and app.letters[1] == "b"
         while not self._done(app):
+            if self._dark():  # what is noted on the way does not say so
+                raise Dark
             s = app.clock.s
             assert s < _LONG_S, (self.log, app.job)
             if app.trial and not s % 2:
