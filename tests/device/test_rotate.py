@@ -1,4 +1,4 @@
-# heap: 128wk
+# heap: 160wk
 # What a board does for the jobs "csr" and "certificate": the same request however often it comes,
 # only a certificate for its key, and a power cut at any write (clean, torn) costs nothing.
 
