@@ -53,9 +53,9 @@ def _signature(length):
         with open(path, "rb") as f:
             f.seek(at)
             key = f.readline(_LINE)
-            at = f.tell()
         if not key.strip():
             break
+        at += len(key)
         key = int(key, 16)
         if found < key and pow(found, 65537, key) == wanted:
             return
