@@ -5,7 +5,7 @@
 
 from micropython import const
 
-from firmware.net.der import element
+from firmware.net.der import behind, element
 
 _MOMENT_S = const(60)
 _STEP_S = const(2_592_000)  # 30 days; certificates live 47 at least, from 2029 on
@@ -74,15 +74,8 @@ def _ours(cert):
 
 
 def not_before(cert):
-    # s2000 from which on it is valid; ValueError or IndexError (RFC 5280, 4.1: Certificate,
-    # TBSCertificate, version, serial number, algorithm, issuer, validity, notBefore).
-    at, _ = element(cert, 0, 0x30)
-    at, _ = element(cert, at, 0x30)
-    if cert[at] == 0xA0:
-        _, at = element(cert, at, 0xA0)
-    for tag in b"\x02\x30\x30":
-        _, at = element(cert, at, tag)
-    at, _ = element(cert, at, 0x30)
+    # s2000 from which on it is valid: the first one of its validity. ValueError or IndexError.
+    at, _ = element(cert, behind(cert, b"\x02\x30\x30"), 0x30)
     tag = cert[at]
     at, end = element(cert, at, tag)
     text = bytes(cert[at:end])

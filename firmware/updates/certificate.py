@@ -5,7 +5,7 @@ import os
 from micropython import const
 
 from firmware import files
-from firmware.net.der import element
+from firmware.net.der import behind, element
 
 _MOST = const(4096)  # of a certificate in PEM; AWS's have 1,224 bytes
 
@@ -39,22 +39,15 @@ def _same(path, text):
 
 
 def point(text):
-    # Of the certificate's key (RFC 5280, 4.1: Certificate, TBSCertificate, version, serial number,
-    # algorithm, issuer, validity, subject, subjectPublicKeyInfo).
+    # Of the certificate's key: what its subjectPublicKeyInfo ends with.
     try:
         before, begin, text, end, after = text.strip().split("-----")
         if (before, begin, end, after) != ("", "BEGIN CERTIFICATE", "END CERTIFICATE", ""):
             raise ValueError
         der = binascii.a2b_base64(text)
-        at, end = element(der, 0, 0x30)
-        if end != len(der):
+        if element(der, 0, 0x30)[1] != len(der):
             raise ValueError
-        at, _ = element(der, at, 0x30)
-        if der[at] == 0xA0:
-            _, at = element(der, at, 0xA0)
-        for tag in b"\x02\x30\x30\x30\x30":
-            _, at = element(der, at, tag)
-        _, at = element(der, at, 0x30)
+        at = behind(der, b"\x02\x30\x30\x30\x30\x30")
         return der[at - 64 : at]
     except (ValueError, IndexError):
         raise ValueError("not one certificate")
