@@ -121,7 +121,7 @@ class App:
     def upkeep(self, what="restart"):  # the latter for commands
         from firmware import upkeep
 
-        return getattr(upkeep, what)(self)
+        getattr(upkeep, what)(self)
 
     def jobs(self, *message):
         from firmware.updates import jobs

@@ -30,9 +30,7 @@ def context():
 
 def read(name):
     path = "certs/" + name
-    if (
-        name != "ca"
-    ):  # the second letter says which slot; a where nothing is known (docs/updates.md)
+    if name != "ca":  # slot a, unless the second letter says b (docs/updates.md)
         try:
             with open("slot", "rb") as f:
                 if f.read(3).rstrip() in (b"ab", b"bb"):

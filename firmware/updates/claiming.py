@@ -30,7 +30,7 @@ class Claiming:
         clock = app.clock = self.clock = Clock(chip.ticks_ms, chip.ticks_diff)
         app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
         app.ssid = app.joining = app.offline_s = None
-        app.settings, app.wifi_drops, self.state = self, 0, {}
+        app.settings, self.state = self, {}
         app.rtc_s2000 = board.rtc_s2000()
         where = config["endpoint"], config["port"], config["keepalive_s"]
         # Without a last will, which a claim may not publish.

@@ -59,24 +59,20 @@ def _next(app, job, execution, length):
     if not isinstance(ident, str) or not 1 <= len(ident) <= 64:
         return
     document = execution.get("jobDocument", False)
-    asked, document = (
-        document is not False and length <= _BYTES,
-        document if isinstance(document, dict) else {},
-    )
+    short = document is not False and length <= _BYTES  # without one: jobs.py
+    document = document if isinstance(document, dict) else {}
     kind = document.get("fieldmouse")
     chip.log("update: job {}, {}".format(ident, kind))
     job["id"], job["document"], job["begun"] = ident, document, False
     job["state"] = "manifest" if kind == "update" else "key"
-    long = "the job document is longer than this board can read"
-    why = _refusal(kind, document) if asked else long  # jobs.py
-    if why:
-        from firmware.updates import resumed
+    why = "the job document is longer than this board can read"
+    why = _refusal(kind, document) if short else why
+    from firmware.updates import resumed
 
+    if why:
         job["document"] = {"fieldmouse": None}
         resumed.finish(job, "FAILED", {"reason": why})
     else:
-        from firmware.updates import resumed
-
         resumed.save(job)
 
 

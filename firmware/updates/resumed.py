@@ -64,7 +64,7 @@ def finish(job, status, details):
     text = details.get("reason") or details.get("note") or ""
     chip.log("update: {} {}".format(status, text))
     job["update"] = "{} {}".format(status.lower(), text)[:120]
-    for key in ("file", "work", "line", "own", "looked"):
+    for key in ("file", "work", "line", "own"):
         job.pop(key, None)
     job["state"], job["status"], job["details"], job["tries"] = "result", status, details, 0
     save(job)
@@ -79,7 +79,10 @@ def _plain(value):
 
 def ended(job, done):
     # A step of it; done: as step() of the state has it.
-    finish(job, *done) if isinstance(done, tuple) else save(job)
+    if isinstance(done, tuple):
+        finish(job, *done)
+    else:
+        save(job)
 
 
 def save(job):
