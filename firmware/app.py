@@ -27,25 +27,25 @@ class App:
             from firmware import startup
 
             feed = startup.build(self, *prepared)
-            del startup, prepared[:]
+            del startup
+            self.unload()
+            if not feed:
+                from firmware import power
+
+                feed = power.attach(self, prepared)
+            del prepared[:]
             self.unload()
             self.upkeep("take_rtc")
             self.fault = True
             while True:
-                self._pass()
+                self.step()
                 feed()
         except Exception as e:
             from firmware import board, crash
 
-            crash.record(e, chip.ticks_ms() // 1000, self.cause, chip.log, self.fault)
-            chip.log("crash: {} {}".format(type(e).__name__, e))
-            try:
-                self.upkeep("flush")
-            finally:  # whatever has crashed may do so again
-                crash.wait(self.safe, board)  # no tight circle
-                board.reset()
+            crash.end(self, e, board)
 
-    def _pass(self):
+    def step(self):
         # Only taking and storing readings may end the program, all else the link (issue 9, B8).
         clock, outbox = self.clock, self.outbox
         clock.step()
@@ -153,7 +153,7 @@ class App:
         session, outbox = self.session, self.outbox
         if self.clock.s != self.since_s:
             self.since_s, self.sent = self.clock.s, 0
-        window = self.slots if outbox.waiting > self.slots else self.window
+        window = self.window_max if outbox.waiting > self.window_max else self.window
         # Where nothing asks for alarms, or has, no page need be read for them.
         asked = self.sampler.extra is not False or "alarms" in self.settings.state
         while session.used < window and self.sent < self.settings.values["drain_per_s"]:
@@ -246,5 +246,5 @@ class App:
         elif tag == SUBSCRIBE:
             self.connection.failures[2] = 0
             # Only now: else, after a power cut, a session without subscriptions would be trusted.
-            note = self.commands.decode() + (self.job is not None) * " jobs"
-            self.settings.note("filters", note)
+            jobs = "*" * (self.job is not None)  # of jobs, too
+            self.settings.note("filters", self.commands.decode() + jobs)

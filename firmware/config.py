@@ -44,9 +44,22 @@ def prepare():  # what build() takes; then what is known of the last run
         text = "app: SAFE MODE after repeated crashes, see get_log{}"
         chip.log(text.format(("", "; sensor and outbox are left alone")[safe - 1]))
     config = _config()
+    config["claim"] = chip.VERIFIED and files.read("certs/claim.json", 1)
     made = (config,) + start(config, crashed, chip.log)
+    if config.get("power") == "battery":
+        check_battery(config, made[-1])
     last = crash.read(300).strip().split("\n")[-1] or None
     return list(made) + [context, (cause, safe, counted, last, trial)]
+
+
+def check_battery(config, problems):
+    try:
+        from firmware import power  # noqa: F401  not to stay: App.run() has no room for it yet
+    except ImportError:  # the files are from before that was set
+        text = "power: the files for a battery are not on the board, it does not sleep"
+        chip.log(text + "; use `make deploy`")
+        problems.append(text)
+        del config["power"]
 
 
 def _config():

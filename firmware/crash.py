@@ -39,6 +39,17 @@ def ended(reset_cause):
     return _runs()[0] < 0 or reset_cause in ("wdt", "fault")
 
 
+def end(app, error, board):
+    # Of the program, before the restart; by whatever else crashes in here, too.
+    try:
+        record(error, chip.ticks_ms() // 1000, app.cause, chip.log, app.fault)
+        chip.log("crash: {} {}".format(type(error).__name__, error))
+        app.upkeep("flush")
+    finally:
+        wait(app.safe, board)  # no tight circle
+        board.reset()
+
+
 def record(error, uptime_s, reset_cause, log, sampling=False):
     # Before the restart that follows. Never raises: there is nobody left to catch it. sampling: it
     # came from the sampler or the outbox. The traceback cannot tell: on a board the files that

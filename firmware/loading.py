@@ -44,7 +44,7 @@ def run():
         sys.print_exception(e)
         try:
             time.sleep(30)
-            with open("data/import.log", "w") as f:  # for updates/trial.py
+            with open("data/import.log", "wb") as f:  # for updates/trial.py
                 sys.print_exception(e, f)
         finally:
             machine.reset()

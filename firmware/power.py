@@ -18,10 +18,12 @@ _STATUS = const(-4)  # tag of the birth message in the session
 _BEYOND = const(946_684_800)  # Unix seconds at 2000-01-01
 
 
-def attach(app, config):
-    # Once, at the start, in place of board.watchdog(): what is to be called in each pass.
+def attach(app, prepared):
+    # Once, at the start, in place of board.watchdog(): what is to be called in each pass. Of what
+    # is handed in, an old reference stays in App.run(): a list, which it empties.
     from firmware import board, wake
 
+    config = prepared[0]
     power = Power(app, wake.load() if app.cause == "deepsleep" else None)
     power.state["battery"], power.state["size"] = app.sampler.divider, config["outbox_bytes"]
     if app.outbox and not power.fresh:
@@ -31,7 +33,10 @@ def attach(app, config):
         power.offset = app.rtc_s2000 - app.clock.s
     if power.state["wifi"]:
         app.joining = _back(app, power.state["wifi"])
-    app.window, power.feed = app.slots, board.watchdog()  # one flight; it has the RTC's memory now
+    app.window, power.feed = (
+        app.window_max,
+        board.watchdog(),
+    )  # one flight; it has the RTC's memory now
     return power.step
 
 

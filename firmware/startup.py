@@ -8,33 +8,23 @@ from firmware import board, chip
 _NEVER_S = const(0x3FFFFFFF)
 
 
-def build(app, config, *args):
-    # Gives what feeds the watchdog.
-    return _claim(app, config, args[-1]) or _build(app, config, *args)
+def build(app, config, values, saved, state, problems, context):
+    # Gives what feeds the watchdog; None where power.py does.
+    if config["claim"]:  # flashed with one
+        from firmware.updates import claim
 
-
-def _build(app, config, values, saved, state, problems, context):
-    from firmware import outbox, sampler, settings
-    from firmware.core.timing import Clock
-
+        feed = claim.start(app, config, context)
+        if feed:
+            return feed
     app.safe_s = 3600  # to try again: a full disk, a bus that was shorted may have been the cause
-    app.saved, app.problems, log = saved, problems, chip.log
+    app.saved, app.problems = saved, problems
     # clock.s: offline since (None: as soon as the session ends); of the last pass without an error
     app.offline_s = app.good_s = app.since_s = app.sent = 0  # sent: readings in second since_s
     app.check_s = app.alarmed = 0  # of the next upkeep.check(); alarms.send()
     # runner, joining: while there are commands to be done; or no network. ssid: joined, lost last.
     app.runner = app.joining = app.ssid = None
     app.wlan, app.networks, app.servers = board.wlan(), config["wifi"], config["ntp"]
-    clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
-    app.settings = settings.Settings(values, saved, state, log)
-    app.rtc_s2000 = board.rtc_s2000()  # before watchdog() writes to the RTC's memory
-    # In safe mode, after repeated crashes: connected, and no sensor and no outbox if it was these.
-    app.fault = True
-    size = config["outbox_bytes"]
-    app.outbox = outbox.Outbox("data/outbox", size, log) if app.safe < 2 else None
-    app.sampler = sampler.Sampler(values, clock, app.outbox, app.upkeep, log)
-    _battery(app.sampler, config.get("battery"))
-    app.fault = False
+    _readings(app, config, values, saved, state)
     app.unload()  # what has read them leaves before the rest comes
     app.settings.apply, app.settings.unload = app.sampler.apply, app.unload
     _session(app, config, context)
@@ -46,37 +36,30 @@ def _build(app, config, values, saved, state, problems, context):
     app.connection.heap_bytes = device_info.heap_bytes()
     del device_info
     app.unload()
-    log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
+    chip.log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     app.settings.note("boots", state.get("boots", 0) + (app.cause != "deepsleep"))
+    gc.threshold(1024)
+    return None if config.get("power") == "battery" else board.watchdog()
+
+
+def _readings(app, config, values, saved, state):
+    from firmware import outbox, sampler, settings
+    from firmware.core.timing import Clock
+
+    log = chip.log
+    clock = app.clock = Clock(chip.ticks_ms, chip.ticks_diff)
+    app.settings = settings.Settings(values, saved, state, log)
+    app.rtc_s2000 = board.rtc_s2000()  # before watchdog() writes to the RTC's memory
+    # In safe mode, after repeated crashes: connected, and no sensor and no outbox if it was these.
+    app.fault = True
+    size = config["outbox_bytes"]
+    app.outbox = outbox.Outbox("data/outbox", size, log) if app.safe < 2 else None
+    app.sampler = sampler.Sampler(values, clock, app.outbox, app.upkeep, log)
+    _battery(app.sampler, config.get("battery"))
+    app.fault = False
     # One of each is made: what made it need not stay.
     for one in (settings.Settings, outbox.Outbox, sampler.Sampler):
         del one.__init__
-    gc.threshold(1024)
-    return _feed(app, config)
-
-
-def _claim(app, config, context):
-    # While the board has no certificate of its own yet.
-    from firmware import files  # not for longer than here
-
-    if chip.VERIFIED and files.read("certs/claim.json", 1):
-        from firmware.updates import claim
-
-        return claim.start(app, config, context)
-
-
-def _feed(app, config):
-    if config.get("power") == "battery":
-        app.unload()  # before power.py with all that it needs
-        try:
-            from firmware import power
-
-            return power.attach(app, config)
-        except ImportError:  # the files are from before that was set
-            text = "power: the files for a battery are not on the board, it does not sleep"
-            chip.log(text + "; use `make deploy`")
-            app.problems = list(app.problems) + [text]
-    return board.watchdog()
 
 
 def _battery(sampler, given):
@@ -97,15 +80,15 @@ def _session(app, config, context):
     thing = config["thing_name"].encode()
     names = topics.of(config["thing_name"], config["telemetry_topic"], config["command_topic"])
     data, app.commands, app.topic, status, app.prefix = [name.encode() for name in names]
-    app.window, app.slots = config["window"], config["window_max"]
+    app.window, app.window_max = config["window"], config["window_max"]
     where = config["endpoint"], config["port"], config["keepalive_s"]
-    args = app.clock, app.slots, data, telemetry.USUAL_BYTES + len(thing), app.encode
+    args = app.clock, app.window_max, data, telemetry.USUAL_BYTES + len(thing), app.encode
     session = app.session = Session(thing, *where, *args)
     session.set_last_will(status, b'{"online": false}', True, 1)
     session.set_callback(app.on_message)
     session.on_ack, session.filters = app.on_ack, app.filters
     # Of the filters only the topic of commands may be another one than when AWS made the session.
-    known = names[1] + " jobs" * (app.job is not None)
+    known = names[1] + "*" * (app.job is not None)
     session.doubt = app.settings.state.get("filters") != known
     args = app.clock, chip.random, chip.log, context, config["message_bytes"]
     app.connection = Connection(session, *args)

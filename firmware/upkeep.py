@@ -39,7 +39,7 @@ def ask_time(app):
         app.offline_s = app.clock.s  # before that it could not send
 
 
-def restart_for_trial(app):
+def update(app):  # goes on with a restart
     restart(app, "update: restarting")
 
 

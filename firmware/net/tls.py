@@ -29,23 +29,23 @@ def context():
 
 
 def read(name):
-    path = "certs/" + name
+    folder = ""
     if name != "ca":  # slot a, unless the second letter says b (docs/updates.md)
         try:
             with open("slot", "rb") as f:
                 if f.read(3).rstrip() in (b"ab", b"bb"):
-                    path = "certs/b/" + name
+                    folder = "b/"
         except OSError:
             pass
     for suffix in (".pem", ".der"):
         try:
-            with open(path + suffix, "rb") as f:
+            with open("certs/{}{}{}".format(folder, name, suffix), "rb") as f:
                 size = f.seek(0, 2)
                 f.seek(0)
                 return f.read(size)  # in one piece at once
         except OSError:
             pass
-    raise LinkError("tls", path + " is missing")
+    raise LinkError("tls", "certs/{}{} is missing".format(folder, name))
 
 
 def _suites(context):

@@ -38,7 +38,7 @@ def start(app, config, context):
     chip.log("claim: no certificate yet, asking for one with the claim")
     from firmware.updates.claiming import Claiming
 
-    app._pass = Claiming(app, config, context, *claim).step
+    app.step = Claiming(app, config, context, *claim).step
     return board.watchdog()
 
 

@@ -23,12 +23,12 @@ def talk(c):
         if kind != b"accepted":
             text = "{} {}".format(answer.get("errorCode"), answer.get("errorMessage"))
             raise LinkError("claim", "rejected " + printable(text, 120).replace("?", " "))
-        if c.asked == c.provision:
+        if c.topic == c.provision:
             _registered(c, answer)
         else:
             _ask(c, c.provision, _signed(c, answer), -2)
         return
-    (status, details), c.made = c.made, None
+    (status, details), c.out = c.out, None
     if status == "FAILED":
         raise LinkError("claim", details["reason"])
     text = details["csr"]
@@ -40,7 +40,7 @@ def talk(c):
 
 def _ask(c, topic, document, tag):
     packets.document(c.session, topic.encode(), json.dumps(document), tag)
-    c.asked = topic
+    c.topic = topic
     c.late.start(_ANSWER_MS)
 
 

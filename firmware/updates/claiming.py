@@ -34,13 +34,13 @@ class Claiming:
         app.rtc_s2000 = board.rtc_s2000()
         where = config["endpoint"], config["port"], config["keepalive_s"]
         # Without a last will, which a claim may not publish.
-        self.session = Session(self.thing.encode(), *where, clock, 0, b"", 0, None)
-        self.session.set_callback(self.receive)
-        self.session.on_ack, self.session.filters = self.on_ack, self.filters
-        args = self.session, clock, chip.random, chip.log, context, _MOST_BYTES
+        session = self.session = Session(self.thing.encode(), *where, clock, 0, b"", 0, None)
+        session.set_callback(self.receive)
+        session.on_ack, session.filters = self.on_ack, self.filters
+        args = session, clock, chip.random, chip.log, context, _MOST_BYTES
         app.connection = self.connection = link = Connection(*args)
         link.on_up, link.make_room, link.short = self.on_up, self.nothing, app.unload
-        link.failed, self.refused = self.failed, 0  # refused: so often, by AWS
+        link.failed, self.failures = self.failed, 0  # failures: refused by AWS
         self.late = Deadline(clock)  # for what AWS is to answer
         self.on_up(False)
 
@@ -59,8 +59,9 @@ class Claiming:
         session = self.session
         session.pids[:], session.used, session.doubt = [0] * len(session.pids), 0, True
         session.waiting.clear()
-        self.heard = self.asked = self.made = self.message = None
+        self.heard = self.topic = self.out = self.message = None  # topic: of what is asked
         self.job = {"document": {"fieldmouse": "csr"}}  # for rotate.py
+        self.dropped = session.oversized
         self.late.start(_ANSWER_MS)
 
     def on_ack(self, tag):
@@ -68,7 +69,7 @@ class Claiming:
 
     def receive(self, topic, payload):
         # Inside the MQTT callback: only taken apart.
-        asked = (self.asked or "").encode()
+        asked = (self.topic or "").encode()
         kind = topic[len(asked) + 1 :]
         if asked and topic[: len(asked) + 1] == asked + b"/" and not self.message:
             from firmware.core.text import load
@@ -99,17 +100,16 @@ class Claiming:
             chip.sleep_ms(_WAIT_MS)
 
     def talk(self):
-        if self.heard and not self.asked and not self.made:
+        if self.heard and not self.topic and not self.out:
             # As for a new certificate in the field: what an earlier try has made is used again.
             from firmware.updates import rotate
 
-            self.made = rotate.step(self, self.job)
-        elif self.made or self.message:
+            self.out = rotate.step(self, self.job)
+        elif self.out or self.message:
             from firmware.updates import claim_answers
 
             claim_answers.talk(self)
-        elif self.session.oversized:
-            self.session.oversized = 0
+        elif self.session.oversized > self.dropped:
             raise LinkError("claim", "answer too long")
         elif not self.late.left_ms():
             raise LinkError("timeout", "answer")
@@ -120,7 +120,7 @@ class Claiming:
         clock, link = self.clock, self.connection
         expired = clock.offset is not None and clock.offset + clock.s > self.expires_s2000
         if expired or " {} ".format(str(link.last_reason).split(" ")[0]) in _NO:
-            self.refused += 1
-            link.wait_in.start(pause_ms(chip.random, self.refused, *_SLOW_MS))
+            self.failures += 1
+            link.wait_in.start(pause_ms(chip.random, self.failures, *_SLOW_MS))
             args = "expired" if expired else "refused", _REMEDY, link.wait_in.wait_ms // 1000
             chip.log("claim: {}; {}; next try in {} s".format(*args))

@@ -76,11 +76,11 @@ def _begin(job):
 
 def _copy(own, target, have):
     piece = bytearray(512)
-    with open(own, "rb") as source, open(target, "ab") as copy:
+    with open(own, "rb") as source, open(target, "ab") as there:
         source.seek(have)
         for _ in range(_COPY_BYTES // len(piece)):
             count = source.readinto(piece)
-            copy.write(memoryview(piece)[:count])
+            there.write(memoryview(piece)[:count])
     return True
 
 

@@ -1,10 +1,10 @@
 # Jobs of AWS IoT (docs/updates.md): asks for the next one, has it done step by step, and says how
 # it ended until AWS has that. On demand; app.job is what stays of it: what data/job.json has (id,
-# document, state, status, details), and "session": number of the one that it has asked in; "ask":
+# document, state, status, details), and "session": number of the one that it has asked in; "get":
 # a $next/get is due; "begun": AWS knows; "tries" without an answer; "update": how the last ended.
 #
 #   state        what is done                                 next
-#   None         a job comes, and can be done (heard.py)      manifest (update) or key
+#   None         a job comes, and can be done (answers.py)    manifest (update) or key
 #   manifest     the first blocks of the release (fetch.py)   signature
 #   signature    signature.py: may it run here?               clean
 #   clean        clean.py: what is not in it leaves the slot  fetch
@@ -40,12 +40,12 @@ def step(app, topic=None, payload=None):
         return True
     if job["session"] != app.connection.sessions:
         job["session"], job["tries"] = app.connection.sessions, 0
-        job["ask"] = job["state"] not in ("trial", "result")
+        job["get"] = job["state"] not in ("trial", "result")
     state = job["state"]
-    if job["ask"] or state == "result" or (state not in (None, "trial") and not job.get("begun")):
+    if job["get"] or state == "result" or (state not in (None, "trial") and not job.get("begun")):
         job["tries"] += 1
         app.job_s = s + (_ANSWER_S if job["tries"] <= _MANY else _LATER_S * job["tries"])
-        if job["ask"]:
+        if job["get"]:
             # After an answer that was too long for this board: who it is, to refuse it.
             large, job["large"] = job.get("large"), app.session.oversized
             whole = large in (None, job["large"])
@@ -54,9 +54,9 @@ def step(app, topic=None, payload=None):
             _update(app, job)
         return False
     if state == "trial" and not app.trial:
-        app.upkeep("restart_for_trial")
+        app.upkeep("update")
     if state in (None, "trial"):
-        app.job_s, job["ask"] = s + _IDLE_S, not state
+        app.job_s, job["get"] = s + _IDLE_S, not state
         return False
     from firmware.updates import work
 
@@ -89,9 +89,9 @@ def _receive(app, job, topic, payload):
         return
     kind = kind[len(base) :]
     if not kind.startswith("streams/"):
-        from firmware.updates import heard
+        from firmware.updates import answers
 
-        heard.receive(app, job, kind, payload)
+        answers.receive(app, job, kind, payload)
     elif job["state"] in ("manifest", "fetch"):
         from firmware.updates import block
 

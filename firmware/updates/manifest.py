@@ -3,7 +3,7 @@
 
 from micropython import const
 
-HEAD = ("fieldmouse", "version", "built", "board", "micropython", "older", "files")
+HEAD = "fieldmouse version built board micropython older files".split()
 _LINE_BYTES = const(160)
 _FILE_BYTES = const(65_536)
 

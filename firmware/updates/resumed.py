@@ -19,7 +19,7 @@ def job():
             found = {}
     except (ValueError, KeyError, TypeError, AttributeError):
         found = {}
-    found.update({"ask": False, "tries": 0, "session": None})
+    found.update({"get": False, "tries": 0, "session": None})
     found.setdefault("state", None)
     _, other, why = slots.read()
     under_way = found["state"] not in (None, "result")
@@ -61,7 +61,7 @@ def _ended(job):
 
 def finish(job, status, details):
     details = {key: _plain(details[key]) for key in details if details[key]}
-    text = details.get("reason") or details.get("note") or ""
+    text = details.get("reason") or details.get("info") or ""
     chip.log("update: {} {}".format(status, text))
     job["update"] = "{} {}".format(status.lower(), text)[:120]
     for key in ("file", "work", "line", "own"):
@@ -100,5 +100,5 @@ def dropped(app):
     files.attempt(os.remove, "data/release")
     files.attempt(os.remove, _PATH)
     ended, session = app.job.get("update"), app.job["session"]
-    app.job = {"state": None, "update": ended, "ask": True, "tries": 0, "session": session}
+    app.job = {"state": None, "update": ended, "get": True, "tries": 0, "session": session}
     app.job_s = 1

@@ -22,13 +22,13 @@ def same(length):
         if manifest.line(f):
             raise ValueError("manifest: no empty line behind the head")
         _fits(head)
-        total, last, count = 0, "", 0
+        total, last, count, declared = 0, "", 0, words[1]
         while f.tell() < length:
             path, size, _ = manifest.row(manifest.line(f))
             if path <= last:
                 raise ValueError("manifest: {} is not in order".format(path))
             total, last, count = total + size, path, count + 1
-        if f.tell() != length or total > _ALL_BYTES or str(count) != head["files"][0]:
+        if f.tell() != length or total > _ALL_BYTES or str(count) != declared:
             raise ValueError("manifest: its sizes are wrong")
     return _same(head["version"][0], int(head["built"][0]), head["older"])
 

@@ -26,7 +26,7 @@ def step(app, job):
         raise
     del job["signed"]
     if same:
-        return "SUCCEEDED", {"version": same, "note": "it runs already"}
+        return "SUCCEEDED", {"version": same, "info": "it runs already"}
     job["state"] = "clean"
     return True
 

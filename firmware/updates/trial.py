@@ -28,9 +28,9 @@ def _check(app):
     link = app.connection
     now, other, left = slots.read()
     if not slots.on_trial():
-        return app.upkeep("restart_for_trial")
+        return app.upkeep("update")
     if slots.running() != now[0]:  # boot.py could not count: tried again, but readings go on
-        return app.clock.s >= _REFUSED_S and app.upkeep("restart_for_trial")
+        return app.clock.s >= _REFUSED_S and app.upkeep("update")
     # A get is answered with accepted; seen: the version in it.
     heard = app.shadow.seen >= 0 and not app.shadow.pending and not app.shadow.get_due
     # {}: that the slot has moved may not be noted yet, and then good looks like not tried.
@@ -46,19 +46,19 @@ def _check(app):
             claim.wipe()
     elif now[1] != other[1] and _refused(app, link):
         slots.back("refused")
-        app.upkeep("restart_for_trial")
+        app.upkeep("update")
 
 
 def _refused(app, link):
     # Only the time counts in which AWS could have let it in: network there, date known. Sessions
     # that are ended at the first message are none.
     s = app.clock.s
-    total_s, last_s = getattr(app, "refused", (0, s))
+    total_s, last_s = getattr(app, "rejected", (0, s))
     if link.up:
         total_s *= s - link.since_s < _LASTS_S
     elif app.joining is None and app.clock.offset is not None:
         total_s += s - last_s
-    app.refused = total_s, s
+    app.rejected = total_s, s
     return total_s >= _REFUSED_S
 
 

@@ -18,15 +18,15 @@ def step(app, job, state):
 
             clean.empty()
             text = "no room: the flash is full"
-        done = "FAILED", {"reason": text.format(str(e) or repr(e))}
+        done = "FAILED", {"reason": text.format(str(e) or type(e).__name__)}
     except MemoryError:
         # Put off: what it has done is on flash, and by then there may be more.
         if not app.sampler.due:
             app.sampler.release()
-        job["short"] = min(job.get("short", 0) + 1, _SHORT_S)
-        app.job_s = app.clock.s + job["short"]
+        job["delay"] = min(job.get("delay", 0) + 1, _SHORT_S)
+        app.job_s = app.clock.s + job["delay"]
         return False
-    job["short"] = 0
+    job["delay"] = 0
     if isinstance(done, dict):
         return done
     if done == "trial":

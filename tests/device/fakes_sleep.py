@@ -165,7 +165,7 @@ def app(values, cause="deepsleep"):
     made.shadow.update_due, made.shadow.connected = False, lambda present: None
     made.facts = lambda full: {"firmware": "1"}
     made.wlan, made.networks, made.ssid, made.runner = None, [], "barn", None
-    made.calls, made.window, made.slots, made.alarmed = [], 8, 24, 0
+    made.calls, made.window, made.window_max, made.alarmed = [], 8, 24, 0
     made.upkeep, made.unload = made.calls.append, lambda: None
     return made
 

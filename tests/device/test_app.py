@@ -9,7 +9,7 @@ import firmware
 import harness
 from fakes import Clock
 from fakes_net import Bench, publish
-from firmware import loading, net, startup
+from firmware import config, loading, net, startup
 from firmware.app import App
 
 CONFIG = {
@@ -44,23 +44,26 @@ def boot(state, topic="devices/{thing}/commands", jobs=None):
     renew()
     app = App()
     app.clock, app.settings = Clock(), Settings(state)
-    config = dict(CONFIG)
-    config["command_topic"], config["updates"] = topic, jobs
-    startup._session(app, config, None)
+    given = dict(CONFIG)
+    given["command_topic"], given["updates"] = topic, jobs
+    startup._session(app, given, None)
     return app
 
 
 def test_without_the_files_of_a_battery_board_it_runs_as_on_mains():
-    lines, path, kept_log = [], firmware.__path__, startup.chip.log
-    app, startup.chip.log = App(), lines.append
-    app.problems, app.unload = ("another",), lambda: None
-    startup.board.watchdog, kept = lambda: "feed", startup.board.watchdog
-    firmware.__path__ = "/nowhere"
-    for power, count in (("mains", 0), ("battery", 1)):
-        harness.equal(startup._feed(app, {"power": power}), "feed")
-        harness.equal((len(lines), len(app.problems)), (count, 1 + count))
-    firmware.__path__, startup.board.watchdog, startup.chip.log = path, kept, kept_log
-    assert lines[0].startswith(app.problems[1]) and "make deploy" in lines[0]
+    lines, path, kept_log = [], firmware.__path__, config.chip.log
+    config.chip.log = lines.append
+    for where, count in ((path, 0), ("/nowhere", 1)):
+        given, problems = {"power": "battery"}, ["another"]
+        firmware.__path__ = where
+        config.check_battery(given, problems)
+        sys.modules.pop("firmware.power", None)
+        if hasattr(firmware, "power"):
+            del firmware.power
+        harness.equal((len(lines), len(problems)), (count, 1 + count))
+        harness.equal(given.get("power"), None if count else "battery")
+    firmware.__path__, config.chip.log = path, kept_log
+    assert lines[0].startswith(problems[1]) and "make deploy" in lines[0]
 
 
 def test_known_only_after_suback():

@@ -73,7 +73,7 @@ class Bench:
         made.runner = made.joining = None
         made.ssid, made.networks = "net", [{"ssid": "net"}]
         made.check_s = made.counted_s = made.sent = made.since_s = 0
-        made.safe, made.window, made.slots, made.offline_s = False, 8, 24, 0
+        made.safe, made.window, made.window_max, made.offline_s = False, 8, 24, 0
         made.good_s = made.alarmed = 0
         made.fault = False
         made.job, made.job_s, made.trial = None, 1 << 29, False
@@ -90,7 +90,7 @@ class Bench:
         # Passes, and how many.
         end_s, passes = self.clock.s + seconds, 0
         while self.clock.s < end_s:
-            self.app._pass()
+            self.app.step()
             self.app.session.calls.clear()
             self.clock.pass_ms(100)
             passes += 1
@@ -180,7 +180,7 @@ def test_a_fault_in_what_notes_faults():
 def test_what_samples_or_stores_ends_the_program():
     bench = Bench()
     bench.app.sampler.step = fault
-    harness.raises(TypeError, bench.app._pass)
+    harness.raises(TypeError, bench.app.step)
 
 
 def test_what_fails_in_every_pass_ends_the_program_too():

@@ -161,7 +161,7 @@ class Rig:
             app.unload = self.unload
             feed = claim.start(app, CONFIG, context or Context())
             while feed:
-                app._pass()
+                app.step()
                 feed()
         except Restart:
             if files.read("certs/b/cert.pem", 1) and slots.read()[0] == "aa":

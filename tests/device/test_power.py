@@ -22,7 +22,7 @@ def on(settings, cause="deepsleep", **parts):
     made = app(settings, cause)
     for name in parts:
         setattr(made, name, parts[name])
-    step = power.attach(made, {"outbox_bytes": 98304})
+    step = power.attach(made, [{"outbox_bytes": 98304}])
     return made, step
 
 
@@ -320,7 +320,7 @@ def test_all_that_waits_goes_in_one_flight():
     CHIP.fresh(0)
     CHIP.boot()
     made, _ = on(values(), "pwron")
-    harness.equal((made.window, made.slots), (24, 24))
+    harness.equal((made.window, made.window_max), (24, 24))
 
 
 def test_a_setting_on_trial_is_good_after_a_whole_connect():
@@ -329,7 +329,7 @@ def test_a_setting_on_trial_is_good_after_a_whole_connect():
         wake_until_connect()
         made = app(values())
         made.settings.state["trial"] = {"interval_s": [None, False]}
-        step = power.attach(made, {"outbox_bytes": 98304})
+        step = power.attach(made, [{"outbox_bytes": 98304}])
         made.settings.state["trial"] = trial  # set in this connect
         harness.raises(Slept, connect, made, step)
         harness.equal(made.settings.state["trial"], trial if left else None)

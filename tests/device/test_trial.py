@@ -32,7 +32,7 @@ class App:
         files.replace("slot", slot)
 
     def upkeep(self, what):
-        harness.equal(what, "restart_for_trial")
+        harness.equal(what, "update")
         self.restarts += 1
 
     def wait(self, seconds):

@@ -190,5 +190,5 @@ def test_a_job_for_what_runs(field: Field, kit: Kit) -> None:
     field.offer(kit.release("9.0.1"), "job-2")
     ended = field.ended()
     assert ended.status == "SUCCEEDED"
-    assert ended.details == {"version": kit.version, "note": "it runs already"}
+    assert ended.details == {"version": kit.version, "info": "it runs already"}
     _done(field, "job-2", "9.0.1", "ba")

@@ -93,7 +93,7 @@ def test_the_same_version_built_before(field: Field, kit: Kit) -> None:
 def test_the_version_that_runs(field: Field, kit: Kit) -> None:
     ended = _done(field, kit.release(kit.version, built=kit.built))
     assert ended.status == "SUCCEEDED"
-    assert ended.details == {"version": kit.version, "note": "it runs already"}
+    assert ended.details == {"version": kit.version, "info": "it runs already"}
 
 
 # --- signatures

@@ -71,7 +71,7 @@ DEFECTS = {
     ),
     "does not ask for jobs": Defect(
         test_jobs.test_Job_Execution,
-        'job["ask"] = job["state"] not in ("trial", "result")', 'job["ask"] = False',
+        'job["get"] = job["state"] not in ("trial", "result")', 'job["get"] = False',
         "not within",
     ),
     "does not hear of a new job": Defect(

@@ -47,7 +47,7 @@ def _dropped(app):
 
 
 def _next(app, job, execution, length):
-    job["ask"], job["tries"], app.job_s = False, 0, app.clock.s
+    job["get"], job["tries"], app.job_s = False, 0, app.clock.s
     ident = execution.get("jobId") if isinstance(execution, dict) else None
     if job["state"] in ("trial", "result") or (ident and ident == job.get("id")):
         return
@@ -55,7 +55,7 @@ def _next(app, job, execution, length):
         chip.log("update: the job is no longer there")
         _dropped(app)
         job = app.job
-        job["ask"], app.job_s = False, app.clock.s
+        job["get"], app.job_s = False, app.clock.s
     if not isinstance(ident, str) or not 1 <= len(ident) <= 64:
         return
     document = execution.get("jobDocument", False)
