@@ -147,6 +147,21 @@ class Field:
         found = self.broker.published(f"devices/{THING}/data")
         return [json.loads(packet.payload)["seq"] for packet in found]
 
+    def repeated(self) -> list[int]:
+        """The seqs that came twice in one session, or later on as if they were new."""
+        found: list[int] = []
+        seen: set[int] = set()
+        for connection in self.broker.connections:
+            here: set[int] = set()
+            for _, packet in list(connection.packets):
+                if packet.topic != f"devices/{THING}/data":
+                    continue
+                seq = json.loads(packet.payload)["seq"]
+                found += [seq] * (seq in here or (seq in seen and not packet.dup))
+                here.add(seq)
+                seen.add(seq)
+        return found
+
     def offer(self, made: release.Release | bytes, job: str = "job-1", **document: Any) -> None:
         """Put a release into a stream, and make the job."""
         data = made if isinstance(made, bytes) else made.data()
