@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import updates
 from tests.e2e.advisor.bench import Bench, Kit
 from tests.host.conftest import said  # noqa: F401  # a fixture here, too
 from tools import wire
@@ -170,6 +171,12 @@ def boot(umqtt_dir: Path) -> Iterator[Callable[..., VirtualBoard]]:
             return board
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def kit(tmp_path_factory: pytest.TempPathFactory, umqtt_dir: Path) -> updates.Kit:
+    """What boards that hear jobs share."""
+    return updates.Kit(tmp_path_factory.mktemp("kit"), umqtt_dir)
 
 
 @pytest.fixture(scope="session")

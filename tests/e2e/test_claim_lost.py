@@ -79,11 +79,6 @@ def of_key(claims: Any, number: str) -> bytes:
     return key.public_bytes(ser.Encoding.DER, ser.PublicFormat.SubjectPublicKeyInfo)
 
 
-@pytest.fixture(scope="module")
-def kit(tmp_path_factory: pytest.TempPathFactory, umqtt_dir: Path) -> Kit:
-    return Kit(tmp_path_factory.mktemp("kit"), umqtt_dir)
-
-
 @pytest.fixture
 def nursery(kit: Kit, tmp_path: Path) -> Iterator[Nursery]:
     with Nursery(kit, tmp_path) as made:

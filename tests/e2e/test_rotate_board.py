@@ -15,11 +15,6 @@ from tests.e2e.updates import THING, Kit
 from tools.aws import csr
 
 
-@pytest.fixture(scope="module")
-def kit(tmp_path_factory: pytest.TempPathFactory, umqtt_dir: Path) -> Kit:
-    return Kit(tmp_path_factory.mktemp("kit"), umqtt_dir)
-
-
 @pytest.fixture
 def garden(kit: Kit, tmp_path: Path) -> Iterator[Garden]:
     with Garden(kit, tmp_path) as made:

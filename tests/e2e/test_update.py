@@ -15,11 +15,6 @@ _LONG_S = 90.0
 pytestmark = pytest.mark.timeout(400)
 
 
-@pytest.fixture(scope="module")
-def kit(tmp_path_factory: pytest.TempPathFactory, umqtt_dir: Path) -> Kit:
-    return Kit(tmp_path_factory.mktemp("kit"), umqtt_dir)
-
-
 @pytest.fixture
 def field(kit: Kit, tmp_path: Path) -> Iterator[Field]:
     with Field(kit, tmp_path) as made:

@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +20,6 @@ from tools.updates import release
 
 _numbers = itertools.count(1)
 _LONG_S = 30.0
-
-
-@pytest.fixture(scope="module")
-def kit(tmp_path_factory: pytest.TempPathFactory, umqtt_dir: Path) -> Kit:
-    return Kit(tmp_path_factory.mktemp("kit"), umqtt_dir)
 
 
 @pytest.fixture(scope="module")
