@@ -1,4 +1,4 @@
-# Takes out of the slot what the release has not, or has otherwise: one file a step. Then there
+# Takes out of the slot what the release has not, or has otherwise: a few files a step. Then there
 # must be room for the rest. On demand. app.job["walk"]: how many files were good so far.
 
 import os
@@ -6,6 +6,7 @@ from micropython import const
 
 from firmware.updates import manifest, slots, tree
 
+_FILES = const(8)  # looked at in a step
 _BLOCK_BYTES = const(4096)
 _DATA_BYTES = const(4088)  # of one, at the least; the rest is LittleFS's
 _FOLDER_BLOCKS = const(4)  # as statvfs counts, by which the outbox drops readings
@@ -14,16 +15,17 @@ _FREE_BLOCKS = const(8)  # for the outbox and the rest
 
 def step(app, job):
     root, length = tree.root(slots.spare(0)), job["document"]["manifest_bytes"]
-    count = job.setdefault("walk", 0)
-    for path in _walk(root + "firmware", 0):
-        if not count:
-            entry = _find(length, path[len(root) :])
-            if entry and tree.size(path) == entry[1] and tree.digest(path, entry[1]) == entry[2]:
-                job["walk"] += 1
-            else:
-                os.remove(path)
+    known = job.setdefault("walk", 0)
+    for number, path in enumerate(_walk(root + "firmware", 0)):
+        if number < known:
+            continue
+        entry = manifest.find(length, path[len(root) :])
+        if not (entry and tree.size(path) == entry[1] and tree.digest(path, entry[1]) == entry[2]):
+            os.remove(path)
             return True
-        count -= 1
+        job["walk"] += 1
+        if job["walk"] - known == _FILES:
+            return True
     lacks = _lacks(length, root)
     found = os.statvfs(".")
     # A few below zero, or 2^32, is none (outbox_files.py).
@@ -67,19 +69,10 @@ def _lacks(length, root):
         last = path
 
 
-def _find(length, path):
-    at = 0
-    while True:
-        entry = manifest.entry(length, at)
-        if not entry or entry[0] == path:
-            return entry
-        at = entry[3]
-
-
 def _walk(folder, depth):
     # Paths of the files in it; two levels of folders inside.
     try:
-        entries = list(os.ilistdir(folder))
+        entries = list(os.ilistdir(folder))  # at once: files are removed meanwhile
     except OSError:
         return
     for entry in entries:

@@ -33,6 +33,19 @@ def row(text):
     return path, size, digits
 
 
+def find(length, path):
+    # (path, size, hash) of one path, or None. In pieces, that a line fits into with what overlaps.
+    start, piece = b"\n" + path.encode() + b" ", bytearray(512)
+    with open("data/release", "rb") as f:
+        for at in range(0, length, len(piece) - _LINE_BYTES):
+            f.seek(at)
+            f.readinto(piece)
+            found = at + piece.find(start) + 1
+            if at < found < length:
+                f.seek(found)
+                return row(line(f))
+
+
 def entry(length, at):
     # (path, size, hash, where the next one begins), None behind the last; at: 0 for the first.
     with open("data/release", "rb") as f:

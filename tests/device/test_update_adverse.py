@@ -7,7 +7,7 @@ import os
 import harness
 from firmware import chip, files, version
 from firmware.net import packets
-from firmware.updates import jobs
+from firmware.updates import jobs, manifest
 from flash import Flash, mounted
 from update_rig import App, Aws, Board, Reset
 
@@ -183,6 +183,24 @@ def test_no_room_in_the_midst_gives_back_what_has_come():
         board = Board(Aws())
         board.power_on()
         board.succeeded()
+
+
+def test_a_path_is_found_wherever_its_line_lies():
+    # find() reads pieces of 512 bytes; what follows the manifest is no part of it.
+    fresh()
+    rows = [
+        "firmware/{}{}.mpy {} {}".format("x" * (n % 40), n, n + 1, "0" * 64) for n in range(70)
+    ]
+    head = "".join(["{} 1\n".format(key) for key in manifest.HEAD])
+    text = head + "\n" + "".join([row + "\n" for row in rows])
+    files.replace("data/release", text + "\nfirmware/behind.mpy 1 " + "0" * 64 + "\n")
+    at = 0
+    for _ in rows:
+        *wanted, at = manifest.entry(len(text), at)
+        harness.equal(manifest.find(len(text), wanted[0]), tuple(wanted))
+        harness.equal(manifest.find(len(text), wanted[0][:-1]), None)
+    harness.equal(at, len(text))
+    harness.equal(manifest.find(len(text), "firmware/behind.mpy"), None)
 
 
 def test_an_empty_folder_goes():

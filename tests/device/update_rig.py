@@ -269,6 +269,7 @@ class App:
         self.job, self.job_s, self.trial = {}, 0, False
         self.clock = _Object(s=0, offset=0)
         self.connection = _Object(up=False, sessions=0, since_s=0)
+        self.sampler = _Object(due=False)
         self.session = _Object(waiting=(), client_id="T", oversized=0)
         self.shadow = _Object(junk=0, seen=-1, pending=None, get_due=True)
         self.prefix, self.joining = (PREFIX + "shadow/").encode(), None
