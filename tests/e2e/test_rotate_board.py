@@ -46,7 +46,7 @@ def tried(garden: Garden, number: str) -> str:
 @pytest.mark.parametrize("why", ["not active", "no policy"])
 def test_refused_by_aws(garden: Garden, why: str) -> None:
     garden.start()
-    number = garden.claims.issue(garden.request(), THING)
+    number = garden.claims.issue(garden.request(prepared=True), THING)
     if why == "no policy":
         garden.claims.certificates[number].mute = True
     else:
@@ -62,12 +62,12 @@ def test_refused_by_aws(garden: Garden, why: str) -> None:
     garden.board.kill()
     garden.board.set(time_scale=20)
     garden.board.start()
-    garden.rotate()  # the next one is good
+    garden.rotate(prepared=True)  # the next one is good
 
 
 def test_what_is_not_tried(garden: Garden) -> None:
     garden.start()
-    request = garden.request()
+    request = garden.request(prepared=True)
     good = garden.claims.certificates[garden.claims.issue(request, THING)].pem
     lines = good.splitlines(keepends=True)
     for pem, why in (
@@ -127,7 +127,7 @@ def test_a_power_cut_in_every_phase(garden: Garden) -> None:
 
 def test_three_starts_and_none_of_them_good(garden: Garden) -> None:
     garden.start()
-    new = garden.claims.issue(garden.request(), THING)
+    new = garden.claims.issue(garden.request(prepared=True), THING)
     mark = len(garden.board.log)
     job = garden.bring(new)
     for left in (2, 1, 0):
@@ -138,7 +138,7 @@ def test_three_starts_and_none_of_them_good(garden: Garden) -> None:
     assert done.details["reason"].startswith("gone back: three starts")
     # The host removes it then, and begins anew.
     del garden.claims.certificates[new]
-    garden.rotate()
+    garden.rotate(prepared=True)
     garden.complete()
 
 
@@ -146,7 +146,7 @@ def test_each_message_is_lost_once_or_comes_twice(garden: Garden) -> None:
     garden.start()
     for way in ("lose", "ignore", "twice"):
         setattr(garden.jobs, way, True if way == "twice" else EveryOther())
-        garden.rotate()
+        garden.rotate(prepared=way != "lose")
         setattr(garden.jobs, way, Counter())
     assert len([u for u in garden.jobs.updates if u.code]) >= 2  # said, and said again
     garden.complete()
@@ -166,7 +166,7 @@ def test_the_session_ends_after_each_message(garden: Garden) -> None:
 def test_nothing_is_said_of_a_certificate_that_is_not_in_use(garden: Garden) -> None:
     # In the middle of the trial somebody makes the board anew, by cable; data/ stays.
     garden.start()
-    new = garden.claims.issue(garden.request(), THING)
+    new = garden.claims.issue(garden.request(prepared=True), THING)
     mark = len(garden.board.log)
     job = garden.bring(new)
     garden.board.wait_for("slot ab on trial", WAIT_S, mark)

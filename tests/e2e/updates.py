@@ -64,7 +64,7 @@ class Kit:
         (certs / "ca.pem").write_bytes(self.ca.cert)
         (certs / "cert.pem").write_bytes(self.client.cert)
         (certs / "key.pem").write_bytes(self.client.key)
-        known = {"thing_name": THING, "endpoint": pki.HOST, "wifi": WIFI, "interval_s": 2}
+        known = {"thing_name": THING, "endpoint": pki.HOST, "wifi": WIFI, "interval_s": 4}
         (folder / "config.json").write_text(json.dumps(known | {"updates": True} | config))
         made = stage.stage(folder / "config.json", certs, folder / "device", keys=public)
         self.device, self.built, self.version = made.out, made.build_s2000, made.version

@@ -33,9 +33,13 @@ _cells = None  # a place for each block of the firmware, for split()
 _left = 0
 
 
+gc.threshold(2048)  # all that stays lies close together: what is left must be in one piece
+
+
 def leave(size):
     global _left, _cells
     _left = size
+    gc.threshold(-1)
     if _sim.get("split_heap") is not None:
         _cells = [None] * (size // _BLOCK + 16)
     _take(size)
