@@ -87,9 +87,6 @@ def _refusal(kind, document):
         if type(size) is not int or not 0 < size <= 16_384:
             return "manifest_bytes: must be 1 to 16384"
         # With a wildcard in what is asked AWS would end every session.
-        if (
-            not isinstance(stream, str)
-            or not 0 < len(stream) <= 128
-            or stream.lower().strip(_NAME)
-        ):
+        sound = isinstance(stream, str) and 0 < len(stream) <= 128
+        if not sound or stream.lower().strip(_NAME):
             return "stream: no name of one"
