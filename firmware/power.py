@@ -18,9 +18,11 @@ _STATUS = const(-4)  # tag of the birth message in the session
 _BEYOND = const(946_684_800)  # Unix seconds at 2000-01-01
 
 
-def attach(app, prepared):
+def attach(app, prepared):  # noqa: F811  it goes itself
     # Once, at the start, in place of board.watchdog(): what is to be called in each pass. Of what
-    # is handed in, an old reference stays in App.run(): a list, which it empties.
+    # is handed in, an old reference stays in App.run(): a list, which it empties. Nothing of what
+    # is needed once does.
+    global attach, _back, _take_up
     from firmware import board, wake
 
     config = prepared[0]
@@ -37,6 +39,7 @@ def attach(app, prepared):
         app.window_max,
         board.watchdog(),
     )  # one flight; it has the RTC's memory now
+    del Power.__init__, attach, _back, _take_up
     return power.step
 
 

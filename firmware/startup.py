@@ -38,6 +38,8 @@ def build(app, config, values, saved, state, problems, context):
     app.unload()
     chip.log("config: {} at {}".format(config["thing_name"], config["endpoint"]))
     app.settings.note("boots", state.get("boots", 0) + (app.cause != "deepsleep"))
+    if app.job is None:
+        del type(app).jobs
     gc.threshold(1024)
     return None if config.get("power") == "battery" else board.watchdog()
 

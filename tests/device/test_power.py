@@ -18,11 +18,22 @@ def values(**more):
     return made
 
 
+KEPT = power.attach, power._back, power._take_up, power.Power.__init__
+
+
+def attach(made):
+    # As after an import.
+    power.attach, power._back, power._take_up, power.Power.__init__ = KEPT
+    step = power.attach(made, [{"outbox_bytes": 98304}])
+    assert not hasattr(power, "attach") and not hasattr(power, "_take_up")
+    return step
+
+
 def on(settings, cause="deepsleep", **parts):
     made = app(settings, cause)
     for name in parts:
         setattr(made, name, parts[name])
-    step = power.attach(made, [{"outbox_bytes": 98304}])
+    step = attach(made)
     return made, step
 
 
@@ -329,7 +340,7 @@ def test_a_setting_on_trial_is_good_after_a_whole_connect():
         wake_until_connect()
         made = app(values())
         made.settings.state["trial"] = {"interval_s": [None, False]}
-        step = power.attach(made, [{"outbox_bytes": 98304}])
+        step = attach(made)
         made.settings.state["trial"] = trial  # set in this connect
         harness.raises(Slept, connect, made, step)
         harness.equal(made.settings.state["trial"], trial if left else None)
