@@ -28,13 +28,15 @@ def _run(name):
 
 
 def _load():
-    # What a board has built in: its hardware, and umqtt.simple. `chips` is found through its own
-    # folder, which then leaves the path: a board has no such modules.
-    sys.path.append(_sim.get("chips"))
+    # What a board has built in: its hardware, and umqtt.simple. It runs in place, and is found
+    # only here: a board has no such modules.
+    import vfs
+
+    vfs.mount(vfs.VfsRom(_sim.mapped(_sim.get("built_in"))), "/built_in")
+    sys.path.insert(0, "/built_in")
     import _bus
 
     _bus.on_bus()  # the chips get their power when the processor does
-    sys.path.pop()
     for name in ("time", "machine", "network", "socket", "ntptime", "umqtt.simple", "_gc"):
         __import__(name)
     for name in ("_axtls", "_sys") if _sim.ESP8266 else ("esp32", "_mbedtls"):
@@ -42,6 +44,8 @@ def _load():
     for chip in _bus.on_bus().values():  # once, so that what it keeps is there
         air = chip.environment
         air.temperature_mdeg(), air.humidity_mpct(), air.pressure_pa(), air.co2_ppm()
+    sys.path.pop(0)
+    vfs.umount("/built_in")
 
 
 def _stand_in():
