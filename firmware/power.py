@@ -18,12 +18,12 @@ _STATUS = const(-4)  # tag of the birth message in the session
 _BEYOND = const(946_684_800)  # Unix seconds at 2000-01-01
 
 
-def attach(app, prepared):  # noqa: F811  it goes itself
+def attach(app, prepared):
     # Once, at the start, in place of board.watchdog(): what is to be called in each pass. Of what
     # is handed in, an old reference stays in App.run(): a list, which it empties. Nothing of what
     # is needed once does.
-    global attach, _back, _take_up
     from firmware import board, wake
+    from firmware import power as own
 
     config = prepared[0]
     power = Power(app, wake.load() if app.cause == "deepsleep" else None)
@@ -35,11 +35,9 @@ def attach(app, prepared):  # noqa: F811  it goes itself
         power.offset = app.rtc_s2000 - app.clock.s
     if power.state["wifi"]:
         app.joining = _back(app, power.state["wifi"])
-    app.window, power.feed = (
-        app.window_max,
-        board.watchdog(),
-    )  # one flight; it has the RTC's memory now
-    del Power.__init__, attach, _back, _take_up
+    app.window = app.window_max  # one flight
+    power.feed = board.watchdog()  # it has the RTC's memory now
+    del Power.__init__, own.attach, own._back, own._take_up
     return power.step
 
 
