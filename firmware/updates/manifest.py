@@ -10,7 +10,7 @@ _FILE_BYTES = const(65_536)
 
 def line(f):
     found = f.readline(_LINE_BYTES + 1)
-    if not found.endswith(b"\n"):
+    if not found.endswith(b"\n") or max(found) > 126:  # or it runs into the signature
         raise ValueError("manifest: a line is cut off or too long")
     return str(found[:-1], "ascii")
 
