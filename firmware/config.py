@@ -54,7 +54,7 @@ def prepare():  # what build() takes; then what is known of the last run
 
 def check_battery(config, problems):
     try:
-        from firmware import power  # noqa: F401  not to stay: App.run() has no room for it yet
+        from firmware import rtc_file  # noqa: F401  the smallest of them
     except ImportError:  # the files are from before that was set
         text = "power: the files for a battery are not on the board, it does not sleep"
         chip.log(text + "; use `make deploy`")

@@ -57,9 +57,9 @@ def test_without_the_files_of_a_battery_board_it_runs_as_on_mains():
         given, problems = {"power": "battery"}, ["another"]
         firmware.__path__ = where
         config.check_battery(given, problems)
-        sys.modules.pop("firmware.power", None)
-        if hasattr(firmware, "power"):
-            del firmware.power
+        sys.modules.pop("firmware.rtc_file", None)
+        if hasattr(firmware, "rtc_file"):
+            del firmware.rtc_file
         harness.equal((len(lines), len(problems)), (count, 1 + count))
         harness.equal(given.get("power"), None if count else "battery")
     firmware.__path__, config.chip.log = path, kept_log
