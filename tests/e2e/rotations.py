@@ -116,11 +116,6 @@ class Garden(Field):
         newest = max(self.readings(), default=0) + more
         self.broker.wait_for(lambda: max(self.readings(), default=0) >= newest, WAIT_S)
 
-    def complete(self) -> None:
-        """No reading was lost."""
-        seqs = self.readings()
-        assert sorted(set(seqs)) == list(range(1, max(seqs) + 1))
-
     def works(self, letter: str) -> bool:
         """Whether the certificates in a slot can open a session."""
         folder = self.folder / "certs" / ("b" if letter == "b" else "")

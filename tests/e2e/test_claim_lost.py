@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization as ser
 
 from tests.e2e.rotations import WAIT_S, EveryOther, Garden, of_pem
 from tests.e2e.updates import THING, Kit
@@ -72,9 +74,6 @@ class Nursery(Garden):
 
 def of_key(claims: Any, number: str) -> bytes:
     """The public key of a certificate."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import serialization as ser
-
     key = x509.load_pem_x509_certificate(claims.certificates[number].pem.encode()).public_key()
     return key.public_bytes(ser.Encoding.DER, ser.PublicFormat.SubjectPublicKeyInfo)
 

@@ -46,14 +46,14 @@ def reasons(events: list[dict[str, Any]]) -> list[str]:
 
 def test_puback_withheld(broker: Server, client: Client) -> None:
     broker.script.withhold["PUBACK"] = 2
-    events = client.run(port=broker.port, publish=1, speed=SPEED)
+    events = client.run(port=broker.port, publish=1, speed=2)
     assert (events[-1]["acked"], events[-1]["resent"]) == (1, 2)
     (connection,) = broker.connections
     sent = connection.of("PUBLISH")
     assert [p.dup for p in sent] == [False, True, True]
     assert len({p.packet_id for p in sent}) == 1
     times = [t for t, p in connection.packets if p.kind == "PUBLISH"]
-    assert all(0.98 < b - a < 5 for a, b in pairwise(times))  # a busy machine is late
+    assert all(0.98 < (b - a) / 2.5 < 2 for a, b in pairwise(times))
 
 
 def test_suback_withheld(broker: Server, client: Client) -> None:

@@ -147,6 +147,11 @@ class Field:
         found = self.broker.published(f"devices/{THING}/data")
         return [json.loads(packet.payload)["seq"] for packet in found]
 
+    def complete(self) -> None:
+        """No reading was lost."""
+        seqs = self.readings()
+        assert sorted(set(seqs)) == list(range(1, max(seqs) + 1))
+
     def repeated(self) -> list[int]:
         """The seqs that came twice in one session, or later on as if they were new."""
         found: list[int] = []

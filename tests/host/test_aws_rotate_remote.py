@@ -28,6 +28,7 @@ from tools.things.folder import Folder, Record
 
 NAME = "greenhouse-1"
 DAY = 86_400
+READ_ONLY = ("describe_", "get_", "list_")
 
 
 def request(thing: str, key: Any, sign: Any = None) -> str:
@@ -65,9 +66,7 @@ class Boards:
             try:
                 return real(*words, **given)
             finally:
-                if own or not name.startswith(
-                    ("describe_", "get_", "list_")
-                ):  # they change nothing
+                if own or not name.startswith(READ_ONLY):
                     self.check()
 
         return call
