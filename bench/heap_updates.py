@@ -3,7 +3,8 @@
 Against the scripted AWS of tests/e2e/updates.py, which plays jobs and streams. A trial is a board
 on so many bytes: "off" and "idle" (does not hear jobs; does) run until readings arrive and the
 shadow is reported; "update" and "rotation" (a request, its certificate) until the job has
-SUCCEEDED under what was new. What is at work is the difference to "off".
+SUCCEEDED under what was new; "claim" from a claim's first session to one under its own
+certificate. A crash ends a trial. What is at work is the difference to "off".
 
     python -m bench.heap_updates                      all figures (make bench-heap shows them too)
     python -m bench.heap_updates --at 52000 update    one trial
@@ -19,25 +20,29 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography import x509
 from rich.console import Console
 from rich.table import Table
 
 from bench.bench_heap import smallest
+from tests.e2e.rotations import Nursery
 from tests.e2e.updates import THING, Field, Kit
 from tools import toolchain
 
-KINDS = ("off", "idle", "update", "rotation")
+KINDS = ("off", "idle", "update", "rotation", "claim")
 AT_WORK, RESIDENT = 6 * 1024, 400  # the limits of issue 12, in bytes
 FULL = 56_000
 _RANGE = (44 * 1024, FULL)
 _STEP = 256
 _LIMIT_S = 60.0
 _LOOKS = 12
+
+T = TypeVar("T")
 
 _numbers = itertools.count(1)
 
@@ -50,26 +55,34 @@ class Lab:
         self.kits = {on: Kit(folder / f"kit-{on}", umqtt, updates=on) for on in (False, True)}
         self.release = self.kits[True].release()
 
-    def field(self, on: bool, heap: int) -> Field:
+    def field(self, on: bool, heap: int, make: type[Field] = Field) -> Field:
         """A board without power."""
         folder = self.folder / f"board-{next(_numbers)}"
         folder.mkdir()
-        return Field(self.kits[on], folder, heap=f"esp32:{heap}")
+        return make(self.kits[on], folder, heap=f"esp32:{heap}")
 
     def failure(self, kind: str, heap: int) -> str:
         """Why a board does not get there, or ""."""
-        with self.field(kind != "off", heap) as field:
+        with self.field(kind != "off", heap, Nursery if kind == "claim" else Field) as field:
+            _give_up_at_a_crash(field)
             try:
-                field.start()
-                field.reported(firmware=_version(field))
-                if kind == "update":
-                    field.offer(self.release)
-                    _succeeded(field, "job-1")
-                elif kind == "rotation":
-                    rotate(field, "a", _LIMIT_S)
+                self._bring(kind, field)
             except (AssertionError, TimeoutError) as e:
-                return str(e).splitlines()[0] if str(e) else "failed"
-        return ""
+                return crash(field) or (str(e).splitlines()[0] if str(e) else "failed")
+            return crash(field)
+
+    def _bring(self, kind: str, field: Field) -> None:
+        if isinstance(field, Nursery):
+            field.board.start()
+            field.up()
+            return
+        field.start()
+        field.reported(firmware=_version(field))
+        if kind == "update":
+            field.offer(self.release)
+            _succeeded(field, "job-1")
+        elif kind == "rotation":
+            rotate(field, "a", _LIMIT_S)
 
     def smallest(self, kind: str) -> int | None:
         """The least heap in bytes, to 256."""
@@ -89,6 +102,30 @@ class Lab:
             before = in_use(field)
             refused(field, jobs, "more")
             return idle - off, before - idle, in_use(field) - before
+
+
+def crash(field: Field) -> str:
+    """The line in which a board says so, or ""."""
+    lines = (line for line in list(field.board.log) if "crash: " in line or "cannot run" in line)
+    return next(lines, "")
+
+
+def _give_up_at_a_crash(field: Field) -> None:
+    wait_for = field.broker.wait_for
+
+    def until(look: Callable[[], T], timeout_s: float = 10.0) -> T:
+        found: list[T] = []
+
+        def ended() -> bool:
+            found.append(look())
+            return bool(found[-1] or crash(field))
+
+        wait_for(ended, timeout_s)
+        if not found[-1]:
+            raise AssertionError(crash(field))
+        return found[-1]
+
+    field.broker.wait_for = until  # type: ignore[method-assign]
 
 
 def refused(field: Field, count: int, name: str) -> None:

@@ -1,7 +1,8 @@
 # Jobs of AWS IoT (docs/updates.md): asks for the next one, has it done step by step, and says how
 # it ended until AWS has that. On demand; app.job is what stays of it: what data/job.json has (id,
 # document, state, status, details), and "session": number of the one that it has asked in; "get":
-# a $next/get is due; "begun": AWS knows; "tries" without an answer; "update": how the last ended.
+# a $next/get is due, or the messages too long before it went out; "begun": AWS knows; "tries"
+# without an answer; "update": how the last ended.
 #
 #   state        what is done                                 next
 #   None         a job comes, and can be done (answers.py)    manifest (update) or key
@@ -47,8 +48,8 @@ def step(app, topic=None, payload=None):
         app.job_s = s + (_ANSWER_S if job["tries"] <= _MANY else _LATER_S * job["tries"])
         if job["get"]:
             # After an answer that was too long for this board: who it is, to refuse it.
-            large, job["large"] = job.get("large"), app.session.oversized
-            whole = large in (None, job["large"])
+            asked, job["get"] = job["get"], app.session.oversized + 1
+            whole = asked is True or asked == job["get"]
             _send(app, "jobs/$next/get", {"clientToken": "next", "includeJobDocument": whole})
         else:
             _update(app, job)

@@ -21,8 +21,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import updates
+from tests.e2e import pki, updates
 from tests.e2e.advisor.bench import Bench, Kit
+from tests.e2e.server import Server
 from tests.host.conftest import said  # noqa: F401  # a fixture here, too
 from tools import wire
 from tools.aws import viewer, watch
@@ -171,6 +172,19 @@ def boot(umqtt_dir: Path) -> Iterator[Callable[..., VirtualBoard]]:
             return board
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def ca() -> pki.Authority:
+    """Whose certificates the scripted AWS has and believes."""
+    return pki.Authority()
+
+
+@pytest.fixture
+def broker(ca: pki.Authority) -> Iterator[Server]:
+    """The scripted AWS by itself."""
+    with Server(ca, ca.server()) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,16 @@
 
 A fault: neither the certificates in the slot that `slot` names, nor, on trial, those it goes back
 to, can open a session: a key and a certificate for it, and ACTIVE in AWS as this thing.
+
+A Nursery is one whose board was flashed with a claim.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,9 +30,11 @@ from cryptography.x509.oid import NameOID
 from tests.e2e.claims import Claims, number_of
 from tests.e2e.updates import THING, Field, Kit
 from tools.aws import csr
+from tools.board.stage import EPOCH_2000
 from tools.things.certs import belong_together
 
 WAIT_S = 60.0
+TEMPLATE = "fieldmouse"
 
 
 class EveryOther(Counter[str]):
@@ -154,6 +160,64 @@ class Garden(Field):
         self.look()
 
 
+class Nursery(Garden):
+    """A board with nothing but a claim: ``seed`` is its certificate's id."""
+
+    def __init__(self, kit: Kit, folder: Path, good_s: int = 100_000, **options: Any) -> None:
+        super().__init__(kit, folder, **options)
+        self.claims.certificates.clear()
+        self.claims.things.clear()
+        self.claim = kit.ca.client("AWS IoT Certificate")
+        self.seed = self.claims.claim(self.claim, [TEMPLATE])
+        self.listed = True
+        self.claims.template(
+            TEMPLATE, {"SerialNumber": None}, "{SerialNumber}", hook=lambda event: self.listed
+        )
+        about = {"template": TEMPLATE, "parameters": {"SerialNumber": THING}}
+        until = int(time.time()) - EPOCH_2000 + good_s
+        files = {
+            "cert.pem": self.claim.cert,
+            "key.pem": self.claim.key,
+            "claim.json": json.dumps(about | {"expires_s2000": until}).encode(),
+        }
+        for name, data in files.items():
+            (self.folder / "certs" / name).write_bytes(data)
+
+    def look(self) -> None:
+        """There is nothing that works before it has come up."""
+
+    def up(self) -> None:
+        """As itself, and nothing of the claim is left."""
+        self.broker.wait_for(lambda: self.readings(), WAIT_S)
+        self.board.wait_for("claim: removed from the board", WAIT_S)
+        self.board.kill()
+        left = {path.name for path in (self.folder / "certs").iterdir()}
+        assert left == {"ca.pem", "b"} and self.slot() == "ab"
+        assert {p.name for p in (self.folder / "certs/b").iterdir()} == {"cert.pem", "key.pem"}
+        for secret in (self.claim.cert, self.claim.key):
+            body = secret.splitlines()[-3]  # not of the issuer, whom others have as well
+            files = [path for path in self.folder.rglob("*") if path.is_file()]
+            assert not [path for path in files if body in path.read_bytes()]
+        own = of_pem((self.folder / "certs/b/cert.pem").read_bytes())
+        assert self.works("b") and own in self.claims.things[THING]
+        assert {of_key(self.claims, n) for n in self.claims.things[THING]} == {
+            of_key(self.claims, own)
+        }
+        # It needs the claim no more, and what AWS has of other tries goes by itself.
+        self.claims.deactivate(self.seed)
+        self.claims.hours(1.1)
+        assert self.claims.orphans() == []
+        self.board.start()
+        self.under(own)
+        self.complete()
+
+
 def of_pem(pem: bytes) -> str:
     """The id of a certificate."""
     return number_of(x509.load_pem_x509_certificate(pem).public_bytes(ser.Encoding.DER))
+
+
+def of_key(claims: Any, number: str) -> bytes:
+    """The public key of a certificate."""
+    key = x509.load_pem_x509_certificate(claims.certificates[number].pem.encode()).public_key()
+    return key.public_bytes(ser.Encoding.DER, ser.PublicFormat.SubjectPublicKeyInfo)

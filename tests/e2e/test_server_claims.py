@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,6 @@ from tests.e2e.test_server_strict import CONNACK, Raw, connect
 CREATE = "$aws/certificates/create-from-csr/json"
 PROVISION = "$aws/provisioning-templates/fm/provision/json"
 ANSWERS = [f"{topic}/{end}" for topic in (CREATE, PROVISION) for end in ("accepted", "rejected")]
-
-
-@pytest.fixture(scope="module")
-def ca() -> pki.Authority:
-    return pki.Authority()
-
-
-@pytest.fixture
-def broker(ca: pki.Authority) -> Iterator[Server]:
-    with Server(ca, ca.server()) as made:
-        yield made
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,17 +74,6 @@ class Thing(Raw):
         answered, said = self.ask_for(topic, content)
         assert answered.startswith(topic + "/")
         return answered.rpartition("/")[2], said
-
-
-@pytest.fixture(scope="module")
-def ca() -> pki.Authority:
-    return pki.Authority()
-
-
-@pytest.fixture
-def broker(ca: pki.Authority) -> Iterator[Server]:
-    with Server(ca, ca.server()) as made:
-        yield made
 
 
 @pytest.fixture

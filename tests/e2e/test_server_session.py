@@ -18,22 +18,11 @@ DATA = "devices/t-1/data"
 COMMANDS = "devices/t-1/commands"
 
 
-@pytest.fixture(scope="module")
-def ca() -> pki.Authority:
-    return pki.Authority()
-
-
 @pytest.fixture
 def client(tmp_path: Path, umqtt_dir: Path, ca: pki.Authority) -> Iterator[Client]:
     made = Client(tmp_path, umqtt_dir, ca, ca.client())
     yield made
     made.stop()
-
-
-@pytest.fixture
-def broker(ca: pki.Authority) -> Iterator[Server]:
-    with Server(ca, ca.server()) as made:
-        yield made
 
 
 SPEED = 5

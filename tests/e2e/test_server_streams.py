@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,6 @@ from tests.e2e.test_server_jobs import Thing
 
 BASE = "$aws/things/barn/streams/s-1/"
 FILE = bytes(n * 7 % 251 for n in range(1000))
-
-
-@pytest.fixture(scope="module")
-def ca() -> pki.Authority:
-    return pki.Authority()
-
-
-@pytest.fixture
-def broker(ca: pki.Authority) -> Iterator[Server]:
-    with Server(ca, ca.server()) as made:
-        yield made
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -92,17 +91,6 @@ def publish(topic: str, payload: bytes = b"x", packet_id: int = 1, first: int = 
 def subscribe(*filters: str, packet_id: int = 1, qos: int = 1, first: int = 0x82) -> bytes:
     body = b"".join(text(name) + bytes((qos,)) for name in filters)
     return framed(first, struct.pack("!H", packet_id) + body)
-
-
-@pytest.fixture(scope="module")
-def ca() -> pki.Authority:
-    return pki.Authority()
-
-
-@pytest.fixture
-def broker(ca: pki.Authority) -> Iterator[Server]:
-    with Server(ca, ca.server()) as made:
-        yield made
 
 
 def violation(broker: Server) -> str:

@@ -16,11 +16,6 @@ VERSIONS = ["1.2", "1.3"]
 SPEED = 5  # of the firmware's clock
 
 
-@pytest.fixture(scope="module")
-def ca() -> pki.Authority:
-    return pki.Authority()
-
-
 @pytest.fixture
 def client(tmp_path: Path, umqtt_dir: Path, ca: pki.Authority) -> Iterator[Client]:
     made = Client(tmp_path, umqtt_dir, ca, ca.client())

@@ -1,13 +1,28 @@
-"""Small programs that tests write: Python ones that run in CPython, and shell scripts."""
+"""Small programs that tests write, in Python and as shell scripts; and MicroPython for theirs."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+from tools import toolchain
 from tools.board.image import write_files
+from tools.errors import ToolError
+
+
+def micropython(bits: int = 64) -> list[str]:
+    """How to run the unix port; where it is not to be had the test is skipped, or fails in CI."""
+    try:
+        return toolchain.micropython(bits)
+    except ToolError as e:
+        if os.environ.get("CI"):
+            pytest.fail(f"{e}; try: {e.hint}")
+        pytest.skip(f"{e}")
 
 
 def output(files: Mapping[str, str], folder: Path, main: str = "start.py") -> str:

@@ -4,7 +4,6 @@ docs/battery.md say what it loads and writes."""
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +12,8 @@ import pytest
 
 from bench import bench_awake
 from bench.bench_awake import Figures, Wake
-from tools import toolchain
+from tests.host.programs import micropython
 from tools.board import energy
-from tools.errors import ToolError
 from tools.toolchain import ROOT
 
 SCALE = 4  # with less time in each pass more is loaded in one
@@ -26,12 +24,7 @@ Found = tuple[list[Wake], dict[str, Figures]]
 @pytest.fixture(scope="module")
 def found() -> Iterator[Found]:
     """Wakes from the start to the second connect, and the figures of the last of each kind."""
-    try:
-        toolchain.micropython()
-    except ToolError as e:
-        if os.environ.get("CI"):
-            pytest.fail(f"{e}; try: {e.hint}")
-        pytest.skip(f"{e}")
+    micropython()
     with bench_awake.rig(scale=SCALE) as board:
         board.board.start()
         wakes: list[Wake] = []

@@ -3,15 +3,13 @@ docs/sensors.md says."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from bench import bench_sensors
 from bench.bench_sensors import Figures
-from tools import toolchain
-from tools.errors import ToolError
+from tests.host.programs import micropython
 from tools.things import boards
 from tools.toolchain import ROOT
 
@@ -21,12 +19,7 @@ ROOM = 100  # bytes of heap by which docs/sensors.md may be out
 
 @pytest.fixture(scope="module")
 def figures() -> dict[str, Figures]:
-    try:
-        toolchain.micropython(32)
-    except ToolError as e:
-        if os.environ.get("CI"):
-            pytest.fail(f"{e}; try: {e.hint}")
-        pytest.skip(f"{e}")
+    micropython(32)
     return bench_sensors.measured(CHIPS, times=1, workers=2)
 
 

@@ -6,7 +6,6 @@ session is, and what counts as a failure, stands in bench/heap_session.py.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +13,7 @@ import pytest
 
 from bench import bench_heap
 from bench.heap_session import Lab, failure, laboratory
-from tools import toolchain
-from tools.errors import ToolError
+from tests.host.programs import micropython
 from tools.sim import launch
 
 # Bytes of heap on 32 bits. ESP8266: 18.5 KB, and what axTLS takes of the heap in the handshake.
@@ -34,12 +32,7 @@ PROFILES = launch.PROFILES
 
 @pytest.fixture(scope="module")
 def lab(umqtt_dir: Path) -> Iterator[Lab]:
-    try:
-        toolchain.micropython(32)
-    except ToolError as e:
-        if os.environ.get("CI"):
-            pytest.fail(f"{e}; try: {e.hint}")
-        pytest.skip(f"{e}")
+    micropython(32)
     with laboratory(umqtt_dir) as made:
         yield made
 

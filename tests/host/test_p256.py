@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench import bench_sensors
 from tests.host import pki
+from tests.host.programs import micropython
 from tools import toolchain
-from tools.errors import ToolError
 
 ROOT = toolchain.ROOT
 # Bytes of heap on 32 bits, as .mpy; may only fall. CODE: of each file. LIVE: the most in use at
@@ -39,12 +38,7 @@ def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(firmware: Path, bits: int, *words: object, heap: str = "400k") -> str:
-    try:
-        program = toolchain.micropython(bits)
-    except ToolError as e:
-        if os.environ.get("CI"):
-            pytest.fail(f"{e}; try: {e.hint}")
-        pytest.skip(f"{e}")
+    program = micropython(bits)
     script = ROOT / "tests" / "host" / "upy_p256.py"
     ran = subprocess.run(
         [*program, "-X", f"heapsize={heap}", str(script), *map(str, words)],
