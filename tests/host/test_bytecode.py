@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +62,20 @@ def test_the_second_time_comes_from_the_cache(
     for damaged in (b"", b"{", b'{"firmware/a.mpy": 5}', b"[]"):
         whole.write_bytes(damaged)
         assert bytecode.compile_all({"firmware/a.py": b"A = 1\n"}) == first
+
+
+def test_what_several_want_at_once_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, compile_all = [], bytecode._compile_all
+
+    def slowly(files: dict[str, bytes], *more: Any) -> dict[str, bytes]:
+        made.append(files)
+        time.sleep(0.3)
+        return compile_all(files, *more)
+
+    monkeypatch.setattr(bytecode, "_compile_all", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(bytecode.compile_all, [{"firmware/a.py": b"A = 1\n"}] * 3))
+    assert len(made) == 1 and found[0] == found[1] == found[2]
 
 
 def test_only_the_last_results_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,3 +173,13 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ToolError, match="no measurement is called nothing") as caught:
         checks.bench("nothing")
     assert caught.value.hint == " or ".join(sorted(checks.benches()))
+
+
+def test_tests_are_compiled_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    (tmp_path / "test_x.py").write_text("def test_x():\n    assert True\n")
+    with checks.compiled(tmp_path):
+        pass
+    assert list((tmp_path / "__pycache__").glob("test_x.*pytest*.pyc"))
+    with pytest.raises(KeyboardInterrupt), checks.compiled(tmp_path):
+        raise KeyboardInterrupt

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import functools
 import hashlib
 import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -56,17 +57,37 @@ def compile_all(
     program = {name: data for name, data in files.items() if name.endswith(".py")}
     others = {name: data for name, data in files.items() if name not in program}  # not kept
     kept = CACHE / "whole" / _key(program, together, flat, short)
+    found = _found(kept)
+    if found is None:
+        with _one_process():
+            found = _found(kept)
+            if found is None:
+                found = _compile_all(program, together, flat, short)
+                told = {name: base64.b64encode(data).decode() for name, data in found.items()}
+                _keep(kept, json.dumps(told).encode())
+                _prune(kept.parent)
+    return others | found
+
+
+def _found(kept: Path) -> dict[str, bytes] | None:
     try:
         found = json.loads(kept.read_bytes()).items()
         os.utime(kept)  # _prune() takes what was not used for longest
-        return others | {name: base64.b64decode(data) for name, data in found}
+        return {name: base64.b64decode(data) for name, data in found}
     except (OSError, ValueError, AttributeError, TypeError):
-        pass
-    made = _compile_all(program, together, flat, short)
-    told = {name: base64.b64encode(data).decode() for name, data in made.items()}
-    _keep(kept, json.dumps(told).encode())
-    _prune(kept.parent)
-    return others | made
+        return None
+
+
+@contextlib.contextmanager
+def _one_process() -> Iterator[None]:
+    # What several would make at the same time, one makes. The lock is the folder's own.
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # without a cache there is nothing to wait for
+            CACHE.mkdir(parents=True, exist_ok=True)
+            folder = os.open(CACHE, os.O_RDONLY)
+            stack.callback(os.close, folder)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
 
 
 def _key(files: dict[str, bytes], together: Groups | None, flat: bool, short: bool) -> str:

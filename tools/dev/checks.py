@@ -12,7 +12,8 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,11 +67,28 @@ def lint(echo: Echo) -> list[Outcome]:
     return [_program(name, argv, echo) for name, argv in programs.items()]
 
 
+def _with_bytecode() -> dict[str, str]:
+    # Else each worker, and each `python -m tools` of a test, would compile all of its modules.
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
+@contextmanager
+def compiled(folder: Path = ROOT) -> Iterator[None]:
+    """Have pytest compile the tests of ``folder`` meanwhile: each worker at once would, too."""
+    argv = [sys.executable, "-m", "pytest", "-q", "--collect-only"]
+    with subprocess.Popen(
+        argv, cwd=folder, env=_with_bytecode(), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            yield
+        except BaseException:
+            process.kill()
+            raise
+
+
 def tests(echo: Echo, chosen: Sequence[str], umqtt: Path | None) -> Outcome:
     """Run pytest with the arguments ``chosen``; ``umqtt`` is what the boards get."""
-    env = dict(os.environ)
-    # Each worker, and each `python -m tools` of a test, would compile all of its modules anew.
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    env = _with_bytecode()
     if umqtt:
         env["UMQTT"] = str(umqtt.resolve())
     device = all(name.startswith(_IN_MICROPYTHON) for name in chosen or [""])

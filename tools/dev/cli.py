@@ -47,7 +47,10 @@ def run_tests(paths: _Paths = None, match: _Match = "", umqtt: _Umqtt = None) ->
     from tools.dev import checks
 
     chosen = [*(["-k", match] if match else []), *checks.named(paths or [])]
-    outcomes = [] if chosen else checks.lint(typer.echo)
+    outcomes = []
+    if not chosen:
+        with checks.compiled():
+            outcomes += checks.lint(typer.echo)
     outcomes.append(checks.tests(typer.echo, chosen, umqtt))
     _finish(outcomes)
 
