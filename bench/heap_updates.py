@@ -1,4 +1,4 @@
-"""The heap that an update and a new certificate take of an ESP32, and what stays of it.
+"""The heap that an update, a new certificate and a claim take of an ESP32, and what stays of it.
 
 Against the scripted AWS of tests/e2e/updates.py, which plays jobs and streams. A trial is a board
 on so many bytes: "off" and "idle" (does not hear jobs; does) run until readings arrive and the
