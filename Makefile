@@ -84,7 +84,7 @@ provision: ready ## Make a thing on AWS IoT: registry entry, key, certificate, p
 flash: ready ## Put MicroPython, firmware, configuration and certificates onto a board (THING, PORT, BOARD, FIRMWARE, VERSION, BAUD, KEEP=no, WAIT=no, LOCAL=1)
 	@$(TOOLS) flash $(THING) $(PORT_) $(BOARD_) $(FIRMWARE_) $(BAUD_) $(call opt,version,$(VERSION)) $(call opt,keep,$(KEEP)) $(if $(filter no,$(WAIT)),--no-wait) $(LOCAL_)
 
-bench-flash: ready ## Flash a bench full of boards, each the next thing of FLEET (FLEET=FILE.csv, CLAIM=TEMPLATE CONFIG=FILE.json, BOARD, FIRMWARE, BAUD)
+bench-flash: ready ## Flash a bench full of boards, each the next thing of FLEET (FLEET=FILE.csv, CLAIM=TEMPLATE, CONFIG=FILE.json, BOARD, FIRMWARE, BAUD)
 	@$(TOOLS) bench-flash $(call opt,fleet,$(FLEET)) $(call opt,claim,$(CLAIM)) $(call opt,config,$(CONFIG)) $(BOARD_) $(FIRMWARE_) $(BAUD_)
 
 deploy: ready ## Send the files that changed to a flashed board and restart it (THING, PORT, BOARD, LOCAL=1)

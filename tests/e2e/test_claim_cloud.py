@@ -133,7 +133,9 @@ def test_the_role_has_what_registering_takes_and_no_more(
 
 def test_removed(home: Home) -> None:
     states(home, wanted(home, "pear-8"))
+    dry = list(claim.remove(home, dry_run=True))
     said = list(claim.remove(home))
+    assert dry == [line.replace(": removed", ": would be removed") for line in said]
     assert len(said) == 4 and all(line.endswith(": removed") for line in said)
     assert list(claim.remove(home)) == []
 

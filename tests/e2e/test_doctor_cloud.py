@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,19 @@ def test_another_certificate_than_the_recorded_one(ward: Ward) -> None:
     ward.folder.cert.write_text(other["certificatePem"])
     ward.folder.key.write_text(other["keyPair"]["PrivateKey"])
     ward.mend(ward.assert_broken("certificate", "it is not the one in", "rotate"))
+
+
+def test_a_key_that_is_on_the_board_only(ward: Ward) -> None:
+    # As `rotate --remote` leaves it: all that can be known without the key is looked at.
+    ward.folder.save(replace(ward.record, key_on_board=True))
+    ward.folder.key.unlink()
+    found = ward.examine()
+    assert found["files"].text.endswith("its key is on the board and nowhere else")
+    assert (found["TLS"].state, found["TLS"].remedy) == (UNKNOWN, "")
+    assert found["other client id"].text == "not tried, as TLS is not known"
+    for name in ("certificate", "thing", "policies"):
+        assert found[name].state == OK, found[name]
+    assert not [f for f in found.values() if f.state == FAILED]
 
 
 def test_record_damaged(ward: Ward) -> None:

@@ -104,6 +104,18 @@ def test_other_files(board: Board, folder: Path, path: str) -> None:
         ACCOUNT.reset(asked)
 
 
+@pytest.mark.parametrize("slot", ["certs/", "certs/b/"])
+def test_a_key_that_is_on_the_board_only(board: Board, folder: Path, slot: str) -> None:
+    # As `rotate --remote` leaves it: the certificate is in either slot, the key in none here.
+    digest = board.files["certs/cert.pem"]
+    board.files |= {"certs/cert.pem": "0" * 64, "certs/b/cert.pem": "0" * 64}
+    (folder / "certs" / "key.pem").unlink()
+    (folder / "thing.json").write_text(json.dumps({"key_on_board": True}))
+    assert report(folder)["board: files"].text.endswith(": certs/cert.pem")
+    board.files[f"{slot}cert.pem"] = digest
+    assert report(folder)["board: files"].state == OK
+
+
 def test_no_files_at_all(board: Board, folder: Path) -> None:
     board.files.clear()
     assert report(folder)["board: files"].text.count(".pem") == 3

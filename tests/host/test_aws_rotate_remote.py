@@ -147,7 +147,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(clients: Clients, tmp_path: Path) -> Path:
-    provision(clients, NAME, tmp_path / NAME, wifi=WIFI)
+    provision(clients, NAME, tmp_path / NAME, wifi=WIFI, updates=True)
     return tmp_path / NAME
 
 
@@ -199,7 +199,7 @@ def test_a_new_certificate_and_a_day_later_the_old_is_off(
 def test_policies_first_then_the_thing(board: Boards, folder: Path) -> None:
     run(board, folder)
     order = [c for c in board.calls if c.startswith(("attach", "create", "update"))]
-    wanted = ["create_job", "create_certificate_from_csr", "attach_policy", "attach_policy"]
+    wanted = ["create_job", "create_certificate_from_csr", *["attach_policy"] * 3]
     assert order == [*wanted, "attach_thing_principal", "create_job"]
 
 
@@ -370,12 +370,20 @@ def test_what_was_made_twice_is_removed(
 def test_who_cannot(clients: Clients, board: Boards, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="is not the whole folder of x"):
         run(board, tmp_path / "x")
-    provision(clients, "old-1", tmp_path / "old-1", board="esp8266", wifi=WIFI)
+    provision(clients, "old-1", tmp_path / "old-1", board="esp8266", wifi=WIFI, updates=True)
     with pytest.raises(ToolError, match="an ESP8266 makes no key of its own"):
         run(board, tmp_path / "old-1")
     rotate.begin(clients, NAME, folder)
     with pytest.raises(ToolError, match="a rotation by cable is under way"):
         run(board, folder)
+
+
+def test_a_board_that_takes_no_jobs(board: Boards, folder: Path) -> None:
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"updates": true', '"updates": false'))
+    with pytest.raises(ToolError, match="so its board takes no jobs") as caught:
+        run(board, folder)
+    assert "provision" in caught.value.hint and not board.jobs and record(folder).rotation == {}
 
 
 def test_by_cable_after_it(clients: Clients, board: Boards, folder: Path) -> None:
@@ -418,8 +426,8 @@ def test_a_fleet(
     monkeypatch: pytest.MonkeyPatch,
     said: Any,
 ) -> None:
-    provision(clients, "g-2", tmp_path / "g-2", wifi=WIFI)
-    provision(clients, "g-3", tmp_path / "g-3", board="esp8266", wifi=WIFI)
+    provision(clients, "g-2", tmp_path / "g-2", wifi=WIFI, updates=True)
+    provision(clients, "g-3", tmp_path / "g-3", board="esp8266", wifi=WIFI, updates=True)
     boards = Boards(clients.iot, folder, tmp_path / "g-2", tmp_path / "g-3")
     monkeypatch.setattr(fleet, "PER_SECOND", 1000)
     monkeypatch.setattr(made_clients, "of", lambda local: FaultyClients(boards))

@@ -405,6 +405,8 @@ def test_a_target_takes_its_variables_and_refuses_the_others(target: str) -> Non
         else:
             assert ran.returncode == 2, name
             assert f"make {target} takes no {name}" in ran.stderr
+    ran = make("-n", target, *(f"{name}=1" for name in mine))
+    assert ran.returncode == 0, ran.stderr
     if "LOCAL" not in mine:
         assert f"make {target} takes no LOCAL" in make("-n", target, LOCAL="1").stderr
     else:

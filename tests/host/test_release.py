@@ -709,8 +709,10 @@ def kms() -> Kms:
     return Kms()
 
 
+@pytest.mark.parametrize("region", [["--region", "eu-west-1"], []], ids=["asked", "the key's"])
 def test_a_key_in_kms_gives_the_same_release(
     kms: Kms,
+    region: list[str],
     made: making.Made,
     source: Path,
     keys: Path,
@@ -729,7 +731,7 @@ def test_a_key_in_kms_gives_the_same_release(
     use(monkeypatch, source)
     kms.has()
     kms.signs(made.release.manifest, made.release.signature)
-    account = ("--profile", "field", "--region", "eu-west-1")
+    account = ("--profile", "field", *region)
     said("release", "--key", f"kms:{ARN}", "--out", str(tmp_path), *account)
     kms.stub.assert_no_pending_responses()
     assert (tmp_path / made.file.name).read_bytes() == made.file.read_bytes()

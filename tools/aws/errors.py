@@ -74,7 +74,7 @@ def explain(error: Exception) -> ToolError:
     if name in ("NoRegionError", "InvalidRegionError", "UnknownRegionError"):
         return ToolError(
             "no usable AWS region is set",
-            "--region eu-west-1, AWS_REGION=eu-west-1, or aws configure",
+            "AWS_REGION=eu-west-1, python -m tools --region eu-west-1 …, or aws configure",
         )
     if name == "ParamValidationError":
         return ToolError(f"AWS would refuse this: {_one_line(text)}")

@@ -15,8 +15,9 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tools.aws.clients import Clients
 from tools.aws.errors import created, explained, found
 from tools.aws.fleet import Limiter
 from tools.errors import ToolError
+from tools.options import completed
 from tools.things import boards, bulk
 from tools.things.folder import Folder, Record
 
@@ -49,13 +51,16 @@ class How:
     finish: bool = False
     delete_old: bool = False
     per_minute: float = 0  # things begun; 0: no limit
+    tell: Callable[[str], object] = lambda text: None  # what is waited for
     stop: threading.Event = field(default_factory=threading.Event)
 
 
 def rotate(clients: Clients, folders: Mapping[str, Path], how: How) -> None:
     """Rotate all of them, at most ``how.per_minute`` begun in a minute; prints a line for each."""
     Limiter().attach(clients.iot)
-    pace = _Pace(how)
+    pace = bulk.Pace(how.per_minute, how.stop)
+    if len(folders) == 1:
+        how = replace(how, tell=partial(typer.echo, err=True))
 
     def one(thing: str) -> str:
         rotation = Rotation(clients.iot, thing, Folder(folders[thing]), how)
@@ -64,21 +69,6 @@ def rotate(clients: Clients, folders: Mapping[str, Path], how: How) -> None:
         return rotation.run()
 
     bulk.run(list(folders), one, _AT_ONCE, how.stop.set)
-
-
-class _Pace:
-    def __init__(self, how: How) -> None:
-        self._how, self._next, self._lock = how, 0.0, threading.Lock()
-
-    def wait(self) -> None:
-        if not self._how.per_minute:
-            return
-        with self._lock:
-            now = time.monotonic()
-            due = max(now, self._next)
-            self._next = due + 60 / self._how.per_minute
-        if self._how.stop.wait(due - now):
-            raise ToolError("interrupted before it began")
 
 
 class Rotation:
@@ -94,6 +84,9 @@ class Rotation:
             raise ToolError(f"{thing}: an ESP8266 makes no key of its own", self._by_cable)
         if any(Folder(folder.path / name).record() for name in ("next", "old")):
             raise ToolError(f"{thing}: a rotation by cable is under way", self._by_cable)
+        if not record.rotation and not (folder.read_config() or {}).get("updates"):
+            hint = f"python -m tools provision {thing} --update-policy; then deploy"
+            raise ToolError(f"{thing}: updates is not true, so its board takes no jobs", hint)
         self.record: Record = record
 
     @property
@@ -133,6 +126,7 @@ class Rotation:
 
     def _ask(self) -> x509.CertificateSigningRequest:
         """The board's request for its new key."""
+        self.how.tell(f"{self.thing}: its board makes a key")
         status, details = self._job("csr", {"fieldmouse": "csr"})
         if status != "SUCCEEDED":
             self._forget()
@@ -207,6 +201,7 @@ class Rotation:
         rotation = self.record.rotation
         tries = rotation.get("try", 1)
         document = {"fieldmouse": "certificate", "certificate": pem}
+        self.how.tell(f"{self.thing}: its board tries the new certificate")
         status, details = self._job(f"cert{tries}", document)
         why = wire.text(details.get("reason", "")) or status
         if status == "FAILED":  # only the board says so
@@ -248,7 +243,7 @@ class Rotation:
         if not self.how.finish and time.time() < until:
             when = f"{dt.datetime.fromtimestamp(until, dt.timezone.utc):%Y-%m-%d %H:%M} UTC"
             text = f"{self.thing}: runs under {new}; the old certificate is valid until the next"
-            return f"{text} `{self._again}` after {when}"
+            return f"{text} `{completed(self._again)}` after {when}"
         number = rotation["old_id"]
         arn = f"{self.record.certificate_arn.rpartition('/')[0]}/{number}"
         there = found(self.iot.describe_certificate, certificateId=number)

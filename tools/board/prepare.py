@@ -24,6 +24,11 @@ def _noted(folder: Path, key: str) -> object:
         return None
 
 
+def is_keyless(folder: Path) -> bool:
+    """Whether the key is on the board and nowhere else: the board has made it."""
+    return bool(_noted(folder, "key_on_board")) and not (folder / "certs" / "key.pem").exists()
+
+
 def tree(folder: Path, board: Board, keyless: bool = False) -> dict[str, bytes]:
     """Stage the thing in ``folder`` and return its file system: path on the board -> content.
 
@@ -33,8 +38,7 @@ def tree(folder: Path, board: Board, keyless: bool = False) -> dict[str, bytes]:
     config = folder / "config.json"
     if not config.is_file():
         raise ToolError(f"{folder} has no config.json", f"make provision THING={folder.name}")
-    certs = folder / "certs"
-    absent = bool(_noted(folder, "key_on_board")) and not (certs / "key.pem").exists()
+    certs, absent = folder / "certs", is_keyless(folder)
     if absent and not keyless:
         raise ToolError(
             f"the key of {folder.name} is on its board and nowhere else (rotate --remote)",

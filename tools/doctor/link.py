@@ -15,7 +15,8 @@ from tools.aws import tls
 from tools.aws.errors import explained
 from tools.aws.provision import ROOTS
 from tools.aws.route import Identity
-from tools.doctor.context import Context, Fault
+from tools.board import prepare
+from tools.doctor.context import Context, Fault, Unknown
 from tools.errors import ToolError
 from tools.things import boards, certs
 from tools.things import config as thing_config
@@ -65,14 +66,18 @@ def files(c: Context) -> str:
     c.folder.record()  # a damaged one is not like a missing one
     board = boards.get(c.record.board).profile if c.record else "esp32"
     now = dt.datetime.now(dt.timezone.utc)
-    found, problems = certs.load(c.folder.certs, board, now)
+    keyless = prepare.is_keyless(c.folder.path)
+    found, problems = certs.load(c.folder.certs, board, now, keyless)
     if found is None:
         raise Fault("; ".join(problems), _mend_files(c, problems))
+    c.certificate = found.certificate
+    until = f"valid to {found.certificate.not_valid_after_utc:%Y-%m-%d}"
+    if keyless:
+        return f"certificate {until}; its key is on the board and nowhere else"
     pem, _ = certs.load(c.folder.certs, "esp32", now)  # this computer takes no DER
     assert pem is not None
-    c.certificate, c.identity = found.certificate, Identity(pem.cert, pem.key, pem.ca)
-    until = found.certificate.not_valid_after_utc
-    return f"key and certificate belong together, valid to {until:%Y-%m-%d}"
+    c.identity = Identity(pem.cert, pem.key, pem.ca)
+    return f"key and certificate belong together, {until}"
 
 
 def _mend_files(c: Context, problems: list[str]) -> str:
@@ -179,6 +184,8 @@ def _by_chaos(c: Context) -> str:
 
 def handshake(c: Context) -> str:
     """TLS with the device certificate; chain and host name of the server."""
+    if c.identity is None:
+        raise Unknown("its key is on the board, so this computer cannot connect as it does")
     try:
         return _shake(c)
     except ssl.SSLCertVerificationError as e:

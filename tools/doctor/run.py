@@ -75,7 +75,8 @@ def examine(
             return  # there is nothing to be said of a board that has never reported
         broken = [need for need in check.needs if states.get(need) != OK]
         if broken:
-            finding = Finding(check.name, UNTRIED, f"not tried, as {broken[0]} is not good")
+            wanted = "known" if states.get(broken[0]) == UNKNOWN else "good"
+            finding = Finding(check.name, UNTRIED, f"not tried, as {broken[0]} is not {wanted}")
         else:
             starting(check.name)
             finding = one(check.name, partial(check.make, context))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -105,6 +107,25 @@ def run(
             typer.echo(wire.text(failed[-1]), err=True)
         _say(line)
     finish(len(things) - len(failed), failed)
+
+
+class Pace:
+    """At most ``per_minute`` begin in a minute, 0: no limit; ToolError once ``stop`` is set."""
+
+    def __init__(self, per_minute: float, stop: threading.Event) -> None:
+        self._per_minute, self._stop = per_minute, stop
+        self._next, self._lock = 0.0, threading.Lock()
+
+    def wait(self) -> None:
+        """Until the next may begin."""
+        if not self._per_minute:
+            return
+        with self._lock:
+            now = time.monotonic()
+            due = max(now, self._next)
+            self._next = due + 60 / self._per_minute
+        if self._stop.wait(due - now):
+            raise ToolError("interrupted before it began")
 
 
 def _say(line: str) -> None:

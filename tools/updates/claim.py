@@ -101,28 +101,38 @@ def plan(home: Home, wanted: Wanted) -> list[Step]:
         ]
 
 
-def remove(home: Home) -> Iterator[str]:
-    """Take out template, hook and roles, a line each. The policies stay: boards have them."""
-    iot, functions = home.clients.iot, home.clients.client("lambda")
+def remove(home: Home, dry_run: bool = False) -> Iterator[str]:
+    """Take out template, hook and roles, a line each. The policies stay: boards have them.
+
+    ``dry_run``: only the lines.
+    """
+    functions, name = home.clients.client("lambda"), claim_function.name_of(home)
+    done = "would be removed" if dry_run else "removed"
     with explained():
         there = template(home)
         if there and there.get("description") != OURS:
             raise ToolError(f"the template {home.name} was not made here", "another --name")
         if there:
-            for version in _versions(home):
-                if not version.get("isDefaultVersion"):
-                    number = version["versionId"]
-                    iot.delete_provisioning_template_version(
-                        templateName=home.name, versionId=number
-                    )
-            iot.delete_provisioning_template(templateName=home.name)
-            yield f"provisioning template {home.name}: removed"
-        if found(functions.get_function, FunctionName=claim_function.name_of(home)):
-            functions.delete_function(FunctionName=claim_function.name_of(home))
-            yield f"function {claim_function.name_of(home)}: removed"
-        for name in (_role_name(home), claim_function.role_name(home)):
-            if line := claim_roles.remove(home, name):
+            if not dry_run:
+                _remove_template(home)
+            yield f"provisioning template {home.name}: {done}"
+        if found(functions.get_function, FunctionName=name):
+            if not dry_run:
+                functions.delete_function(FunctionName=name)
+            yield f"function {name}: {done}"
+        for role in (_role_name(home), claim_function.role_name(home)):
+            if line := claim_roles.remove(home, role, dry_run):
                 yield line
+
+
+def _remove_template(home: Home) -> None:
+    iot = home.clients.iot
+    for version in _versions(home):
+        if not version.get("isDefaultVersion"):
+            iot.delete_provisioning_template_version(
+                templateName=home.name, versionId=version["versionId"]
+            )
+    iot.delete_provisioning_template(templateName=home.name)
 
 
 def template(home: Home) -> dict[str, Any] | None:

@@ -47,7 +47,7 @@ def role(home: Home, name: str, service: str, wanted: list[dict[str, Any]]) -> I
         yield Step(f"IAM policy {home.name} of the role", look_at_rights, put, tuple(wanted))
 
 
-def remove(home: Home, name: str) -> str:
+def remove(home: Home, name: str, dry_run: bool = False) -> str:
     """Remove a role that was made here; the line to say, "" where there is none."""
     iam = home.clients.client("iam")
     there = found(iam.get_role, RoleName=name)
@@ -55,6 +55,8 @@ def remove(home: Home, name: str) -> str:
         return ""
     if home.tags[0] not in there["Role"].get("Tags", []):
         return f"IAM role {name}: kept, it was not made here"
+    if dry_run:
+        return f"IAM role {name}: would be removed"
     for inline in iam.list_role_policies(RoleName=name)["PolicyNames"]:
         iam.delete_role_policy(RoleName=name, PolicyName=inline)
     iam.delete_role(RoleName=name)

@@ -117,13 +117,10 @@ def _wanted(home: Home, config: Path | None, serials: Path | None) -> Wanted:
 def _remove(home: Home, dry_run: bool, yes: bool) -> None:
     from tools.updates import claim
 
-    if dry_run:
-        there = claim.template(home)
-        typer.echo(f"template {home.name}: {'would be removed' if there else 'is not there'}")
-        return
-    sure(f"Remove the template {home.name} from {home.region}?", yes)
+    if not dry_run:
+        sure(f"Remove the template {home.name} from {home.region}?", yes)
     lines = 0
-    for line in claim.remove(home):
+    for line in claim.remove(home, dry_run):
         typer.echo(wire.text(line))
         lines += 1
     if not lines:

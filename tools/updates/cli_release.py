@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,6 +80,9 @@ def _make(key: str, out: Path, wanted: Wanted, local: bool) -> None:
 
     with options.spinner("compiling"):
         making.prepare(wanted)  # before anybody types a passphrase
+    account = options.ACCOUNT.get()
+    if not account.region:
+        options.ACCOUNT.set(replace(account, region=signers.region_of(key)))
     signer = signers.of(key, lambda: clients.of(local).client("kms"), lambda: _asked(key))
     with options.spinner("signing"):
         made = making.make(signer, out, wanted)

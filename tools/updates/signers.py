@@ -83,6 +83,11 @@ def of(key: str, kms: Callable[[], Any], passphrase: Callable[[], str]) -> Signe
     return of_file(Path(key), passphrase)
 
 
+def region_of(key: str) -> str:
+    """That of a kms:ARN, which names it; "" for a file."""
+    return (*key.split(":"), "", "", "", "")[4] if key.startswith(KMS) else ""
+
+
 def of_file(path: Path, passphrase: Callable[[], str]) -> FileSigner:
     """The key in the PEM file ``path``; ToolError for another kind, or a wrong passphrase."""
     try:
