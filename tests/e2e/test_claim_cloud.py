@@ -166,8 +166,8 @@ def test_orphans_are_what_no_board_came_back_with(home: Home, cloud: Any, tmp_pa
     other = iot.create_keys_and_certificate(setAsActive=True)["certificateArn"]
 
     def found(now: dt.datetime) -> dict[str, orphans.Orphan]:
-        rows = orphans.listed(home)[1]
-        return {one.number: one for one in orphans.find(home, rows, now) if one}
+        look = orphans.find(home, *orphans.listed(home), now)
+        return {one.number: one for one in look if one}
 
     now = dt.datetime.now(dt.timezone.utc)
     assert found(now) == {}

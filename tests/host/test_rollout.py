@@ -471,6 +471,8 @@ Said = Callable[..., Any]
 def registered(fleet: Fleet, clients: Clients, release: Path) -> list[str]:
     for name in names(3):
         fleet.create_thing(thingName=name)
+    with pytest.raises(ToolError, match="no such thing group: north"):
+        rollout.choose(fleet, [], "north", False)
     fleet.create_thing_group(thingGroupName="north")
     fleet.add_thing_to_thing_group(thingGroupName="north", thingName="t-3")
     return ["rollout", str(release), "--yes"]
@@ -574,7 +576,7 @@ def test_ctrl_c_ends_the_watching_only(
     assert shown[1].endswith("2 SUCCEEDED")
     assert said("rollout", "status").out.split("  ")[1:] == [
         name,
-        "canary COMPLETED, rest COMPLETED\n",
+        "canary COMPLETED (1 SUCCEEDED), rest COMPLETED (2 SUCCEEDED)\n",
     ]
 
 
@@ -588,7 +590,8 @@ def test_status_names_who_failed_and_cancel_ends_it(
     assert "t-1: REJECTED: not newer" in err
     (job_id,) = fleet.jobs
     assert "  t-1: REJECTED: not newer" in said("rollout", "status", job_id).out
-    assert said("rollout", "cancel", job_id).out == ""  # it is over
+    assert "canary COMPLETED (1 REJECTED" in said("rollout", "status").out
+    assert said("rollout", "cancel", job_id).out == "nothing is under way\n"
     assert "no such rollout" in said("rollout", "cancel", "somebody-elses", code=2).err
     fleet.jobs[job_id]["status"] = "IN_PROGRESS"
     assert said("rollout", "cancel", job_id, "--force").out == f"{job_id}: cancelled\n"

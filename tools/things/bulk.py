@@ -141,17 +141,17 @@ def finish(done: int, failed: Sequence[str]) -> None:
         raise ToolError("\n  ".join(shown), "mend them and run it again")
 
 
-def progress(results: Generator[R, None, None], total: int) -> Iterator[R]:
+def progress(results: Generator[R, None, None], total: int, what: str = "things") -> Iterator[R]:
     """``results``, with a bar on the terminal that counts them; closes them in the end."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    columns = (TextColumn("things"), BarColumn(), MofNCompleteColumn(), Remaining())
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), Remaining())
     shared = sys.stdout.isatty()  # else what is printed has to stay on standard output
     bar = Progress(*columns, console=Console(stderr=True), redirect_stdout=shared)
     with bar, contextlib.closing(results):
-        task = bar.add_task("things", total=total)
+        task = bar.add_task(what, total=total)
         for result in results:
             bar.advance(task)
             yield result

@@ -146,15 +146,15 @@ def sweep(
     from tools.updates import orphans
 
     home = apply.home_of(clients.of(local), name)
-    total, rows = orphans.listed(home)
+    rows, policies = orphans.listed(home)
     found = []
-    look = orphans.find(home, rows, dt.datetime.now(dt.timezone.utc))
-    for orphan in bulk.progress(look, total):
+    look = orphans.find(home, rows, policies, dt.datetime.now(dt.timezone.utc))
+    for orphan in bulk.progress(look, len(rows), "certificates"):
         if orphan:
             found.append(orphan)
             when = f"{orphan.created:%Y-%m-%d %H:%M}"
             typer.echo(f"{orphan.number[:10]}…  {orphan.status}  since {when} UTC")
-    typer.echo(f"{len(found)} orphans among {total} certificates")
+    typer.echo(f"{len(found)} orphans among {len(rows)} certificates")
     if not found or not delete:
         return
     sure(f"Delete {len(found)} certificates from {home.region}?", yes)

@@ -47,6 +47,12 @@ _DryRun = Annotated[bool, typer.Option("--dry-run", help="only say what would be
 _Id = Annotated[str, typer.Argument(metavar="ID", help="as `rollout status` names it")]
 
 
+_HELP = (
+    "A release to many boards, by AWS IoT Jobs.\n\n`rollout VERSION …` is "
+    "`rollout start VERSION …`: `rollout start --help` has its options."
+)
+
+
 class _Rollout(typer.core.TyperGroup):
     """`rollout VERSION …` is `rollout start VERSION …`."""
 
@@ -63,9 +69,7 @@ class _Rollout(typer.core.TyperGroup):
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    group = typer.Typer(
-        cls=_Rollout, no_args_is_help=True, help="A release to many boards, by AWS IoT Jobs."
-    )
+    group = typer.Typer(cls=_Rollout, no_args_is_help=True, help=_HELP)
     for command in (start, status, cancel):
         group.command(command.__name__)(command)
     app.add_typer(group, name="rollout")
@@ -234,12 +238,9 @@ def status(
         for line in rollout.status(iot, rollout_id):
             typer.echo(wire.text(line))
         return
-    rows = rollout.known(iot)
-    for name, made in rows.items():
-        states = ", ".join(f"{job_id[len(name) + 1 :]} {state}" for job_id, state, _ in made)
-        typer.echo(wire.text(f"{made[0][2]:%Y-%m-%d %H:%M}  {name}  {states}"))
-    if not rows:
-        typer.echo("there is no rollout")
+    lines = list(rollout.in_short(iot))
+    for line in lines or ["there is no rollout"]:
+        typer.echo(wire.text(line))
 
 
 def cancel(
@@ -254,5 +255,6 @@ def cancel(
     from tools.aws import clients
     from tools.updates import rollout
 
-    for job_id in rollout.cancel(clients.of(local).iot, rollout_id, force):
-        typer.echo(wire.text(f"{job_id}: cancelled"))
+    gone = rollout.cancel(clients.of(local).iot, rollout_id, force)
+    for line in [f"{job_id}: cancelled" for job_id in gone] or ["nothing is under way"]:
+        typer.echo(wire.text(line))

@@ -28,28 +28,27 @@ class Orphan:
     created: dt.datetime
 
 
-def listed(home: Home) -> tuple[int, list[dict[str, Any]]]:
-    """How many certificates the account has, and their rows."""
+def listed(home: Home) -> tuple[list[dict[str, Any]], set[str]]:
+    """The rows of all certificates, and the template's policies; ToolError without a template."""
     with explained():
+        there = claim.template(home)
+        if there is None:
+            hint = "python -m tools claim template"
+            raise ToolError(f"there is no template {home.name}", hint)
         pages = home.clients.iot.get_paginator("list_certificates").paginate()
         rows = [row for page in pages for row in page["certificates"]]
-    return len(rows), rows
+    return rows, set(_policies_in(json.loads(there["templateBody"])))
 
 
 def find(
-    home: Home, rows: list[dict[str, Any]], now: dt.datetime
+    home: Home, rows: list[dict[str, Any]], names: set[str], now: dt.datetime
 ) -> Generator[Orphan | None, None, None]:
-    """An orphan or None for each of ``rows``, as it is looked at; ToolError without a template.
+    """An orphan or None for each of ``rows``, as it is looked at.
 
     An orphan is older than an hour, and PENDING_ACTIVATION; or ACTIVE, without a thing, and with
-    the policies of the template: what a power cut has left between two answers of AWS.
+    the policies ``names``: what a power cut has left between two answers of AWS.
     """
     iot = home.clients.iot
-    with explained():
-        there = claim.template(home)
-    if there is None:
-        raise ToolError(f"there is no template {home.name}", "python -m tools claim template")
-    names = set(_policies_in(json.loads(there["templateBody"])))
 
     def look(row: dict[str, Any]) -> Orphan | None:
         number, arn = row["certificateId"], row["certificateArn"]

@@ -99,6 +99,8 @@ def choose(iot: Any, names: Sequence[str], group: str, everything: bool) -> list
             pages = iot.get_paginator("list_things").paginate()
             chosen = [str(thing["thingName"]) for page in pages for thing in page["things"]]
         else:
+            if not found(iot.describe_thing_group, thingGroupName=group):
+                raise ToolError(f"no such thing group: {group}", "aws iot list-thing-groups")
             paginator = iot.get_paginator("list_things_in_thing_group")
             pages = paginator.paginate(thingGroupName=group, recursive=True)
             chosen = [str(thing) for page in pages for thing in page["things"]]
@@ -254,6 +256,18 @@ def known(iot: Any, wanted: str = "") -> dict[str, list[tuple[str, str, dt.datet
     if wanted and not made:
         raise ToolError(f"no such rollout: {wanted}", "python -m tools rollout status")
     return made
+
+
+def in_short(iot: Any) -> Iterator[str]:
+    """A line for each rollout: its jobs, each with its boards by state."""
+    for name, rows in known(iot).items():
+        told = []
+        for job_id, state, _ in rows:
+            with explained():
+                job = jobs.look(iot, job_id)
+            counts = counted(job.executions) if job else ""
+            told.append(f"{job_id[len(name) + 1 :]} {state}" + f" ({counts})" * bool(counts))
+        yield f"{rows[0][2]:%Y-%m-%d %H:%M}  {name}  {', '.join(told)}"
 
 
 def status(iot: Any, wanted: str) -> Iterator[str]:
