@@ -299,6 +299,30 @@ def test_a_canary_that_fails_keeps_the_rest_from_being_made(
     assert list(fleet.jobs) == [f"{made.id}-canary"]
 
 
+def test_a_job_that_is_over_before_it_can_be_cancelled(
+    clients: Clients, fleet: Fleet, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_late(jobId: str, **_: Any) -> None:
+        fleet.jobs[jobId]["status"] = "COMPLETED"
+        raise client_error("InvalidRequestException", "CancelJob")
+
+    monkeypatch.setattr(fleet, "cancel_job", too_late)
+    fleet.outcomes |= {"t-1": "FAILED", "t-2": "QUEUED"}
+    with pytest.raises(rollout.Stopped, match="t-1: FAILED"):
+        rolled(fleet, plan(clients, release))
+    (job_id,) = fleet.jobs
+    fleet.jobs[job_id]["status"] = "IN_PROGRESS"
+    assert rollout.cancel(fleet, job_id, False) == []
+
+    def denied(**_: Any) -> None:
+        raise client_error("AccessDeniedException", "CancelJob")
+
+    monkeypatch.setattr(fleet, "cancel_job", denied)
+    fleet.jobs[job_id]["status"] = "IN_PROGRESS"
+    with pytest.raises(ToolError, match="AWS denies"):
+        rollout.cancel(fleet, job_id, False)
+
+
 def test_a_canary_that_fails_takes_the_order_from_the_others(
     clients: Clients, fleet: Fleet, release: Path
 ) -> None:

@@ -238,13 +238,10 @@ def error(text: str, number: Any) -> str:
     console = io.StringIO()
     with Echo() as echo:
 
-        def build() -> Any:
-            def app(**_: Any) -> None:
-                raise ToolError(f"AWS says {text}", text)
+        def command(**_: Any) -> None:
+            raise ToolError(f"AWS says {text}", text)
 
-            return app
-
-        echo.set(cli, "build", build)
+        echo.set(cli, "_command", lambda app: command)
         echo.set(cli.sys, "stderr", console)
         assert cli.main([]) == 2
     return console.getvalue()

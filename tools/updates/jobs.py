@@ -15,6 +15,7 @@ from tools.aws.errors import explained, found
 SUCCEEDED, QUEUED, IN_PROGRESS = "SUCCEEDED", "QUEUED", "IN_PROGRESS"
 BAD = ("FAILED", "REJECTED", "TIMED_OUT")
 STATES = (QUEUED, IN_PROGRESS, SUCCEEDED, *BAD, "CANCELED", "REMOVED")  # aws-facts.md 5.4
+UNDER_WAY = (IN_PROGRESS, "SCHEDULED")  # of a job
 MOST_TARGETS = 100  # of one job (AWS quota)
 MOST_PER_MINUTE = 1000
 MOST_MINUTES = 10_080  # of the timer that runs while an execution is IN_PROGRESS
@@ -66,7 +67,7 @@ class Job:
 
     @property
     def over(self) -> bool:
-        return self.status not in (IN_PROGRESS, "SCHEDULED")
+        return self.status not in UNDER_WAY
 
 
 def create(
@@ -144,6 +145,12 @@ def watch(
         pause(_POLL_S)
 
 
-def cancel(iot: Any, job_id: str, why: str, force: bool = False) -> None:
-    """Cancel a job; boards that have begun go on unless ``force``."""
-    iot.cancel_job(jobId=job_id, reasonCode="FIELDMOUSE", comment=why, force=force)
+def cancel(iot: Any, job_id: str, why: str, force: bool = False) -> bool:
+    """Cancel a job; boards that have begun go on unless ``force``. False: it was over before."""
+    try:
+        iot.cancel_job(jobId=job_id, reasonCode="FIELDMOUSE", comment=why, force=force)
+    except Exception:
+        if iot.describe_job(jobId=job_id)["job"]["status"] in UNDER_WAY:
+            raise
+        return False
+    return True

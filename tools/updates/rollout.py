@@ -287,8 +287,8 @@ def cancel(iot: Any, wanted: str, force: bool) -> list[str]:
     gone = []
     for rows in known(iot, wanted).values():
         for job_id, state, _ in rows:
-            if state in (jobs.IN_PROGRESS, "SCHEDULED"):
+            if state in jobs.UNDER_WAY:
                 with explained():
-                    jobs.cancel(iot, job_id, "cancelled by hand", force)
-                gone.append(job_id)
+                    done = jobs.cancel(iot, job_id, "cancelled by hand", force)
+                gone += [job_id] * done
     return gone
