@@ -19,9 +19,8 @@ _BEYOND = const(946_684_800)  # Unix seconds at 2000-01-01
 
 
 def attach(app, prepared):
-    # Once, at the start, in place of board.watchdog(): what is to be called in each pass. Of what
-    # is handed in, an old reference stays in App.run(): a list, which it empties. Nothing of what
-    # is needed once does.
+    # Once, at the start, in place of board.watchdog(): what is to be called in each pass. What is
+    # needed once does not stay; of what is handed in, App.run() empties the list.
     from firmware import board, wake
     from firmware import power as own
 

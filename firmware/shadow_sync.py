@@ -103,7 +103,11 @@ class ShadowSync:
         if self.message:
             from firmware.core import shadow
 
-            shadow.heard(self)
+            ours = shadow.heard(self)
+            if ours:
+                del shadow  # there is no room for a file beside it
+                self.settings.unload()
+                self.settings.note("board_id", ours)
             return True
         if self.desired is not None:
             if not self.sampler.due:

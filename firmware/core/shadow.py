@@ -10,7 +10,7 @@ def receive(s, kind, payload):
     # Inside the MQTT callback: only taken apart. What it means follows in heard(), when the packet
     # has left the heap. kind: what follows ".../shadow/", whatever AWS sends.
     if s.message:
-        heard(s)
+        s.settings.note("board_id", heard(s) or s.settings.state.get("board_id"))
     kinds = b"update/delta update/accepted update/rejected get/accepted get/rejected"
     if kind not in kinds.split():
         return
@@ -29,11 +29,11 @@ def receive(s, kind, payload):
         s.junk += 1
 
 
-def heard(s):
+def heard(s):  # gives our board_id once it stands in reported, to be stored
     (kind, message), s.message = s.message, None
     try:
         _dated(s, kind, message)
-        _heard(s, kind, message)
+        return _heard(s, kind, message)
     except MemoryError:
         raise
     except Exception as e:
@@ -59,7 +59,7 @@ def _heard(s, kind, message):
         if ours:
             _rejected(s, message.get("code"))
         return
-    version, state = message.get("version"), _section(message, "state")
+    version, state, landed = message.get("version"), _section(message, "state"), None
     if type(version) is not int or version < 0:
         raise ValueError
     seen = 2 * version + (kind != b"update/accepted")
@@ -74,13 +74,15 @@ def _heard(s, kind, message):
             news = not str(token).startswith(s.token)
             s.update_due |= news and any(key not in s.rejected for key in s.desired)
     elif ours and token:
-        _landed(s, s.pending[3])
+        landed, s.doubt = s.pending[3], s.doubt and not s.pending[3]
+        _landed(s)
         s.get_due |= seen + 1 < s.seen  # overtaken on the way, or the count has started again
     else:
         _theirs(s, state, seen)
     if 0 <= s.seen and s.seen // 2 + 1 < version:  # one was lost on the way
         s.get_due = True
     s.seen = max(s.seen, seen)
+    return landed
 
 
 def _theirs(s, state, seen):
@@ -184,11 +186,7 @@ def _rejected(s, code):
             s.wait.start(0)
 
 
-def _landed(s, board_id=None):
-    # The document that is pending has its answer. board_id: ours, now that it stands in reported.
-    if board_id:
-        s.settings.note("board_id", board_id)
-        s.doubt = False
+def _landed(s):  # the document that is pending has its answer
     desired, s.pending = s.pending[1], None
     s.failures = 0
     s.wait.start(0)

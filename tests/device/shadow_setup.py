@@ -42,6 +42,10 @@ class Settings:
         self.refuse = None
         self.given = []  # (key, value) of each set()
         self._check = table
+        self.unloaded = 0
+
+    def unload(self):
+        self.unloaded += 1
 
     def known(self, key):
         return key in SETTINGS or key in RARE.split()
@@ -140,7 +144,7 @@ class Board:
         # As app.py does it: what the session has received may be written to.
         shadow.receive(self.sync, kind, bytearray(payload))
         if self.sync.message:
-            shadow.heard(self.sync)
+            self.sync.step()
 
     def hear(self, service, count=1 << 29):
         while service.out and count:
