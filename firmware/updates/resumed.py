@@ -62,7 +62,7 @@ def _ended(job):
 def finish(job, status, details):
     details = {key: _plain(details[key]) for key in details if details[key]}
     text = details.get("reason") or details.get("info") or ""
-    chip.log("update: {} {}".format(status, text).strip())
+    chip.log("update: {} {}".format(status, text))
     job["update"] = "{} {}".format(status.lower(), text)[:120].strip()
     for key in ("file", "work", "line", "own"):
         job.pop(key, None)
