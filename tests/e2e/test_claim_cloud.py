@@ -9,12 +9,17 @@ from __future__ import annotations
 import datetime as dt
 import json
 import queue
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import serialization as ser
 
+from tests.host import pki
 from tools.aws import policy
 from tools.aws.clients import Clients
 from tools.aws.mqtt import Connection
@@ -179,3 +184,33 @@ def test_orphans_are_what_no_board_came_back_with(home: Home, cloud: Any, tmp_pa
     assert not orphans.discard(home, there[arn.rsplit("/", 1)[1]])  # it has come back
     assert orphans.discard(home, there[pending])
     assert pending not in found(now + dt.timedelta(hours=2))
+
+
+def test_of_two_with_the_key_of_one_board_the_older_is_an_orphan(home: Home) -> None:
+    # The answer to RegisterThing was lost: the board has registered once more.
+    states(home, wanted(home))
+    iot = home.clients.iot
+    iot.create_thing(thingName="pear-12")
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pear-12")])
+    arns = []
+    for key in (pki.key(), pki.key(), pki.key(number=1)):
+        asked = x509.CertificateSigningRequestBuilder().subject_name(name)
+        text = asked.sign(key, hashes.SHA256()).public_bytes(ser.Encoding.PEM).decode()
+        made = iot.create_certificate_from_csr(certificateSigningRequest=text, setAsActive=True)
+        arns.append(made["certificateArn"])
+        iot.attach_thing_principal(thingName="pear-12", principal=arns[-1])
+        time.sleep(1.1)  # AWS's dates are of a second
+    now = dt.datetime.now(dt.timezone.utc) + dt.timedelta(hours=1, minutes=1)
+
+    def found() -> list[orphans.Orphan]:
+        look = orphans.find(home, *orphans.listed(home), now)
+        return [one for one in look if one and one.arn in arns]
+
+    (twin,) = found()
+    assert (twin.arn, twin.thing) == (arns[0], "pear-12")
+    iot.update_certificate(certificateId=arns[1].rsplit("/", 1)[1], newStatus="INACTIVE")
+    assert found() == [] and not orphans.discard(home, twin)
+    iot.update_certificate(certificateId=arns[1].rsplit("/", 1)[1], newStatus="ACTIVE")
+    assert orphans.discard(home, twin)
+    left = iot.list_thing_principals(thingName="pear-12")["principals"]
+    assert sorted(left) == sorted(arns[1:]) and found() == []

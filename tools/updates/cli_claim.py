@@ -135,7 +135,8 @@ def sweep(
     yes: Yes = False,
     local: Local = False,
 ) -> None:
-    """List certificates that no board came back with: pending, or active without a thing.
+    """List certificates that no board came back with: pending; active without a thing, or beside a
+    newer one for the same key.
 
     A power cut between two answers of AWS leaves them. Those younger than an hour are passed over:
     a board may be about to use them. AWS deletes pending ones by itself.
@@ -153,7 +154,9 @@ def sweep(
         if orphan:
             found.append(orphan)
             when = f"{orphan.created:%Y-%m-%d %H:%M}"
-            typer.echo(f"{orphan.number[:10]}…  {orphan.status}  since {when} UTC")
+            line = f"{orphan.number[:10]}…  {orphan.status}  since {when} UTC"
+            twin = f"  {orphan.thing} has a newer one for its key" if orphan.thing else ""
+            typer.echo(wire.text(line + twin))
     typer.echo(f"{len(found)} orphans among {len(rows)} certificates")
     if not found or not delete:
         return
