@@ -58,7 +58,7 @@ def _heard(s, kind, message):
     if kind.endswith(b"rejected"):
         if ours:
             _rejected(s, message.get("code"))
-        return
+        return None
     version, state, landed = message.get("version"), _section(message, "state"), None
     if type(version) is not int or version < 0:
         raise ValueError
@@ -66,7 +66,7 @@ def _heard(s, kind, message):
     if kind == b"get/accepted":
         if ours and (token or seen >= s.seen):
             _answered(s, state, seen)
-        return
+        return None
     if kind == b"update/delta":
         if seen > s.seen:
             _note(s, state, {})

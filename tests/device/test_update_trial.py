@@ -58,6 +58,21 @@ def test_a_start_that_cannot_be_counted_is_no_circle_of_restarts():
     harness.equal(slots.read(), ("ba", "aa", "3"))  # and it is never taken for good
 
 
+def test_that_it_has_gone_back_is_said_from_a_flash_that_takes_no_write():
+    board = fresh("aa ba starts")
+    boot(Machine.PWRON_RESET)
+    FLASH.fuse = 0
+    try:
+        job = resumed.job()
+    finally:
+        FLASH.fuse = None
+    harness.equal((job["state"], job["status"]), ("result", "FAILED"))
+    harness.equal(slots.read(), ("aa", "ba", "starts"))
+    off()
+    board.power_on()
+    board.failed("three starts")
+
+
 def test_good_only_once_the_job_knows_of_the_trial():
     # The power went between the slot and the note that it has moved; AWS is heard before the job.
     board = fresh("ba aa 3", "check")
