@@ -99,12 +99,16 @@ def choose(iot: Any, names: Sequence[str], group: str, everything: bool) -> list
             pages = iot.get_paginator("list_things").paginate()
             chosen = [str(thing["thingName"]) for page in pages for thing in page["things"]]
         else:
-            if not found(iot.describe_thing_group, thingGroupName=group):
+            chosen = found(_members, iot=iot, group=group)
+            if chosen is None:
                 raise ToolError(f"no such thing group: {group}", "aws iot list-thing-groups")
-            paginator = iot.get_paginator("list_things_in_thing_group")
-            pages = paginator.paginate(thingGroupName=group, recursive=True)
-            chosen = [str(thing) for page in pages for thing in page["things"]]
     return sorted(set(chosen), key=natural)
+
+
+def _members(iot: Any, group: str) -> list[str]:
+    paginator = iot.get_paginator("list_things_in_thing_group")
+    pages = paginator.paginate(thingGroupName=group, recursive=True)
+    return [str(thing) for page in pages for thing in page["things"]]
 
 
 def left_out(clients: Clients, things: Sequence[str]) -> dict[str, str]:
