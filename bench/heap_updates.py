@@ -93,10 +93,10 @@ class Lab:
     def resident(self, jobs: int) -> tuple[int, int, int]:
         """Bytes that stay: for hearing jobs, once by the first of them (names), and by more."""
         with self.field(False, FULL) as field:
-            field.start()
+            settle(field)
             off = in_use(field)
         with self.field(True, FULL) as field:
-            field.start()
+            settle(field)
             idle = in_use(field)
             refused(field, 2, "first")
             before = in_use(field)
@@ -126,6 +126,14 @@ def _give_up_at_a_crash(field: Field) -> None:
         return found[-1]
 
     field.broker.wait_for = until  # type: ignore[method-assign]
+
+
+def settle(field: Field) -> None:
+    """On, and until nothing of its start is left to be done: its id is stored last."""
+    field.start()
+    field.reported(firmware=_version(field))
+    path = field.folder / "data/settings.json"
+    field.broker.wait_for(lambda: path.exists() and "board_id" in path.read_text(), _LIMIT_S)
 
 
 def refused(field: Field, count: int, name: str) -> None:
