@@ -55,6 +55,35 @@ def test_a_signal_leaves_no_temporary_folder(tmp_path: Path, number: signal.Sign
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_ctrl_c_that_python_lost_is_not_lost() -> None:
+    code = (
+        # Whatever is raised in __del__, or while a module is found, Python reports and drops.
+        "import os, signal, sys, time; from tools import __main__, cli\n"
+        "class Last:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGINT); [time.sleep(0.1) for _ in range(600)]\n"
+        "def main():\n"
+        "    Last(); [time.sleep(0.1) for _ in range(600)]\n"
+        "cli.main = main\n"
+        "try: __main__.main()\n"
+        "except KeyboardInterrupt: sys.exit(130)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=30)
+    assert (ran.returncode, ran.stderr) == (130, b"")
+
+
+def test_another_fault_that_python_drops_is_still_reported() -> None:
+    code = (
+        "import sys; from tools import __main__, cli\n"
+        "class Last:\n"
+        "    def __del__(self): raise ValueError('seen')\n"
+        "cli.main = lambda: Last() and 0\n"
+        "sys.exit(__main__.main())"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "ValueError: seen" in ran.stderr
+
+
 def test_help_lists_the_commands_of_every_package_and_loads_nothing_heavy() -> None:
     code = (
         "import sys; from tools import cli; cli.main(['--help']); "
