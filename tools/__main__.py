@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -29,21 +27,12 @@ def main() -> int:
         print(f"error: this Python lacks {', '.join(missing)}", file=sys.stderr)
         print("  try: make setup", file=sys.stderr)
         return 2
-    sys.unraisablehook = _dropped
+    from tools import endings
+
+    endings.install()
     from tools import cli
 
-    for number in (signal.SIGTERM, signal.SIGHUP):  # what was to be removed at the end is removed
-        if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
     return cli.main()
-
-
-def _dropped(what: sys.UnraisableHookArgs) -> None:
-    # A Ctrl-C in a destructor, or in a callback of the import system, ends nothing: once more.
-    if what.exc_type is KeyboardInterrupt:
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
-    else:
-        sys.__unraisablehook__(what)
 
 
 if __name__ == "__main__":

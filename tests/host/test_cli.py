@@ -55,9 +55,45 @@ def test_a_signal_leaves_no_temporary_folder(tmp_path: Path, number: signal.Sign
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "term"])
+def test_a_signal_ends_it_after_an_import_not_within(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    # What is raised in an import is dropped, or becomes a RuntimeError, as it would here.
+    (tmp_path / "slow.py").write_text(
+        "import time\n"
+        "class Slow:\n"
+        "    def __set_name__(self, owner, name):\n"
+        "        print('there', flush=True); [time.sleep(0.05) for _ in range(20)]\n"
+        "class Module:\n"
+        "    attribute = Slow()\n"
+        "print('imported', flush=True)\n"
+    )
+    code = (
+        "import sys, time; from tools import __main__, cli\n"
+        "def main():\n"
+        "    import slow; [time.sleep(0.1) for _ in range(600)]\n"
+        "cli.main = main\n"
+        "try: sys.exit(__main__.main())\n"
+        "except KeyboardInterrupt: sys.exit(130)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as held:
+        assert held.stdout is not None and held.stdout.readline() == "there\n"
+        held.send_signal(number)
+        out, err = held.communicate(timeout=30)
+    assert (held.returncode, out, err) == (128 + number, "imported\n", "")
+
+
 def test_a_ctrl_c_that_python_lost_is_not_lost() -> None:
     code = (
-        # Whatever is raised in __del__, or while a module is found, Python reports and drops.
+        # Whatever is raised in __del__ Python reports and drops.
         "import os, signal, sys, time; from tools import __main__, cli\n"
         "class Last:\n"
         "    def __del__(self):\n"

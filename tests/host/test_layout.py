@@ -80,7 +80,7 @@ LAYERS = {
     "firmware/updates/": "firmware micropython json os binascii hashlib gc struct sys",
     "firmware/version.py": "",
     "tools/": "tools.errors tools.toolchain tools.wire",
-    "tools/__main__.py": "tools.cli",
+    "tools/__main__.py": "tools.cli tools.endings",
     "tools/options.py": "tools.errors tools.things",
     "tools/cli.py": "tools.errors tools.toolchain tools.aws.errors tools.options",
     "tools/setup/": "tools.errors tools.toolchain tools.setup",

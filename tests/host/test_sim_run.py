@@ -206,7 +206,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
             ran.interrupt()
             code, _, err = ran.end()
         assert "Traceback" not in err, err
-        # By the signal itself: Python had not begun to run anything of ours.
+        # By the signal itself: so Python ends when it came within exec() of a text, a dataclass's.
         assert code in (0, 130, -signal.SIGINT)
         assert all(gone(pid) for pid in children)
         assert list((ROOT / ".sim").glob(f"run-{ran.process.pid}_*")) == []

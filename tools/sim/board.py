@@ -14,10 +14,11 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+from tools.endings import on_endings
 from tools.sim import folders, launch
 from tools.sim.boardlog import Log
 from tools.sim.control import Control
@@ -33,8 +34,6 @@ _CAUSES = {
     -signal.SIGALRM: ("watchdog", "watchdog"),
 }
 _MAIN_ENDED = 74
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-Handler = Callable[..., object] | signal.Handlers
 _REBOOT_S = 0.3  # an ESP32 takes about that long from reset to boot.py
 _LOOK_S = 0.1  # how often the file of --world is looked at
 
@@ -253,26 +252,3 @@ def run(make: Callable[[Callable[[str], None]], VirtualBoard], out: TextIO) -> N
 
     with on_endings(lambda *_: end.set()), make(echo):
         end.wait()
-
-
-@contextlib.contextmanager
-def on_endings(handler: Handler) -> Iterator[Callable[[Handler], None]]:
-    """Call ``handler`` at Ctrl-C, SIGTERM and SIGHUP; afterwards they do what they did before.
-
-    What is yielded puts another handler in its place.
-    """
-    former = {number: signal.signal(number, handler) for number in _ENDINGS}
-
-    def change(handler: Handler) -> None:
-        for number in _ENDINGS:
-            signal.signal(number, handler)
-
-    try:
-        yield change
-    finally:
-        for number, before in former.items():
-            signal.signal(number, before)
-
-
-def interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

@@ -22,9 +22,10 @@ from rich.live import Live
 
 from tools.aws import viewer, watch
 from tools.aws.clients import Clients
+from tools.endings import interrupt, on_endings
 from tools.errors import ToolError
 from tools.sim import chaos, curve, devices, folders, launch, streams, updating, world
-from tools.sim.board import VirtualBoard, interrupt, on_endings
+from tools.sim.board import VirtualBoard
 from tools.sim.chaos_proxy import Proxy
 from tools.sim.cloud import LocalCloud, free_port
 from tools.sim.options import Options

@@ -17,9 +17,9 @@ from rich.console import Console
 from tools import toolchain
 from tools.aws.provision import provision
 from tools.board import firmware, flash, prepare, view
+from tools.endings import interrupt, on_endings
 from tools.errors import ToolError
 from tools.sim import devices, folders
-from tools.sim.board import interrupt, on_endings
 from tools.sim.cloud import LocalCloud
 from tools.sim.esp import chips, images
 from tools.sim.esp.board import Board
