@@ -20,19 +20,66 @@ from tools.board.stage import ROOT, stage
 
 # Parts of a pass of the loop: module, class, method; or module, generator.
 STEPS = {
-    "clock": "firmware.core.timing Clock step",
-    "wifi": "firmware.net.wifi joining",
-    "connection": "firmware.net.connection Connection step",
-    "session": "firmware.net.session Session step",
-    "sampler": "firmware.sampler Sampler step",
-    "outbox": "firmware.outbox Outbox put",
-    "queue": "firmware.outbox Outbox next_unsent",
-    "shadow": "firmware.shadow_sync ShadowSync step",
-    "runner": "firmware.command_runner CommandRunner step",
+    "clock": ("firmware.core.timing", "Clock", "step"),
+    "wifi": ("firmware.net.wifi", "joining"),
+    "connection": ("firmware.net.connection", "Connection", "step"),
+    "session": ("firmware.net.session", "Session", "step"),
+    "sampler": ("firmware.sampler", "Sampler", "step"),
+    "outbox": ("firmware.outbox", "Outbox", "put"),
+    "queue": ("firmware.outbox", "Outbox", "next_unsent"),
+    "shadow": ("firmware.shadow_sync", "ShadowSync", "step"),
+    "runner": ("firmware.command_runner", "CommandRunner", "step"),
 }
 # Without these there are no readings: what nobody expected there restarts the board. Anywhere else
 # it costs the session.
 ENDS = ("clock", "sampler", "outbox")
+
+
+# In front of main.py. What is named here keeps its name: the steps, and what a fault looks at.
+PLANTS = """
+import planted
+
+planted.plant({steps}, ("sensor", "settings"))
+"""
+PLANTED = """
+passes = 0
+
+def fault(self):
+{body}
+
+def passed(self):
+    global passes
+    passes += 1
+    if passes >= {first}:
+        fault(self)
+
+def plant(steps, _):
+    try:
+        with open("lives") as f:
+            lives = int(f.read())
+    except OSError:
+        lives = 0
+    with open("lives", "w") as f:
+        f.write(str(lives + 1))
+    if lives >= {times}:
+        return
+    module, name, *method = steps["{step}"]
+    found = __import__(module, None, None, (name,))
+    for inner in method:
+        found, name = getattr(found, name), inner
+    sound = getattr(found, name)
+
+    def step(self, *args):
+        passed(self)
+        return sound(self, *args)
+
+    def generator(*args):
+        for given in sound(*args):
+            passed(None)
+            yield given
+
+    setattr(found, name, step if method else generator)
+"""
 
 
 def plant(device: Device, step: str, fault: str, times: int = 1000, first: int = 5) -> None:
@@ -40,47 +87,17 @@ def plant(device: Device, step: str, fault: str, times: int = 1000, first: int =
 
     Modules that are imported before main.py's own code stay in memory, with the fault.
     """
-    module, name, *method = STEPS[step].split()
-    found = f'__import__("{module}", None, None, ("{name}",))' + (f".{name}" if method else "")
-    name = method[0] if method else name
-    body = textwrap.indent(textwrap.dedent(fault).strip(), " " * 12)
-    before_main(
-        device,
-        f"""
-try:
-    with open("lives") as f:
-        lives = int(f.read())
-except OSError:
-    lives = 0
-with open("lives", "w") as f:
-    f.write(str(lives + 1))
-if lives < {times}:
-    found = {found}
-    sound = found.{name}
-    passes = 0
-
-    def planted(self):
-        global passes
-        passes += 1
-        if passes >= {first}:
-{body}
-
-    def step(self, *args):
-        planted(self)
-        return sound(self, *args)
-
-    def steps(*args):
-        for given in sound(*args):
-            planted(None)
-            yield given
-
-    found.{name} = {"step" if method else "steps"}
-""",
-    )
+    body = textwrap.indent(textwrap.dedent(fault).strip(), " " * 4)
+    planted = PLANTED.format(body=body, step=step, times=times, first=first)
+    before_main(device, PLANTS.format(steps=STEPS), planted)
 
 
-def before_main(device: Device, code: str) -> None:
-    """Stage the device anew, with ``code`` in front of main.py: no name in it is shortened."""
+def before_main(device: Device, code: str, planted: str) -> None:
+    """Stage the device anew, with ``code`` in front of main.py: no name in it is shortened.
+
+    ``planted`` is the module of that name, which is not part of the program: the firmware is
+    made once for all that differ in it only.
+    """
     source = device.folder.with_name("source")
     shutil.copytree(
         ROOT / "firmware", source / "firmware", ignore=shutil.ignore_patterns("__pycache__")
@@ -89,6 +106,7 @@ def before_main(device: Device, code: str) -> None:
     (source / "main.py").write_text(code + (ROOT / "main.py").read_text("utf-8"), "utf-8")
     thing = device.things
     stage(thing / "config.json", thing / "certs", device.folder, source=source)
+    (device.folder / "planted.py").write_text(planted, "utf-8")
 
 
 def test_a_step_that_hangs_is_ended_by_the_watchdog(device, boot, clients, listener):

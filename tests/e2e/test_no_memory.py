@@ -28,14 +28,15 @@ def test_a_heap_that_is_too_small_ends_in_restarts(new_device, boot, heap):
 
 
 LOSES = """
+import planted
 from firmware.core import shadow
 
 sound = shadow.receive
-left = [{times}]
+left = [2]
 
 
 def receive(s, kind, payload):
-    if kind == {kind} and left[0]:
+    if kind == planted.kind and left[0]:
         left[0] -= 1
         raise MemoryError
     sound(s, kind, payload)
@@ -47,7 +48,7 @@ shadow.receive = receive
 
 def test_no_memory_for_a_message_costs_the_message_not_the_session(new_device, boot, clients):
     device = new_device(interval_s=1)
-    before_main(device, LOSES.format(kind=b"get/accepted", times=2))
+    before_main(device, LOSES, "kind = b'get/accepted'")
     desire(clients, device.thing, interval_s=7)
     board = boot(device, time_scale=10)
     board.wait_for(r"app: no memory for a message, dropped", timeout=WAIT_S)
@@ -60,7 +61,7 @@ def test_no_memory_for_a_message_costs_the_message_not_the_session(new_device, b
 def test_a_delta_that_there_was_no_memory_for_is_asked_for(new_device, boot, clients):
     # AWS does not send it again: its PUBACK is on the wire.
     device = new_device(interval_s=1)
-    before_main(device, LOSES.format(kind=b"update/delta", times=2))
+    before_main(device, LOSES, "kind = b'update/delta'")
     board = boot(device, time_scale=10)
     reported(clients, device.thing, interval_s=1)
     desire(clients, device.thing, interval_s=7)
@@ -76,6 +77,7 @@ def test_a_delta_that_there_was_no_memory_for_is_asked_for(new_device, boot, cli
 STARVES = """
 import gc
 
+import planted
 from firmware.net.transport import Transport
 
 with open("lives", "a") as f:
@@ -84,13 +86,13 @@ with open("lives", "a") as f:
 sound = Transport.push
 mem_alloc = gc.mem_alloc
 grown = [0]
-left = [{failures}]
+left = [planted.failures]
 
 
 def push(self):
-    if self.out and life <= {lives} and left[0]:
+    if self.out and life <= planted.lives and left[0]:
         left[0] -= 1
-        grown[0] = {grown}
+        grown[0] = planted.grown
         raise OSError(-0x7F00)
     return sound(self)
 
@@ -103,7 +105,7 @@ gc.mem_alloc = lambda: mem_alloc() + grown[0]
 def test_a_heap_that_has_grown_into_the_memory_of_tls_is_made_small_by_a_restart(
     device, boot, clients, listener
 ):
-    before_main(device, STARVES.format(failures=99, lives=1, grown=56_000))
+    before_main(device, STARVES, "failures, lives, grown = 99, 1, 56_000")
     board = boot(device)
     board.wait_for(r"link: memory tls, next try", timeout=WAIT_S)
     board.wait_for(r"Python's heap has grown into the memory of TLS, restarting", timeout=WAIT_S)
@@ -116,7 +118,7 @@ def test_a_heap_that_has_grown_into_the_memory_of_tls_is_made_small_by_a_restart
 
 def test_but_only_once(device, boot, clients):
     # What a restart has not cured it does not cure: then the board tries on.
-    before_main(device, STARVES.format(failures=4, lives=9, grown=56_000))
+    before_main(device, STARVES, "failures, lives, grown = 4, 9, 56_000")
     board = boot(device, time_scale=5)
     reported(clients, device.thing, reset_cause="memory")
     assert board.boots == 2
@@ -125,7 +127,7 @@ def test_but_only_once(device, boot, clients):
 
 
 def test_a_heap_that_has_not_grown_is_no_reason_to_restart(device, boot, clients):
-    before_main(device, STARVES.format(failures=4, lives=9, grown=0))
+    before_main(device, STARVES, "failures, lives, grown = 4, 9, 0")
     board = boot(device, time_scale=5)
     reported(clients, device.thing, reset_cause="pwron")
     assert board.boots == 1
