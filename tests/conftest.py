@@ -1,8 +1,8 @@
 """What all tests share: which folders are not pytest's, the options of a run, and its order.
 
-Most end-to-end tests wait for a board, most others compute: so the former come first, and those
-that take longest before all, each for itself: else one worker would be at it when the others have
-long been done.
+Those that take longest come first, each for itself: else one worker would be at it when the others
+have long been done. Of the rest most end-to-end tests wait for a board and most others compute: so
+they take turns.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ LONG = (
     "test_flash_repl.py",
     "test_doctor_board.py",
 )
+# So far the last of those that wait is begun: an end-to-end file takes up to a minute.
+_WAITING_ENDS = 0.85
 # Files of independent tests, which any worker may take.
 SPREAD = (
     *("test_long_session.py", "test_soak_short.py", "test_flash_faults.py", "test_sim_run.py"),
@@ -125,13 +127,43 @@ def umqtt_dir(pytestconfig: pytest.Config) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: rank(item.nodeid))
+    place = {nodeid: n for n, nodeid in enumerate(in_order([item.nodeid for item in items]))}
+    items.sort(key=lambda item: place[item.nodeid])
+
+
+def in_order(nodeids: Sequence[str]) -> list[str]:
+    """The tests as they are begun: LONG, then each kind spread evenly over the time.
+
+    A kind is the end-to-end files, the others, or the tests of a file of SPREAD.
+    """
+    first = [nodeid for nodeid in nodeids if rank(nodeid) < len(LONG)]
+    rest = [nodeid for nodeid in nodeids if rank(nodeid) == len(LONG)]
+    kinds: dict[str, dict[str, None]] = {}  # of units: tests, or whole files
+    for nodeid in rest:
+        unit = _unit(nodeid)
+        kind = _file(nodeid) if unit == nodeid else str("/e2e/" in nodeid)
+        kinds.setdefault(kind, {})[unit] = None
+    at = {
+        unit: n * (_WAITING_ENDS if "/e2e/" in unit else 1.0) / len(units)
+        for units in kinds.values()
+        for n, unit in enumerate(units)
+    }
+    return sorted(first, key=rank) + sorted(rest, key=lambda nodeid: at[_unit(nodeid)])
+
+
+def _unit(nodeid: str) -> str:
+    file = _file(nodeid)
+    return nodeid if file.endswith(SPREAD) else file
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
 
 
 def rank(nodeid: str) -> int:
-    """The place of a test in the order."""
-    named = [number for number, name in enumerate(LONG) if name in nodeid]
-    return min(named, default=len(LONG) + ("/e2e/" not in nodeid))
+    """The place in LONG."""
+    named = (number for number, name in enumerate(LONG) if name in nodeid)
+    return min(named, default=len(LONG))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
@@ -142,7 +174,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            return nodeid if file.endswith(SPREAD) else file
+            return _unit(nodeid)
 
     return Scheduling(config, log)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests import conftest
 from tools.board.image import write_files
 from tools.dev import changed, checks
 from tools.errors import ToolError
@@ -183,3 +184,20 @@ def test_tests_are_compiled_meanwhile(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list((tmp_path / "__pycache__").glob("test_x.*pytest*.pyc"))
     with pytest.raises(KeyboardInterrupt), checks.compiled(tmp_path):
         raise KeyboardInterrupt
+
+
+def test_the_order_loses_no_test_and_keeps_files_whole() -> None:
+    files = [f"tests/{kind}/test_{n}.py" for kind in ("e2e", "host") for n in range(6)]
+    given = [f"{file}::test_{n}" for file in files for n in range(4)]
+    spread = [f"tests/host/test_device.py::test_device[{n}]" for n in range(12)]
+    long = ["tests/e2e/test_link.py::test_a", "tests/e2e/test_try_flash.py::test_b"]
+    ordered = conftest.in_order([*given, *spread, *long])
+    assert ordered[:2] == long[::-1]
+    assert sorted(ordered) == sorted([*given, *spread, *long])
+    at = {nodeid: n for n, nodeid in enumerate(n for n in ordered if n in given)}
+    for file in files:
+        own = [at[f"{file}::test_{n}"] for n in range(4)]
+        assert own == list(range(own[0], own[0] + 4))
+    half = ordered[2 : len(ordered) // 2]
+    for kind, count in (("/e2e/", 24), ("/host/test_device", 12), ("/host/test_", 36)):
+        assert count * 0.4 <= sum(kind in nodeid for nodeid in half) <= count * 0.7
