@@ -36,6 +36,7 @@ LONG = (
     "advisor/test_sabotage.py",
     "test_faults.py",
     "test_memory.py",
+    "test_update_trial.py",
     "test_long_session.py",
     "test_soak_short.py",
     "test_device.py::test_device[test_outbox_powercut",
