@@ -142,8 +142,8 @@ def in_order(nodeids: Sequence[str]) -> list[str]:
     kinds: dict[str, dict[str, None]] = {}  # of units: tests, or whole files
     for nodeid in rest:
         unit = _unit(nodeid)
-        kind = _file(nodeid) if unit == nodeid else str("/e2e/" in nodeid)
-        kinds.setdefault(kind, {})[unit] = None
+        alike = "waits" if "/e2e/" in nodeid else "computes"
+        kinds.setdefault(_file(nodeid) if unit == nodeid else alike, {})[unit] = None
     at = {
         unit: n * (_WAITING_ENDS if "/e2e/" in unit else 1.0) / len(units)
         for units in kinds.values()
