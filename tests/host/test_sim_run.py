@@ -22,7 +22,7 @@ from tools.aws import local
 from tools.sim import folders
 
 ROOT = Path(__file__).resolve().parents[2]
-_UNTIL_S = 20.0
+_UNTIL_S = 60.0  # only for what hangs: a busy machine may take 20 s to make a release
 READING = re.compile(r"^\d\d:\d\d:\d\d  (\S+)  (-?\d+\.\d\d) °C .* seq (\d+)$")
 
 
@@ -48,7 +48,7 @@ class Sim:
         self.lines: list[str] = []
 
     def until(self, pattern: str) -> re.Match[str]:
-        """Read on to a line that matches; the end of the output, or of 20 s, is an error."""
+        """Read on to a line that matches; the end of the output, or of a minute, is an error."""
         assert self.process.stdout is not None
         limit = threading.Timer(_UNTIL_S, self.process.kill)
         limit.start()
