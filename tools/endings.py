@@ -33,10 +33,9 @@ def end(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
-def interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, for each of them."""
-    if not _later(number, frame):
-        raise KeyboardInterrupt
+def interrupt(_: int, frame: FrameType | None) -> None:
+    """Take each of them for Ctrl-C."""
+    end(signal.SIGINT, frame)
 
 
 @contextlib.contextmanager
