@@ -47,12 +47,26 @@ def test_a_signal_leaves_no_temporary_folder(tmp_path: Path, number: signal.Sign
         "        print('there', flush=True); [time.sleep(0.1) for _ in range(600)]\n"
         "cli.main = main; sys.exit(__main__.main())"
     )
-    words = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as held:
+    assert signalled(number, code, tmp_path) == (128 + number, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def signalled(number: signal.Signals, code: str, folder: Path) -> tuple[int, str, str]:
+    """Run ``code`` with ``folder`` as its argument, and send the signal when it says "there".
+
+    Its exit code, what it says after that, and its errors.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as held:
         assert held.stdout is not None and held.stdout.readline() == "there\n"
         held.send_signal(number)
-        assert held.wait(30) == 128 + number
-    assert list(tmp_path.iterdir()) == []
+        out, err = held.communicate(timeout=30)
+    return held.returncode, out, err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "term"])
@@ -72,23 +86,12 @@ def test_a_signal_ends_it_after_an_import_not_within(
     code = (
         "import sys, time; from tools import __main__, cli\n"
         "def main():\n"
-        "    import slow; [time.sleep(0.1) for _ in range(600)]\n"
+        "    sys.path.append(sys.argv[1]); import slow; [time.sleep(0.1) for _ in range(600)]\n"
         "cli.main = main\n"
         "try: sys.exit(__main__.main())\n"
         "except KeyboardInterrupt: sys.exit(130)"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as held:
-        assert held.stdout is not None and held.stdout.readline() == "there\n"
-        held.send_signal(number)
-        out, err = held.communicate(timeout=30)
-    assert (held.returncode, out, err) == (128 + number, "imported\n", "")
+    assert signalled(number, code, tmp_path) == (128 + number, "imported\n", "")
 
 
 def test_a_ctrl_c_that_python_lost_is_not_lost() -> None:

@@ -31,13 +31,8 @@ def make(thing):
 
 def code():
     resident()
-    from firmware import loading
-
+    names()
     found = {}
-    loading.keep()
-    for name in NAMES:
-        __import__("firmware.updates." + name)
-    loading.unload()  # names stay: how MicroPython's tables of them grow depends on this path
     for name in NAMES:
         gc.collect()
         before = gc.mem_alloc()
@@ -54,14 +49,10 @@ def fits(size, folder):
 
     sys.path.pop()  # its time is another one
     resident()
+    names()
     from firmware import loading
 
     os.chdir(folder)
-    loading.keep()
-    __import__("firmware.updates.slots")
-    for name in NAMES:
-        __import__("firmware.updates." + name)
-    loading.unload()  # names stay: on a board nearly all are other ones (tools/board/shorten.py)
     app = App()
     _memory.leave(int(size))
     gc.threshold(1024)  # as in startup.py
@@ -76,6 +67,18 @@ def fits(size, folder):
         loading.unload()
         passes += 1
     print(json.dumps([done, passes, most]))
+
+
+def names():
+    # What all have leaves again, but their names: on a board nearly all are other ones
+    # (tools/board/shorten.py), and how MicroPython's tables of them grow depends on this path.
+    from firmware import loading
+
+    loading.keep()
+    __import__("firmware.updates.slots")
+    for name in NAMES:
+        __import__("firmware.updates." + name)
+    loading.unload()
 
 
 def once(app, job):
